@@ -1,0 +1,53 @@
+# Everything a checkout needs; `make help` lists the targets. PYTHON=python3.12 picks an interpreter.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.motionkit-ready
+USABLE = $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(call USABLE,$$p); then echo $$p; break; fi; done)
+TRAIN = $(BIN)/python -m motionkit.training
+
+.PHONY: help setup demo test test-slow lint bench train-pocket-sd train-anamodiff train-pose train-scorer clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@test -n "$(PYTHON)" || { echo "motionkit needs Python 3.11 or newer with venv: set PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools wheel torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv with the tested versions (quick when it is already there)
+
+demo: setup ## transfer a motion on the shipped example: leaves an mp4 and a report.html
+	$(BIN)/python -m motionkit.demo
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## the slow tests too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: setup ## ruff, and mypy on the public API
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+bench: setup ## quality of every method against the known truth
+	$(BIN)/python benchmarks/quality_anamodiff.py
+
+train-pocket-sd: setup ## train the shipped pocket-sd weights again (resumes)
+	$(TRAIN).pocket_sd
+
+train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
+	$(TRAIN).anamodiff
+
+train-pose: setup ## train the sprite pose estimator behind the keypoint metric
+	$(TRAIN).pose
+
+train-scorer: setup ## train the sprite classifier that scores generated samples
+	$(TRAIN).scorer
+
+clean: ## remove build outputs and caches (keeps .venv and runs)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

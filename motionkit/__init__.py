@@ -1,0 +1,1 @@
+"""motionkit: several motion-transfer methods behind one contract."""

@@ -1,0 +1,26 @@
+"""The errors that a user meets: each one is a single line that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the command line prints it as one line and exits with code 2."""
+
+
+class MissingWeights(UserError):
+    """Weights are not on this machine; the message says which, and how to get them."""
+
+
+class Cancelled(Exception):
+    """The user stopped the run; the command line exits with code 130."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that nobody knows, with the nearest known name and the whole list."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(known) or 'none'}")
