@@ -1,0 +1,84 @@
+"""The list of backbones: facts that can be read without loading torch or any weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from motionkit.errors import unknown
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What is known of a backbone before it is loaded.
+
+    Attributes:
+        name: the word on the command line.  family: "sd", "sdxl", ...: what a method asks of a backbone.
+        summary, weights, licence: one line each; `weights` says where they come from.
+        default_size: side in pixels.  size_multiple: height and width are multiples of this.
+        hub_id: repository on the Hugging Face hub, or None.  asset: folder below `motionkit/assets`, or None.
+        loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
+        approx_gb: size of the half-precision weight files in GB (10^9 bytes).
+    """
+
+    name: str
+    family: str
+    summary: str
+    weights: str
+    default_size: int
+    size_multiple: int
+    loader: str
+    licence: str
+    approx_gb: float
+    hub_id: str | None = None
+    asset: str | None = None
+
+
+@dataclass
+class BackboneConfig:
+    """The `backbone` group: `path` is a local folder in hub layout or another hub id; None = where the spec says."""
+
+    name: str = "pocket-sd"
+    path: str | None = None
+    online: bool = False  # may missing files be downloaded? (also: MOTIONKIT_ONLINE=1)
+
+
+_SD = "motionkit.backbones.sd:load"
+_OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
+_SPECS = (
+    BackboneSpec(
+        "tiny-sd", "sd", "Stable Diffusion's classes at toy size, random seeded weights: for tests, draws nothing",
+        "none: made from the seed", 64, 16, "motionkit.backbones.tiny:load", "Apache-2.0", 0.001,
+    ),
+    BackboneSpec(
+        "pocket-sd", "sd", "a small Stable Diffusion of this project's sprite world, 128 px: draws sprites, nothing else",
+        "shipped with motionkit", 128, 16, _SD, "Apache-2.0", 0.03, asset="pocket-sd",
+    ),
+    BackboneSpec(
+        "sd14", "sd", "Stable Diffusion 1.4, 512 px", "hub: CompVis/stable-diffusion-v1-4",
+        512, 64, _SD, _OPENRAIL, 2.1, hub_id="CompVis/stable-diffusion-v1-4",
+    ),
+    BackboneSpec(
+        "sd15", "sd", "Stable Diffusion 1.5, 512 px", "hub: stable-diffusion-v1-5/stable-diffusion-v1-5",
+        512, 64, _SD, _OPENRAIL, 2.1, hub_id="stable-diffusion-v1-5/stable-diffusion-v1-5",
+    ),
+    BackboneSpec(
+        "sdxl", "sdxl", "Stable Diffusion XL base 1.0, 1024 px", "hub: stabilityai/stable-diffusion-xl-base-1.0",
+        1024, 64, _SD, "CreativeML Open RAIL++-M (use restrictions)", 6.9,
+        hub_id="stabilityai/stable-diffusion-xl-base-1.0",
+    ),
+)  # fmt: skip
+_BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})
+
+
+def specs() -> Mapping[str, BackboneSpec]:
+    """Every backbone by name, in the order of the list."""
+    return _BY_NAME
+
+
+def get(name: str) -> BackboneSpec:
+    """The backbone of that name. Raises: UserError with the nearest name and the whole list."""
+    if name not in _BY_NAME:
+        raise unknown("backbone", name, _BY_NAME)
+    return _BY_NAME[name]
