@@ -1,0 +1,99 @@
+"""What a method is given besides its inputs: sizes, seeded randomness, progress, and places to keep things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from motionkit.hashing import seed_from
+from motionkit.progress import NullProgress, Reporter
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from motionkit.gpu import Plan
+    from motionkit.transfer import Tensors
+
+
+class Checkpoint(Protocol):
+    """A place where a long step keeps its state, so that a killed run goes on where it was."""
+
+    def load(self) -> Tensors | None:
+        """The state that was saved last under this step's key, or None."""
+
+    def save(self, tensors: Tensors) -> None:
+        """Keep a state, atomically, in place of the one before."""
+
+
+class NoCheckpoint:
+    """Keeps nothing: what a run without cache gets."""
+
+    def load(self) -> Tensors | None:
+        """Never anything."""
+        return None
+
+    def save(self, tensors: Tensors) -> None:
+        """Nothing."""
+
+
+@dataclass
+class RunContext:
+    """One run, as a method sees it.
+
+    Attributes:
+        frames, height, width, fps: the size of the video that `generate` returns.
+        plan: the effective memory plan; `device` and `dtype` come from it.
+        progress: call `progress.tick(stage, done, total)` in every long loop; it also cancels.
+        folder: the run's folder; write nothing outside it.
+    """
+
+    seed: int
+    frames: int
+    height: int
+    width: int
+    fps: float
+    plan: Plan
+    folder: Path
+    progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
+    checkpoints: Callable[[str], Checkpoint] = lambda stage: NoCheckpoint()
+    shown: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> str:
+        """The device that the plan computes on."""
+        return self.plan.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the plan computes in."""
+        import torch
+
+        return getattr(torch, self.plan.dtype)
+
+    def generator(self, name: str, device: str = "cpu") -> torch.Generator:
+        """A generator of its own for one named use; noise made on the CPU is the same on every machine."""
+        import torch
+
+        return torch.Generator(device).manual_seed(seed_from(self.seed, name))
+
+    def show(self, name: str, frames: np.ndarray) -> None:
+        """Keep pictures (F, H, W, 3) uint8 for the report, under a short name."""
+        self.shown[name] = frames
+
+    def note(self, key: str, value: Any) -> None:
+        """Put a value that JSON can hold into the manifest."""
+        self.notes[key] = value
+
+    def scratch(self) -> Path:
+        """A folder inside the run folder for files of the method's own."""
+        path = self.folder / "scratch"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def checkpoint(self, stage: str) -> Checkpoint:
+        """Where `stage` ("fit", or "fit:part" for several in one stage) keeps its state."""
+        return self.checkpoints(stage)

@@ -1,0 +1,208 @@
+"""The contract: what a method declares, what it is given, and the three steps that it takes.
+
+A method is a `MethodSpec` (facts, importable without torch) and a `Transfer` (prepare, fit, generate). Files, caching,
+progress, resume, manifests and the command line exist once, in the toolkit; a method writes none of them again.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from motionkit.errors import UserError
+from motionkit.hashing import hash_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.context import RunContext
+    from motionkit.media import Clip
+
+    Tensors = dict[str, torch.Tensor]
+else:
+    Tensors = dict
+
+MAPS = ("poses", "masks", "depth", "correspondence", "keypoints")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One field of `Inputs` that a method needs or uses, and what it should show."""
+
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A cached step: its output is kept under a key made of exactly these inputs and settings.
+
+    Attributes:
+        name: "prepare" or "fit".
+        inputs: the `Inputs` fields that the step reads.
+        settings: the configuration fields that the step reads, as dotted prefixes; ("*",) is all of them.
+        seeded: whether the seed changes the output.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...] = ("*",)
+    seeded: bool = True
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """The facts about a method: everything that can be known without loading it.
+
+    Attributes:
+        transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass.
+        requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
+        backbones: names of the backbones it runs on; () when it needs none.
+        no_backbones: backbone name -> one line that says why the method has no meaning on it.
+        conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
+        status: "working", or "reproducing" while the paper's numbers are not reached.
+        version: raise it when the method's output changes; cached stages of older versions are then left alone.
+    """
+
+    name: str
+    title: str
+    summary: str
+    paper_url: str
+    citation: str
+    licence: str
+    transfer: str
+    config: str
+    requires: tuple[Requirement, ...] = ()
+    uses: tuple[Requirement, ...] = ()
+    backbones: tuple[str, ...] = ()
+    default_backbone: str | None = None
+    no_backbones: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    trainer: str | None = None
+    conf: str | None = None
+    status: str = "working"
+    year: int = 0
+    version: str = "1"
+
+    def stage(self, name: str) -> Stage | None:
+        """The declared stage of that name, or None when its output is not cached."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Name the first required input that is missing.
+
+        Raises:
+            UserError: an input in `requires` is not there.
+        """
+        present = inputs.present()
+        for need in self.requires:
+            if need.name not in present:
+                note = f" ({need.note})" if need.note else ""
+                raise UserError(f"{self.name} needs {need.name}{note}: give it as {need.name}=...")
+
+    def used(self, inputs: Inputs) -> tuple[str, ...]:
+        """The names of those given inputs that this method reads."""
+        declared = {need.name for need in (*self.requires, *self.uses)}
+        return tuple(name for name in inputs.present() if name in declared)
+
+
+@dataclass
+class Inputs:
+    """One request; the same one serves every method of a comparison.
+
+    Attributes:
+        reference: image or video of the character that is to move.
+        driving: video of the motion.
+        prompt, source_prompt, negative_prompt: what the result shows, what the reference shows, what to avoid.
+        poses, masks, depth, correspondence, keypoints: paths of ready-made maps that replace the estimators.
+    """
+
+    reference: Clip | None = None
+    driving: Clip | None = None
+    prompt: str = ""
+    source_prompt: str = ""
+    negative_prompt: str = ""
+    poses: str | None = None
+    masks: str | None = None
+    depth: str | None = None
+    correspondence: str | None = None
+    keypoints: str | None = None
+
+    def present(self) -> tuple[str, ...]:
+        """The names of the fields that were given."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ""))
+
+    def hash_of(self, name: str) -> str:
+        """SHA-256 of one field's content: decoded pixels of a clip, text, or the bytes of a file or folder."""
+        value = getattr(self, name)
+        if value in (None, ""):
+            return "none"
+        if name in MAPS:
+            return hash_path(Path(value))
+        return hashlib.sha256(value.encode()).hexdigest() if isinstance(value, str) else value.sha256
+
+
+class Transfer(abc.ABC):
+    """A method: declared facts and up to three steps.
+
+    The inputs have already been brought to `run.frames` frames of `run.height` x `run.width` pixels (letterboxed), and
+    the result is cut back to the reference's aspect afterwards. `backbone` loads its weights on first use, so a step
+    that comes from the cache loads nothing.
+    """
+
+    spec: ClassVar[MethodSpec]
+
+    def __init__(self, config: Any, backbone: VideoBackbone | None, run: RunContext) -> None:
+        self.config = config
+        self._backbone = backbone
+        self.run = run
+
+    @property
+    def backbone(self) -> VideoBackbone:
+        """The backbone; only a method that declares `backbones` may ask for it."""
+        if self._backbone is None:
+            raise UserError(f"{self.spec.name} was started without a backbone; it runs on {self.spec.backbones}")
+        return self._backbone
+
+    def check(self, inputs: Inputs) -> None:  # noqa: B027 (nothing more to check is a fine default)
+        """Refuse inputs that cannot work, before weights load; cheap.
+
+        Raises:
+            UserError: one line that says what to do.
+        """
+
+    @abc.abstractmethod
+    def prepare(self, inputs: Inputs) -> Tensors:
+        """Perceive: everything that depends on the clips and not on the wanted result."""
+
+    def fit(self, inputs: Inputs, prepared: Tensors) -> Tensors:
+        """Tune on this pair of clips; a method that tunes nothing keeps this default."""
+        return {}
+
+    @abc.abstractmethod
+    def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> torch.Tensor:
+        """Make the video: (F, 3, H, W) floats in [0, 1]."""
+
+
+@dataclass
+class Result:
+    """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk."""
+
+    frames: np.ndarray
+    fps: float
+    manifest: dict[str, Any]
+    folder: Path
+    shown: dict[str, np.ndarray] = field(default_factory=dict)
+    label: str = ""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the video by suffix: .mp4, .gif, or a folder of numbered png frames when there is none."""
+        from motionkit.output import write_result
+
+        return write_result(Path(path), self.frames, self.fps, self.label)
