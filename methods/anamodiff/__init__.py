@@ -1,0 +1,46 @@
+"""AnaMoDiff: analogical motion transfer by warping a latent and denoising it with a tuned video UNet.
+
+Paper: Tanveer et al., "AnaMoDiff: 2D Analogical Motion Diffusion via Disentangled Denoising", arXiv 2402.03549.
+Authors' code: none was published; this is an independent implementation (Apache-2.0).
+Weights: the pocket weights were trained on motionkit's own sprites (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from motionkit.transfer import MethodSpec, Requirement, Stage
+
+SPEC = MethodSpec(
+    name="anamodiff",
+    title="AnaMoDiff",
+    summary="Warps one frame of the character along the driving motion and repaints it with a tuned video UNet.",
+    paper_url="https://arxiv.org/abs/2402.03549",
+    citation="""@article{tanveer2024anamodiff,
+  title   = {AnaMoDiff: 2D Analogical Motion Diffusion via Disentangled Denoising},
+  author  = {Tanveer, Maham and Wang, Yizhi and Wang, Ruiqi and Zhao, Nanxuan and Mahdavi-Amiri, Ali and Zhang, Hao},
+  journal = {arXiv preprint arXiv:2402.03549},
+  year    = {2024}
+}""",
+    licence="Apache-2.0 (independent implementation; the authors published no code)",
+    transfer="motionkit.methods.anamodiff.method:AnaMoDiff",
+    config="motionkit.methods.anamodiff.config:AnaMoDiffConfig",
+    requires=(
+        Requirement("reference", "image or video of the character"),
+        Requirement("driving", "video of the motion"),
+        Requirement("prompt", "a few words that name the character, such as 'a green turtle'"),
+    ),
+    uses=(
+        Requirement("negative_prompt", "for guidance; empty is fine"),
+        Requirement("keypoints", "ready-made points of both clips in place of the detector (npz)"),
+    ),
+    backbones=("tiny-sd", "pocket-sd", "sd14", "sd15"),
+    default_backbone="pocket-sd",
+    no_backbones={"sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states"},
+    stages=(
+        Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
+        Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),
+    ),
+    trainer="motionkit.methods.anamodiff.train:train",
+    conf=None,
+    status="working",
+    year=2024,
+)

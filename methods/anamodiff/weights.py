@@ -1,0 +1,154 @@
+"""Keypoint and flow weights on disk: safetensors with their constructor arguments, bound to the VAE they learned on."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from motionkit.errors import MissingWeights, UserError
+
+from .keypoints import KPDetector
+from .lofnet import LOFNet
+
+FORMAT = "motionkit-anamodiff-1"
+KINDS: dict[str, type[nn.Module]] = {"keypoints": KPDetector, "lofnet": LOFNet}
+
+
+def pocket_folder() -> Path:
+    """Where the shipped weights lie."""
+    import motionkit
+
+    return Path(motionkit.__file__).parent / "assets" / "anamodiff"
+
+
+def vae_signature(vae: nn.Module, count: int = 8) -> list[float]:
+    """Numbers that tell one VAE from another and survive a change of dtype.
+
+    Each is the projection of an encoder weight on a fixed wave, in units in which unrelated weights give N(0, 1).
+    """
+    numbers = []
+    weights = [w for name, w in sorted(vae.state_dict().items()) if name.startswith("encoder") and w.ndim == 4]
+    for weight in weights[:count]:
+        flat = weight.detach().float().cpu().flatten()
+        wave = torch.cos(torch.arange(len(flat), dtype=torch.float64) * 1.7).float()
+        scale = flat.square().mean().sqrt() * wave.norm()
+        numbers.append(round(float(flat @ wave / scale.clamp_min(1e-12)), 4))
+    return numbers
+
+
+def same_vae(ours: list[float], theirs: list[float]) -> bool:
+    """Whether two signatures belong to the same weights, up to rounding."""
+    return len(ours) == len(theirs) and all(math.isclose(a, b, abs_tol=0.05) for a, b in zip(ours, theirs, strict=True))
+
+
+def save_network(
+    path: Path, kind: str, config: dict[str, Any], state: dict[str, Tensor], **facts: Any
+) -> None:
+    """Write one network with its constructor arguments, atomically.
+
+    Args:
+        kind: "keypoints" or "lofnet".
+        config: constructor arguments.
+        state: state dict; stored as given (cast it to half to ship it).
+        facts: JSON-able notes; for a lofnet on latents `vae` = `vae_signature(...)` and `backbone` = its name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts_text = json.dumps(facts, sort_keys=True)
+    metadata = {"format": FORMAT, "kind": kind, "config": json.dumps(config, sort_keys=True), "facts": facts_text}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file({k: v.contiguous() for k, v in state.items()}, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def load_network(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Read a network written by `save_network`, in eval mode and float32, with its facts.
+
+    Raises:
+        MissingWeights: no such file.
+        UserError: not a safetensors file of this kind, or weights that do not fit their own arguments.
+    """
+    if not path.is_file():
+        raise MissingWeights(f"no {kind} weights at {path}: train them with `motionkit train method=anamodiff`")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
+            raise ValueError(f"it holds {metadata.get('kind', 'something else')}")
+        network = KINDS[kind](**json.loads(metadata["config"]))
+        _fill(network, state)
+        facts = json.loads(metadata.get("facts", "{}"))
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is not a usable {kind} file of AnaMoDiff: {line}") from error
+    return network.eval(), facts
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load strictly, but for the counters that batch norm keeps and that no result depends on."""
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(f"{len(missing)} weights missing, {len(unexpected)} unknown ({(missing + unexpected)[0]})")
+
+
+def random_networks(channels: int, side: int, seed: int = 0) -> tuple[KPDetector, LOFNet]:
+    """Small untrained networks for tests and tiny backbones.
+
+    Args:
+        channels: latent channels.
+        side: the shorter side of the latent in pixels; the hourglass gets as many levels as fit.
+    """
+    levels = max(1, min(3, int(math.log2(side)) - 1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = KPDetector(num_kp=5, block_expansion=8, max_features=32, num_blocks=2, pad=3)
+        flow = LOFNet(num_kp=5, num_channels=channels, block_expansion=8, max_features=32, num_blocks=levels)
+    return detector.eval(), flow.eval()
+
+
+def load_networks(weights: str, backbone: str, vae: nn.Module, side: int) -> tuple[KPDetector, LOFNet, dict[str, Any]]:
+    """The two networks for a backbone, and what to note about them in the manifest.
+
+    Args:
+        weights: auto (by backbone), pocket, random, or a folder.
+        backbone: its name.
+        vae: its VAE, whose latents the flow network must know.
+        side: the shorter side of the latent.
+
+    Raises:
+        MissingWeights: nothing was trained for this backbone; says how to.
+        UserError: the flow network was trained on another VAE.
+    """
+    channels = vae.config.latent_channels
+    if weights == "auto":
+        weights = "random" if backbone.startswith("tiny") else "pocket" if backbone.startswith("pocket") else ""
+    if not weights:
+        raise MissingWeights(
+            f"no flow weights ship for {backbone}: run `motionkit train method=anamodiff backbone={backbone} "
+            "data=<folder of clips>` and pass method.weights=<its output folder>"
+        )
+    if weights == "random":
+        return *random_networks(channels, side), {"weights": "random"}
+    folder = pocket_folder() if weights == "pocket" else Path(weights).expanduser()
+    detector, _ = load_network(folder / "keypoints.safetensors", "keypoints")
+    flow, facts = load_network(folder / "lofnet.safetensors", "lofnet")
+    if not same_vae(facts.get("vae", []), vae_signature(vae)):
+        trained = facts.get("backbone", "another backbone")
+        raise UserError(
+            f"the flow weights in {folder} were trained on the latents of {trained}, not of this {backbone}: "
+            f"train them with `motionkit train method=anamodiff backbone={backbone} data=<folder of clips>`"
+        )
+    assert isinstance(detector, KPDetector) and isinstance(flow, LOFNet)
+    if detector.num_kp != flow.num_kp:
+        raise UserError(f"{folder}: {detector.num_kp} keypoints, but the flow network expects {flow.num_kp}")
+    return detector, flow, {"weights": weights, **facts}
