@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from motionkit.errors import Cancelled as Cancelled
     from motionkit.errors import MissingWeights as MissingWeights
     from motionkit.errors import UserError as UserError
-    from motionkit.registry import names as method_names
+    from motionkit.registry import names as method_names  # noqa: F401
     from motionkit.run import execute as execute
     from motionkit.transfer import Inputs as Inputs
     from motionkit.transfer import MethodSpec as MethodSpec

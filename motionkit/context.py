@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,12 +83,26 @@ class RunContext:
         return torch.Generator(device).manual_seed(seed_from(self.seed, name))
 
     def show(self, name: str, frames: np.ndarray) -> None:
-        """Keep pictures (F, H, W, 3) uint8 for the report, under a short name."""
+        """Keep pictures (F, H, W, 3) uint8 for the report, under a short name of letters, digits, "-" and "_"."""
+        if frames.dtype != "uint8" or frames.ndim != 4 or frames.shape[-1] != 3:
+            raise ValueError(f"show({name!r}) needs (F, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
+        if not re.fullmatch(r"[\w-]{1,64}", name):
+            raise ValueError(f"show: {name!r} is not a short name")
         self.shown[name] = frames
 
     def note(self, key: str, value: Any) -> None:
         """Put a value that JSON can hold into the manifest."""
         self.notes[key] = value
+
+    @contextmanager
+    def collect(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
+        """The pictures and notes made inside the block; they join the others when it ends."""
+        before = self.shown, self.notes
+        self.shown, self.notes = {}, {}
+        try:
+            yield self.shown, self.notes
+        finally:
+            self.shown, self.notes = before[0] | self.shown, before[1] | self.notes
 
     def scratch(self) -> Path:
         """A folder inside the run folder for files of the method's own."""

@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import traceback
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from motionkit.errors import UserError, unknown
 from motionkit.transfer import MethodSpec, Transfer
@@ -22,8 +22,7 @@ GROUP = "motionkit.methods"
 OWN = "motionkit"
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """An entry point that could not be loaded."""
 
     name: str
@@ -63,6 +62,12 @@ def registered(name: str) -> Registered:
         if failure.name == name:
             raise UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
     raise unknown("method", name, methods)
+
+
+def dist_of(spec: MethodSpec) -> str:
+    """The distribution and version that brought a method, or "" for one that is not registered."""
+    known = _scan()[0].get(spec.name)
+    return f"{known.dist} {importlib.metadata.version(known.dist)}" if known and known.spec is spec else ""
 
 
 def transfer_class(name: str) -> type[Transfer]:

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from motionkit.context import RunContext as RunContext
 from motionkit.errors import UserError
 from motionkit.hashing import hash_path
+from motionkit.progress import Progress as Progress
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.context import RunContext
     from motionkit.media import Clip
 
     Tensors = dict[str, torch.Tensor]
@@ -67,6 +68,7 @@ class MethodSpec:
         no_backbones: backbone name -> one line that says why the method has no meaning on it.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
+        stochastic: whether another seed gives another video.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
 
@@ -87,6 +89,7 @@ class MethodSpec:
     trainer: str | None = None
     conf: str | None = None
     status: str = "working"
+    stochastic: bool = True
     year: int = 0
     version: str = "1"
 
@@ -176,6 +179,10 @@ class Transfer(abc.ABC):
         Raises:
             UserError: one line that says what to do.
         """
+
+    def weights(self) -> Mapping[str, Path]:
+        """The method's own weight files (not the backbone's): they are hashed into cache keys and the manifest."""
+        return {}
 
     @abc.abstractmethod
     def prepare(self, inputs: Inputs) -> Tensors:

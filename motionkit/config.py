@@ -1,0 +1,115 @@
+"""Typed configuration: the keys that every method shares, a method's own settings, and one-line refusals.
+
+Each group of the command line has a dataclass here or in its room; YAML in conf/ only fills them in. Nothing in a
+configuration names code: `method.name` is looked up in the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from motionkit.errors import UserError, unknown
+from motionkit.registry import load_object
+from motionkit.transfer import MethodSpec
+
+
+@dataclass
+class RequestConfig:
+    """What is asked for; the same keys for every method."""
+
+    reference: str | None = None
+    driving: str | None = None
+    prompt: str = ""
+    source_prompt: str = ""
+    negative_prompt: str = ""
+    poses: str | None = None
+    masks: str | None = None
+    depth: str | None = None
+    correspondence: str | None = None
+    keypoints: str | None = None
+    seed: int = 0
+    frames: int | None = None
+    size: str | None = None
+    fps: float | None = None
+    cache: bool = True
+
+
+@dataclass
+class TransferConfig(RequestConfig):
+    """The primary configuration of `motionkit transfer`."""
+
+    output: str | None = None
+    output_metadata: bool = True
+
+
+@dataclass
+class TrainConfig:
+    """The primary configuration of `motionkit train`; a method's own training settings sit under `train.`."""
+
+    data: Any = None
+    steps: int | None = None
+    seed: int = 0
+    size: str | None = None
+    output: str | None = None
+    resume: bool = True
+
+
+def method_settings(spec: MethodSpec, given: Any = None) -> Any:
+    """A method's configuration dataclass, checked, from nothing, a mapping, or a finished one.
+
+    Raises:
+        UserError: an unknown setting (with the nearest one) or a value of the wrong type.
+    """
+    return typed(load_object(spec.config), given, "method.")
+
+
+def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
+    """An instance of the dataclass `schema` with the values of `given`; raises UserError as `method_settings`."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(given, schema):
+        return given
+    given = OmegaConf.to_container(OmegaConf.create(given or {}), resolve=True)
+    if not isinstance(given, Mapping):
+        raise UserError(f"{prefix.rstrip('.') or 'the configuration'} is not a table of settings")
+    known = {field.name for field in fields(schema)}
+    values = {str(key): value for key, value in given.items() if key in known or key != "name"}
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+    except OmegaConfBaseException as error:
+        raise explain(error, prefix) from error
+
+
+def explain(error: Exception, prefix: str = "") -> UserError:
+    """OmegaConf's complaint as one line with the key, and the nearest key when it is unknown."""
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    for link in _chain(error):
+        if isinstance(link, UserError):
+            return link
+    key = f"{prefix}{getattr(error, 'full_key', None) or getattr(error, 'key', None) or ''}"
+    if isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return unknown("key", key, _siblings(error, prefix))
+    reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+    return UserError(f"{key}: {reason}" if key else reason)
+
+
+def _siblings(error: Any, prefix: str) -> list[str]:
+    from omegaconf import OmegaConf
+
+    parent = error.parent_node
+    if not OmegaConf.is_dict(parent):
+        return []
+    above = str(error.full_key).rpartition(".")[0]
+    return [f"{prefix}{above + '.' if above else ''}{name}" for name in parent]
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    links: list[BaseException] = []
+    while error is not None and error not in links:
+        links.append(error)
+        error = error.__cause__ or error.__context__
+    return links

@@ -1,0 +1,119 @@
+"""Bring a request to the size that a method works at, and its result back to the shape of the reference."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motionkit import media
+from motionkit.errors import UserError
+from motionkit.transfer import MAPS, Inputs
+
+if TYPE_CHECKING:
+    from motionkit.backbones.catalog import BackboneSpec
+
+DEFAULT_FRAMES = 10
+MAX_FRAMES, MAX_SIDE = 2000, 4096
+_OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Inputs at the working size; `box` is where the reference lies in the frame, None when nothing was given."""
+
+    inputs: Inputs
+    box: media.Box | None
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
+def fit(
+    inputs: Inputs,
+    backbone: BackboneSpec | None,
+    frames: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> Fitted:
+    """Resample the clips in time and letterbox them.
+
+    The driving clip gets `frames` frames (default: its own number, at most 10; with `fps` alone: as many as its
+    duration holds); a reference video keeps at most as many.
+
+    Raises:
+        UserError: a size or number of frames that cannot be, or a ready-made map that is not there.
+    """
+    _check_maps(inputs)
+    height, width = working_size(inputs, backbone, size)
+    driving, reference = inputs.driving, inputs.reference
+    if fps is not None and not 0 < fps <= 240:
+        raise UserError(f"fps={fps:g} is outside 0 to 240")
+    if driving is not None:
+        if frames is None and fps is not None:
+            driving = media.resample(driving, fps=fps)
+        else:
+            driving = media.resample(driving, frames=_count(frames or min(len(driving.frames), DEFAULT_FRAMES)))
+    frames = _count(len(driving.frames) if driving is not None else frames or DEFAULT_FRAMES)
+    if reference is not None and len(reference.frames) > frames:
+        reference = media.resample(reference, frames=frames)
+    rate = fps or (driving.fps if driving is not None else reference.fps if reference is not None else 8.0)
+    box = None
+    if driving is not None:
+        driving, box = media.letterbox(driving, height, width)
+    if reference is not None:
+        reference, box = media.letterbox(reference, height, width)
+    return Fitted(replace(inputs, reference=reference, driving=driving), box, frames, height, width, float(rate))
+
+
+def working_size(
+    inputs: Inputs, backbone: BackboneSpec | None, size: int | str | tuple[int, int] | None
+) -> tuple[int, int]:
+    """(height, width) in pixels: as asked for, or the backbone's default, or the reference's longer side.
+
+    `size` is a side, "WIDTHxHEIGHT", or (height, width).
+
+    Raises:
+        UserError: not a size, too large, or not a multiple of what the backbone needs.
+    """
+    multiple = backbone.size_multiple if backbone else _OWN_MULTIPLE
+    if size is None:
+        clip = inputs.reference or inputs.driving
+        own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
+        side = backbone.default_size if backbone else -(-own // multiple) * multiple
+        return side, side
+    height, width = _parse_size(size)
+    for side in (height, width):
+        if not 0 < side <= MAX_SIDE:
+            raise UserError(f"size={size}: a side is between {multiple} and {MAX_SIDE} pixels")
+        if side % multiple:
+            below = side // multiple * multiple
+            near = " or ".join(str(n) for n in (below, below + multiple) if n)
+            raise UserError(f"size={size}: {backbone.name if backbone else 'this method'} needs multiples of "
+                            f"{multiple}, such as {near}")  # fmt: skip
+    return height, width
+
+
+def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(size, tuple | list):
+        return int(size[0]), int(size[1])
+    match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", str(size).strip())
+    if not match:
+        raise UserError(f"size={size}: give a side in pixels, such as 128, or WIDTHxHEIGHT, such as 192x128")
+    width = int(match[1])
+    return int(match[2] or width), width
+
+
+def _count(frames: int) -> int:
+    if not 0 < frames <= MAX_FRAMES:
+        raise UserError(f"frames={frames} is outside 1 to {MAX_FRAMES}")
+    return frames
+
+
+def _check_maps(inputs: Inputs) -> None:
+    for name in MAPS:
+        value = getattr(inputs, name)
+        if value and not Path(value).exists():
+            raise UserError(f"{name}: no such file or folder: {value}")

@@ -1,0 +1,68 @@
+"""Which backbone a method gets, and the handle that loads its weights on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from motionkit.backbones import catalog
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.gpu import Plan
+    from motionkit.transfer import MethodSpec
+
+
+def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
+    """The backbone's name for a method: the one asked for, its default, or None when it needs none.
+
+    "auto" or None asks for the default; "pocket" and "tiny" for the method's backbone of that kind.
+
+    Raises:
+        UserError: no such backbone, or the method cannot run on it, with the reason and those on which it can.
+    """
+    if not spec.backbones:
+        return None
+    if name in (None, "", "auto"):
+        return spec.default_backbone or spec.backbones[0]
+    assert name is not None
+    for candidate in spec.backbones:
+        if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
+            return candidate
+    catalog.get(name)
+    reason = spec.no_backbones.get(name)
+    because = f": {reason}" if reason else ""
+    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(spec.backbones)}")
+
+
+class BackboneHandle:
+    """Stands for a backbone and loads it when something other than its facts is asked for."""
+
+    def __init__(self, name: str, plan: Plan, path: str | None = None, online: bool = False) -> None:
+        self.spec = catalog.get(name)
+        self._plan, self._path, self._online = plan, path, online
+        self._loaded: VideoBackbone | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._loaded is not None
+
+    def fingerprint(self) -> str:
+        """The hash of the weights, without loading them where that can be done."""
+        from motionkit.backbones import files
+
+        if self._loaded is not None:
+            return self._loaded.fingerprint()
+        if self._online:
+            files.locate(self.spec, self._path, online=True)
+        return files.fingerprint(self.spec, self._path)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._loaded is None:
+            from motionkit import backbones
+
+            self._loaded = backbones.load(self.spec, self._plan, path=self._path)
+        return getattr(self._loaded, name)

@@ -1,0 +1,134 @@
+"""Writing results: everything appears by rename, under its final name whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VIDEO, GIF = ".mp4", ".gif"
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder with the same suffix; it becomes `path` when the block ends well."""
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line.
+
+    Raises:
+        UserError: the disk is full, or the place cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"no space left on the disk of {path}: free some, or write elsewhere") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, atomically."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def write_result(path: Path, frames: np.ndarray, fps: float, label: str = "") -> Path:
+    """Write frames (F, H, W, 3) uint8 by suffix: .mp4, .gif, or no suffix for a folder of png frames.
+
+    Args:
+        label: goes into the mp4's comment tag.
+
+    Raises:
+        UserError: another suffix, a folder that is not empty, or a place that cannot be written.
+    """
+    from motionkit import media
+
+    check_suffix(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == VIDEO:
+            media.write_video(path, frames, fps, comment=label)
+        elif path.suffix.lower() == GIF:
+            media.write_gif(path, frames, fps)
+        else:
+            _refuse_full_folder(path)
+            with temporary_beside(path) as temporary:
+                media.write_frames(temporary, frames)
+    return path
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse an output whose kind is unknown."""
+    if path.suffix.lower() not in (VIDEO, GIF, ""):
+        raise UserError(f"cannot write {path.name}: output ends in .mp4, .gif, or has no suffix for a folder of frames")
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before any work, an output that cannot be written or that is one of the inputs.
+
+    Raises:
+        UserError: one line that says what is wrong with it.
+    """
+    check_suffix(path)
+    for given in inputs:
+        if _same(path, given):
+            raise UserError(f"output {path} is also an input: choose another name")
+    if path.suffix and path.is_dir():
+        raise UserError(f"output {path} is a folder: give a file name, such as {path / 'out.mp4'}")
+    if not path.suffix:
+        _refuse_full_folder(path)
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written; the nearest one that exists decides.
+
+    Raises:
+        UserError: it is a file, or writing is not allowed.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(f"cannot write into {folder}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {folder}: permission denied")
+
+
+def _refuse_full_folder(path: Path) -> None:
+    if path.is_file():
+        raise UserError(f"output {path} is a file: a folder of frames needs a new name")
+    if path.is_dir() and any(path.iterdir()):
+        raise UserError(f"output folder {path} is not empty: choose another name")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.absolute() == other.absolute()

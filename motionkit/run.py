@@ -1,0 +1,95 @@
+"""The way into a run: refuse what cannot work before any weight loads, then take the road."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit import fitting, registry
+from motionkit.backbones import catalog
+from motionkit.config import method_settings, typed
+from motionkit.context import RunContext
+from motionkit.errors import UserError
+from motionkit.handle import BackboneHandle, choose_backbone
+from motionkit.output import check_output, check_writable
+from motionkit.progress import NullProgress, Progress, Reporter
+from motionkit.road import Road
+from motionkit.transfer import Inputs, MethodSpec, Result
+
+if TYPE_CHECKING:
+    from motionkit.gpu import Plan
+
+
+def execute(
+    method: MethodSpec | str,
+    inputs: Inputs,
+    *,
+    config: Any = None,
+    backbone: str | None = None,
+    backbone_path: str | None = None,
+    online: bool = False,
+    gpu: Any = "cpu",
+    seed: int = 0,
+    frames: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    fps: float | None = None,
+    folder: str | Path | None = None,
+    output: str | Path | None = None,
+    output_metadata: bool = True,
+    progress: Progress | None = None,
+    use_cache: bool = True,
+) -> Result:
+    """Run one method on one request.
+
+    Everything that can be refused is refused before weights load; nothing appears under its final name until it is
+    whole. When the run is cancelled or fails, `folder` holds a manifest that says so, and no video.
+
+    Args:
+        config: the method's settings: a mapping, its dataclass, or None for the defaults.
+        backbone: a name, or None for the method's default; backbone_path is a local folder or another hub id.
+        gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.gpu.Plan`.
+        size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
+        folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
+        output: one more copy of the video: .mp4, .gif, or a folder of frames.
+        output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
+
+    Raises:
+        UserError: anything that the user can mend, in one line.
+        Cancelled: `progress` asked for it.
+    """
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed={seed} is outside 0 to 2^63 - 1")
+    spec = registry.spec(method) if isinstance(method, str) else method
+    spec.check_inputs(inputs)
+    settings = method_settings(spec, config)
+    name = choose_backbone(spec, backbone)
+    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps)
+    if output is not None:
+        check_output(Path(output))
+    if folder is not None:
+        check_writable(Path(folder))
+    plan = plan_for(gpu, name)
+    handle = BackboneHandle(name, plan, backbone_path, online) if name else None
+    run = RunContext(
+        seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan,
+        Path(folder or tempfile.mkdtemp(prefix="motionkit-")), Reporter(progress or NullProgress()),
+    )  # fmt: skip
+    transfer = registry.load_object(spec.transfer)(settings, handle, run)
+    transfer.check(fitted.inputs)
+    road = Road(spec, transfer, fitted, run, handle, settings, use_cache)
+    return road.travel(inputs, Path(output) if output is not None else None, output_metadata)
+
+
+def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
+    """The memory plan for a name of conf/gpu, a mapping of its settings, or a finished `Plan`, on this machine.
+
+    Raises:
+        UserError: an unknown setting, or one that this machine or backbone would ignore.
+    """
+    from motionkit.gpu import GpuConfig, Plan, detect, resolve
+
+    if isinstance(gpu, Plan):
+        return gpu
+    settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
+    return resolve(settings, detect(), catalog.get(backbone) if backbone else None)
