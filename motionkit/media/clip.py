@@ -1,0 +1,82 @@
+"""The clip: frames of one size with their timing, and a hash of exactly what a method will see."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A picture or a video in memory.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8 RGB, F >= 1.
+        fps: frames per second; for uneven timing the average, so that `duration` is always F / fps.
+        name: what to call it in reports (the file's stem).
+        sha256: hash of the pixels, their shape and their timing; not of the file.
+        is_image: read from a still picture.
+        times: (F,) float64, second at which each frame appears, first is 0; None when frames are evenly spaced.
+        notes: what reading had to repair, one line each.
+    """
+
+    frames: np.ndarray
+    fps: float
+    name: str
+    sha256: str
+    is_image: bool = False
+    times: np.ndarray | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame, pixels."""
+        return self.frames.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame, pixels."""
+        return self.frames.shape[2]
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame's appearance to the last one's end."""
+        return len(self.frames) / self.fps
+
+
+def from_frames(
+    frames: np.ndarray,
+    fps: float = 8.0,
+    name: str = "clip",
+    is_image: bool = False,
+    *,
+    times: np.ndarray | None = None,
+    notes: tuple[str, ...] = (),
+) -> Clip:
+    """A clip of frames that are already in memory: (F, H, W, 3) or one (H, W, 3), uint8 RGB.
+
+    Raises:
+        ValueError: wrong dtype or shape, no frame, or an fps that is not a positive finite number.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim == 3:
+        frames = frames[None]  # (1, H, W, 3)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise ValueError(f"frames must be uint8 of shape (F, H, W, 3), got {frames.dtype} {frames.shape}")
+    if not (np.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps must be a positive number, got {fps}")
+    frames = np.ascontiguousarray(frames)
+    return Clip(frames, float(fps), name, _digest(frames, float(fps), times), is_image, times, notes)
+
+
+def _digest(frames: np.ndarray, fps: float, times: np.ndarray | None) -> str:
+    digest = hashlib.sha256(repr((frames.shape, fps)).encode())
+    digest.update(frames.data)
+    if times is not None:
+        digest.update(np.ascontiguousarray(times, dtype=np.float64).data)
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""What a file may cost before it is refused, and the one-line refusals; all checks here need only headers."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from motionkit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one input.
+
+    Attributes:
+        max_bytes: size of the file (for a folder: of all its pictures together).
+        max_pixels: width x height of one frame as stored in the file.
+        max_frames: number of frames.
+        max_seconds: duration.
+        max_memory: bytes of all decoded RGB frames together.
+        longest_side: larger frames are shrunk to this while they are read (no method here works above it).
+    """
+
+    max_bytes: int = 2**30
+    max_pixels: int = 2**24
+    max_frames: int = 2000
+    max_seconds: float = 300.0
+    max_memory: int = 2**31
+    longest_side: int = 1024
+
+    def fit(self, width: float, height: float) -> tuple[int, int]:
+        """(width, height) after shrinking to `longest_side`, never below one pixel."""
+        scale = min(1.0, self.longest_side / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def check_size(self, path: Path, width: int, height: int) -> None:
+        """Refuse a frame of no or too many pixels."""
+        if width < 1 or height < 1:
+            raise UserError(f"{shown(path)}: has no picture size ({width} x {height}); export it again")
+        if width * height > self.max_pixels:
+            raise UserError(
+                f"{shown(path)}: {width} x {height} is over the limit of {self.max_pixels} pixels; make it smaller first"
+            )
+
+    def check_frames(self, path: Path, frames: int, width: int, height: int) -> None:
+        """Refuse too many frames, or frames that would not fit into memory at (width, height)."""
+        if frames > self.max_frames:
+            raise UserError(
+                f"{shown(path)}: {frames} frames or more, the limit is {self.max_frames}; cut out the part you need"
+            )
+        if frames * width * height * 3 > self.max_memory:
+            raise UserError(
+                f"{shown(path)}: {frames} frames of {width} x {height} need over {self.max_memory >> 20} MiB; "
+                "cut out the part you need"
+            )
+
+    def check_seconds(self, path: Path, seconds: float) -> None:
+        """Refuse a clip that lasts too long."""
+        if seconds > self.max_seconds:
+            raise UserError(
+                f"{shown(path)}: lasts {seconds:.0f} s, the limit is {self.max_seconds:.0f} s; cut out the part you need"
+            )
+
+    def check_file(self, path: Path) -> None:
+        """Refuse what is not a readable, non-empty local file of acceptable size."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(f"{shown(path)}: cannot be read ({error.strerror}); check the path") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{shown(path)}: is not an ordinary file; give a video, a picture or a folder of pictures")
+        if status.st_size == 0:
+            raise UserError(f"{shown(path)}: the file is empty (0 bytes); copy or download it again")
+        if status.st_size > self.max_bytes:
+            raise UserError(
+                f"{shown(path)}: {status.st_size >> 20} MiB is over the limit of {self.max_bytes >> 20} MiB; "
+                "cut out the part you need"
+            )
+
+
+def shown(path: object) -> str:
+    """A path for a message: on one line whatever its name contains, and not endlessly long."""
+    text = "".join(c if c.isprintable() else "?" for c in str(path))
+    return text if len(text) <= 200 else f"{text[:80]}...{text[-100:]}"
