@@ -1,5 +1,34 @@
-"""What methods stand on: image and video diffusion models behind one small interface (import stays torch-free)."""
+"""What methods stand on: image and video diffusion models behind one small interface. Importing this loads no torch."""
 
-from motionkit.backbones.catalog import BackboneSpec, get, specs
+from __future__ import annotations
 
-__all__ = ["BackboneSpec", "get", "specs"]
+import importlib
+from typing import TYPE_CHECKING
+
+from motionkit.backbones.catalog import BackboneConfig, BackboneSpec, get, specs
+from motionkit.backbones.files import fingerprint as _fingerprint
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.gpu import Plan
+
+__all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "specs"]
+
+
+def load(
+    name: str | BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False
+) -> VideoBackbone:
+    """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
+
+    `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights of
+    tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1).
+    Raises: MissingWeights and UserError, each one line.
+    """
+    spec = get(name) if isinstance(name, str) else name
+    module, _, function = spec.loader.partition(":")
+    return getattr(importlib.import_module(module), function)(spec, plan, path=path, seed=seed, online=online)
+
+
+def fingerprint(name: str | BackboneSpec, path: str | None = None, seed: int = 0) -> str:
+    """What `load(...).fingerprint()` would say, without loading any weight (and without torch)."""
+    return _fingerprint(get(name) if isinstance(name, str) else name, path, seed)

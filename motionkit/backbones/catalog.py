@@ -19,7 +19,8 @@ class BackboneSpec:
         default_size: side in pixels.  size_multiple: height and width are multiples of this.
         hub_id: repository on the Hugging Face hub, or None.  asset: folder below `motionkit/assets`, or None.
         loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
-        approx_gb: size of the half-precision weight files in GB (10^9 bytes).
+        approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
+        expects: (field of the UNet's configuration, value) that tell this model from its relatives.
     """
 
     name: str
@@ -33,6 +34,8 @@ class BackboneSpec:
     approx_gb: float
     hub_id: str | None = None
     asset: str | None = None
+    hub_variant: str = ""
+    expects: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass
@@ -46,6 +49,7 @@ class BackboneConfig:
 
 _SD = "motionkit.backbones.sd:load"
 _OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
+_SD1 = (("cross_attention_dim", 768),)
 _SPECS = (
     BackboneSpec(
         "tiny-sd", "sd", "Stable Diffusion's classes at toy size, random seeded weights: for tests, draws nothing",
@@ -57,16 +61,17 @@ _SPECS = (
     ),
     BackboneSpec(
         "sd14", "sd", "Stable Diffusion 1.4, 512 px", "hub: CompVis/stable-diffusion-v1-4",
-        512, 64, _SD, _OPENRAIL, 2.1, hub_id="CompVis/stable-diffusion-v1-4",
+        512, 64, _SD, _OPENRAIL, 4.3, hub_id="CompVis/stable-diffusion-v1-4", expects=_SD1,
     ),
     BackboneSpec(
         "sd15", "sd", "Stable Diffusion 1.5, 512 px", "hub: stable-diffusion-v1-5/stable-diffusion-v1-5",
-        512, 64, _SD, _OPENRAIL, 2.1, hub_id="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        512, 64, _SD, _OPENRAIL, 2.1, hub_id="stable-diffusion-v1-5/stable-diffusion-v1-5", hub_variant="fp16",
+        expects=_SD1,
     ),
     BackboneSpec(
         "sdxl", "sdxl", "Stable Diffusion XL base 1.0, 1024 px", "hub: stabilityai/stable-diffusion-xl-base-1.0",
         1024, 64, _SD, "CreativeML Open RAIL++-M (use restrictions)", 6.9,
-        hub_id="stabilityai/stable-diffusion-xl-base-1.0",
+        hub_id="stabilityai/stable-diffusion-xl-base-1.0", hub_variant="fp16", expects=(("cross_attention_dim", 2048),),
     ),
 )  # fmt: skip
 _BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})

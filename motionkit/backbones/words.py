@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
@@ -18,11 +18,11 @@ def byte_symbols() -> list[str]:
     return [chr(b) if b in printable else chr(next(spare)) for b in range(256)]
 
 
-def build_tokenizer(words: Iterable[str], folder: str | os.PathLike[str], model_max_length: int = 77) -> int:
-    """Write a `CLIPTokenizer` folder in which every given word is exactly one token; returns the vocabulary size.
+def vocabulary(words: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Ids by piece, and merge rules, such that CLIP's byte-pair encoding makes each given word exactly one token.
 
     Any other text falls back to pieces of known words, letters and bytes. Ids: 0..511 bytes, then the pieces in order
-    of first need (words sorted), begin = size - 2, end = padding = size - 1. `model_max_length` counts begin and end.
+    of first need (words sorted), begin = size - 2, end = padding = size - 1.
     Raises: ValueError for an entry that is not a lower-case run of letters (CLIP splits digits and marks off).
     """
     ordered = sorted(set(words))
@@ -32,18 +32,26 @@ def build_tokenizer(words: Iterable[str], folder: str | os.PathLike[str], model_
     letters = byte_symbols()
     merges = _merges(ordered, letters)
     pieces = letters + [x + _WORD_END for x in letters] + list(dict.fromkeys(a + b for a, b in merges)) + [BEGIN, END]
+    return {piece: i for i, piece in enumerate(pieces)}, merges
 
+
+def build_tokenizer(words: Iterable[str], folder: str | os.PathLike[str], model_max_length: int = 77) -> int:
+    """Write the `vocabulary` of these words as a `CLIPTokenizer` folder; returns the vocabulary size.
+
+    `model_max_length` counts the begin and end tokens. Raises: as `vocabulary`.
+    """
+    vocab, merges = vocabulary(words)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     special = {"bos_token": BEGIN, "eos_token": END, "unk_token": END, "pad_token": END}
     config = {**special, "tokenizer_class": "CLIPTokenizer", "model_max_length": model_max_length, "do_lower_case": True}
     config |= {"add_prefix_space": False, "errors": "replace"}
-    _write_json(folder / "vocab.json", {piece: i for i, piece in enumerate(pieces)})
+    _write_json(folder / "vocab.json", vocab)
     lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", special)
-    return len(pieces)
+    return len(vocab)
 
 
 def _merges(words: list[str], letters: list[str]) -> list[tuple[str, str]]:
@@ -71,5 +79,5 @@ def _apply(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
     return pieces
 
 
-def _write_json(path: Path, data: dict[str, object]) -> None:
+def _write_json(path: Path, data: Mapping[str, object]) -> None:
     path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

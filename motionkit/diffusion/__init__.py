@@ -1,1 +1,1 @@
-"""Diffusion maths that every method shares: inversion, sampling, warping, noise on moving content."""
+"""Walking the noise schedule: DDIM inversion and sampling, guidance, warping, and noise that moves with its content."""

@@ -1,37 +1,38 @@
-"""Backward warping with grids that put -1 and +1 on the centres of the border pixels (align_corners=True)."""
+"""Backward warping with sampling grids: one convention, x before y, -1 and +1 on the centres of the outer pixels."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
-def identity_grid(height: int, width: int) -> Tensor:
-    """The grid (h, w, 2) that reads every pixel from its own place, x first, in [-1, 1]."""
-    y, x = torch.meshgrid(_axis(height), _axis(width), indexing="ij")
-    return torch.stack([x, y], -1)
-
-
-def _axis(size: int) -> Tensor:
-    return 2 * torch.arange(size, dtype=torch.float32) / max(size - 1, 1) - 1
-
-
-def resize_grid(grid: Tensor, height: int, width: int) -> Tensor:
-    """Bring grids (B, H, W, 2) to another size, bilinear without aligned corners, as the reference code does."""
-    if grid.shape[1:3] == (height, width):
-        return grid
-    planes = F.interpolate(grid.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
-    return planes.permute(0, 2, 3, 1)  # (B,h,w,2)
+def identity_grid(height: int, width: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
+    """The grid (h, w, 2) that reads every pixel from its own place: x first, from -1 to 1 (align_corners=True)."""
+    y = torch.linspace(-1, 1, height, device=device, dtype=dtype) if height > 1 else torch.zeros(1).to(device, dtype)
+    x = torch.linspace(-1, 1, width, device=device, dtype=dtype) if width > 1 else torch.zeros(1).to(device, dtype)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (h, w, 2)
 
 
 def warp(x: Tensor, grid: Tensor, padding: str = "border") -> Tensor:
-    """Read x (B, C, h, w) at the places that grid (B, H, W, 2) names, bilinear.
+    """Read x (B, C, h, w) bilinearly at grid (B or 1, H, W, 2): out[y, x] = in[grid[y, x]]; returns (B, C, H, W).
 
-    Args:
-        x: one sample, or as many as there are grids.
-        grid: absolute coordinates in [-1, 1], x first; resized to x when the sizes differ.
-        padding: "border", "zeros" or "reflection", for places outside.
+    padding: "border" (clean latents and images), "zeros" (as FOMM does), "reflection".
     """
-    grid = resize_grid(grid, *x.shape[-2:]).to(x.dtype)
-    return F.grid_sample(x.expand(len(grid), -1, -1, -1), grid, padding_mode=padding, align_corners=True)
+    grid = grid.to(x.dtype).expand(len(x), -1, -1, -1)
+    return functional.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=True)
+
+
+def resize_grid(grid: Tensor, height: int, width: int, by: str = "displacement") -> Tensor:
+    """A grid (B, h, w, 2) at another size, bilinear.
+
+    by="displacement" resizes grid - identity, so that the identity stays the identity; by="value" resizes the
+    coordinates themselves, as FOMM does (which pulls the borders inwards).
+    """
+    if by not in ("displacement", "value"):
+        raise ValueError(f"by={by!r}: displacement or value")
+    if by == "displacement":
+        offset = resize_grid(grid - identity_grid(*grid.shape[1:3], grid.device, grid.dtype), height, width, "value")
+        return offset + identity_grid(height, width, grid.device, grid.dtype)
+    planes = functional.interpolate(grid.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
+    return planes.movedim(1, -1)  # (B, H, W, 2)

@@ -1,0 +1,233 @@
+"""The one interface through which methods use a latent diffusion model, whoever made it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers.models.attention_processor import Attention
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from motionkit import gpu
+from motionkit.backbones.catalog import BackboneSpec
+from motionkit.errors import UserError
+
+ROLES = ("spatial_self", "cross", "temporal_self")
+_TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
+
+
+@dataclass(frozen=True)
+class AttentionSite:
+    """One attention layer: its dotted name in the UNet, its role, channels of the queries, heads, and block.
+
+    `block` is "down.0", "mid", "up.2", ...: counted as in the UNet, from the input to the output.
+    """
+
+    name: str
+    module: Attention
+    role: str
+    width: int
+    heads: int
+    block: str
+
+
+class VideoBackbone(abc.ABC):
+    """A latent diffusion model seen as a denoiser of clips.
+
+    Images are (F, 3, H, W) floats in [0, 1]; latents (F, 4, h, w) with h = H / factor, scaled to a standard deviation
+    near 1; clips of latents (B, 4, F, h, w); text states (B, L, C), whatever the backbone needs packed into one tensor.
+
+    Attributes:
+        spec: the entry of the catalogue.  plan: the memory plan in effect.
+        vae, unet, text_encoder, tokenizer: the models as diffusers and transformers have them, in eval mode, no grads.
+        scheduler: a DDIMScheduler: the noise schedule and its settings.
+        device: where it computes.  dtype: of the UNet's weights.
+        patch: side of the pixel blocks folded into channels before the autoencoder (1 for SD).  factor: pixels per latent.
+    """
+
+    def __init__(
+        self, spec: BackboneSpec, plan: gpu.Plan, *, vae: AutoencoderKL, unet: nn.Module, text_encoder: nn.Module,
+        tokenizer: Any, scheduler: DDIMScheduler, fingerprint: str,
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.vae, self.unet, self.text_encoder, self.tokenizer, self.scheduler = (
+            vae, unet, text_encoder, tokenizer, scheduler,
+        )  # fmt: skip
+        self._fingerprint = fingerprint
+        self.device = torch.device(plan.device)
+        self.patch = patch_of(vae)
+        self.factor = self.patch * 2 ** (len(vae.config.block_out_channels) - 1)
+        for part in self.parts():
+            part.eval().requires_grad_(False)
+        self._resident: nn.Module | None = None
+        self.plan = gpu.apply(plan, self)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the UNet's weights."""
+        return next(self.unet.parameters()).dtype
+
+    def parts(self) -> list[nn.Module]:
+        """The models that hold weights."""
+        return [self.vae, self.unet, self.text_encoder]
+
+    # images and latents
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (F, 3, H, W) in [0, 1] to latents (F, 4, h, w) float32: the posterior's mean times the scaling factor.
+
+        Raises: UserError when H or W is not a multiple of the factor.
+        """
+        if frames.shape[-1] % self.factor or frames.shape[-2] % self.factor:
+            size = f"{frames.shape[-1]}x{frames.shape[-2]}"
+            raise UserError(f"{self.spec.name} takes sizes that are multiples of {self.factor}, not {size}")
+        vae = self._use(self.vae)
+        latents = []
+        for chunk in self._chunks(frames, frames.shape[-2] * frames.shape[-1]):
+            x = chunk.to(self.device, vae.dtype) * 2 - 1
+            if self.patch > 1:
+                x = functional.pixel_unshuffle(x, self.patch)  # (f, 3 r r, H/r, W/r)
+            with self._arithmetic():
+                latents.append(vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor)
+        return torch.cat(latents)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (F, 4, h, w) to frames (F, 3, H, W) float32, clamped to [0, 1], a few frames at a time."""
+        vae = self._use(self.vae)
+        frames = []
+        for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
+            with self._arithmetic():
+                x = vae.decode((chunk / vae.config.scaling_factor).to(self.device, vae.dtype)).sample.float()
+            if self.patch > 1:
+                x = functional.pixel_shuffle(x, self.patch)  # (f, 3, H, W)
+            frames.append((x / 2 + 0.5).clamp(0, 1))
+        return torch.cat(frames)
+
+    def _chunks(self, x: Tensor, pixels: int) -> Iterator[Tensor]:
+        return iter(x.split(max(1, self.plan.chunk_pixels // pixels)))
+
+    # text and denoising
+
+    @abc.abstractmethod
+    def encode_text(self, prompts: list[str]) -> Tensor:
+        """Text states (B, L, C) for B prompts; too long a prompt is cut, and the log says so."""
+
+    def denoise(
+        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: nn.Module | None = None, **unet_arguments: Any
+    ) -> Tensor:
+        """The model's raw prediction (B, 4, F, h, w), float32, for latents of that shape at timestep t (int or (B,)).
+
+        An image model sees every frame on its own: frames are folded into the batch as (B F), text (B, L, C) and t are
+        repeated per frame. `unet` replaces the backbone's own (a tuned copy); other arguments go to its forward.
+        """
+        frames = latents.shape[2]
+        unet = self._use(self.unet if unet is None else unet)
+        dtype = getattr(unet, "dtype", self.dtype)
+        x = rearrange(latents, "b c f h w -> (b f) c h w").to(self.device, dtype)
+        times = torch.as_tensor(t, device=self.device).expand(latents.shape[0])
+        times = repeat(times, "b -> (b f)", f=frames)
+        states = repeat(text.to(self.device, dtype), "b l c -> (b f) l c", f=frames)
+        with self._arithmetic():
+            out = unet(x, times, **self._conditions(states, x), **unet_arguments).sample.float()
+        return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
+
+    def _conditions(self, text: Tensor, latents: Tensor) -> dict[str, Any]:
+        return {"encoder_hidden_states": text}
+
+    # the noise schedule
+
+    @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts: "epsilon" or "v_prediction"."""
+        return self.scheduler.config.prediction_type
+
+    def to_eps_x0(self, prediction: Tensor, latents: Tensor, t: int | Tensor) -> tuple[Tensor, Tensor]:
+        """Noise and clean latents that a raw prediction at timestep t (int or (B,)) stands for."""
+        from motionkit.diffusion.schedule import alpha_at, to_eps_x0
+
+        return to_eps_x0(self.prediction_type, prediction, latents, alpha_at(self.scheduler, t, latents))
+
+    def training_target(self, x0: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
+        """What the UNet should predict for add_noise(x0, noise, t): the noise, or v = sqrt(a) noise - sqrt(1 - a) x0."""
+        from motionkit.diffusion.schedule import alpha_at
+
+        if self.prediction_type == "epsilon":
+            return noise
+        alpha = alpha_at(self.scheduler, t, x0)
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * x0
+
+    # the UNet's insides
+
+    def attention_sites(self, role: str, unet: nn.Module | None = None) -> list[AttentionSite]:
+        """The attention layers of that role, in the order in which the data passes them: down, mid, up."""
+        if role not in ROLES:
+            raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
+        unet = self.unet if unet is None else unet
+        found = []
+        for name, module in unet.named_modules():
+            if isinstance(module, Attention) and _role(name) == role:
+                found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
+        return sorted(found, key=lambda site: ("down", "mid", "up").index(site.block.split(".")[0]))
+
+    def fresh_unet(self) -> nn.Module:
+        """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off."""
+        with init_empty_weights():  # draws nothing from the global generator
+            unet = type(self.unet).from_config(self.unet.config)
+        unet.load_state_dict({k: v.clone() for k, v in self.unet.state_dict().items()}, assign=True)
+        unet.eval().requires_grad_(False)
+        gpu.prepare_unet(self.plan, unet)
+        return unet
+
+    def fingerprint(self) -> str:
+        """A hash of everything that decides what this backbone computes: configurations and weights."""
+        return self._fingerprint
+
+    # placement
+
+    def _use(self, module: nn.Module) -> nn.Module:
+        """Bring one part to the device: with offload=model the one before goes back, with group it gets its hooks."""
+        if self.plan.offload == "group":
+            gpu.group_offload(module, self.plan.device)
+        if self.plan.offload == "model" and self._resident is not module:
+            if self._resident is not None:
+                self._resident.to("cpu")
+            self._resident = module.to(self.device)
+        return module
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        if self.plan.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
+
+
+def patch_of(vae: AutoencoderKL) -> int:
+    """Side r of the pixel blocks that become channels: the autoencoder has 3 r r input channels.
+
+    Raises: UserError when the channels fit no r in 1, 2, 4, 8.
+    """
+    channels = vae.config.in_channels
+    patch = round((channels / 3) ** 0.5)
+    if patch not in (1, 2, 4, 8) or 3 * patch * patch != channels or vae.config.out_channels != channels:
+        raise UserError(f"the autoencoder has {channels} input channels; motionkit knows 3, 12, 48 and 192")
+    return patch
+
+
+def _role(name: str) -> str:
+    if any(mark in name for mark in _TEMPORAL):
+        return "temporal_self"
+    return "cross" if name.endswith("attn2") else "spatial_self"
+
+
+def _block(name: str) -> str:
+    first, index, *_ = name.split(".")
+    return "mid" if first == "mid_block" else f"{first.removesuffix('_blocks')}.{index}"

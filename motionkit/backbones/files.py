@@ -1,0 +1,202 @@
+"""Where a backbone's files lie: local folder, package, hub cache; what is missing, and their fingerprint. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from motionkit.backbones.catalog import BackboneSpec
+from motionkit.errors import MissingWeights, UserError
+from motionkit.hashing import hash_json, hash_path
+
+MODEL, TEXT = "diffusion_pytorch_model", "model"
+_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "sd": {
+        "vae": ("config.json", MODEL), "unet": ("config.json", MODEL), "text_encoder": ("config.json", TEXT),
+        "tokenizer": _TOKENIZER, "scheduler": ("scheduler_config.json",),
+    },
+}  # fmt: skip
+LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
+
+
+def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) -> Path:
+    """The folder with all of the backbone's files: `path` (folder or hub id), else the package, else the hub cache.
+
+    Nothing is downloaded unless `online` or MOTIONKIT_ONLINE=1.
+    Raises: MissingWeights naming every missing file and the command that gets them; UserError for what is not a folder
+    in hub layout, and for pickled weights.
+    """
+    if path and Path(path).expanduser().exists():
+        return _local(spec, Path(path).expanduser())
+    if path and (path.count("/") != 1 or path.startswith((".", "~", "/")) or path.endswith("/")):
+        raise MissingWeights(f"{spec.name}: there is no folder {path} (backbone.path is a folder or a hub id owner/name)")
+    if not path and spec.asset:
+        folder = Path(__file__).parent.parent / "assets" / spec.asset
+        if missing := inventory(spec, folder)[1]:
+            raise MissingWeights(
+                f"{spec.name}: this installation lacks {', '.join(missing)} in {folder}: install motionkit again, "
+                f"or give backbone.path=FOLDER"
+            )
+        return folder
+    hub_id = path or spec.hub_id
+    if hub_id is None:
+        raise MissingWeights(f"{spec.name}: give the folder with its weights as backbone.path=FOLDER")
+    return _cached(spec, hub_id, online or os.environ.get("MOTIONKIT_ONLINE") == "1")
+
+
+def _local(spec: BackboneSpec, folder: Path) -> Path:
+    if folder.is_file():
+        raise UserError(
+            f"{spec.name}: {folder} is one file; motionkit reads folders in the hub's layout. Convert it once with: "
+            f"python -c \"from diffusers import StableDiffusion{'XL' * (spec.family == 'sdxl')}Pipeline as P; "
+            f"P.from_single_file('{folder}').save_pretrained('{folder.stem}')\""
+        )
+    if missing := inventory(spec, folder)[1]:
+        if not any((folder / part).is_dir() for part in LAYOUTS[spec.family]):
+            raise MissingWeights(
+                f"{spec.name}: {folder} is not a model folder in the hub's layout: it has none of the folders "
+                f"{', '.join(LAYOUTS[spec.family])}"
+            )
+        raise MissingWeights(f"{spec.name}: {folder} lacks {', '.join(missing)}")
+    return folder
+
+
+def _cached(spec: BackboneSpec, hub_id: str, online: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    try:
+        folder = Path(snapshot_download(hub_id, local_files_only=True))
+    except Exception:  # not there, or there in part: both mean the same here
+        folder = Path(HF_HUB_CACHE) / "nothing"
+    missing = inventory(spec, folder)[1]
+    if missing and online:
+        try:
+            return _local(spec, Path(snapshot_download(hub_id, allow_patterns=missing)))
+        except UserError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
+    if missing:
+        raise MissingWeights(
+            f"{spec.name}: not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. Get them with: hf download {hub_id} "
+            f"{' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; or let motionkit do it: MOTIONKIT_ONLINE=1; "
+            f"or give backbone.path=FOLDER)"
+        )
+    return folder
+
+
+def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The files that the backbone reads, and those that `folder` lacks, by relative name.
+
+    Raises: UserError where weights exist only as a pickle.
+    """
+    present: dict[str, Path] = {}
+    missing: list[str] = []
+    for part, names in LAYOUTS[spec.family].items():
+        if (folder / part / "tokenizer.json").is_file():  # the newer single file in place of vocab.json and merges.txt
+            names = ("tokenizer.json", "tokenizer_config.json")
+        for name in names:
+            weights = name in (MODEL, TEXT)
+            files = weight_files(folder / part, name) if weights else [folder / part / name]
+            if weights and not files:
+                _refuse_pickle(spec, folder / part)
+                variant = f".{spec.hub_variant}" if spec.hub_variant else ""
+                missing.append(f"{part}/{name}{variant}.safetensors")
+            for file in files:
+                if file.is_file():
+                    present[f"{part}/{file.name}"] = file
+                else:
+                    missing.append(f"{part}/{file.name}")
+    return present, missing
+
+
+def weight_files(folder: Path, stem: str) -> list[Path]:
+    """The safetensors files of one component: the full file, its half-precision variant, or the shards of an index."""
+    for variant in ("", ".fp16"):
+        if (file := folder / f"{stem}{variant}.safetensors").is_file():
+            return [file]
+        if (index := folder / f"{stem}.safetensors.index{variant}.json").is_file():
+            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+            if bad := [name for name in shards if Path(name).name != name]:
+                raise UserError(f"{index} names files outside its folder: {', '.join(bad)}")
+            return [folder / name for name in shards]
+    return []
+
+
+def _refuse_pickle(spec: BackboneSpec, folder: Path) -> None:
+    found = sorted(p for p in folder.glob("*") if p.suffix in _PICKLES)
+    if found:
+        target = found[0].parent / ((TEXT if "text" in folder.name else MODEL) + ".safetensors")
+        raise UserError(
+            f"{spec.name}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, or "
+            f'convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '
+            f"save_file({{k: v.contiguous().clone() for k, v in torch.load('{found[0]}', weights_only=True).items()}}, "
+            f"'{target}')\""
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises: UserError when it is not one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"cannot read {path}: not a JSON object")
+    return data
+
+
+def fingerprint(spec: BackboneSpec, path: str | None = None, seed: int = 0) -> str:
+    """SHA-256 of what decides the backbone's output: configurations and weights, or the seed of a made-up one.
+
+    Loads no weight. Hashes of large files are remembered by resolved path, size and modification time.
+    Raises: as `locate`.
+    """
+    if spec.hub_id is None and spec.asset is None and path is None:
+        from motionkit.backbones.tiny import ARCHITECTURE
+
+        return hash_json({"name": spec.name, "architecture": ARCHITECTURE, "seed": seed})
+    present, _ = inventory(spec, locate(spec, path))
+    memory = _Remembered()
+    parts = {name: memory.hash(file) for name, file in present.items()}
+    memory.save()
+    return hash_json(parts)
+
+
+class _Remembered:
+    """File hashes kept between runs in the cache folder; an unreadable or unwritable memory only costs time."""
+
+    def __init__(self) -> None:
+        root = os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit"
+        self.file = Path(root) / "file-hashes.json"
+        try:
+            self.known: dict[str, str] = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            self.known = {}
+        self.size = len(self.known)
+
+    def hash(self, file: Path) -> str:
+        stat = file.stat()
+        key = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        if stat.st_size < 1 << 20:
+            return hash_path(file)
+        if key not in self.known:
+            self.known[key] = hash_path(file)
+        return self.known[key]
+
+    def save(self) -> None:
+        if len(self.known) == self.size:
+            return
+        temporary = self.file.with_suffix(f".{os.getpid()}")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self.known))
+            os.replace(temporary, self.file)
+        except OSError:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""Stable Diffusion 1.x and XL, and everything of their layout (pocket-sd, fine-tuned models), from a folder.
+
+Papers: Rombach et al., arXiv 2112.10752; Podell et al. (XL), arXiv 2307.01952. The weights have licences of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from motionkit.backbones import files
+from motionkit.backbones.base import VideoBackbone, patch_of
+from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.weights import load_model, read_config
+from motionkit.errors import UserError
+from motionkit.gpu import Plan
+
+_log = logging.getLogger(__name__)
+
+
+class StableDiffusion(VideoBackbone):
+    """SD 1.x: one CLIP text encoder, its last hidden states (B, L, C)."""
+
+    @torch.no_grad()
+    def encode_text(self, prompts: list[str]) -> Tensor:
+        """Text states (B, L, C) float32, L = the tokenizer's length; too long a prompt is cut, and the log says so."""
+        ids = self._tokens(self.tokenizer, prompts)
+        return self._use(self.text_encoder)(ids)[0].float()
+
+    def _tokens(self, tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
+        length = tokenizer.model_max_length
+        for prompt in prompts:
+            if (found := len(tokenizer(prompt, verbose=False)["input_ids"])) > length:
+                _log.warning("the prompt has %d tokens, %s reads %d: its end is cut", found, self.spec.name, length)
+        ids = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt").input_ids
+        return ids.to(self.device)  # (B, L)
+
+
+class StableDiffusionXL(StableDiffusion):
+    """SD XL: two text encoders, and a pooled text vector and picture sizes beside the states.
+
+    Text states are (B, L + 1, C): the last row carries the pooled vector in its first P entries, so that text stays one
+    tensor for every method.
+    """
+
+    def __init__(self, *arguments: Any, text_encoder_2: CLIPTextModelWithProjection, tokenizer_2: CLIPTokenizer,
+                 **parts: Any) -> None:  # fmt: skip
+        self.text_encoder_2, self.tokenizer_2 = text_encoder_2, tokenizer_2
+        super().__init__(*arguments, **parts)
+
+    def parts(self) -> list[torch.nn.Module]:
+        """The models that hold weights."""
+        return [*super().parts(), self.text_encoder_2]
+
+    @torch.no_grad()
+    def encode_text(self, prompts: list[str]) -> Tensor:
+        """Text states (B, L + 1, C) float32: both encoders' last hidden states but one, side by side, then the pooled row."""
+        first = self._use(self.text_encoder)(self._tokens(self.tokenizer, prompts), output_hidden_states=True)
+        first_states = first.hidden_states[-2]
+        second = self._use(self.text_encoder_2)(self._tokens(self.tokenizer_2, prompts), output_hidden_states=True)
+        states = torch.cat([first_states, second.hidden_states[-2]], dim=-1)  # (B, L, C)
+        pooled = functional.pad(second.text_embeds, (0, states.shape[-1] - second.text_embeds.shape[-1]))
+        return torch.cat([states, pooled[:, None]], dim=1).float()  # (B, L + 1, C)
+
+    def _conditions(self, text: Tensor, latents: Tensor) -> dict[str, Any]:
+        height, width = (side * self.factor for side in latents.shape[-2:])
+        # original size, crop corner, target size
+        times = torch.tensor([height, width, 0, 0, height, width], device=text.device, dtype=text.dtype)
+        pooled = text[:, -1, : self.text_encoder_2.config.projection_dim]
+        added = {"text_embeds": pooled, "time_ids": times.expand(len(text), -1)}
+        return {"encoder_hidden_states": text[:, :-1], "added_cond_kwargs": added}
+
+
+def load(
+    spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False
+) -> StableDiffusion:
+    """A Stable Diffusion of the hub's folder layout; `seed` is not used.
+
+    Raises: MissingWeights naming the files and the command that gets them; UserError in one line for another kind of
+    model and for damaged or inconsistent files.
+    """
+    folder = files.locate(spec, path, online)
+    dtype = getattr(torch, plan.dtype)
+    unet_config = read_config(folder / "unet/config.json", "UNet2DConditionModel")
+    vae_config = read_config(folder / "vae/config.json", "AutoencoderKL")
+    text_configs = [read_config(folder / f"{name}/config.json") for name in _encoders(spec)]
+    _check_kind(spec, folder, unet_config, vae_config, text_configs)
+    # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
+    vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
+    parts: dict[str, Any] = {
+        "vae": load_model(lambda: AutoencoderKL.from_config(vae_config), folder / "vae", files.MODEL, vae_dtype),
+        "unet": load_model(lambda: UNet2DConditionModel.from_config(unet_config), folder / "unet", files.MODEL, dtype),
+        "scheduler": _scheduler(folder / "scheduler/scheduler_config.json"),
+        "fingerprint": files.fingerprint(spec, str(folder)),
+    }
+    for i, (name, config) in enumerate(zip(_encoders(spec), text_configs, strict=True)):
+        suffix = name.removeprefix("text_encoder")
+        parts[f"tokenizer{suffix}"] = _tokenizer(folder / f"tokenizer{suffix}", config)
+        parts[name] = load_model(_text_builder(config, projected=i == 1), folder / name, files.TEXT, dtype)
+    patch_of(parts["vae"])
+    return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
+
+
+def _encoders(spec: BackboneSpec) -> tuple[str, ...]:
+    return ("text_encoder", "text_encoder_2") if spec.family == "sdxl" else ("text_encoder",)
+
+
+def _text_builder(config: dict[str, Any], projected: bool) -> Any:
+    kind = CLIPTextModelWithProjection if projected else CLIPTextModel
+    return lambda: kind(CLIPTextConfig.from_dict(config))
+
+
+def _check_kind(
+    spec: BackboneSpec, folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]]
+) -> None:
+    """Tell relatives apart by their configurations, before any weight is read."""
+    found_xl = unet.get("addition_embed_type") == "text_time"
+    if found_xl != (spec.family == "sdxl"):
+        right, wrong = ("SD XL", "1.x") if found_xl else ("SD 1.x or 2.x", "XL")
+        raise UserError(f"{spec.name}: {folder} holds an {right} model, not SD {wrong}; "
+                        f"use backbone={'sdxl' if found_xl else 'sd15'} for it")  # fmt: skip
+    if unet.get("in_channels", 4) != 4:
+        raise UserError(f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
+                        f"an inpainting or editing model does not fit here")  # fmt: skip
+    for key, value in spec.expects:
+        if unet.get(key) != value:
+            raise UserError(f"{spec.name}: the UNet in {folder} has {key} {unet.get(key)}, {spec.name} has {value}: "
+                            f"this is another model (SD 2.x has 1024)")  # fmt: skip
+    width = sum(config.get("hidden_size", 512) for config in texts)
+    if unet.get("cross_attention_dim", 1280) != width:
+        raise UserError(f"{spec.name}: in {folder} the UNet reads text states of width {unet.get('cross_attention_dim')}, "
+                        f"the text encoder makes {width}: the parts are of different models")  # fmt: skip
+    if vae.get("latent_channels", 4) != 4:
+        raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
+
+
+def _scheduler(file: Path) -> DDIMScheduler:
+    """A DDIMScheduler with the schedule of the model's own scheduler, whatever its class. Raises: UserError."""
+    config = read_config(file)
+    if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
+        raise UserError(f"{file}: prediction_type {config['prediction_type']!r}; motionkit knows epsilon and v_prediction")
+    known = {k: v for k, v in config.items() if k in DDIMScheduler().config}
+    try:
+        return DDIMScheduler(**known | {"clip_sample": False, "thresholding": False})
+    except Exception as error:
+        raise UserError(f"{file} makes no noise schedule: {error}") from error
+
+
+def _tokenizer(folder: Path, text_config: dict[str, Any]) -> CLIPTokenizer:
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise UserError(f"{folder} holds no CLIP tokenizer: {error}") from error
+    length = text_config.get("max_position_embeddings", 77)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, length)
+    if len(tokenizer) > text_config.get("vocab_size", 49408):
+        raise UserError(f"{folder} has {len(tokenizer)} tokens, its text encoder {text_config.get('vocab_size')}: "
+                        f"they are of different models")  # fmt: skip
+    return tokenizer

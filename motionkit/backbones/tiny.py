@@ -1,0 +1,73 @@
+"""tiny-sd: Stable Diffusion's classes at toy size with seeded random weights, in milliseconds, for tests.
+
+It draws nothing recognisable. Its autoencoder and UNet only have the right shapes, ranges and dependences.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motionkit.backbones.catalog import BackboneSpec
+from motionkit.errors import UserError
+from motionkit.gpu import Plan
+
+WORDS = tuple("a the of cat dog horse turtle bird red green blue yellow black white running walking jumping on".split())
+ARCHITECTURE: dict[str, dict[str, Any]] = {
+    "vae": {
+        "block_out_channels": (8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 64, "scaling_factor": 4.0,
+        "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3,
+    },
+    "unet": {
+        "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 16,
+        "cross_attention_dim": 16, "attention_head_dim": 2,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    },
+    "text_encoder": {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "max_position_embeddings": 16, "projection_dim": 16,
+    },
+    "scheduler": {
+        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
+        "set_alpha_to_one": False, "steps_offset": 1,
+    },
+}  # fmt: skip
+
+
+def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False) -> Any:
+    """tiny-sd with weights drawn from `seed`, apart from the global generator.
+
+    Raises: UserError when a path is given.
+    """
+    import torch
+
+    from motionkit.backbones.files import fingerprint
+    from motionkit.backbones.sd import StableDiffusion
+
+    if path:
+        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = components()
+    for name in ("vae", "unet", "text_encoder"):
+        torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
+    return StableDiffusion(spec, plan, **parts, fingerprint=fingerprint(spec, seed=seed))
+
+
+def components(prediction_type: str = "epsilon") -> dict[str, Any]:
+    """The five parts, weights drawn from the global generator (save them to make a folder in the hub's layout)."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    from motionkit.backbones.words import vocabulary
+
+    vocab, merges = vocabulary(WORDS)
+    ids = {"bos_token_id": len(vocab) - 2, "eos_token_id": len(vocab) - 1, "pad_token_id": len(vocab) - 1}
+    text = CLIPTextConfig(vocab_size=len(vocab), **ids, **ARCHITECTURE["text_encoder"])
+    return {
+        "vae": AutoencoderKL(**ARCHITECTURE["vae"]),
+        "unet": UNet2DConditionModel(**ARCHITECTURE["unet"]),
+        "text_encoder": CLIPTextModel(text),
+        "tokenizer": CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=16),
+        "scheduler": DDIMScheduler(**ARCHITECTURE["scheduler"], prediction_type=prediction_type),
+    }
