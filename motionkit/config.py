@@ -17,8 +17,11 @@ from motionkit.transfer import MethodSpec
 
 @dataclass
 class RequestConfig:
-    """What is asked for; the same keys for every method."""
+    """What is asked for; the same keys for every method. `method`, `backbone` and `gpu` are groups with own schemas."""
 
+    method: Any = None
+    backbone: Any = None
+    gpu: Any = None
     reference: str | None = None
     driving: str | None = None
     prompt: str = ""
@@ -31,9 +34,10 @@ class RequestConfig:
     keypoints: str | None = None
     seed: int = 0
     frames: int | None = None
-    size: str | None = None
+    size: str | None = None  # a side in pixels, or WIDTHxHEIGHT
     fps: float | None = None
     cache: bool = True
+    progress: str = "terminal"  # terminal | jsonl | none
 
 
 @dataclass
@@ -46,14 +50,18 @@ class TransferConfig(RequestConfig):
 
 @dataclass
 class TrainConfig:
-    """The primary configuration of `motionkit train`; a method's own training settings sit under `train.`."""
+    """The primary configuration of `motionkit train`; a trainer's own settings sit under `train.`."""
 
+    method: Any = None
     data: Any = None
+    gpu: Any = None
+    train: Any = None
     steps: int | None = None
     seed: int = 0
-    size: str | None = None
+    size: int | None = None
     output: str | None = None
     resume: bool = True
+    progress: str = "terminal"
 
 
 def method_settings(spec: MethodSpec, given: Any = None) -> Any:
@@ -85,31 +93,31 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
 
 def explain(error: Exception, prefix: str = "") -> UserError:
     """OmegaConf's complaint as one line with the key, and the nearest key when it is unknown."""
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(link, UserError):
             return link
-    key = f"{prefix}{getattr(error, 'full_key', None) or getattr(error, 'key', None) or ''}"
-    if isinstance(error, ConfigAttributeError | ConfigKeyError):
-        return unknown("key", key, _siblings(error, prefix))
-    reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-    return UserError(f"{key}: {reason}" if key else reason)
+        key = getattr(link, "full_key", None)
+        if not isinstance(link, OmegaConfBaseException) or not key:
+            continue
+        if isinstance(link, ConfigAttributeError | ConfigKeyError):
+            above = str(key).rpartition(".")[0]
+            return unknown("key", f"{prefix}{key}", [f"{prefix}{above and above + '.'}{k}" for k in _keys(link)])
+        return UserError(f"{prefix}{key}: {str(link).splitlines()[0]}")
+    return UserError(f"{prefix.rstrip('.')}: {error}".splitlines()[0].lstrip(": "))
 
 
-def _siblings(error: Any, prefix: str) -> list[str]:
-    from omegaconf import OmegaConf
-
-    parent = error.parent_node
-    if not OmegaConf.is_dict(parent):
-        return []
-    above = str(error.full_key).rpartition(".")[0]
-    return [f"{prefix}{above + '.' if above else ''}{name}" for name in parent]
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
+def chain(error: BaseException | None) -> list[BaseException]:
+    """An error, what caused it, and so on."""
     links: list[BaseException] = []
     while error is not None and error not in links:
         links.append(error)
         error = error.__cause__ or error.__context__
     return links
+
+
+def _keys(error: Any) -> list[str]:
+    from omegaconf import OmegaConf
+
+    return [str(key) for key in error.parent_node] if OmegaConf.is_dict(error.parent_node) else []

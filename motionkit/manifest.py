@@ -51,6 +51,8 @@ def input_facts(spec: MethodSpec, inputs: Inputs) -> dict[str, Any]:
         fact: dict[str, Any] = {"used": name in used, "sha256": inputs.hash_of(name)}
         if hasattr(value, "frames"):
             fact |= {"name": value.name, "shape": list(value.frames.shape), "fps": value.fps}
+            if value.notes:
+                fact["notes"] = list(value.notes)
         elif name.endswith("prompt"):
             fact["text"] = value
         else:

@@ -62,11 +62,14 @@ class MethodSpec:
     """The facts about a method: everything that can be known without loading it.
 
     Attributes:
-        transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass.
+        transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass,
+            trainer a function of one `motionkit.trainjob.TrainJob` that returns the path of the trained weights.
+        train_config: a torch-free dataclass of the trainer's own settings (`train.` on the command line).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
         no_backbones: backbone name -> one line that says why the method has no meaning on it.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
+        stochastic: whether the seed changes the result.
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
@@ -87,6 +90,8 @@ class MethodSpec:
     no_backbones: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
+    train_config: str | None = None
+    stochastic: bool = True
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True
@@ -106,8 +111,12 @@ class MethodSpec:
         present = inputs.present()
         for need in self.requires:
             if need.name not in present:
-                note = f" ({need.note})" if need.note else ""
-                raise UserError(f"{self.name} needs {need.name}{note}: give it as {need.name}=...")
+                raise self.missing(need)
+
+    def missing(self, need: Requirement) -> UserError:
+        """The one line for a required input that is not there."""
+        note = f" ({need.note})" if need.note else ""
+        return UserError(f"{self.name} needs {need.name}{note}: give it as {need.name}=...")
 
     def used(self, inputs: Inputs) -> tuple[str, ...]:
         """The names of those given inputs that this method reads."""

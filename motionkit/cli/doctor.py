@@ -1,0 +1,130 @@
+"""`motionkit doctor`: what this installation has and lacks, from metadata alone; exit code 1 if something is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+from pathlib import Path
+
+from motionkit import __version__, registry
+from motionkit.backbones import catalog
+from motionkit.cache import cache_root
+from motionkit.cli.backbones import presence
+from motionkit.cli.table import table
+from motionkit.errors import UserError
+from motionkit.output import check_writable
+
+HELP = """usage: motionkit doctor
+
+Versions, extras, codecs, disk, cache, weights and plugins, with the traceback of each plugin that is broken.
+Exit code 1 when something that motionkit needs is missing or broken.
+"""
+
+EXTRAS = {
+    "xformers": "gpu",
+    "controlnet_aux": "annotators",
+    "rtmlib": "pose",
+    "onnxruntime": "pose",
+    "hydra_plugins.hydra_joblib_launcher": "joblib",
+    "hydra_plugins.hydra_submitit_launcher": "submitit",
+}
+Row = tuple[str, str, str]  # what, ok | missing | WRONG, detail
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; returns the exit code."""
+    if argv:
+        raise UserError(f"doctor takes nothing, not {argv[0]!r}")
+    rows = [*packages(), *extras(), *places(), *weights(), *plugins()]
+    print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
+    print(table(("", "", ""), rows).strip("\n"))
+    for failure in registry.failures():
+        print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
+    wrong = sum(row[1] == "WRONG" for row in rows)
+    print(f"\n{wrong} thing(s) wrong" if wrong else "\nall is well")
+    return 1 if wrong else 0
+
+
+def packages() -> list[Row]:
+    """What pyproject.toml requires, against what is installed."""
+    from packaging.requirements import Requirement
+
+    rows: list[Row] = []
+    for line in importlib.metadata.requires("motionkit") or ():
+        need = Requirement(line)
+        if need.marker and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(need.name)
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((need.name, "WRONG", f"not installed, needs {need.specifier or 'any version'}"))
+            continue
+        fits = need.specifier.contains(version, prereleases=True)
+        note = {"av": "reads and writes video with the FFmpeg inside it", "torch": _build(version)}.get(need.name, "")
+        detail = f"{version}  {note}".strip() if fits else f"{version}, needs {need.specifier}"
+        rows.append((need.name, "ok" if fits else "WRONG", detail))
+    return rows
+
+
+def _build(version: str) -> str:
+    gpu = "an NVIDIA driver is here" if shutil.which("nvidia-smi") else "no NVIDIA driver is here"
+    return f"{'built for the CPU' if '+cpu' in version else 'built with CUDA or for any device'}; {gpu}"
+
+
+def extras() -> list[Row]:
+    """Optional packages, and how to get those that are not there."""
+    rows: list[Row] = []
+    for module, extra in EXTRAS.items():
+        try:
+            there = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # of the package above it
+            there = False
+        rows.append(
+            (module.rpartition(".")[2], "ok" if there else "missing", f"optional: pip install motionkit[{extra}]")
+        )
+    return rows
+
+
+def places() -> list[Row]:
+    """The folders that runs write to."""
+    rows: list[Row] = []
+    for what, folder in (("cache", cache_root()), ("run folder", Path.cwd() / "runs")):
+        try:
+            check_writable(folder)
+        except UserError as error:
+            rows.append((what, "WRONG", str(error)))
+            continue
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(there).free / 1e9
+        used = f", holds {_size(folder) / 1e9:.2f} GB" if what == "cache" else ""
+        rows.append((what, "ok" if free > 1 else "WRONG", f"{folder}, {free:.0f} GB free{used}"))
+    return rows
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in folder.glob("*/*") if entry.is_file())
+
+
+def weights() -> list[Row]:
+    """Each backbone's weights; only those that ship with motionkit have to be there."""
+    rows: list[Row] = []
+    for name, spec in catalog.specs().items():
+        state, line = presence(spec)
+        bad = state == "unusable" or (state == "missing" and spec.asset is not None)
+        if state == "missing" and not bad:
+            line = f"optional: `motionkit backbones {name}` says how to get it"
+        rows.append((name, "WRONG" if bad else "missing" if state == "missing" else "ok", line))
+    return rows
+
+
+def plugins() -> list[Row]:
+    """Each method with the distribution that brought it."""
+    off = "  (MOTIONKIT_DISABLE_PLUGINS is set)" if registry.plugins_disabled() else ""
+    rows: list[Row] = []
+    for name in registry.names():
+        dist = registry.registered(name).dist
+        rows.append((f"method {name}", "ok", f"{dist} {importlib.metadata.version(dist)}{off}"))
+    rows += [(f"method {f.name}", "WRONG", f"{f.dist}: {f.error}") for f in registry.failures()]
+    return rows

@@ -1,0 +1,218 @@
+"""Verbs as Hydra applications: typed groups from the registry, text as it was typed, errors in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit import registry
+from motionkit.backbones import catalog
+from motionkit.cli.quoting import is_multirun, quote, split
+from motionkit.config import TrainConfig, TransferConfig, chain, explain, typed
+from motionkit.errors import Cancelled, UserError, unknown
+from motionkit.hashing import hash_json
+from motionkit.trainjob import DataConfig
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONFIG = "pkg://motionkit.conf"
+SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a job was started: `cwd` resolves the user's paths, `folder` is the job's own."""
+
+    cwd: Path
+    folder: Path
+
+    def resolve(self, path: str) -> Path:
+        """A path of the user's, against the folder that motionkit was started in."""
+        given = Path(path)
+        if not given.exists() and path.startswith("~"):
+            given = given.expanduser()
+        return self.cwd / given
+
+
+def register(verb: str, schema: type) -> None:
+    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    from motionkit.gpu import TIERS, GpuConfig
+
+    store = ConfigStore.instance()
+    store.store(group="schema", name=verb, node=schema)
+    store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
+    store.store(group="schema/gpu", name="any", node=GpuConfig)
+    store.store(group="schema/data", name="any", node=DataConfig)
+    # An option without a YAML file is its name and the defaults of its schema; a YAML file of that name comes first.
+    for group, names in {
+        "backbone": ("auto", *catalog.specs()),
+        "gpu": ("auto", *TIERS),
+        "method": registry.names(),
+    }.items():
+        for name in names:
+            store.store(group=group, name=name, node={"name": name})
+    for name in registry.names():
+        _register_method(store, name)
+    OmegaConf.register_new_resolver("motionkit.hash", lambda words: hash_json(list(words))[:8], replace=True)
+    _search_paths()
+
+
+def _register_method(store: Any, name: str) -> None:
+    spec = registry.spec(name)
+    try:
+        schema = registry.load_object(spec.config)
+        trainer = registry.load_object(spec.train_config) if spec.train_config else {}
+    except UserError:
+        return  # said in full when this method is asked for
+    if "name" not in {field.name for field in dataclasses.fields(schema)}:
+        schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
+    store.store(group="schema/method", name=name, node=schema)
+    store.store(group="schema/trainer", name=name, node=trainer)
+
+
+def _search_paths() -> None:
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class MethodSearchPath(SearchPathPlugin):
+        """Adds the configuration folders that third-party methods declare."""
+
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            """Append each of them once."""
+            for name in registry.names():
+                if conf := registry.spec(name).conf:
+                    search_path.append(f"method-{name}", conf)
+
+    if not any(
+        plugin.__name__ == MethodSearchPath.__name__ for plugin in Plugins.instance().discover(SearchPathPlugin)
+    ):
+        Plugins.instance().register(MethodSearchPath)
+
+
+def compose(verb: str, schema: type, words: list[str]) -> Any:
+    """The typed configuration of a verb that runs its own loop, without starting a Hydra application.
+
+    Raises:
+        UserError: anything that Hydra refuses, in one line.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+
+    flags, overrides = split(words)
+    if flags:
+        raise UserError(f"{verb} does not take {flags[0]}")
+    register(verb, schema)
+    try:
+        with initialize_config_module("motionkit.conf", version_base="1.3"):
+            return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
+    except Exception as error:
+        raise one_line(error) from error
+
+
+def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
+    """Start a verb as a Hydra application: overrides, --cfg job, -m and launchers.
+
+    Raises:
+        UserError, Cancelled: what the job or Hydra refused.
+    """
+    import hydra
+
+    flags, overrides = split(words)
+    multirun = is_multirun(flags)
+    register(verb, SCHEMAS[verb])
+    stopped: list[UserError | Cancelled] = []
+
+    def task(config: DictConfig) -> None:
+        start = _start()
+        try:
+            job(typed(SCHEMAS[verb], config), start)
+        except (UserError, Cancelled) as error:
+            _remove_empty(start.folder)
+            if multirun:
+                raise
+            stopped.append(error)  # Hydra would add lines of its own
+
+    app = hydra.main(version_base="1.3", config_path=CONFIG, config_name=verb)(task)
+    try:
+        _call(app, [f"motionkit {verb}", *flags, *(quote(word, multirun) for word in overrides)])
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:
+        if not _from_hydra(error):
+            raise
+        raise one_line(error) from error
+    if stopped:
+        raise stopped[0]
+    return 0
+
+
+def _call(app: Callable[[], Any], argv: list[str]) -> None:
+    before = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = argv, "1"  # the error itself, for us to explain
+    try:
+        app()
+    finally:
+        sys.argv = before[0]
+        if before[1] is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _start() -> Start:
+    from hydra.core.hydra_config import HydraConfig
+
+    runtime = HydraConfig.get().runtime
+    return Start(Path(runtime.cwd), Path(runtime.output_dir))
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # it holds something, which is then worth keeping
+
+
+def _from_hydra(error: BaseException) -> bool:
+    return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.")) for link in chain(error))
+
+
+def one_line(error: Exception) -> UserError:
+    """What Hydra says, as one line, with the nearest name when one is unknown."""
+    text = str(error)
+    if missing := re.search(r"Could not find '(?P<group>.+)/(?P<name>[^/']*)'", text):
+        group, name = missing["group"], missing["name"]
+        if group in ("schema/method", "schema/trainer"):
+            return _broken_method(name)
+        return _unknown_option(group, name, text)
+    if type(error).__name__ == "OverrideParseException":
+        return UserError(f"cannot read the command line: {text.splitlines()[0]} (quote the value: key=\"'...'\")")
+    explained = explain(error)
+    return UserError(" ".join(str(explained).split()))
+
+
+def _unknown_option(group: str, name: str, text: str) -> UserError:
+    if group == "method":
+        for failure in registry.failures():
+            if failure.name == name:
+                return UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
+    listed = text.partition("Available options in")[2].partition("Config search path")[0]
+    return unknown(group, name, re.findall(r"^\t(\S+)", listed, re.MULTILINE))
+
+
+def _broken_method(name: str) -> UserError:
+    try:
+        spec = registry.spec(name)
+        for path in filter(None, (spec.config, spec.train_config)):
+            registry.load_object(path)
+    except UserError as error:
+        return error
+    return UserError(f"method {name!r} has no configuration")

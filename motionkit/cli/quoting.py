@@ -1,0 +1,69 @@
+"""Between the shell and Hydra: flags in an order that Hydra takes, and free text that its grammar would trip over."""
+
+from __future__ import annotations
+
+import re
+
+from motionkit.errors import UserError, unknown
+
+TEXT = frozenset(
+    "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "
+    "truth report".split()
+)
+_TEXT_ENDINGS = (".path", ".weights", ".folder", ".checkpoint")
+_PLAIN_FLAGS = ("-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help", "--shell-completion", "-sc")
+_VALUE_FLAGS = ("-c", "--cfg", "-p", "--package", "-cd", "--config-dir", "-i", "--info", "-cn", "--config-name")
+_SWEEP = re.compile(r"(choice|glob|range|interval|shuffle|sort)\(.*\)", re.DOTALL)
+_QUOTED = re.compile(r"""(?P<q>['"]).*(?P=q)""", re.DOTALL)
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Flags (each with its value) and overrides, apart: Hydra wants them so.
+
+    Raises:
+        UserError: an unknown flag, a flag without its value, or a word that is not key=value.
+    """
+    flags, overrides, rest = [], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if name in _PLAIN_FLAGS:
+            flags.append(word)
+        elif name in _VALUE_FLAGS:
+            if not equals and not rest:
+                raise UserError(f"{name} needs a value")
+            flags += [name, value if equals else rest.pop(0)]
+        elif word.startswith("-"):
+            raise unknown("option", name, ("--help", "--debug", *_PLAIN_FLAGS, *_VALUE_FLAGS))
+        elif not equals and not word.startswith("~"):
+            raise UserError(f'{word!r} is not key=value (a value with spaces needs quotes around it: key="two words")')
+        else:
+            overrides.append(word)
+    return flags, overrides
+
+
+def is_multirun(flags: list[str]) -> bool:
+    """Whether the flags ask for a sweep."""
+    return "-m" in flags or "--multirun" in flags
+
+
+def quote(override: str, multirun: bool = False) -> str:
+    """An override whose value Hydra reads as the text that was typed, when its key takes free text.
+
+    Text that is quoted already is left to Hydra, and so is null; in a sweep also choice(...) and its like, so that
+    `prompt='"one","two"'` and `reference=choice(a.png,b.png)` sweep.
+    """
+    key, equals, value = override.partition("=")
+    bare = key.lstrip("+~")
+    if not equals or not (bare in TEXT or bare.endswith(_TEXT_ENDINGS)):
+        return override
+    if value == "null" or _QUOTED.fullmatch(value) or (multirun and _SWEEP.fullmatch(value)):
+        return override
+    return f"{key}={as_text(value)}"
+
+
+def as_text(value: str) -> str:
+    """A value quoted so that Hydra and OmegaConf give back exactly this text."""
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # not an interpolation
+    value = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), value)
+    return f"'{value}'"

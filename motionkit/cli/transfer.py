@@ -1,0 +1,127 @@
+"""`motionkit transfer`: one method on one reference and one driving clip."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motionkit.errors import unknown
+
+if TYPE_CHECKING:
+    from motionkit.cli.hydra_app import Start
+    from motionkit.config import RequestConfig, TransferConfig
+    from motionkit.progress import Progress
+    from motionkit.transfer import Inputs, MethodSpec
+
+HELP = """usage: motionkit transfer [key=value ...] [-m] [--cfg job]
+
+inputs
+  reference=FILE          image or video of the character (mp4, gif, png, jpg, webp, or a folder of images)
+  driving=FILE            video of the motion
+  prompt=TEXT             what the result shows; source_prompt= what the reference shows; negative_prompt= what to avoid
+  poses= masks= depth= correspondence= keypoints=    ready-made maps in place of the estimators
+how
+  method=NAME             see `motionkit methods`; its settings are method.KEY=VALUE (`motionkit methods NAME`)
+  backbone=NAME           see `motionkit backbones`; backbone.path=FOLDER for weights of your own
+  gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
+  seed=0 frames=N size=N|WxH fps=N
+  cache=false             make every stage again;  progress=terminal|jsonl|none
+output
+  output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
+  output_metadata=false   leave the settings out of the mp4's comment tag
+
+  --cfg job               print the whole configuration and stop
+  -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side)
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; returns the exit code."""
+    from motionkit.cli.hydra_app import run
+
+    return run("transfer", transfer, argv)
+
+
+def transfer(config: TransferConfig, start: Start) -> None:
+    """One run, from a typed configuration to files.
+
+    Raises:
+        UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
+    """
+    from motionkit import registry
+    from motionkit.config import method_settings
+    from motionkit.handle import choose_backbone
+    from motionkit.output import check_output
+
+    spec = registry.spec(config.method["name"])
+    settings = method_settings(spec, config.method)
+    backbone = choose_backbone(spec, config.backbone["name"])
+    watch = progress(config.progress)
+    output = start.resolve(config.output) if config.output else None
+    if output is not None:
+        check_output(output, input_paths(config, start))
+    inputs = read_inputs(spec, config, start)
+
+    from motionkit.run import execute, plan_for
+
+    plan = plan_for(config.gpu, backbone)
+    print("\n".join(plan.lines()), file=sys.stderr)
+    result = execute(
+        spec,
+        inputs,
+        config=settings,
+        backbone=backbone,
+        backbone_path=config.backbone.get("path"),
+        online=bool(config.backbone.get("online")),
+        gpu=plan,
+        seed=config.seed,
+        frames=config.frames,
+        size=config.size,
+        fps=config.fps,
+        folder=start.folder,
+        output=output,
+        output_metadata=config.output_metadata,
+        progress=watch,
+        use_cache=config.cache,
+    )
+    print(output or result.folder / "result.mp4")
+
+
+def input_paths(config: RequestConfig, start: Start) -> list[Path]:
+    """Every file that the request names."""
+    from motionkit.transfer import MAPS
+
+    given = [getattr(config, name) for name in ("reference", "driving", *MAPS)]
+    return [start.resolve(path) for path in given if path]
+
+
+def read_inputs(spec: MethodSpec, config: RequestConfig, start: Start) -> Inputs:
+    """Read the clips of a request; what the method requires is looked at first.
+
+    Raises:
+        UserError: a required input is missing, or a file cannot be read.
+    """
+    from motionkit.transfer import MAPS, Inputs
+
+    text = {name: getattr(config, name) for name in ("prompt", "source_prompt", "negative_prompt")}
+    maps = {name: str(start.resolve(path)) for name in MAPS if (path := getattr(config, name))}
+    given = Inputs(**text, **maps)
+    for need in spec.requires:
+        if not getattr(config, need.name):
+            raise spec.missing(need)
+    from motionkit.media import read_clip
+
+    given.reference = read_clip(start.resolve(config.reference)) if config.reference else None
+    given.driving = read_clip(start.resolve(config.driving)) if config.driving else None
+    return given
+
+
+def progress(name: str) -> Progress:
+    """The progress display of that name, on stderr."""
+    from motionkit.progress import JsonlProgress, NullProgress, TerminalProgress
+
+    kinds = {"terminal": TerminalProgress, "jsonl": lambda: JsonlProgress(sys.stderr), "none": NullProgress}
+    if name not in kinds:
+        raise unknown("value of progress", name, kinds)
+    return kinds[name]()
