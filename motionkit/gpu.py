@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.catalog import BackboneSpec
 
@@ -42,7 +40,7 @@ class GpuConfig:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What this machine has. `vram_gb` is in GiB; the two bf16 fields tell whether the hardware computes in bfloat16."""
+    """What this machine has. `vram_gb` is in GiB; bf16 and cpu_bf16: whether the hardware computes in bfloat16."""
 
     cuda: bool = False
     name: str = "cpu"
@@ -162,7 +160,7 @@ def _on_cpu(
     if dtype == "float16":
         raise UserError("gpu.dtype=float16 is not for CPUs: use float32, or bfloat16 where the CPU has it")
     if values.get("offload", "none") != "none":
-        raise UserError(f"gpu.offload={values['offload']} has no effect on a CPU: there is no other device; leave it out")
+        raise UserError(f"gpu.offload={values['offload']} has no effect on a CPU: leave it out")
     if dtype == "bfloat16" and facts.cpu_bf16:
         values["autocast"] = "bfloat16"
     elif dtype == "bfloat16":
@@ -197,12 +195,14 @@ def detect() -> DeviceFacts:
     """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it."""
     import torch
 
-    common = {"compiler": any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))}
+    common: dict[str, Any] = {
+        "compiler": any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
+    }
     common |= {"os": platform.system(), "cpu_bf16": _cpu_bf16()}
     if not torch.cuda.is_available():
         return DeviceFacts(**common)
     properties = torch.cuda.get_device_properties(0)
-    version, works = _xformers()
+    version, works = _xformers()  # 160 channels: the widest head of SD 1.x
     return DeviceFacts(
         cuda=True,
         name=properties.name,
@@ -232,7 +232,7 @@ def _xformers() -> tuple[str | None, bool]:
     except Exception:  # a build for another torch fails in many ways
         return None, False
     try:
-        q = torch.ones(1, 16, 1, 32, device="cuda", dtype=torch.float16)
+        q = torch.ones(1, 16, 1, 160, device="cuda", dtype=torch.float16)
         xformers.ops.memory_efficient_attention(q, q, q)
     except Exception:
         return xformers.__version__, False
@@ -252,12 +252,12 @@ def apply(plan: Plan, backbone: VideoBackbone) -> Plan:
         notes.append(f"vae_tiling: above {backbone.vae.tile_sample_min_size * backbone.patch} px a side")
     if plan.channels_last:
         backbone.vae.to(memory_format=torch.channels_last)
-    set_attention(backbone.vae, plan.attention)
+    set_attention(backbone.vae, "sdpa")  # its single head of 512 channels has no xformers kernel
     attention = prepare_unet(plan, backbone.unet)
     return replace(plan, attention=attention, notes=tuple(notes))
 
 
-def prepare_unet(plan: Plan, unet: nn.Module) -> str:
+def prepare_unet(plan: Plan, unet: Any) -> str:
     """The plan's switches on one UNet; returns the attention that its processors really are.
 
     Where parts are offloaded the UNet stays on the CPU until it is used.
@@ -278,15 +278,15 @@ def prepare_unet(plan: Plan, unet: nn.Module) -> str:
     return "+".join(sorted(names.get(kind, kind) for kind in kinds))
 
 
-def set_attention(module: nn.Module, attention: str) -> None:
+def set_attention(module: Any, attention: str) -> None:
     """Install the processors themselves: diffusers' own switch for this does nothing on UNets."""
     from diffusers.models.attention_processor import AttnProcessor2_0, XFormersAttnProcessor
 
     module.set_attn_processor(XFormersAttnProcessor() if attention == "xformers" else AttnProcessor2_0())
 
 
-def group_offload(part: nn.Module, device: str) -> None:
-    """Keep a module's layers on the CPU but for the one that computes (for inference); a second call changes nothing."""
+def group_offload(part: Any, device: str) -> None:
+    """Keep a module's layers on the CPU but for the one that computes (for inference). A second call does nothing."""
     import torch
     from diffusers.hooks import apply_group_offloading
 

@@ -20,8 +20,8 @@ def load(
 ) -> VideoBackbone:
     """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
 
-    `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights of
-    tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1).
+    `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights
+    of tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1).
     Raises: MissingWeights and UserError, each one line.
     """
     spec = get(name) if isinstance(name, str) else name

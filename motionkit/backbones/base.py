@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, DDIMScheduler
 from diffusers.models.attention_processor import Attention
 from einops import rearrange, repeat
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from motionkit import gpu
@@ -50,12 +49,13 @@ class VideoBackbone(abc.ABC):
         vae, unet, text_encoder, tokenizer: the models as diffusers and transformers have them, in eval mode, no grads.
         scheduler: a DDIMScheduler: the noise schedule and its settings.
         device: where it computes.  dtype: of the UNet's weights.
-        patch: side of the pixel blocks folded into channels before the autoencoder (1 for SD).  factor: pixels per latent.
+        patch: side of the pixel blocks folded into channels before the autoencoder (1 for SD).
+        factor: pixels per latent, along a side.
     """
 
     def __init__(
-        self, spec: BackboneSpec, plan: gpu.Plan, *, vae: AutoencoderKL, unet: nn.Module, text_encoder: nn.Module,
-        tokenizer: Any, scheduler: DDIMScheduler, fingerprint: str,
+        self, spec: BackboneSpec, plan: gpu.Plan, *, vae: Any, unet: Any, text_encoder: Any, tokenizer: Any,
+        scheduler: Any, fingerprint: str,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.vae, self.unet, self.text_encoder, self.tokenizer, self.scheduler = (
@@ -67,7 +67,7 @@ class VideoBackbone(abc.ABC):
         self.factor = self.patch * 2 ** (len(vae.config.block_out_channels) - 1)
         for part in self.parts():
             part.eval().requires_grad_(False)
-        self._resident: nn.Module | None = None
+        self._resident: Any = None
         self.plan = gpu.apply(plan, self)
 
     @property
@@ -75,7 +75,7 @@ class VideoBackbone(abc.ABC):
         """The type of the UNet's weights."""
         return next(self.unet.parameters()).dtype
 
-    def parts(self) -> list[nn.Module]:
+    def parts(self) -> list[Any]:
         """The models that hold weights."""
         return [self.vae, self.unet, self.text_encoder]
 
@@ -123,7 +123,7 @@ class VideoBackbone(abc.ABC):
         """Text states (B, L, C) for B prompts; too long a prompt is cut, and the log says so."""
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: nn.Module | None = None, **unet_arguments: Any
+        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
         """The model's raw prediction (B, 4, F, h, w), float32, for latents of that shape at timestep t (int or (B,)).
 
@@ -158,7 +158,7 @@ class VideoBackbone(abc.ABC):
         return to_eps_x0(self.prediction_type, prediction, latents, alpha_at(self.scheduler, t, latents))
 
     def training_target(self, x0: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
-        """What the UNet should predict for add_noise(x0, noise, t): the noise, or v = sqrt(a) noise - sqrt(1 - a) x0."""
+        """What the UNet should predict for sqrt(a) x0 + sqrt(1 - a) noise: noise, or sqrt(a) noise - sqrt(1 - a) x0."""
         from motionkit.diffusion.schedule import alpha_at
 
         if self.prediction_type == "epsilon":
@@ -168,7 +168,7 @@ class VideoBackbone(abc.ABC):
 
     # the UNet's insides
 
-    def attention_sites(self, role: str, unet: nn.Module | None = None) -> list[AttentionSite]:
+    def attention_sites(self, role: str, unet: Any = None) -> list[AttentionSite]:
         """The attention layers of that role, in the order in which the data passes them: down, mid, up."""
         if role not in ROLES:
             raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
@@ -179,7 +179,7 @@ class VideoBackbone(abc.ABC):
                 found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
         return sorted(found, key=lambda site: ("down", "mid", "up").index(site.block.split(".")[0]))
 
-    def fresh_unet(self) -> nn.Module:
+    def fresh_unet(self) -> Any:
         """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off."""
         with init_empty_weights():  # draws nothing from the global generator
             unet = type(self.unet).from_config(self.unet.config)
@@ -194,7 +194,7 @@ class VideoBackbone(abc.ABC):
 
     # placement
 
-    def _use(self, module: nn.Module) -> nn.Module:
+    def _use(self, module: Any) -> Any:
         """Bring one part to the device: with offload=model the one before goes back, with group it gets its hooks."""
         if self.plan.offload == "group":
             gpu.group_offload(module, self.plan.device)
@@ -210,7 +210,7 @@ class VideoBackbone(abc.ABC):
         return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
 
 
-def patch_of(vae: AutoencoderKL) -> int:
+def patch_of(vae: Any) -> int:
     """Side r of the pixel blocks that become channels: the autoencoder has 3 r r input channels.
 
     Raises: UserError when the channels fit no r in 1, 2, 4, 8.

@@ -56,7 +56,7 @@ _SPECS = (
         "none: made from the seed", 64, 16, "motionkit.backbones.tiny:load", "Apache-2.0", 0.001,
     ),
     BackboneSpec(
-        "pocket-sd", "sd", "a small Stable Diffusion of this project's sprite world, 128 px: draws sprites, nothing else",
+        "pocket-sd", "sd", "a small Stable Diffusion of this project's sprite world, 128 px: it draws only that",
         "shipped with motionkit", 128, 16, _SD, "Apache-2.0", 0.03, asset="pocket-sd",
     ),
     BackboneSpec(

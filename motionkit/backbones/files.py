@@ -33,7 +33,7 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
     if path and Path(path).expanduser().exists():
         return _local(spec, Path(path).expanduser())
     if path and (path.count("/") != 1 or path.startswith((".", "~", "/")) or path.endswith("/")):
-        raise MissingWeights(f"{spec.name}: there is no folder {path} (backbone.path is a folder or a hub id owner/name)")
+        raise MissingWeights(f"{spec.name}: no folder {path} (backbone.path is a folder or a hub id owner/name)")
     if not path and spec.asset:
         folder = Path(__file__).parent.parent / "assets" / spec.asset
         if missing := inventory(spec, folder)[1]:
@@ -52,7 +52,7 @@ def _local(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
         raise UserError(
             f"{spec.name}: {folder} is one file; motionkit reads folders in the hub's layout. Convert it once with: "
-            f"python -c \"from diffusers import StableDiffusion{'XL' * (spec.family == 'sdxl')}Pipeline as P; "
+            f'python -c "from diffusers import StableDiffusion{"XL" * (spec.family == "sdxl")}Pipeline as P; '
             f"P.from_single_file('{folder}').save_pretrained('{folder.stem}')\""
         )
     if missing := inventory(spec, folder)[1]:
@@ -84,9 +84,9 @@ def _cached(spec: BackboneSpec, hub_id: str, online: bool) -> Path:
             raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
     if missing:
         raise MissingWeights(
-            f"{spec.name}: not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. Get them with: hf download {hub_id} "
-            f"{' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; or let motionkit do it: MOTIONKIT_ONLINE=1; "
-            f"or give backbone.path=FOLDER)"
+            f"{spec.name}: not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. Get them with: hf download "
+            f"{hub_id} {' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; "
+            f"or let motionkit do it: MOTIONKIT_ONLINE=1; or give backbone.path=FOLDER)"
         )
     return folder
 
@@ -134,8 +134,8 @@ def _refuse_pickle(spec: BackboneSpec, folder: Path) -> None:
     if found:
         target = found[0].parent / ((TEXT if "text" in folder.name else MODEL) + ".safetensors")
         raise UserError(
-            f"{spec.name}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, or "
-            f'convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '
+            f"{spec.name}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, "
+            f'or convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '
             f"save_file({{k: v.contiguous().clone() for k, v in torch.load('{found[0]}', weights_only=True).items()}}, "
             f"'{target}')\""
         )

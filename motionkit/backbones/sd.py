@@ -5,6 +5,7 @@ Papers: Rombach et al., arXiv 2112.10752; Podell et al. (XL), arXiv 2307.01952. 
 
 from __future__ import annotations
 
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class StableDiffusion(VideoBackbone):
         for prompt in prompts:
             if (found := len(tokenizer(prompt, verbose=False)["input_ids"])) > length:
                 _log.warning("the prompt has %d tokens, %s reads %d: its end is cut", found, self.spec.name, length)
-        ids = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt").input_ids
-        return ids.to(self.device)  # (B, L)
+        padded = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        return padded.input_ids.to(self.device)  # (B, L)
 
 
 class StableDiffusionXL(StableDiffusion):
@@ -55,13 +56,13 @@ class StableDiffusionXL(StableDiffusion):
         self.text_encoder_2, self.tokenizer_2 = text_encoder_2, tokenizer_2
         super().__init__(*arguments, **parts)
 
-    def parts(self) -> list[torch.nn.Module]:
+    def parts(self) -> list[Any]:
         """The models that hold weights."""
         return [*super().parts(), self.text_encoder_2]
 
     @torch.no_grad()
     def encode_text(self, prompts: list[str]) -> Tensor:
-        """Text states (B, L + 1, C) float32: both encoders' last hidden states but one, side by side, then the pooled row."""
+        """Text states (B, L + 1, C) float32: both encoders' last states but one, side by side, then the pooled row."""
         first = self._use(self.text_encoder)(self._tokens(self.tokenizer, prompts), output_hidden_states=True)
         first_states = first.hidden_states[-2]
         second = self._use(self.text_encoder_2)(self._tokens(self.tokenizer_2, prompts), output_hidden_states=True)
@@ -135,7 +136,7 @@ def _check_kind(
                             f"this is another model (SD 2.x has 1024)")  # fmt: skip
     width = sum(config.get("hidden_size", 512) for config in texts)
     if unet.get("cross_attention_dim", 1280) != width:
-        raise UserError(f"{spec.name}: in {folder} the UNet reads text states of width {unet.get('cross_attention_dim')}, "
+        raise UserError(f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
                         f"the text encoder makes {width}: the parts are of different models")  # fmt: skip
     if vae.get("latent_channels", 4) != 4:
         raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
@@ -145,8 +146,8 @@ def _scheduler(file: Path) -> DDIMScheduler:
     """A DDIMScheduler with the schedule of the model's own scheduler, whatever its class. Raises: UserError."""
     config = read_config(file)
     if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
-        raise UserError(f"{file}: prediction_type {config['prediction_type']!r}; motionkit knows epsilon and v_prediction")
-    known = {k: v for k, v in config.items() if k in DDIMScheduler().config}
+        raise UserError(f"{file}: prediction_type {config['prediction_type']!r}, not epsilon or v_prediction")
+    known = {k: v for k, v in config.items() if k in inspect.signature(DDIMScheduler.__init__).parameters}
     try:
         return DDIMScheduler(**known | {"clip_sample": False, "thresholding": False})
     except Exception as error:

@@ -14,7 +14,8 @@ from motionkit.gpu import Plan
 WORDS = tuple("a the of cat dog horse turtle bird red green blue yellow black white running walking jumping on".split())
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     "vae": {
-        "block_out_channels": (8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 64, "scaling_factor": 4.0,
+        "block_out_channels": (8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 64,
+        "scaling_factor": 4.0,  # brings latents to a standard deviation near 1
         "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3,
     },
     "unet": {
@@ -61,9 +62,10 @@ def components(prediction_type: str = "epsilon") -> dict[str, Any]:
 
     from motionkit.backbones.words import vocabulary
 
-    vocab, merges = vocabulary(WORDS)
+    vocab, rules = vocabulary(WORDS)
+    merges: Any = rules
     ids = {"bos_token_id": len(vocab) - 2, "eos_token_id": len(vocab) - 1, "pad_token_id": len(vocab) - 1}
-    text = CLIPTextConfig(vocab_size=len(vocab), **ids, **ARCHITECTURE["text_encoder"])
+    text = CLIPTextConfig.from_dict({"vocab_size": len(vocab), **ids, **ARCHITECTURE["text_encoder"]})
     return {
         "vae": AutoencoderKL(**ARCHITECTURE["vae"]),
         "unet": UNet2DConditionModel(**ARCHITECTURE["unet"]),

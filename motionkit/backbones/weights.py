@@ -1,4 +1,4 @@
-"""Models out of a configuration and safetensors files: strict about names and shapes, nothing random, nothing unpickled."""
+"""Models from a configuration and safetensors files: strict names and shapes, nothing random, nothing unpickled."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
 def load_model(build: Callable[[], nn.Module], folder: Path, stem: str, dtype: torch.dtype) -> nn.Module:
     """The model that `build` makes, with the weights of `folder` in `dtype`; peak memory is one copy of the model.
 
-    Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names, other
-    shapes, and values that are not finite.
+    Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
+    other shapes, and values that are not finite.
     """
     try:
         with init_empty_weights():

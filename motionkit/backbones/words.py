@@ -12,7 +12,7 @@ _WORD_END = "</w>"
 
 
 def byte_symbols() -> list[str]:
-    """The 256 printable characters that stand for the bytes 0..255 in byte-level BPE files (GPT-2's table, reused by CLIP)."""
+    """The 256 printable characters that stand for the bytes 0..255 in byte-level BPE files (GPT-2's table)."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     spare = iter(range(256, 512))
     return [chr(b) if b in printable else chr(next(spare)) for b in range(256)]
@@ -44,8 +44,8 @@ def build_tokenizer(words: Iterable[str], folder: str | os.PathLike[str], model_
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     special = {"bos_token": BEGIN, "eos_token": END, "unk_token": END, "pad_token": END}
-    config = {**special, "tokenizer_class": "CLIPTokenizer", "model_max_length": model_max_length, "do_lower_case": True}
-    config |= {"add_prefix_space": False, "errors": "replace"}
+    config = {**special, "tokenizer_class": "CLIPTokenizer", "model_max_length": model_max_length}
+    config |= {"do_lower_case": True, "add_prefix_space": False, "errors": "replace"}
     _write_json(folder / "vocab.json", vocab)
     lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
-from motionkit.diffusion.schedule import OnStep, Predict, finite, move, rungs
+from motionkit.diffusion.schedule import OnStep, Predict, Scheduler, finite, move, rungs
 
 
 @torch.no_grad()
 def ddim_invert(
     predict: Predict,
-    scheduler: DDIMScheduler,
+    scheduler: Scheduler,
     latents: Tensor,
     steps: int,
     *,
@@ -24,10 +21,10 @@ def ddim_invert(
 ) -> Tensor:
     """Clean latents (any shape) to the noised latents at the grid's highest timestep, or at the highest <= stop_t.
 
-    Walks `rungs` upwards with eta 0: the step to t uses the latent of the rung below and the prediction made from it at t,
-    as diffusers' DDIMInverseScheduler does (arXiv 2010.02502, section 4.3). The state is float32. With `all` the result
-    is (steps + 1, ...): the clean latents, then one entry per step. Use the model, text and guidance of the sampling
-    (guidance 1) or the way back differs.
+    Walks `rungs` upwards with eta 0: the step to t uses the latent of the rung below and the prediction made from it
+    at t, as diffusers' DDIMInverseScheduler does (arXiv 2010.02502, section 4.3). The state is float32. With `all` the
+    result is (steps + 1, ...): the clean latents, then one entry per step. Sampling must use the same model and text,
+    and guidance 1, or the way back differs.
     Raises: UserError naming the step at which the model returned NaN or infinity.
     """
     grid = rungs(scheduler, steps, stop_t)[::-1]

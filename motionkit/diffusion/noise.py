@@ -19,10 +19,10 @@ def warp_noise(
 ) -> Tensor:
     """Warp white noise (F or 1, C, h, w) by backward grids (F, h, w, 2); returns (F, C, h, w).
 
-    With y the bilinear read, w its four weights (0 outside the picture) and v = sum w^2, the variance of y is v, so plain
-    warping washes noise out (0.667 of the deviation for a generic flow). Modes:
+    With y the bilinear read, w its four weights (0 outside the picture) and v = sum w^2, the variance of y is v, so
+    plain warping washes noise out (0.667 of the deviation for a generic flow). Modes:
         restore: y + sqrt(1 - v) n: unit variance at every pixel, and y itself where the flow is the identity.
-        nearest: the nearest value: keeps values and variance, moves in whole pixels, repeats values where the flow expands.
+        nearest: the nearest value: values and variance stay; moves by whole pixels, repeats values where it expands.
         renorm: y / sqrt(v): unit variance, neighbours as correlated as in y.
         bilinear: y, the literal reading of "warp the latent"; loses variance.
     n is one fresh field, itself moved by the nearest read, so that it does not flicker. Where nothing can be read (the

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
-from motionkit.diffusion.schedule import OnStep, Predict, finite, move, rungs
+from motionkit.diffusion.schedule import OnStep, Predict, Scheduler, finite, move, rungs
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def ddim_sample(
     predict: Predict,
-    scheduler: DDIMScheduler,
+    scheduler: Scheduler,
     latents: Tensor,
     steps: int,
     *,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
 from motionkit.errors import UserError
 
+Scheduler = Any  # diffusers' DDIMScheduler, whose attributes carry no types
 Predict = Callable[[Tensor, int], Tensor]  # (latents, timestep) -> the model's raw prediction, same shape
 OnStep = Callable[[int, int], None]  # (steps done, steps in all)
 
@@ -24,13 +24,13 @@ class Rung(NamedTuple):
     alpha_below: Tensor
 
 
-def rungs(scheduler: DDIMScheduler, steps: int, start_t: int | None = None) -> list[Rung]:
+def rungs(scheduler: Scheduler, steps: int, start_t: int | None = None) -> list[Rung]:
     """The grid from noise to image: `steps` rungs over the whole schedule, without those above `start_t`.
 
     Timesteps are those of the scheduler (spacing, steps_offset). Below the last rung lies alpha_bar[0], or 1 with
     set_alpha_to_one. The rung below t is its neighbour in the grid; diffusers takes t - 1000 // steps instead, which is
     the same number wherever the grid is regular.
-    Raises: UserError when steps is not in 1..num_train_timesteps or no rung is left; ValueError for a scheduler that clips.
+    Raises: UserError when steps is not in 1..num_train_timesteps or no rung is left; ValueError if the scheduler clips.
     """
     config = scheduler.config
     if config.clip_sample or config.thresholding:
@@ -41,11 +41,12 @@ def rungs(scheduler: DDIMScheduler, steps: int, start_t: int | None = None) -> l
     alphas = [scheduler.alphas_cumprod[t] for t in times] + [scheduler.final_alpha_cumprod]
     grid = [Rung(t, alphas[i], alphas[i + 1]) for i, t in enumerate(times) if start_t is None or t <= start_t]
     if not grid:
-        raise UserError(f"start_t={start_t} lies below the last of {steps} steps (t={times[-1]}): nothing would be done")
+        raise UserError(f"start_t={start_t} lies below the last of {steps} steps (t={times[-1]}): nothing to do")
     return grid
 
 
 def _timesteps(spacing: str, total: int, steps: int, offset: int) -> list[int]:
+    times: Any
     if spacing == "leading":
         times = np.arange(steps)[::-1] * (total // steps) + offset
     elif spacing == "trailing":
@@ -55,7 +56,7 @@ def _timesteps(spacing: str, total: int, steps: int, offset: int) -> list[int]:
     return [int(min(t, total - 1)) for t in times]
 
 
-def alpha_at(scheduler: DDIMScheduler, t: int | Tensor, like: Tensor) -> Tensor:
+def alpha_at(scheduler: Scheduler, t: int | Tensor, like: Tensor) -> Tensor:
     """alpha_bar at t (int or (B,)), shaped to multiply `like` (B, ...)."""
     alpha = scheduler.alphas_cumprod.to(like.device)[torch.as_tensor(t, device=like.device)]
     return alpha.reshape(-1, *[1] * (like.ndim - 1))  # (B or 1, 1, ...)
@@ -75,7 +76,7 @@ def to_eps_x0(prediction_type: str, prediction: Tensor, latents: Tensor, alpha: 
     raise ValueError(f"prediction type {prediction_type!r}: motionkit knows epsilon and v_prediction")
 
 
-def move(scheduler: DDIMScheduler, prediction: Tensor, latents: Tensor, alpha: Tensor, alpha_to: Tensor) -> Tensor:
+def move(scheduler: Scheduler, prediction: Tensor, latents: Tensor, alpha: Tensor, alpha_to: Tensor) -> Tensor:
     """One DDIM step with eta 0 from noise level `alpha` to `alpha_to`, up or down (arXiv 2010.02502, eq. 12)."""
     alpha, alpha_to = alpha.to(latents.device), alpha_to.to(latents.device)
     eps, x0 = to_eps_x0(scheduler.config.prediction_type, prediction, latents, alpha)

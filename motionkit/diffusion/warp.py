@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def identity_grid(height: int, width: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
+def identity_grid(
+    height: int, width: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tensor:
     """The grid (h, w, 2) that reads every pixel from its own place: x first, from -1 to 1 (align_corners=True)."""
     y = torch.linspace(-1, 1, height, device=device, dtype=dtype) if height > 1 else torch.zeros(1).to(device, dtype)
     x = torch.linspace(-1, 1, width, device=device, dtype=dtype) if width > 1 else torch.zeros(1).to(device, dtype)
@@ -15,11 +17,12 @@ def identity_grid(height: int, width: int, device: torch.device | str = "cpu", d
 
 
 def warp(x: Tensor, grid: Tensor, padding: str = "border") -> Tensor:
-    """Read x (B, C, h, w) bilinearly at grid (B or 1, H, W, 2): out[y, x] = in[grid[y, x]]; returns (B, C, H, W).
+    """Read x (B, C, h, w) bilinearly at grid (B, H, W, 2), either of which may be one for all; returns (B, C, H, W).
 
     padding: "border" (clean latents and images), "zeros" (as FOMM does), "reflection".
     """
-    grid = grid.to(x.dtype).expand(len(x), -1, -1, -1)
+    batch = max(len(x), len(grid))
+    x, grid = x.expand(batch, -1, -1, -1), grid.to(x.dtype).expand(batch, -1, -1, -1)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=True)
 
 
@@ -32,7 +35,8 @@ def resize_grid(grid: Tensor, height: int, width: int, by: str = "displacement")
     if by not in ("displacement", "value"):
         raise ValueError(f"by={by!r}: displacement or value")
     if by == "displacement":
-        offset = resize_grid(grid - identity_grid(*grid.shape[1:3], grid.device, grid.dtype), height, width, "value")
+        here = identity_grid(grid.shape[1], grid.shape[2], grid.device, grid.dtype)
+        offset = resize_grid(grid - here, height, width, "value")
         return offset + identity_grid(height, width, grid.device, grid.dtype)
     planes = functional.interpolate(grid.movedim(-1, 1), (height, width), mode="bilinear", align_corners=False)
     return planes.movedim(1, -1)  # (B, H, W, 2)

@@ -1,0 +1,144 @@
+"""The plan's logic, on machines that are only described."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from motionkit import gpu
+from motionkit.backbones import get
+from motionkit.errors import UserError
+from motionkit.gpu import DeviceFacts, GpuConfig, resolve
+
+CPU = DeviceFacts(compiler=True)
+AMPERE = DeviceFacts(cuda=True, name="a card", vram_gb=24, bf16=True, compiler=True)
+
+
+def plan(facts=AMPERE, spec=None, **settings):
+    return resolve(GpuConfig(**settings), facts, spec and get(spec))
+
+
+@pytest.mark.parametrize(
+    ("vram", "tier"), [(6, "8gb"), (8, "8gb"), (11.9, "12gb"), (16, "12gb"), (24, "24gb"), (40, "24gb"), (80, "80gb")]
+)
+def test_auto_picks_the_tier_of_the_card(vram, tier):
+    assert plan(dataclasses.replace(AMPERE, vram_gb=vram)).name == tier
+
+
+def test_auto_without_a_card_is_float32_on_the_cpu():
+    found = plan(CPU)
+    assert (found.name, found.device, found.dtype, found.autocast, found.offload) == (
+        "cpu",
+        "cpu",
+        "float32",
+        None,
+        "none",
+    )
+    assert plan(AMPERE, device="cpu").name == "cpu"
+
+
+@pytest.mark.parametrize("tier", [t for t in gpu.TIERS if t != "cpu"])
+def test_a_gpu_tier_without_a_gpu_is_refused_in_one_line(tier):
+    with pytest.raises(UserError, match=f"gpu={tier} needs an NVIDIA GPU.*gpu=cpu") as error:
+        plan(CPU, name=tier)
+    assert "\n" not in str(error.value)
+
+
+def test_tiers_hold_back_less_as_memory_grows():
+    tiers = [
+        plan(dataclasses.replace(AMPERE, vram_gb=v), name=n)
+        for n, v in (("8gb", 8), ("12gb", 12), ("24gb", 24), ("80gb", 80))
+    ]
+    assert [p.vae_tiling for p in tiers] == [True, False, False, False]
+    assert [p.vae_slicing for p in tiers] == [True, True, True, False]
+    assert [p.offload for p in tiers] == ["model", "model", "none", "none"]
+    assert [p.checkpointing for p in tiers] == [True, True, True, False]
+    assert all(p.dtype == "bfloat16" and p.device == "cuda" and not p.notes for p in tiers)
+
+
+def test_an_older_card_computes_in_float16_and_says_so_when_asked_otherwise():
+    turing = dataclasses.replace(AMPERE, bf16=False)
+    assert plan(turing).dtype == "float16" and plan(turing).notes == ()
+    asked = plan(turing, dtype="bfloat16")
+    assert asked.dtype == "float16" and len(asked.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (CPU, "no CPU kernels"),
+        (AMPERE, "no xformers here"),
+        (dataclasses.replace(AMPERE, xformers="0.0.33"), "no kernel for a card"),
+    ],
+)
+def test_xformers_falls_back_with_one_line(facts, reason):
+    found = plan(facts, attention="xformers")
+    assert found.attention == "sdpa" and len(found.notes) == 1 and reason in found.notes[0]
+
+
+def test_xformers_is_used_where_it_works():
+    found = plan(dataclasses.replace(AMPERE, xformers="0.0.33", xformers_kernel=True), attention="xformers")
+    assert found.attention == "xformers" and found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"attention_backend": "sage"}, "no effect on UNets"),
+        ({"cache": "faster_cache"}, "no effect on UNets"),
+        ({"name": "16gb"}, "did you mean"),
+        ({"dtype": "fp16"}, "did you mean"),
+        ({"attention": "flash"}, "unknown value of gpu.attention"),
+        ({"offload": "disk"}, "unknown value of gpu.offload"),
+        ({"device": "tpu"}, "use cpu, cuda"),
+        ({"name": "8gb", "device": "cpu"}, "contradict"),
+    ],
+)
+def test_what_would_be_ignored_or_is_unknown_is_refused(settings, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        plan(AMPERE, **settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("settings", [{"dtype": "float16"}, {"offload": "model"}, {"device": "cuda:0"}])
+def test_a_cpu_refuses_what_only_a_gpu_has(settings):
+    with pytest.raises(UserError):
+        plan(CPU, **settings)
+
+
+def test_bfloat16_on_a_cpu_is_autocast_where_the_hardware_has_it():
+    assert plan(dataclasses.replace(CPU, cpu_bf16=True), dtype="bfloat16").autocast == "bfloat16"
+    without = plan(CPU, dtype="bfloat16")
+    assert without.autocast is None and without.dtype == "float32" and "bfloat16" in without.notes[0]
+
+
+def test_a_backbone_too_large_for_the_card_is_offloaded_by_layers():
+    small = dataclasses.replace(AMPERE, vram_gb=6)
+    assert plan(small, spec="sd15").offload == "model"
+    assert plan(small, spec="sdxl").offload == "group" and plan(small, spec="sdxl").notes
+    assert plan(small, spec="sdxl", offload="model").offload == "model"  # asked for: left alone
+
+
+def test_compile_needs_a_compiler():
+    assert plan(compile=True).compile
+    without = plan(dataclasses.replace(AMPERE, compiler=False), compile=True)
+    assert not without.compile and "compiler" in without.notes[0]
+
+
+def test_the_plan_prints_what_is_on():
+    first, *notes = plan(name="8gb", attention="xformers").lines()
+    assert (
+        first == "gpu=8gb: cuda, bfloat16, sdpa, vae_slicing, vae_tiling, checkpointing, channels_last, offload=model"
+    )
+    assert notes == ["  attention: sdpa, no xformers here"]
+
+
+def test_settings_need_no_torch():
+    code = "import sys, motionkit.gpu as g; g.resolve(g.GpuConfig('cpu'), g.DeviceFacts())\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_this_machine_can_be_looked_at():
+    facts = gpu.detect()
+    assert resolve(GpuConfig("auto"), facts).device in ("cpu", "cuda")
