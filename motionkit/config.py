@@ -120,4 +120,5 @@ def chain(error: BaseException | None) -> list[BaseException]:
 def _keys(error: Any) -> list[str]:
     from omegaconf import OmegaConf
 
-    return [str(key) for key in error.parent_node] if OmegaConf.is_dict(error.parent_node) else []
+    parent = error.parent_node
+    return [str(key) for key in parent if key != "hydra"] if OmegaConf.is_dict(parent) else []

@@ -14,7 +14,7 @@ from motionkit.transfer import MAPS, Inputs
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
 
-DEFAULT_FRAMES = 10
+DEFAULT_FRAMES, DEFAULT_FPS = 10, 8.0
 MAX_FRAMES, MAX_SIDE = 2000, 4096
 _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
@@ -52,14 +52,19 @@ def fit(
     if fps is not None and not 0 < fps <= 240:
         raise UserError(f"fps={fps:g} is outside 0 to 240")
     if driving is not None:
+        if len(driving) < 2:
+            raise UserError("driving is a single picture: a motion needs at least two frames")
         if frames is None and fps is not None:
             driving = media.resample(driving, fps=fps)
         else:
-            driving = media.resample(driving, frames=_count(frames or min(len(driving.frames), DEFAULT_FRAMES)))
-    frames = _count(len(driving.frames) if driving is not None else frames or DEFAULT_FRAMES)
-    if reference is not None and len(reference.frames) > frames:
+            wanted = min(len(driving), DEFAULT_FRAMES) if frames is None else frames
+            driving = media.resample(driving, frames=_count(wanted))
+        frames = len(driving)
+    frames = _count(DEFAULT_FRAMES if frames is None else frames)
+    if reference is not None and len(reference) > frames:
         reference = media.resample(reference, frames=frames)
-    rate = fps or (driving.fps if driving is not None else reference.fps if reference is not None else 8.0)
+    moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
+    rate = fps or (moving[0] if moving else DEFAULT_FPS)
     box = None
     if driving is not None:
         driving, box = media.letterbox(driving, height, width)

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +53,23 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    # An option without a YAML file is its name and the defaults of its schema; a YAML file of that name comes first.
-    for group, names in {
-        "backbone": ("auto", *catalog.specs()),
-        "gpu": ("auto", *TIERS),
-        "method": registry.names(),
-    }.items():
+    for group, names in {"backbone": ("auto", *catalog.specs()), "gpu": ("auto", *TIERS)}.items():
         for name in names:
-            store.store(group=group, name=name, node={"name": name})
+            _register_option(store, group, name)
     for name in registry.names():
         _register_method(store, name)
     OmegaConf.register_new_resolver("motionkit.hash", lambda words: hash_json(list(words))[:8], replace=True)
     _search_paths()
+
+
+def _register_option(store: Any, group: str, name: str, conf: str | None = None) -> None:
+    """An option without a YAML file is its name and the defaults of its schema."""
+    for path in filter(None, (CONFIG, conf)):
+        kind, _, place = path.rpartition("://")
+        folder = resources.files(place) if kind == "pkg" else Path(place)
+        if (folder / group / f"{name}.yaml").is_file():
+            return
+    store.store(group=group, name=name, node={"name": name})
 
 
 def _register_method(store: Any, name: str) -> None:
@@ -75,6 +81,7 @@ def _register_method(store: Any, name: str) -> None:
         return  # said in full when this method is asked for
     if "name" not in {field.name for field in dataclasses.fields(schema)}:
         schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
+    _register_option(store, "method", name, spec.conf)
     store.store(group="schema/method", name=name, node=schema)
     store.store(group="schema/trainer", name=name, node=trainer)
 
@@ -205,7 +212,7 @@ def _unknown_option(group: str, name: str, text: str) -> UserError:
             if failure.name == name:
                 return UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
     listed = text.partition("Available options in")[2].partition("Config search path")[0]
-    return unknown(group, name, re.findall(r"^\t(\S+)", listed, re.MULTILINE))
+    return unknown(group, name, re.findall(r"^\t([^_\s]\S*)", listed, re.MULTILINE))
 
 
 def _broken_method(name: str) -> UserError:
