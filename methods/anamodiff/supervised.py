@@ -116,8 +116,9 @@ def pairs(name: str, seed: int, step: int, batch: int, split: str, side: int) ->
         clip = clip if gap == 1 else _respaced(clip, gap)
         data[i] = clip
         places, valid = exact_flow(clip.parts, clip.matrices, 1, 0)
-        moved = places * 2 / (clip.size - 1) - 1
         cell = clip.size // side
+        # Pixel centres to latent cells: what stands still must be exactly the identity on the latent grid.
+        moved = ((places + 0.5) / cell - 0.5) * 2 / (side - 1) - 1
         seen = valid.astype(np.float32) * (1 + 4 * clip.mask[1])
         count = seen.reshape(side, cell, side, cell).sum((1, 3))  # (side, side)
         total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
