@@ -94,18 +94,13 @@ def _animation_frames(image: Image.Image) -> Iterator[tuple[np.ndarray, float]]:
 
 def to_rgb(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8 of any Pillow mode: transparency over white, 16 bits scaled down, CMYK converted."""
-    if image.mode.startswith(("I", "F")):
-        return np.repeat(_sixteen_bit(np.asarray(image))[..., None], 3, axis=-1)  # (H, W, 3)
+    if image.mode.startswith("I"):  # 16-bit grey PNG
+        grey = np.rint(np.asarray(image).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)  # (H, W, 3)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = np.asarray(image.convert("RGBA"))
         return over_white(rgba)
     return np.array(image.convert("RGB"))
-
-
-def _sixteen_bit(grey: np.ndarray) -> np.ndarray:
-    scaled = grey.astype(np.float64)
-    top = 255.0 if scaled.max(initial=0) <= 255 else 65535.0
-    return np.clip(np.rint(scaled * (255.0 / top)), 0, 255).astype(np.uint8)
 
 
 def over_white(rgba: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Limits:
             raise UserError(f"{shown(path)}: has no picture size ({width} x {height}); export it again")
         if width * height > self.max_pixels:
             raise UserError(
-                f"{shown(path)}: {width} x {height} is over the limit of {self.max_pixels} pixels; make it smaller first"
+                f"{shown(path)}: {width} x {height} is over the limit of {self.max_pixels} pixels; make it smaller"
             )
 
     def check_frames(self, path: Path, frames: int, width: int, height: int) -> None:
@@ -59,7 +59,7 @@ class Limits:
         """Refuse a clip that lasts too long."""
         if seconds > self.max_seconds:
             raise UserError(
-                f"{shown(path)}: lasts {seconds:.0f} s, the limit is {self.max_seconds:.0f} s; cut out the part you need"
+                f"{shown(path)}: lasts {seconds:.0f} s, the limit is {self.max_seconds:.0f} s; cut out a part"
             )
 
     def check_file(self, path: Path) -> None:

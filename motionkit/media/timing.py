@@ -49,11 +49,9 @@ def resample(clip: Clip, frames: int | None = None, fps: float | None = None) ->
 
 
 def _indices(clip: Clip, count: int, rate: float) -> np.ndarray:
-    instants = np.arange(count) / rate
-    if clip.times is None:
-        position = np.arange(count) * (clip.fps / rate)
-    else:
-        starts = np.append(clip.times, clip.duration)
-        position = np.searchsorted(starts, instants + 1e-6, side="right") - 1
     # The small step keeps an instant that falls on a frame's own start from rounding down to the frame before it.
-    return np.clip(np.floor(position + 1e-6), 0, len(clip) - 1).astype(int)  # (count,)
+    if clip.times is None:
+        position = np.floor(np.arange(count) * (clip.fps / rate) + 1e-6).astype(int)
+    else:
+        position = np.searchsorted(clip.times, np.arange(count) / rate + 1e-6, side="right") - 1
+    return np.clip(position, 0, len(clip) - 1)  # (count,)

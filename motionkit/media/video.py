@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from motionkit.media.sniff import CONTAINERS
 from motionkit.media.timing import spread
 
 CODECS = frozenset("h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg prores ffv1 png rawvideo qtrle".split())
-SLOWEST, FASTEST = 1 / 60, 240.0  # frames per second; outside, the timestamps are taken to be wrong
+SLOWEST, FASTEST = 1 / 60, 250.0  # frames per second; outside, the timestamps are taken to be wrong
 _PQ, _HLG = 16, 18  # transfer characteristics of HDR video, ITU-T H.273 table 3
 
 
@@ -64,7 +65,7 @@ def read_video(path: Path, kind: str, limits: Limits) -> Clip:
         limits.check_frames(path, stream.frames, width, height)
         limits.check_seconds(path, _header_seconds(container, stream))
         decoded = _decode(path, container, stream, (width, height), limits)
-        return _clip(path, stream, decoded)
+        return _clip(path, stream, decoded, _header_seconds(container, stream))
 
 
 def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
@@ -114,9 +115,7 @@ def _decode(
     return out
 
 
-def _frames(
-    container: av.container.InputContainer, stream: av.VideoStream, out: _Decoded
-) -> Iterator[av.VideoFrame]:
+def _frames(container: av.container.InputContainer, stream: av.VideoStream, out: _Decoded) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded; what cannot be is counted in `out.errors`."""
     decoder = stream.codec_context
     if decoder.codec.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
@@ -140,34 +139,36 @@ def _frames(
 
 def _to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     alpha = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-    scaled = {"width": size[0], "height": size[1], "interpolation": "AREA"}
-    if alpha:
-        return over_white(frame.to_ndarray(format="rgba", **scaled))
-    return frame.to_ndarray(format="rgb24", **scaled)
+    pixels = frame.to_ndarray(format="rgba" if alpha else "rgb24", width=size[0], height=size[1], interpolation="AREA")
+    return over_white(pixels) if alpha else pixels
 
 
 def _upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Apply the frame's display matrix (phones store pictures turned): quarter turns and mirrors."""
-    side = next((s for s in frame.side_data if s.type == av.sidedata.sidedata.Type.DISPLAYMATRIX), None)
-    if side is None:
+    sides: list[Any] = list(frame.side_data)
+    matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
         return image
-    a, b, _, c, d = np.frombuffer(bytes(side), "<i4")[:5]  # x' = a x + c y, y' = b x + d y, with y down
+    a, b, _, c, d = np.frombuffer(matrix, "=i4")[:5]  # x' = a x + c y, y' = b x + d y, with y down
     if abs(int(a)) + abs(int(d)) < abs(int(b)) + abs(int(c)):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded) -> Clip:
+def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded, promised: float) -> Clip:
     frames, notes = decoded.frames, []
     if decoded.errors:
         notes.append(f"the file is damaged: {decoded.errors} decoding errors")
-    if stream.frames > len(frames):
-        notes.append(f"the file is cut off: {len(frames)} of {stream.frames} frames were read")
     if decoded.hdr:
         notes.append("HDR video: read without tone mapping, so colours look pale")
     if any(frame.shape != frames[0].shape for frame in frames):
         raise UserError(f"{shown(path)}: turns its picture in mid-stream; re-encode it first")
-    times, fps = spread(_edges(path, stream, decoded, notes))
+    edges = _edges(path, stream, decoded, notes)
+    if stream.frames > len(frames):
+        notes.append(f"the file is cut off: {len(frames)} of {stream.frames} frames were read")
+    elif edges[-1] + 0.5 < promised:
+        notes.append(f"the file is cut off: {edges[-1]:.1f} of {promised:.1f} seconds were read")
+    times, fps = spread(edges)
     if not SLOWEST <= fps <= FASTEST:
         raise UserError(
             f"{shown(path)}: its timestamps say {fps:g} frames per second, which cannot be right; "

@@ -1,0 +1,125 @@
+"""Resampling in time and letterboxing, against their definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motionkit.media import border_colour, from_frames, letterbox, resample, unletterbox
+from motionkit.media.timing import spread
+
+
+def numbered(count, fps=8.0, times=None):
+    """A clip whose frame i is filled with i."""
+    frames = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 3))
+    return from_frames(frames, fps, times=times)
+
+
+def ids(clip):
+    return clip.frames[:, 0, 0, 0].tolist()
+
+
+def test_resample_by_hand():
+    assert ids(resample(numbered(10), frames=5)) == [0, 2, 4, 6, 8]
+    assert ids(resample(numbered(3), frames=6)) == [0, 0, 1, 1, 2, 2]
+    assert resample(numbered(10, fps=8), frames=5).fps == pytest.approx(4)  # duration is kept
+    half = resample(numbered(10, fps=8), fps=4)
+    assert ids(half) == [0, 2, 4, 6, 8] and half.fps == 4
+    both = resample(numbered(10, fps=8), frames=2, fps=25)
+    assert ids(both) == [0, 5] and both.fps == 25
+    same = numbered(4)
+    assert resample(same) is same and resample(same, frames=4) is same
+
+
+def test_resample_respects_uneven_times():
+    times, fps = spread(np.array([0.0, 0.1, 0.2, 0.7, 0.8]))
+    clip = numbered(4, fps, times)
+    assert ids(resample(clip, frames=8)) == [0, 1, 2, 2, 2, 2, 2, 3]
+    assert resample(clip, frames=8).times is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps=st.lists(st.floats(0.01, 2.0), min_size=1, max_size=20),
+    frames=st.integers(1, 60),
+)
+def test_resample_shows_what_is_on_screen(gaps, frames):
+    edges = np.concatenate([[0.0], np.cumsum(gaps)])
+    times, fps = spread(edges)
+    clip = numbered(len(gaps), fps, times)
+    out = resample(clip, frames=frames)
+    assert len(out) == frames and out.duration == pytest.approx(clip.duration)
+    chosen = ids(out)
+    assert chosen[0] == 0 and chosen == sorted(chosen)
+    starts = np.arange(len(gaps)) / fps if times is None else times
+    for index, instant in zip(chosen, np.arange(frames) * clip.duration / frames, strict=True):
+        end = starts[index + 1] if index + 1 < len(starts) else clip.duration
+        assert starts[index] <= instant + 2e-6 and instant < end + 2e-6
+
+
+@given(count=st.integers(1, 40), factor=st.integers(1, 5))
+def test_repeating_then_thinning_gives_the_clip_back(count, factor):
+    clip = numbered(count)
+    assert ids(resample(resample(clip, frames=count * factor), frames=count)) == ids(clip)
+
+
+@given(count=st.integers(1, 50), jitter=st.floats(0, 0.2))
+def test_small_jitter_counts_as_even(count, jitter):
+    edges = (
+        np.arange(count + 1) + jitter * np.sin(np.arange(count + 1)) * (np.arange(count + 1) % (count or 1) > 0)
+    ) / 8
+    times, fps = spread(edges)
+    assert fps == pytest.approx(count / (edges[-1] - edges[0])) and times is None
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": -3}, {"fps": 0.0}, {"fps": float("nan")}])
+def test_resample_refuses(wrong):
+    with pytest.raises(ValueError):
+        resample(numbered(3), **wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), extra=st.integers(0, 20), axis=st.booleans())
+def test_padding_alone_round_trips_exactly(size, extra, axis):
+    rng = np.random.default_rng(extra)
+    clip = from_frames(rng.integers(0, 256, (2, *size, 3), np.uint8))
+    canvas = (size[0] + extra, size[1]) if axis else (size[0], size[1] + extra)
+    boxed, box = letterbox(clip, *canvas)
+    assert boxed.frames.shape == (2, *canvas, 3)
+    assert (unletterbox(boxed.frames, box) == clip.frames).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
+def test_letterbox_keeps_the_aspect_and_fills_one_side(height, width, to_height, to_width):
+    boxed, box = letterbox(from_frames(np.full((1, height, width, 3), 7, np.uint8)), to_height, to_width)
+    assert boxed.frames.shape == (1, to_height, to_width, 3) and (boxed.frames == 7).all()
+    assert box.height == to_height or box.width == to_width
+    assert unletterbox(boxed.frames, box).shape == (1, box.height, box.width, 3)
+    scale = min(to_height / height, to_width / width)
+    assert abs(box.height - height * scale) <= max(0.5, 1 - height * scale) + 1e-9
+    assert abs(box.width - width * scale) <= max(0.5, 1 - width * scale) + 1e-9
+    assert abs(2 * box.top + box.height - to_height) <= 1 and abs(2 * box.left + box.width - to_width) <= 1
+
+
+def test_the_fill_is_the_clips_own_border_colour():
+    frames = np.full((3, 20, 40, 3), (250, 240, 200), np.uint8)
+    frames[:, 5:15, 10:30] = 0
+    clip = from_frames(frames)
+    assert border_colour(frames).tolist() == [250, 240, 200]
+    boxed, box = letterbox(clip, 40, 40)
+    assert (boxed.frames[:, :10] == (250, 240, 200)).all() and (box.top, box.height) == (10, 20)
+
+
+def test_unletterbox_refuses_another_size():
+    boxed, box = letterbox(numbered(2), 8, 8)
+    with pytest.raises(ValueError, match="belongs to"):
+        unletterbox(boxed.frames[:, :4], box)
+
+
+def test_from_frames_refuses():
+    for wrong in (np.zeros((2, 4, 4, 3)), np.zeros((2, 4, 4, 4), np.uint8), np.zeros((0, 4, 4, 3), np.uint8)):
+        with pytest.raises(ValueError):
+            from_frames(wrong)
+    with pytest.raises(ValueError):
+        from_frames(np.zeros((1, 4, 4, 3), np.uint8), fps=float("inf"))

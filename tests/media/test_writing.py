@@ -1,0 +1,156 @@
+"""What is written plays elsewhere, and appears whole or not at all."""
+
+import os
+import stat
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from motionkit.errors import UserError
+from motionkit.media import read_clip, replacing, write_frames, write_gif, write_image, write_video
+
+
+def leftovers(folder):
+    return sorted(name for name in os.listdir(folder))
+
+
+def test_mp4_is_what_browsers_play(tmp_path, moving):
+    path = tmp_path / "new" / "a.mp4"
+    write_video(path, moving, 8, comment='{"seed": 1}')
+    data = path.read_bytes()
+    assert 0 < data.find(b"moov") < data.find(b"mdat")  # faststart
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt, stream.frames, stream.average_rate) == ("h264", "yuv420p", 6, 8)
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        assert container.metadata["comment"] == '{"seed": 1}'
+    clip = read_clip(path)
+    assert clip.fps == 8 and clip.times is None
+    assert np.abs(clip.frames[0, 4, 4].astype(int) - moving[0, 4, 4]).max() <= 4  # colours survive
+
+
+def test_odd_sizes_are_padded_by_repeating_the_edge(tmp_path, moving):
+    write_video(tmp_path / "a.mp4", moving[:, :47, :63], 8)
+    frames = read_clip(tmp_path / "a.mp4").frames
+    assert frames.shape[1:3] == (48, 64)
+    assert np.abs(frames[:, 30, 63].astype(int) - frames[:, 30, 62]).max() <= 3
+
+
+def test_same_frames_same_bytes(tmp_path, moving):
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", moving, 8)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("fps", [1, 7.5, 23.976, 60, 240])
+def test_rates(tmp_path, moving, fps):
+    write_video(tmp_path / "a.mp4", moving, fps)
+    assert read_clip(tmp_path / "a.mp4").fps == pytest.approx(fps, rel=1e-3)
+
+
+@pytest.mark.parametrize("fps", [8, 12, 30])
+def test_gif_frame_times_add_up(tmp_path, moving, fps):
+    many = np.concatenate([moving] * 5)
+    many[:, 0, 0] = np.arange(30)[:, None]  # no two frames are equal
+    write_gif(tmp_path / "a.gif", many, fps)
+    clip = read_clip(tmp_path / "a.gif")
+    assert len(clip) == 30 and clip.duration == pytest.approx(30 / fps, abs=0.006)
+    assert np.abs(clip.frames.astype(int) - many).mean() < 2
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["loop"] == 0
+
+
+def test_gif_faster_than_players_keeps_its_duration(tmp_path, moving):
+    write_gif(tmp_path / "a.gif", np.concatenate([moving] * 4), 100)
+    clip = read_clip(tmp_path / "a.gif")
+    assert len(clip) == 12 and clip.duration == pytest.approx(0.24)
+
+
+def test_png_frames_replace_older_ones_only(tmp_path, moving):
+    folder = tmp_path / "deep" / "frames"
+    write_frames(folder, moving)
+    write_frames(folder, moving[:2])
+    assert leftovers(folder) == ["00000.png", "00001.png"] and leftovers(folder.parent) == ["frames"]
+    assert (read_clip(folder).frames == moving[:2]).all()
+    (folder / "thesis.doc").write_text("precious")
+    with pytest.raises(UserError, match="other things"):
+        write_frames(folder, moving)
+    assert (folder / "thesis.doc").exists()
+
+
+def test_images_by_suffix(tmp_path, moving):
+    write_image(tmp_path / "a.png", moving[0])
+    write_image(tmp_path / "a.jpg", moving[0])
+    assert (read_clip(tmp_path / "a.png").frames[0] == moving[0]).all()
+    with pytest.raises(UserError, match="must end in"):
+        write_image(tmp_path / "a.bmp", moving[0])
+    assert leftovers(tmp_path) == ["a.jpg", "a.png"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_nothing_half_written_stays(tmp_path, stop):
+    (tmp_path / "a.mp4").write_text("old")
+    with pytest.raises(stop), replacing(tmp_path / "a.mp4") as temporary:
+        temporary.write_text("half")
+        assert leftovers(tmp_path) != ["a.mp4"]
+        raise stop
+    assert leftovers(tmp_path) == ["a.mp4"] and (tmp_path / "a.mp4").read_text() == "old"
+
+
+def test_an_encoder_that_dies_leaves_nothing(tmp_path, moving, monkeypatch):
+    class Dying:
+        reformat = None
+
+        @staticmethod
+        def from_ndarray(*_, **__):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("motionkit.media.writing.av.VideoFrame", Dying)
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "a.mp4", moving, 8)
+    assert leftovers(tmp_path) == []
+
+
+def test_places_that_cannot_be_written(tmp_path, moving):
+    (tmp_path / "file").write_text("x")
+    for write in (lambda p: write_video(p, moving, 8), lambda p: write_gif(p, moving, 8)):
+        with pytest.raises(UserError) as caught:
+            write(tmp_path / "file" / "a.mp4")
+        assert "cannot be written" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="is a folder"):
+        write_video(tmp_path, moving, 8)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_frames(tmp_path / "file" / "frames", moving)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_disk_full(tmp_path):
+    with pytest.raises(UserError, match="No space left"), replacing(tmp_path / "a.txt"):
+        with open("/dev/full", "w") as full:
+            full.write("x")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder(tmp_path, moving):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_video(tmp_path / "a.mp4", moving, 8)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 1000])
+def test_wrong_arguments_are_errors_of_the_caller(tmp_path, moving, fps):
+    with pytest.raises(ValueError, match="fps"):
+        write_video(tmp_path / "a.mp4", moving, fps)
+    with pytest.raises(ValueError, match="uint8"):
+        write_video(tmp_path / "a.mp4", moving / 255.0, 8)
+
+
+def test_output_over_its_own_input(tmp_path, moving):
+    path = tmp_path / "a.mp4"
+    write_video(path, moving, 8)
+    write_video(path, read_clip(path).frames[::-1], 8)
+    assert len(read_clip(path)) == 6
