@@ -6,6 +6,7 @@ configuration names code: `method.name` is looked up in the registry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from motionkit.errors import UserError, unknown
 from motionkit.registry import load_object
 from motionkit.transfer import MethodSpec
+
+
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
 @dataclass
@@ -104,7 +108,10 @@ def explain(error: Exception, prefix: str = "") -> UserError:
         if isinstance(link, ConfigAttributeError | ConfigKeyError):
             above = str(key).rpartition(".")[0]
             return unknown("key", f"{prefix}{key}", [f"{prefix}{above and above + '.'}{k}" for k in _keys(link)])
-        return UserError(f"{prefix}{key}: {str(link).splitlines()[0]}")
+        reason = str(link).splitlines()[0]
+        if wrong := re.match(r"Value '(?P<value>.*)' of type .* could not be converted to (?P<kind>\w+)", reason):
+            return UserError(f"{prefix}{key}={wrong['value']}: give {_KINDS.get(wrong['kind'], wrong['kind'])}")
+        return UserError(f"{prefix}{key}: {reason}")
     return UserError(f"{prefix.rstrip('.')}: {error}".splitlines()[0].lstrip(": "))
 
 

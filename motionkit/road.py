@@ -169,6 +169,8 @@ class Road:
             "peak_memory": memory.facts(),
             "notes": self.run.notes,
         }
+        if self.handle and self.handle.loaded:
+            self.facts["plan"] = manifest.plain(self.handle.plan)  # what took effect, not what was asked for
         if status == "failed":
             self.facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         try:

@@ -40,6 +40,11 @@ class Start:
             given = given.expanduser()
         return self.cwd / given
 
+    def resolve_if_there(self, name: str | None) -> str | None:
+        """The same for what may be a path or a name on the hub: only a path that exists is touched."""
+        path = self.resolve(name) if name else None
+        return str(path) if path and path.exists() else name
+
 
 def register(verb: str, schema: type) -> None:
     """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties."""

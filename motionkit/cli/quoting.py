@@ -65,5 +65,5 @@ def quote(override: str, multirun: bool = False) -> str:
 def as_text(value: str) -> str:
     """A value quoted so that Hydra and OmegaConf give back exactly this text."""
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # not an interpolation
-    value = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), value)
+    value = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), value)
     return f"'{value}'"

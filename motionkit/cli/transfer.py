@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         inputs,
         config=settings,
         backbone=backbone,
-        backbone_path=config.backbone.get("path"),
+        backbone_path=start.resolve_if_there(config.backbone.get("path")),
         online=bool(config.backbone.get("online")),
         gpu=plan,
         seed=config.seed,
@@ -85,6 +86,8 @@ def transfer(config: TransferConfig, start: Start) -> None:
         progress=watch,
         use_cache=config.cache,
     )
+    if result.manifest["plan"] != asdict(plan):
+        print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)
     print(output or result.folder / "result.mp4")
 
 

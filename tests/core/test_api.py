@@ -1,0 +1,42 @@
+"""The Python front door, and that opening it costs nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import motionkit
+from motionkit import media
+from motionkit.errors import UserError
+
+
+def test_load_and_call_on_files_and_on_clips(tmp_path, inputs):
+    media.write_image(tmp_path / "ref.png", inputs.reference.frames[0])
+    media.write_video(tmp_path / "drive.mp4", inputs.driving.frames, 6)
+    method = motionkit.load("warp", gpu="cpu")
+    result = method(
+        reference=tmp_path / "ref.png", driving=str(tmp_path / "drive.mp4"), frames=4, folder=tmp_path / "r"
+    )
+    saved = result.save(tmp_path / "out.mp4")
+    assert media.read_clip(saved).frames.shape == (4, 24, 32, 3)
+    assert method(reference=inputs.reference, driving=inputs.driving, size=32).frames.shape == (6, 24, 32, 3)
+
+
+def test_mistakes_are_seen_before_the_first_call():
+    for arguments, says in (
+        (("wrap",), "did you mean 'warp'"),
+        (("anamodiff", "sdxl"), "does not run on sdxl"),
+    ):
+        with pytest.raises(UserError, match=says):
+            motionkit.load(*arguments)
+    with pytest.raises(UserError, match="unknown key 'method.nothing'"):
+        motionkit.load("still", nothing=1)
+
+
+def test_every_public_name_is_there_and_importing_the_package_loads_nothing_heavy():
+    for name in motionkit.__all__:
+        assert getattr(motionkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        motionkit.nothing  # noqa: B018
+    code = "import sys, motionkit.registry; print(sorted({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,52 @@
+"""Typed settings: defaults, nesting, and refusals in one line."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from motionkit.config import method_settings, typed
+from motionkit.errors import UserError
+
+
+@dataclass
+class Inner:
+    steps: int = 1
+
+
+@dataclass
+class Outer:
+    ratio: float = 0.5
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self):
+        if self.ratio > 1:
+            raise UserError(f"ratio={self.ratio} is above 1")
+
+
+def test_values_land_in_the_dataclass():
+    made = typed(Outer, {"name": "outer", "ratio": "0.25", "inner": {"steps": 3}})
+    assert made == Outer(0.25, Inner(3)) and typed(Outer, made) is made and typed(Outer) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"inner": {"stepz": 3}}, "unknown key 'x.inner.stepz' .did you mean 'x.inner.steps'.*; known: x.inner.steps"),
+        ({"inner": {"steps": "abc"}}, "x.inner.steps=abc: give a whole number"),
+        ({"inner": 3}, "int is not a subclass of Inner"),
+        ({"ratio": "wide"}, "x.ratio=wide: give a number"),
+        ({"ratio": 2}, "ratio=2.0 is above 1"),
+        ([1, 2], "x is not a table of settings"),
+    ],
+)
+def test_refusals_are_one_line_with_the_whole_key(given, says):
+    with pytest.raises(UserError, match=says) as refused:
+        typed(Outer, given, "x.")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_method_without_settings_takes_none():
+    from motionkit import registry
+
+    with pytest.raises(UserError, match="unknown key 'method.speed'"):
+        method_settings(registry.spec("still"), {"name": "still", "speed": 1})

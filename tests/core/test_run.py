@@ -1,0 +1,214 @@
+"""The road: what it leaves, what it repeats, what it takes from the cache, and how it stops."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from motionkit.errors import Cancelled, UserError
+from motionkit.progress import NullProgress
+from motionkit.run import execute
+
+
+def go(blend, inputs, folder, **options):
+    return execute(blend.SPEC, inputs, **{"size": 32, "seed": 3, "folder": folder, **options})
+
+
+def test_a_run_leaves_a_video_a_manifest_and_what_was_shown(blend, inputs, tmp_path):
+    result = go(blend, inputs, tmp_path / "run")
+    assert result.frames.shape == (6, 24, 32, 3) and result.frames.dtype == np.uint8  # the reference's shape
+    assert sorted(p.name for p in (tmp_path / "run").rglob("*")) == [
+        "driving.png", "manifest.json", "result.mp4", "shown",
+    ]  # fmt: skip
+    facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert facts == json.loads(json.dumps(result.manifest, default=str))
+    assert facts["status"] == "complete" and facts["seed"] == 3 and facts["frames"] == 6
+    assert facts["inputs"]["reference"]["sha256"] == inputs.reference.sha256
+    assert facts["inputs_used"] == ["reference", "driving"] and facts["config"]["fit"]["steps"] == 4
+    assert facts["method"]["citation"] == "@misc{blend}" and facts["plan"]["device"] == "cpu"
+    assert list(facts["stages"]) == ["prepare", "fit", "generate", "write"] and facts["from_cache"] == []
+    assert facts["peak_memory"]["rss_mb"] > 50 and 0 < facts["notes"]["mean"] < 1
+    assert {"python", "torch", "motionkit"} <= set(facts["versions"])
+
+
+def test_a_second_run_repeats_only_what_changed(blend, inputs, tmp_path):
+    first = go(blend, inputs, tmp_path / "1")
+    again = go(blend, inputs, tmp_path / "2")
+    assert blend.Blend.calls == ["prepare", "fit", "generate", "generate"]
+    assert again.manifest["from_cache"] == ["prepare", "fit"]
+    assert (again.frames == first.frames).all() and again.manifest["notes"] == first.manifest["notes"]
+    assert (again.shown["driving"] == first.shown["driving"]).all()
+    other = go(blend, replace(inputs, prompt="another"), tmp_path / "3")
+    assert other.manifest["from_cache"] == ["prepare", "fit"] and (other.frames != first.frames).any()
+    seed = go(blend, inputs, tmp_path / "4", seed=4)
+    assert seed.manifest["from_cache"] == ["prepare"] and (seed.frames != first.frames).any()
+
+
+def test_the_fit_follows_what_prepare_really_made(blend, inputs, tmp_path):
+    go(blend, inputs, tmp_path / "1")
+    changed = go(blend, inputs, tmp_path / "2", config={"strength": 0.25})
+    assert changed.manifest["from_cache"] == []
+
+
+def test_without_cache_nothing_is_kept_and_the_bits_are_the_same(blend, inputs, tmp_path, own_cache):
+    plain = go(blend, inputs, tmp_path / "1", use_cache=False)
+    assert not own_cache.exists() and plain.manifest["stages"]["fit"]["key"] is None
+    assert (go(blend, inputs, tmp_path / "2").frames == plain.frames).all()
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing_else(blend, inputs, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("motionkit.cache.StageCheckpoint.save", lambda self, tensors: None)
+    result = go(blend, inputs, tmp_path / "run")
+    assert result.manifest["status"] == "complete" and "file" in result.manifest["stages"]["fit"]["not_kept"]
+
+
+@pytest.mark.parametrize("stage", ["prepare", "generate"])
+def test_values_that_are_not_numbers_stop_the_run_with_the_stage_named(blend, inputs, tmp_path, stage, own_cache):
+    with pytest.raises(UserError, match=f"the step '{stage}' made values that are not numbers"):
+        go(blend, inputs, tmp_path / "run", config={"nan_in": stage})
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["manifest.json"]
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+    assert not list(own_cache.rglob(f"{stage}-*"))
+
+
+class CancelAt(NullProgress):
+    """Cancels once a stage has got so far."""
+
+    def __init__(self, stage, done):
+        self.stage, self.done, self.hit = stage, done, False
+
+    def step(self, stage, done, preview=None):
+        self.hit = self.hit or (stage == self.stage and done >= self.done)
+
+    def cancelled(self):
+        return self.hit
+
+
+def test_a_cancelled_run_says_so_and_goes_on_where_it_was(blend, inputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLEND_LOG", str(tmp_path / "log"))
+    with pytest.raises(Cancelled):
+        go(blend, inputs, tmp_path / "run", progress=CancelAt("tuning", 2))
+    facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert facts["status"] == "cancelled" and "prepare" in facts["stages"] and "output" not in facts
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["manifest.json"]
+    resumed = go(blend, inputs, tmp_path / "run")
+    assert (tmp_path / "log").read_text().split("\n")[:-1] == ["step 0", "step 1", "step 2", "step 3"]
+    assert (resumed.frames == go(blend, inputs, tmp_path / "2", use_cache=False).frames).all()
+
+
+def test_ctrl_c_is_a_cancellation(blend, inputs, tmp_path, monkeypatch):
+    def interrupted(self, inputs, prepared, fitted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(blend.Blend, "generate", interrupted)
+    with pytest.raises(Cancelled):
+        go(blend, inputs, tmp_path / "run", output=tmp_path / "out.mp4")
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "cancelled"
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_an_old_result_does_not_outlive_a_run_that_fails(blend, inputs, tmp_path):
+    go(blend, inputs, tmp_path / "run")
+    with pytest.raises(UserError):
+        go(blend, inputs, tmp_path / "run", config={"nan_in": "generate"})
+    assert not (tmp_path / "run" / "result.mp4").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_video(blend, inputs, tmp_path, monkeypatch):
+    from motionkit import media
+
+    def full(path, *rest, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(media, "write_video", full)
+    with pytest.raises(UserError, match="no space left on the disk"):
+        go(blend, inputs, tmp_path / "run")
+    assert not (tmp_path / "run" / "result.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "frames"])
+def test_output_by_suffix(blend, inputs, tmp_path, name):
+    go(blend, inputs, tmp_path / "run", output=tmp_path / "new folder" / name)
+    written = tmp_path / "new folder" / name
+    assert written.exists() and [p.name for p in written.parent.iterdir()] == [name]
+    assert written.is_file() or len(list(written.glob("*.png"))) == 6
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_label_in_the_file_can_be_left_out(blend, inputs, tmp_path, labelled):
+    import av
+
+    go(blend, inputs, tmp_path / "run", output_metadata=labelled)
+    with av.open(tmp_path / "run" / "result.mp4") as file:
+        comment = file.metadata.get("comment", "")
+    if not labelled:
+        assert comment == ""
+        return
+    label = json.loads(comment)
+    assert label["method"] == "blend" and label["seed"] == 3 and label["label"] == "AI-generated"
+    assert str(tmp_path) not in comment
+
+
+def test_a_cached_stage_loads_no_backbone(blend, inputs, tmp_path, monkeypatch):
+    spec, made = blend.ON_TINY, []
+    import motionkit.backbones as room
+
+    load = room.load
+    monkeypatch.setattr(room, "load", lambda *a, **k: made.append(1) or load(*a, **k))
+    first = execute(spec, inputs, folder=tmp_path / "1")
+    assert first.manifest["backbone"]["name"] == "tiny-sd" and len(first.manifest["backbone"]["fingerprint"]) == 64
+    assert first.manifest["size"] == {"height": 64, "width": 64} and first.frames.shape == (6, 48, 64, 3)
+    again = execute(spec, inputs, folder=tmp_path / "2")
+    assert made == [1] and (again.frames == first.frames).all()
+
+
+def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(blend.Blend, "generate", lambda self, *_: torch.zeros(2, 3, 8, 8))
+    with pytest.raises(TypeError, match=r"blend.generate returned torch.float32 \(2, 3, 8, 8\)"):
+        go(blend, inputs, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"seed": -1}, "seed=-1"),
+        ({"frames": 0}, "frames=0"),
+        ({"frames": 10**6}, "frames=1000000"),
+        ({"fps": 0.0}, "fps=0"),
+        ({"fps": float("nan")}, "fps=nan"),
+        ({"size": "abc"}, "size=abc: give a side"),
+        ({"size": 33}, "size=33: .* multiples of 8, such as 32 or 40"),
+        ({"size": 9999 * 8}, "between 8 and 4096"),
+        ({"gpu": "9gb"}, "unknown gpu setting '9gb'"),
+        ({"gpu": {"dtpe": "x"}}, "unknown key 'gpu.dtpe'"),
+        ({"config": {"strenght": 1}}, r"unknown key 'method.strenght' \(did you mean 'method.strength'"),
+        ({"config": {"strength": "abc"}}, "method.strength=abc: give a number"),
+        ({"output": "out.avi"}, "output ends in .mp4"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(blend, inputs, tmp_path, options, says):
+    with pytest.raises(UserError, match=says):
+        go(blend, inputs, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists() and blend.Blend.calls == []
+
+
+def test_missing_inputs_and_still_driving_pictures_are_refused(blend, inputs, tmp_path):
+    with pytest.raises(UserError, match="blend needs driving"):
+        go(blend, replace(inputs, driving=None), tmp_path)
+    with pytest.raises(UserError, match="single picture"):
+        go(blend, replace(inputs, driving=inputs.reference), tmp_path)
+    with pytest.raises(UserError, match="poses: no such file"):
+        go(blend, replace(inputs, poses="absent.npz"), tmp_path)
+
+
+def test_frames_size_and_rate(blend, inputs, tmp_path):
+    result = go(blend, inputs, tmp_path / "1", frames=4, size="48x32")
+    assert result.manifest["size"] == {"height": 32, "width": 48} and result.frames.shape == (4, 32, 43, 3)
+    assert result.fps == pytest.approx(4.0)  # the same second of film
+    faster = go(blend, inputs, tmp_path / "2", fps=12)
+    assert len(faster.frames) == 12 and faster.fps == 12
