@@ -1,4 +1,4 @@
-"""Put the driving clip's keypoints onto the source: relative motion, hull scale, choice of the start pose, smoothing."""
+"""Put the driving keypoints onto the source: relative motion, hull scale, choice of the start pose, smoothing."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Start:
     cost: float
 
 
-def best_start(source: Tensor, driving: Tensor, mirrored: Tensor | None = None) -> Start:
+def best_start(source: Tensor, driving: Tensor, mirrored: Tensor | None = None, only: int | None = None) -> Start:
     """Find the source frame and the driving frame whose poses agree best.
 
     Points are centred and divided by the root of their hull's area. When both clips have at least 4 frames, each
@@ -125,6 +125,7 @@ def best_start(source: Tensor, driving: Tensor, mirrored: Tensor | None = None) 
         source: (S, K, 2) points of the source frames.
         driving: (T, K, 2) points of the driving frames.
         mirrored: (S, K, 2) points detected on the mirrored source, to be tried too.
+        only: the one source frame that may be chosen.
     """
     remove = min(len(source), len(driving)) >= 4
     target = _pose(driving, remove)
@@ -133,6 +134,8 @@ def best_start(source: Tensor, driving: Tensor, mirrored: Tensor | None = None) 
         if points is None:
             continue
         distance = (_pose(points, remove)[:, None] - target[None]).square().sum((-1, -2))  # (S,T)
+        if only is not None:
+            distance[torch.arange(len(points)) != only] = torch.inf
         index = int(distance.argmin())
         starts.append(Start(index // len(driving), index % len(driving), flipped, float(distance.min())))
     return min(starts, key=lambda s: s.cost)

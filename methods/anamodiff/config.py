@@ -213,7 +213,7 @@ class AnaMoDiffConfig:
     name: str = "anamodiff"
     preset: str = "best"  # best | paper
     weights: str = "auto"  # auto (by backbone) | pocket | random | a folder with keypoints and lofnet .safetensors
-    source_frame: str | None = None  # frame of the source that is warped: a number, or auto
+    source_frame: str | None = None  # source frame to warp: a number | auto | nearest (in pose, for each output frame)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     warp: WarpConfig = field(default_factory=WarpConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -256,9 +256,14 @@ def _check(config: AnaMoDiffConfig) -> None:
         value = flat[key]
         if not isinstance(value, int | float) or not low <= value <= high:
             raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
-    if not (config.source_frame == "auto" or str(config.source_frame).isdigit()):
-        raise UserError(f"method.source_frame={config.source_frame}: give a frame number or auto")
+    if config.source_frame not in ("auto", "nearest") and not str(config.source_frame).isdigit():
+        raise UserError(f"method.source_frame={config.source_frame}: give a frame number, auto or nearest")
     reference = str(config.adapt.reference)
+    anchored = config.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
+    if config.video.anchor == "reference" and not (anchored and config.source_frame != "nearest"):
+        raise UserError(
+            "method.video.anchor=reference needs adapt.reference=first, auto or a number, and one source frame"
+        )
     if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
         raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
     for name in ("source", "warped"):

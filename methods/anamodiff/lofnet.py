@@ -60,9 +60,7 @@ class LOFNet(nn.Module):
         if motion == "tps" and num_kp % 5:
             raise ValueError(f"tps motion needs a multiple of 5 keypoints, not {num_kp}")
         self.motions = (num_kp if motion == "affine" else num_kp // 5) + 1
-        self.hourglass = Hourglass(
-            block_expansion, num_kp + 1 + self.motions * num_channels, num_blocks, max_features
-        )
+        self.hourglass = Hourglass(block_expansion, num_kp + 1 + self.motions * num_channels, num_blocks, max_features)
         self.mask = nn.Conv2d(self.hourglass.out_channels, self.motions, 7, padding=3)
         self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3) if estimate_occlusion_map else None
         self.down = AntiAlias(num_channels, scale_factor) if scale_factor != 1 else None

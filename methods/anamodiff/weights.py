@@ -49,9 +49,7 @@ def same_vae(ours: list[float], theirs: list[float]) -> bool:
     return len(ours) == len(theirs) and all(math.isclose(a, b, abs_tol=0.05) for a, b in zip(ours, theirs, strict=True))
 
 
-def save_network(
-    path: Path, kind: str, config: dict[str, Any], state: dict[str, Tensor], **facts: Any
-) -> None:
+def save_network(path: Path, kind: str, config: dict[str, Any], state: dict[str, Tensor], **facts: Any) -> None:
     """Write one network with its constructor arguments, atomically.
 
     Args:
@@ -83,7 +81,8 @@ def load_network(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
             raise ValueError(f"it holds {metadata.get('kind', 'something else')}")
-        network = KINDS[kind](**json.loads(metadata["config"]))
+        with torch.random.fork_rng(devices=[]):  # new layers draw from the global generator
+            network = KINDS[kind](**json.loads(metadata["config"]))
         _fill(network, state)
         facts = json.loads(metadata.get("facts", "{}"))
     except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
@@ -116,39 +115,62 @@ def random_networks(channels: int, side: int, seed: int = 0) -> tuple[KPDetector
     return detector.eval(), flow.eval()
 
 
-def load_networks(weights: str, backbone: str, vae: nn.Module, side: int) -> tuple[KPDetector, LOFNet, dict[str, Any]]:
-    """The two networks for a backbone, and what to note about them in the manifest.
+def weight_files(weights: str, backbone: str) -> dict[str, Path]:
+    """The files that a setting of `method.weights` means for a backbone; none for random ones.
 
     Args:
         weights: auto (by backbone), pocket, random, or a folder.
+
+    Raises:
+        MissingWeights: nothing was trained for this backbone, or a file is not there; says how to get it.
+    """
+    if weights == "auto":
+        weights = "random" if backbone.startswith("tiny") else "pocket" if backbone.startswith("pocket") else ""
+    if weights == "random":
+        return {}
+    if not weights:
+        raise MissingWeights(f"no keypoint and flow weights ship for {backbone}: {_how(backbone)}")
+    folder = pocket_folder() if weights == "pocket" else Path(weights).expanduser()
+    files = {kind: folder / f"{kind}.safetensors" for kind in KINDS}
+    for path in files.values():
+        if not path.is_file():
+            raise MissingWeights(f"no such weights: {path}: {_how(backbone)}")
+    return files
+
+
+def _how(backbone: str) -> str:
+    return (
+        f"run `motionkit train method=anamodiff train.backbone={backbone} data=<folder of clips> output=<folder>` "
+        "and pass method.weights=<folder>"
+    )
+
+
+def load_networks(files: dict[str, Path], backbone: str, vae: nn.Module, side: int) -> tuple[KPDetector, LOFNet]:
+    """The two networks for a backbone.
+
+    Args:
+        files: from `weight_files`; none gives small random networks.
         backbone: its name.
         vae: its VAE, whose latents the flow network must know.
         side: the shorter side of the latent.
 
     Raises:
-        MissingWeights: nothing was trained for this backbone; says how to.
-        UserError: the flow network was trained on another VAE.
+        UserError: the flow network was trained on another VAE, or the two do not belong together.
     """
-    channels = vae.config.latent_channels
-    if weights == "auto":
-        weights = "random" if backbone.startswith("tiny") else "pocket" if backbone.startswith("pocket") else ""
-    if not weights:
-        raise MissingWeights(
-            f"no flow weights ship for {backbone}: run `motionkit train method=anamodiff backbone={backbone} "
-            "data=<folder of clips>` and pass method.weights=<its output folder>"
-        )
-    if weights == "random":
-        return *random_networks(channels, side), {"weights": "random"}
-    folder = pocket_folder() if weights == "pocket" else Path(weights).expanduser()
-    detector, _ = load_network(folder / "keypoints.safetensors", "keypoints")
-    flow, facts = load_network(folder / "lofnet.safetensors", "lofnet")
+    if not files:
+        return random_networks(vae.config.latent_channels, side)
+    detector, _ = load_network(files["keypoints"], "keypoints")
+    flow, facts = load_network(files["lofnet"], "lofnet")
+    assert isinstance(detector, KPDetector) and isinstance(flow, LOFNet)
     if not same_vae(facts.get("vae", []), vae_signature(vae)):
         trained = facts.get("backbone", "another backbone")
         raise UserError(
-            f"the flow weights in {folder} were trained on the latents of {trained}, not of this {backbone}: "
-            f"train them with `motionkit train method=anamodiff backbone={backbone} data=<folder of clips>`"
+            f"{files['lofnet']} was trained on the latents of another autoencoder ({trained}) than this {backbone}'s: "
+            f"{_how(backbone)}"
         )
-    assert isinstance(detector, KPDetector) and isinstance(flow, LOFNet)
     if detector.num_kp != flow.num_kp:
-        raise UserError(f"{folder}: {detector.num_kp} keypoints, but the flow network expects {flow.num_kp}")
-    return detector, flow, {"weights": weights, **facts}
+        raise UserError(f"{files['keypoints']} finds {detector.num_kp} points, its lofnet expects {flow.num_kp}")
+    if side < 2**flow.hourglass.num_blocks:
+        least = 2**flow.hourglass.num_blocks
+        raise UserError(f"the flow network needs latents of at least {least}, this size gives {side}: raise size=")
+    return detector, flow

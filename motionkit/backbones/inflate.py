@@ -157,8 +157,9 @@ def inflate(
     blocks = [m for m in unet.modules() if isinstance(m, BasicTransformerBlock)]
     if not blocks:
         raise ValueError("this UNet has no transformer blocks to inflate")
-    for block in blocks:
-        _inflate_block(block, context, temporal_init, generator)
+    with torch.random.fork_rng(devices=[]):  # modules draw from the global generator when they are made
+        for block in blocks:
+            _inflate_block(block, context, temporal_init, generator)
     if joint_groupnorm:
         norms = [norm for m in unet.modules() if isinstance(m, ResnetBlock2D) for norm in (m.norm1, m.norm2)]
         for norm in (*norms, unet.conv_norm_out):

@@ -23,9 +23,7 @@ def network(golden, kind, name):
     arguments = golden.config("fomm_config.json")["kpd" if kind is KPDetector else name]
     net = kind(**arguments, **({"guard": GUARD} if kind is LOFNet else {}))
     weights = {
-        k.removeprefix(prefix): v
-        for k, v in golden.tensors("fomm_weights.safetensors").items()
-        if k.startswith(prefix)
+        k.removeprefix(prefix): v for k, v in golden.tensors("fomm_weights.safetensors").items() if k.startswith(prefix)
     }
     counters = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
     net.load_state_dict(weights | counters, strict=True)

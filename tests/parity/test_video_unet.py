@@ -116,7 +116,9 @@ def isolated_attention(golden):
     x = io["iso.sc_attn.in"]
     width = x.shape[-1]
     context = FrameContext()
-    layer = Attention(width, heads=width // 4, dim_head=4, processor=SparseCausalProcessor(context))  # 4 wide, as recorded
+    layer = Attention(
+        width, heads=width // 4, dim_head=4, processor=SparseCausalProcessor(context)
+    )  # 4 wide, as recorded
     layer.load_state_dict(isolated(golden, "sc_attn"), strict=True)
     context.frames = 4
     yield "iso.sc_attn.out_f4", layer(x)

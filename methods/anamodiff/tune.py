@@ -1,0 +1,268 @@
+"""Two-level disentangled fine-tuning of the video UNet (AnaMoDiff section 3.3).
+
+One loss teaches the source clip at all noise levels (what the character looks like), the other the warped clip at high
+noise only (where its parts will be), so that the warp's blur and tears are never learnt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig as PeftConfig
+from torch import Tensor, nn
+
+from motionkit.backbones.inflate import VideoUNet, inflate
+from motionkit.diffusion.noise import warp_noise
+from motionkit.diffusion.schedule import alpha_at
+from motionkit.errors import UserError
+
+from .config import LoraConfig, VideoConfig
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.context import RunContext
+    from motionkit.transfer import Tensors
+
+TEMPORAL_OUT = "attn_temp.to_out.0.base_layer."
+
+
+def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: RunContext) -> VideoUNet:
+    """A fresh inflated UNet with adapters: B is zero, so it begins as the image net; same seed, same start."""
+    unet = backbone.fresh_unet()
+    net = inflate(
+        unet,
+        joint_groupnorm=bool(video.joint_groupnorm),
+        temporal_init=str(video.temporal_init),
+        generator=run.generator("temporal"),
+    )
+    if lora.steps:
+        targets = "|".join(t.strip() for t in lora.targets.split(","))
+        config = PeftConfig(
+            r=int(lora.rank or 1),
+            lora_alpha=int(lora.rank or 1),
+            init_lora_weights="gaussian",
+            target_modules=rf".*\.({targets})\.(to_q|to_k|to_v|to_out\.0)",
+        )
+        with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
+            torch.manual_seed(run.generator("lora").initial_seed())
+            unet.add_adapter(config)
+        for name, weight in unet.named_parameters():
+            weight.requires_grad_("lora_" in name or TEMPORAL_OUT in name)
+    return net
+
+
+def trainable(net: VideoUNet) -> dict[str, nn.Parameter]:
+    """What is tuned: adapters, and the temporal out-projections, which start at zero and need a base to learn."""
+    return {name: weight for name, weight in net.unet.named_parameters() if weight.requires_grad}
+
+
+def load_tuned(net: VideoUNet, fitted: Tensors) -> None:
+    """Put tuned weights into a net from `build`, and fold the adapters in where that loses no precision."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    with torch.no_grad():
+        for name, weight in trainable(net).items():
+            weight.copy_(fitted[name])
+    net.requires_grad_(False)
+    if next(net.unet.parameters()).dtype == torch.float32:
+        for module in net.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.merge()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to learn from.
+
+    Attributes:
+        source: (S, C, h, w) latents of the source clip.
+        warped: (T, C, h, w) latents of the warped clip.
+        grid: (T, h, w, 2) that moves noise along with it.
+        anchor: (C, h, w) an undistorted source frame that leads every training clip, or None.
+        stills: (N, C, h, w) variations of a single source image, or None for a source clip.
+    """
+
+    source: Tensor
+    warped: Tensor
+    grid: Tensor
+    anchor: Tensor | None = None
+    stills: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the losses of a step: clean clips (B, C, F, h, w), noise, timesteps (B,), weight."""
+
+    clean: Tensor
+    noise: Tensor
+    t: Tensor
+    weight: float
+
+
+def parts(step: int, lora: LoraConfig, material: Material, generator: torch.Generator) -> list[Part]:
+    """The losses of one step: D_s over all timesteps, and D_w on the warped clip over high noise only."""
+    chosen = [_source_part(lora, material, generator)]
+    waits = lora.schedule == "sequential" and step < (lora.steps or 0) / 2
+    if lora.warped_weight and not waits:
+        chosen.append(_warped_part(lora, material, generator))
+    return chosen
+
+
+def _source_part(lora: LoraConfig, material: Material, generator: torch.Generator) -> Part:
+    count = int(lora.clip_frames or 1)
+    if material.stills is None:
+        index = _window(len(material.source), count - (material.anchor is not None), generator)
+        clean = _clip(material.source[index], material.anchor)
+    else:
+        # Single frames: a still repeated in time would teach the temporal layers that nothing moves.
+        index = torch.randint(len(material.stills), (count,), generator=generator)
+        clean = material.stills[index][:, :, None]  # (N,C,1,h,w)
+    t = _times(lora.source_low, lora.source_high, len(clean), generator)
+    return Part(clean, torch.randn(clean.shape, generator=generator), t, 1.0)
+
+
+def _warped_part(lora: LoraConfig, material: Material, generator: torch.Generator) -> Part:
+    lead = material.anchor is not None
+    index = _window(len(material.warped), int(lora.clip_frames or 1) - lead, generator)
+    clean = _clip(material.warped[index], material.anchor)
+    noise = torch.randn(clean.shape, generator=generator)
+    if torch.rand((), generator=generator) < float(lora.shared_noise or 0):
+        # Inference starts from noise that moves with the content, so some of the training has to as well.
+        base = torch.randn((1, *clean.shape[1:2], *clean.shape[3:]), generator=generator)
+        moved = warp_noise(base, material.grid[index], "restore", generator)
+        noise = _clip(moved, base[0] if lead else None)
+    t = _times(lora.warped_low, lora.warped_high, 1, generator)
+    return Part(clean, noise, t, float(lora.warped_weight or 0))
+
+
+def _clip(frames: Tensor, anchor: Tensor | None) -> Tensor:
+    """Frames (F, C, h, w), led by the anchor when there is one, as a batch of one clip."""
+    frames = frames if anchor is None else torch.cat([anchor[None], frames])
+    return frames.transpose(0, 1)[None]  # (1,C,F,h,w)
+
+
+def _window(length: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` neighbouring frames of `length`: a random window, or to and fro when there are too few."""
+    count = max(count, 1)
+    if length >= count:
+        return torch.arange(count) + int(torch.randint(length - count + 1, (), generator=generator))
+    there_and_back = [*range(length), *range(length - 2, 0, -1)]
+    return torch.tensor([there_and_back[i % len(there_and_back)] for i in range(count)])
+
+
+def _times(low: int | None, high: int | None, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(int(low or 0), int(high or 1000), (count,), generator=generator)
+
+
+def loss_of(
+    net: VideoUNet, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True
+) -> list[float]:
+    """The losses of one step, unweighted; their weighted gradients are added up on the way.
+
+    Parts with as many frames go through the net together, others one after the other, each with its backward: the
+    inflated modules share one number of frames.
+    """
+    losses = [0.0] * len(chosen)
+    for group in _by_frames(chosen):
+        members = [chosen[i] for i in group]
+        clean, noise, t = (
+            torch.cat([getattr(m, k) for m in members]).to(backbone.device) for k in ("clean", "noise", "t")
+        )
+        alpha = alpha_at(backbone.scheduler, t, clean)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        net.context.frames, net.context.anchor = clean.shape[2], 0
+        with mixed(backbone):
+            out = backbone.denoise(noisy, t, text.expand(len(clean), -1, -1), unet=net.unet)
+        error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)
+        each = error.split([len(m.clean) for m in members])
+        if backward:
+            torch.stack([m.weight * e.mean() for m, e in zip(members, each, strict=True)]).sum().backward()
+        for i, e in zip(group, each, strict=True):
+            losses[i] = float(e.detach().mean())
+    return losses
+
+
+def _by_frames(chosen: list[Part]) -> Iterator[list[int]]:
+    for frames in dict.fromkeys(part.clean.shape[2] for part in chosen):
+        yield [i for i, part in enumerate(chosen) if part.clean.shape[2] == frames]
+
+
+def mixed(backbone: VideoBackbone) -> AbstractContextManager[object]:
+    """Half-precision arithmetic around float32 adapters, where the backbone's weights are in half precision."""
+    if backbone.dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(backbone.device.type, backbone.dtype)
+
+
+def tune(
+    net: VideoUNet,
+    backbone: VideoBackbone,
+    text: Tensor,
+    material: Material,
+    lora: LoraConfig,
+    run: RunContext,
+    on_step: Callable[[int, list[float]], None] | None = None,
+) -> Tensors:
+    """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit goes on exactly.
+
+    Args:
+        net: from `build`.
+        text: (1, L, C) states of the prompt.
+        on_step: called with the step and its losses.
+
+    Returns:
+        The tuned weights by name.
+    """
+    weights = trainable(net)
+    for weight in weights.values():
+        weight.data = weight.data.float()
+    slow = [w for n, w in weights.items() if TEMPORAL_OUT in n]
+    fast = [w for n, w in weights.items() if TEMPORAL_OUT not in n]
+    lr = float(lora.lr or 0)
+    adam = torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr * float(lora.temporal_lr or 0)}])
+    total, checkpoint = int(lora.steps or 0), run.checkpoint("fit")
+    begin = _restore(checkpoint.load(), weights, adam)
+    for step in range(begin, total):
+        run.progress.tick("fit", step, total)
+        chosen = parts(step, lora, material, run.generator(f"fit {step}"))
+        losses = loss_of(net, backbone, text, chosen)
+        if not all(map(math.isfinite, losses)):
+            raise UserError(f"fine-tuning broke at step {step} of {total}: lower method.lora.lr={lr:g}")
+        nn.utils.clip_grad_norm_(weights.values(), lora.max_grad)
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+        if (step + 1) % lora.save_every == 0 and step + 1 < total:
+            checkpoint.save(_state(step + 1, weights, adam))
+        if on_step:
+            on_step(step, losses)
+    run.progress.tick("fit", total, total)
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
+def _state(step: int, weights: dict[str, nn.Parameter], adam: torch.optim.Adam) -> Tensors:
+    state = {"step": torch.tensor(step)}
+    for name, weight in weights.items():
+        moments = adam.state[weight]
+        state |= {f"p.{name}": weight, f"m.{name}": moments["exp_avg"], f"v.{name}": moments["exp_avg_sq"]}
+    return state
+
+
+def _restore(state: Tensors | None, weights: dict[str, nn.Parameter], adam: torch.optim.Adam) -> int:
+    if state is None:
+        return 0
+    step = int(state["step"])
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(state[f"p.{name}"])
+            adam.state[weight] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": state[f"m.{name}"].to(weight.device),
+                "exp_avg_sq": state[f"v.{name}"].to(weight.device),
+            }
+    return step
