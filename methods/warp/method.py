@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 import cv2
@@ -51,11 +49,10 @@ def dense_flow(source: np.ndarray, target: np.ndarray, kind: str = "dis") -> np.
     least = max(32, width // 2)
     pad = [(0, max(0, least - side)) for side in source.shape]
     source, target = (np.pad(picture, pad, mode="edge") for picture in (source, target))
-    with one_thread():
-        if kind == "farneback":
-            flow = cv2.calcOpticalFlowFarneback(source, target, None, 0.5, 4, 15, 5, 7, 1.5, 0)  # type: ignore[call-overload]
-        else:
-            flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(source, target, None)  # type: ignore[call-overload]
+    if kind == "farneback":
+        flow = cv2.calcOpticalFlowFarneback(source, target, None, 0.5, 4, 15, 5, 7, 1.5, 0)  # type: ignore[call-overload]
+    else:
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(source, target, None)  # type: ignore[call-overload]
     return flow[:height, :width]
 
 
@@ -69,14 +66,3 @@ def backward_warp(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     height, width = flow.shape[:2]
     at = flow + np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
     return cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """DIS cuts the picture into as many strips as there are threads: one, so that every machine gets the same flow."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
