@@ -15,7 +15,6 @@ from motionkit.errors import UserError, unknown
 from motionkit.registry import load_object
 from motionkit.transfer import MethodSpec
 
-
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
