@@ -86,7 +86,7 @@ class Plan:
     def lines(self) -> list[str]:
         """What to print: the plan on one line, then a line per note."""
         on = [f.name for f in fields(self) if getattr(self, f.name) is True]
-        dtype = f"{self.dtype} (autocast {self.autocast})" if self.autocast else self.dtype
+        dtype = f"{self.dtype} (autocast {self.autocast})" if self.autocast not in (None, self.dtype) else self.dtype
         parts = [self.device, dtype, self.attention, *on, *([f"offload={self.offload}"] * (self.offload != "none"))]
         return [f"gpu={self.name}: {', '.join(parts)}", *(f"  {note}" for note in self.notes)]
 
@@ -148,8 +148,8 @@ def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
     if (name != "cpu" or (device or "").startswith("cuda")) and not facts.cuda:
         what = f"gpu={name}" if name != "cpu" else f"gpu.device={device}"
         raise UserError(f"{what} needs an NVIDIA GPU that torch can use, and there is none: use gpu=cpu or gpu=auto")
-    if name != "cpu" and device == "cpu":
-        raise UserError(f"gpu={name} and gpu.device=cpu contradict each other: use gpu=cpu")
+    if device and (name == "cpu") != (device == "cpu"):
+        raise UserError(f"gpu={name} and gpu.device={device} contradict each other: leave one of them out")
     return name
 
 
@@ -178,6 +178,8 @@ def _on_cuda(
         notes.append(f"dtype: float16, {facts.name} has no bfloat16 arithmetic")
     if dtype in ("half", "bfloat16"):
         values["dtype"] = "bfloat16" if facts.bf16 else "float16"
+    if values["dtype"] != "float32":
+        values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
     if values.get("attention") == "xformers" and not facts.xformers_kernel:
         values["attention"] = "sdpa"
         reason = f"xformers {facts.xformers} has no kernel for {facts.name}" if facts.xformers else "no xformers here"

@@ -96,7 +96,7 @@ class VideoBackbone(abc.ABC):
             x = chunk.to(self.device, vae.dtype) * 2 - 1
             if self.patch > 1:
                 x = functional.pixel_unshuffle(x, self.patch)  # (f, 3 r r, H/r, W/r)
-            with self._arithmetic():
+            with self._arithmetic(vae.dtype):
                 latents.append(vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor)
         return torch.cat(latents)
 
@@ -106,7 +106,7 @@ class VideoBackbone(abc.ABC):
         vae = self._use(self.vae)
         frames = []
         for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
-            with self._arithmetic():
+            with self._arithmetic(vae.dtype):
                 x = vae.decode((chunk / vae.config.scaling_factor).to(self.device, vae.dtype)).sample.float()
             if self.patch > 1:
                 x = functional.pixel_shuffle(x, self.patch)  # (f, 3, H, W)
@@ -204,8 +204,9 @@ class VideoBackbone(abc.ABC):
             self._resident = module.to(self.device)
         return module
 
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        if self.plan.autocast is None:
+    def _arithmetic(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
+        """The plan's autocast, except around a part that was kept in a wider type than the plan's on purpose."""
+        if self.plan.autocast is None or (dtype is not None and dtype != getattr(torch, self.plan.dtype)):
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
 

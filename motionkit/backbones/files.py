@@ -159,9 +159,9 @@ def fingerprint(spec: BackboneSpec, path: str | None = None, seed: int = 0) -> s
     Raises: as `locate`.
     """
     if spec.hub_id is None and spec.asset is None and path is None:
-        from motionkit.backbones.tiny import ARCHITECTURE
+        from motionkit.backbones.tiny import ARCHITECTURE, OUTPUT_SCALE
 
-        return hash_json({"name": spec.name, "architecture": ARCHITECTURE, "seed": seed})
+        return hash_json({"name": spec.name, "architecture": [ARCHITECTURE, OUTPUT_SCALE], "seed": seed})
     present, _ = inventory(spec, locate(spec, path))
     memory = _Remembered()
     parts = {name: memory.hash(file) for name, file in present.items()}

@@ -87,7 +87,8 @@ def _gather(noise: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(noise: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    x, y = position.round().unbind(-1)
+    # Halves all go one way: rounded to even, or by their last bits, they would repeat values under a half-pixel shift.
+    x, y = (position + 0.4999).floor().unbind(-1)
     return _gather(noise, x, y)
 
 

@@ -91,8 +91,9 @@ def test_xformers_is_used_where_it_works():
         ({"dtype": "fp16"}, "did you mean"),
         ({"attention": "flash"}, "unknown value of gpu.attention"),
         ({"offload": "disk"}, "unknown value of gpu.offload"),
-        ({"device": "tpu"}, "use cpu, cuda"),
+        ({"device": "tpu:0"}, "use cpu, cuda"),
         ({"name": "8gb", "device": "cpu"}, "contradict"),
+        ({"name": "cpu", "device": "cuda"}, "contradict"),
     ],
 )
 def test_what_would_be_ignored_or_is_unknown_is_refused(settings, reason):
@@ -120,6 +121,12 @@ def test_a_backbone_too_large_for_the_card_is_offloaded_by_layers():
     assert plan(small, spec="sdxl", offload="model").offload == "model"  # asked for: left alone
 
 
+def test_half_precision_on_a_card_computes_under_autocast():
+    assert plan().autocast == plan().dtype == "bfloat16"
+    full = plan(dtype="float32")
+    assert (full.dtype, full.autocast) == ("float32", None)
+
+
 def test_compile_needs_a_compiler():
     assert plan(compile=True).compile
     without = plan(dataclasses.replace(AMPERE, compiler=False), compile=True)
@@ -135,7 +142,9 @@ def test_the_plan_prints_what_is_on():
 
 
 def test_settings_need_no_torch():
-    code = "import sys, motionkit.gpu as g; g.resolve(g.GpuConfig('cpu'), g.DeviceFacts())\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys, motionkit.gpu as g; g.resolve(g.GpuConfig(), g.DeviceFacts()); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
