@@ -1,0 +1,3 @@
+"""Fails at import."""
+
+raise ImportError("libspectre.so.9 is not there")

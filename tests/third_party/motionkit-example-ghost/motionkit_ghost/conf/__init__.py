@@ -1,0 +1,1 @@
+"""Hydra configuration that ghost adds: the group option `method=ghost`."""

@@ -1,0 +1,122 @@
+"""Methods from other packages: installed with pip, they appear, run, conform; a broken one is reported and isolated."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from motionkit import media, registry
+from motionkit.cli import main
+from motionkit.testing import check_transfer, moving_shapes, picture
+
+HERE = Path(__file__).parent
+EXAMPLES = ("motionkit-example-ghost", "motionkit-example-broken")
+RUN = "import sys; from motionkit.cli import main; sys.exit(main())"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder into which pip has installed both examples."""
+    sources, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("site")
+    for name in EXAMPLES:  # copies, because a build leaves files beside its sources
+        shutil.copytree(HERE / name, sources / name)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [*pip, "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*command, *(str(sources / name) for name in EXAMPLES)], check=True, capture_output=True, text=True)
+    return target
+
+
+@pytest.fixture
+def installed(site, monkeypatch):
+    """The same folder on this process's path, as site-packages would be."""
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delenv("MOTIONKIT_DISABLE_PLUGINS", raising=False)
+    registry.refresh()
+    yield site
+    monkeypatch.undo()
+    registry.refresh()
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("motionkit_ghost", "motionkit_broken")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    """A working folder with a reference and a driving clip on disk."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "cache"))
+    media.write_image(tmp_path / "me.png", picture(48, 64).frames[0])
+    media.write_video(tmp_path / "moves.mp4", moving_shapes(6, 48, 64).frames, 8.0)
+    return tmp_path
+
+
+def transfer(*words):
+    return main(["transfer", "reference=me.png", "driving=moves.mp4", "gpu=cpu", "progress=none", *words])
+
+
+def command(site, *words, **env):
+    path = os.pathsep.join([str(site), *(p for p in sys.path if p)])
+    environment = {k: v for k, v in os.environ.items() if k != "MOTIONKIT_DISABLE_PLUGINS"} | {"PYTHONPATH": path} | env
+    return subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, env=environment)
+
+
+def test_methods_lists_it_and_reports_the_broken_one(site):
+    ran = command(site, "methods")
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert {"ghost", "still", "warp", "anamodiff"} <= {line.split(" ")[0] for line in lines}
+    assert any("broken of motionkit-example-broken" in line and "libspectre.so.9" in line for line in lines)
+
+
+def test_doctor_shows_where_the_broken_one_fails(site):
+    ran = command(site, "doctor")
+    assert ran.returncode == 1
+    assert "motionkit-example-ghost 0.3.0" in ran.stdout
+    assert "motionkit_broken.py" in ran.stdout and "ImportError: libspectre.so.9 is not there" in ran.stdout
+
+
+def test_plugins_can_be_left_out(site):
+    ran = command(site, "methods", MOTIONKIT_DISABLE_PLUGINS="1")
+    assert ran.returncode == 0
+    assert "ghost" not in ran.stdout and "broken" not in ran.stdout and "still" in ran.stdout
+
+
+def test_it_runs_from_the_command_line_with_its_own_yaml(installed, clips):
+    assert transfer("method=ghost", "output=out.mp4", "frames=4") == 0
+    video = media.read_clip(clips / "out.mp4")
+    assert video.frames.shape == (4, 48, 64, 3)
+    manifest = json.loads(next(clips.glob("runs/transfer/*/manifest.json")).read_text())
+    assert manifest["method"]["distribution"].startswith("motionkit-example-ghost")
+    assert manifest["config"]["decay"] == 0.8  # of its yaml; the dataclass says 0.7
+    assert manifest["inputs_used"] == ["reference", "driving"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("method.decay=2", "method.decay=2.0 is outside 0 to 1"),
+        ("method.decay=abc", "method.decay"),
+        ("method.opacty=0.5", "method.opacity"),
+    ],
+)
+def test_its_dataclass_judges_its_settings(installed, clips, capsys, setting, says):
+    assert transfer("method=ghost", setting) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("motionkit: error:")]
+    assert len(errors) == 1 and says in errors[0]
+
+
+def test_asking_for_the_broken_one_gives_its_error(installed, clips, capsys):
+    assert transfer("method=broken") == 2
+    assert "libspectre.so.9 is not there" in capsys.readouterr().err
+
+
+def test_a_built_in_runs_beside_them(installed, clips):
+    assert transfer("method=still", "output=still.gif") == 0
+    assert (clips / "still.gif").exists()
+
+
+def test_it_conforms(installed, tmp_path):
+    check_transfer(registry.spec("ghost"), folder=tmp_path, size=32, frames=3).raise_if_failed()
