@@ -83,15 +83,25 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
 
     if isinstance(given, schema):
         return given
-    given = OmegaConf.to_container(OmegaConf.create(given or {}), resolve=True)
-    if not isinstance(given, Mapping):
-        raise UserError(f"{prefix.rstrip('.') or 'the configuration'} is not a table of settings")
-    known = {field.name for field in fields(schema)}
-    values = {str(key): value for key, value in given.items() if key in known or key != "name"}
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+        if OmegaConf.is_config(given):
+            given = OmegaConf.to_container(given, resolve=True)
+        if not isinstance(given or {}, Mapping):
+            raise UserError(f"{prefix.rstrip('.') or 'the configuration'} is not a table of settings")
+        known = {field.name for field in fields(schema)}
+        values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), literal(values)))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
+
+
+def literal(value: Any) -> Any:
+    """The same value with every "${" in its strings escaped, so that OmegaConf takes them as text."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def explain(error: Exception, prefix: str = "") -> UserError:

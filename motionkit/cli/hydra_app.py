@@ -54,6 +54,8 @@ def register(verb: str, schema: type) -> None:
     from motionkit.gpu import TIERS, GpuConfig
 
     store = ConfigStore.instance()
+    for group in ("schema", "method", "backbone", "gpu"):
+        store.repo.pop(group, None)  # of an earlier call in this process
     store.store(group="schema", name=verb, node=schema)
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)

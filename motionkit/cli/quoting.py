@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from motionkit.config import literal
 from motionkit.errors import UserError, unknown
 
 TEXT = frozenset(
@@ -64,6 +65,5 @@ def quote(override: str, multirun: bool = False) -> str:
 
 def as_text(value: str) -> str:
     """A value quoted so that Hydra and OmegaConf give back exactly this text."""
-    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # not an interpolation
-    value = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), value)
+    value = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), literal(value))
     return f"'{value}'"

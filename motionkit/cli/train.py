@@ -65,6 +65,8 @@ def train(config: TrainConfig, start: Start) -> None:
     settings = method_settings(spec, config.method)
     options = typed(registry.load_object(spec.train_config), config.train, "train.") if spec.train_config else None
     data = typed(DataConfig, config.data, "data.")
+    if data.name == "folder" and not data.path:
+        raise UserError("data=folder needs data.path=FOLDER, a folder of clips")
     if data.path:
         data.path = str(start.resolve(data.path))
         if not Path(data.path).is_dir():

@@ -1,0 +1,137 @@
+"""`motionkit transfer` as a user calls it: files in odd places, typed keys, sweeps, one-line refusals."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+STILL = ("transfer", "method=still", "reference=ref.png", "gpu=cpu", "progress=none")
+WARP = ("transfer", "method=warp", "reference=ref.png", "driving=drive.mp4", "gpu=cpu", "progress=none")
+
+
+def test_the_run_folder_holds_everything(cli, work):
+    code, out, err = cli(*WARP, "frames=4", "seed=2")
+    assert code == 0 and err.startswith("gpu=cpu: cpu, float32")
+    (folder,) = (work / "runs" / "transfer").iterdir()
+    assert out.strip() == str(folder / "result.mp4") and re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", folder.name)
+    facts = json.loads((folder / "manifest.json").read_text())
+    assert facts["frames"] == 4 and facts["seed"] == 2 and facts["method"]["name"] == "warp"
+    assert {p.name for p in work.iterdir()} == {"ref.png", "drive.mp4", "runs"}
+    assert {p.name for p in folder.iterdir()} <= {"result.mp4", "manifest.json", "shown"}
+
+
+def test_names_that_shells_and_hydra_trip_over(cli, work):
+    odd = work / "my, clips = (1) [été] 'x'"
+    odd.mkdir()
+    (work / "ref.png").rename(odd / "réf 1,2.png")
+    code, out, err = cli(
+        "transfer", "method=still", f"reference={odd.name}/réf 1,2.png", "prompt=a green, happy turtle: {it's} ${x}",
+        "output=out put/a, b.mp4", "gpu=cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.strip() == str(work / "out put" / "a, b.mp4") and (work / "out put" / "a, b.mp4").is_file()
+    (folder,) = (work / "runs" / "transfer").iterdir()
+    facts = json.loads((folder / "manifest.json").read_text())
+    assert facts["inputs"]["prompt"]["text"] == "a green, happy turtle: {it's} ${x}"
+    assert str(work) not in json.dumps(facts["inputs"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["seed=abc"], "seed=abc: give a whole number"),
+        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?); known: backbone, cache,"),
+        (["+sede=1"], "unknown key 'sede' (did you mean 'seed'?)"),
+        (["method=wrap"], "unknown method 'wrap' (did you mean 'warp'?); known: anamodiff, still, warp"),
+        (["method=warp", "method.pth=3"], "unknown key 'method.pth' (did you mean 'method.path'?)"),
+        (["method=anamodiff", "method.lora.steps=abc"], "method.lora.steps=abc: give a whole number"),
+        (["backbone=sd155"], "unknown backbone 'sd155' (did you mean 'sd15'?)"),
+        (["gpu=9gb"], "unknown gpu '9gb' (did you mean '8gb'?); known: 12gb, 24gb, 80gb, 8gb, auto, cpu"),
+        (["gpu.dtpe=x"], "unknown key 'gpu.dtpe' (did you mean 'gpu.dtype'?)"),
+        (["seed=[1,2"], "cannot read the command line: "),
+        (["reference=absent.png"], "absent.png"),
+        (["method=anamodiff", "driving=drive.mp4"], "anamodiff needs prompt"),
+        (["method=warp"], "warp needs driving (video of the motion): give it as driving=..."),
+        (["method=anamodiff", "backbone=sdxl", "driving=drive.mp4", "prompt=x"], "anamodiff does not run on sdxl: "),
+        (["progress=loud"], "unknown value of progress 'loud'"),
+        (["output=ref.gif/x.mp4", "reference=drive.mp4"], "cannot write into"),
+        (["output=drive.mp4", "reference=drive.mp4"], "is also an input"),
+        (["seed=1,2"], "seed"),
+        (["--multi"], "unknown option '--multi' (did you mean '--multirun'?)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_line_and_leave_nothing(cli, work, words, says):
+    (work / "ref.gif").write_text("a file, not a folder")
+    code, out, err = cli(*STILL, *words)
+    *plan, line = err.splitlines()
+    assert (code, out) == (2, "") and line.startswith("motionkit: error: ") and says in line
+    assert all(extra.startswith("gpu=cpu: ") for extra in plan)
+    assert not list(work.rglob("runs/transfer/*"))
+
+
+def test_cfg_job_prints_the_configuration_and_runs_nothing(cli, work):
+    from omegaconf import OmegaConf
+
+    code, out, _ = cli("transfer", "seed=3", "--cfg", "job", "method=anamodiff", "method.lora.steps=7")
+    config = OmegaConf.create(out)
+    assert code == 0 and config.seed == 3 and config.method.lora.steps == 7 and config.method.name == "anamodiff"
+    assert config.gpu.name == "auto" and config.backbone.name == "auto" and not (work / "runs").exists()
+
+
+def test_a_sweep_makes_a_folder_per_job(cli, work):
+    code, out, _ = cli(*STILL, "seed=1,2", "-m")
+    assert code == 0
+    manifests = sorted((work / "runs" / "transfer").glob("*-sweep/*/manifest.json"))
+    assert [json.loads(m.read_text())["seed"] for m in manifests] == [1, 2] and len(manifests) == 2
+
+
+def test_a_job_that_fails_does_not_stop_the_sweep(cli, work):
+    code, _, err = cli(*STILL, "method=warp,still", "--multirun")
+    assert code == 2 and "warp needs driving" in err
+    assert len(list((work / "runs" / "transfer").glob("*-sweep/*/manifest.json"))) == 1
+
+
+def test_jsonl_progress_is_for_other_programs(cli, work):
+    _, _, err = cli(*WARP, "progress=jsonl")
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert {"start", "step", "end"} == {event["event"] for event in events}
+
+
+def test_another_backbone_and_own_settings_reach_the_method(cli, work):
+    assert cli(*WARP, "cache=false", "size=32", "fps=3", "output_metadata=false")[0] == 0
+    (folder,) = (work / "runs" / "transfer").iterdir()
+    facts = json.loads((folder / "manifest.json").read_text())
+    assert facts["fps"] == 3 and facts["size"] == {"height": 32, "width": 32}
+
+
+def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
+    """A real signal to a real process, in the middle of a long stage."""
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import sys, time\n"
+        "from motionkit.cli import main\n"
+        "from motionkit.methods.warp.method import Warp\n"
+        "def generate(self, *rest):\n"
+        "    print('generating', flush=True)\n"
+        "    time.sleep(60)\n"
+        "Warp.generate = generate\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, str(script), *WARP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert run.stdout.readline() == "generating\n"
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == 130 and "cancelled" in err and "Traceback" not in err
+    (folder,) = (work / "runs" / "transfer").iterdir()
+    assert [p.name for p in folder.iterdir()] == ["manifest.json"]
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "cancelled"
