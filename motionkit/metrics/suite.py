@@ -1,0 +1,130 @@
+"""The default set: what every metric says about one video, and the facts that a table prints beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from motionkit.metrics.colour import histogram_distance
+from motionkit.metrics.fidelity import l1, masked_psnr, psnr, ssim, subject_mask
+from motionkit.metrics.keypoints import keypoint_error, pck
+from motionkit.metrics.temporal import motion_error, motion_ratio, warping_error
+
+MIN_SCORE = 0.3  # joints that the pose estimator is less sure of, in the true video, do not count
+PCK_RADIUS = 0.05  # of the frame's longer side
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a reader of a table needs to know about one column.
+
+    Attributes:
+        better: "higher", "lower", or "one" when 1 is best.
+        needs: "nothing", "driving" or "truth", beside the video.
+    """
+
+    name: str
+    title: str
+    unit: str
+    span: str
+    better: str
+    needs: str
+    meaning: str
+
+
+FACTS: dict[str, Fact] = {
+    fact.name: fact
+    for fact in (
+        Fact("psnr", "PSNR", "dB", "0 to 100", "higher", "truth", "Nearness to the true video, all pixels."),
+        Fact(
+            "subject_psnr", "PSNR of the subject", "dB", "0 to 100", "higher", "truth",
+            "The same, only where the true video differs from its border colour.",
+        ),
+        Fact("ssim", "SSIM", "", "-1 to 1", "higher", "truth", "Likeness of local structure to the true video."),
+        Fact("l1", "L1", "", "0 to 1", "lower", "truth", "Mean absolute difference to the true video."),
+        Fact(
+            "motion_error", "Motion error", "", "0 to 2", "lower", "truth",
+            "Difference of the frame-to-frame changes to those of the true video.",
+        ),
+        Fact(
+            "motion_ratio_truth", "Motion / truth", "", "0 and up", "one", "truth",
+            "Amount of frame-to-frame change over that of the true video; 0 is frozen, above 1 is too much.",
+        ),
+        Fact(
+            "histogram_distance", "Colour distance", "", "0 to 1", "lower", "truth",
+            "Earth mover's distance between the colour histograms of the video and the true one.",
+        ),
+        Fact(
+            "keypoint_error", "Keypoint error", "px", "0 and up", "lower", "truth",
+            "Mean distance of estimated joints to those estimated on the true video.",
+        ),
+        Fact(
+            "pck", "PCK", "", "0 to 1", "higher", "truth",
+            "Share of those joints within 5 % of the longer side of their true place.",
+        ),
+        Fact(
+            "warping_error", "Warping error", "", "0 to 1", "lower", "nothing",
+            "Change of surfaces along their motion; 0 for a frozen video, so read it beside the motion.",
+        ),
+        Fact(
+            "motion_ratio", "Motion / driving", "", "0 and up", "one", "driving",
+            "Amount of frame-to-frame change over that of the driving video; another character may need a little more "
+            "or less than 1.",
+        ),
+    )
+}  # fmt: skip
+
+
+def measure(
+    video: np.ndarray, driving: np.ndarray | None = None, truth: np.ndarray | None = None
+) -> dict[str, float | None]:
+    """Every metric of `FACTS` that can be had; None where one has no value on this video.
+
+    Args:
+        video, truth: (F, H, W, 3) uint8 of one shape.
+        driving: (F, h, w, 3) uint8 with the same number of frames.
+
+    Raises:
+        ValueError: shapes that do not go together.
+    """
+    moves = len(video) > 1
+    values: dict[str, float | None] = {"warping_error": warping_error(video) if moves else None}
+    if driving is not None:
+        values["motion_ratio"] = motion_ratio(video, driving) if moves else None
+    if truth is not None:
+        mask = subject_mask(truth)
+        values |= {
+            "psnr": psnr(video, truth),
+            "subject_psnr": masked_psnr(video, truth, mask) if mask.any() else None,
+            "ssim": ssim(video, truth) if min(video.shape[1:3]) >= 11 else None,
+            "l1": l1(video, truth),
+            "motion_error": motion_error(video, truth) if moves else None,
+            "motion_ratio_truth": motion_ratio(video, truth) if moves else None,
+            "histogram_distance": histogram_distance(video, truth),
+            **_joints(video, truth),
+        }
+    return {name: _finite(values[name]) for name in FACTS if name in values}
+
+
+def _joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+    """Keypoint metrics, when the pose estimator's weights are there."""
+    try:
+        from motionkit.metrics import pose
+    except ImportError:
+        return {}
+    if not pose.available():
+        return {}
+    found, wanted = pose.estimate(video), pose.estimate(truth)  # (F, K, 3): x, y, score
+    visible = wanted[..., 2] >= MIN_SCORE
+    if not visible.any():
+        return {"keypoint_error": None, "pck": None}
+    radius = PCK_RADIUS * max(truth.shape[1:3])
+    return {
+        "keypoint_error": keypoint_error(found[..., :2], wanted[..., :2], visible),
+        "pck": pck(found[..., :2], wanted[..., :2], radius, visible),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
