@@ -70,13 +70,13 @@ def _cached(spec: BackboneSpec, hub_id: str, online: bool) -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     try:
-        folder = Path(snapshot_download(hub_id, local_files_only=True))
+        folder = Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, local_files_only=True))
     except Exception:  # not there, or there in part: both mean the same here
         folder = Path(HF_HUB_CACHE) / "nothing"
     missing = inventory(spec, folder)[1]
     if missing and online:
         try:
-            return _local(spec, Path(snapshot_download(hub_id, allow_patterns=missing)))
+            return _local(spec, Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=missing)))
         except UserError:
             raise
         except Exception as error:

@@ -34,7 +34,9 @@ def test_every_word_is_one_token_and_round_trips(folder, which):
     assert len({tokenizer(w)["input_ids"][1] for w in WORDS}) == len(WORDS)
 
 
-@pytest.mark.parametrize("text", ["", "dinosaur 42!", "żółć 日本 🐢🐢", "x\ny\t\x00", "a-b_c'll", "<|endoftext|> cat", "é" * 300])
+@pytest.mark.parametrize(
+    "text", ["", "dinosaur 42!", "żółć 日本 🐢🐢", "x\ny\t\x00", "a-b_c'll", "<|endoftext|> cat", "é" * 300]
+)
 def test_any_text_falls_back_to_letters_and_bytes(folder, text):
     tokenizer = _loaders()[0].from_pretrained(folder[0])
     out = tokenizer(text, padding="max_length", truncation=True, max_length=16)["input_ids"]
