@@ -81,6 +81,7 @@ def _register_option(store: Any, group: str, name: str, conf: str | None = None)
 
 def _register_method(store: Any, name: str) -> None:
     spec = registry.spec(name)
+    _register_option(store, "method", name, spec.conf)
     try:
         schema = registry.load_object(spec.config)
         trainer = registry.load_object(spec.train_config) if spec.train_config else {}
@@ -88,7 +89,6 @@ def _register_method(store: Any, name: str) -> None:
         return  # said in full when this method is asked for
     if "name" not in {field.name for field in dataclasses.fields(schema)}:
         schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
-    _register_option(store, "method", name, spec.conf)
     store.store(group="schema/method", name=name, node=schema)
     store.store(group="schema/trainer", name=name, node=trainer)
 
