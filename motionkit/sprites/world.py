@@ -55,7 +55,7 @@ class SpriteClip:
 
     @property
     def caption(self) -> str:
-        return f"a {self.character.colour} {self.character.kind} {_DOING[self.motion.name]}"
+        return f"a {self.character.colour} {self.character.kind} {DOING[self.motion.name]}"
 
     @cached_property
     def parts(self) -> np.ndarray:
@@ -124,7 +124,7 @@ def _into(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
 
 
-_DOING = {
+DOING = {
     "walk": "walking", "run": "running", "jump": "jumping", "dance": "dancing", "wave": "waving", "sit": "sitting",
     "kick": "kicking", "bow": "bowing", "flutter": "fluttering", "nod": "nodding", "spin": "spinning",
 }  # fmt: skip

@@ -1,0 +1,132 @@
+"""Small networks of the sprite world that judge results: a pose estimator and a kind/colour classifier.
+
+They know this world only; their own error on truth is stored in the weight file and is to be stated beside any figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from motionkit.errors import MissingWeights, UserError
+
+SIZE = 128
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.SiLU(inplace=True)
+    )
+
+
+class Trunk(nn.Module):
+    """Strided convolutions: (B, 3, 128, 128) to features at 32, 16 and 8 pixels."""
+
+    def __init__(self, widths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.stem = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), _conv(b, b))
+        self.middle = nn.Sequential(_conv(b, c, 2), _conv(c, c))
+        self.deep = nn.Sequential(_conv(c, d, 2), _conv(d, d), _conv(d, d))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        at32 = self.stem(x)
+        at16 = self.middle(at32)
+        return at32, at16, self.deep(at16)
+
+
+class PoseNet(nn.Module):
+    """Frames (B, 3, 128, 128) in [0, 1] to K points (B, K, 2) in [-1, 1] and their certainty (B, K) in [0, 1]."""
+
+    def __init__(self, points: int = 12, widths: tuple[int, int, int, int] = (24, 48, 96, 144)) -> None:
+        super().__init__()
+        _, b, c, d = widths
+        self.trunk = Trunk(widths)
+        self.up16, self.up32 = _conv(d + c, c), _conv(c + b, b)
+        self.heads = nn.Conv2d(b, points, 5, padding=2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        at32, at16, deep = self.trunk(x - 0.5)
+        up = self.up16(torch.cat([F.interpolate(deep, scale_factor=2.0), at16], 1))
+        up = self.up32(torch.cat([F.interpolate(up, scale_factor=2.0), at32], 1))
+        heat = self.heads(up).float().flatten(2).softmax(-1)  # (B, K, h*w)
+        side = torch.linspace(-1, 1, at32.shape[-1], device=x.device)
+        grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).flatten(0, 1)  # (h*w, 2)
+        value = heat @ grid  # (B, K, 2)
+        spread = (heat[..., None] * (grid - value[:, :, None]).square()).sum((2, 3)).sqrt()
+        return value, (1 - 4 * spread).clamp(0, 1)
+
+
+class ScoreNet(nn.Module):
+    """Frames (B, 3, 128, 128) in [0, 1] to logits for each named group of labels."""
+
+    def __init__(self, groups: dict[str, list[str]], widths: tuple[int, int, int, int] = (24, 48, 96, 144)) -> None:
+        super().__init__()
+        self.groups = groups
+        self.trunk = Trunk(widths)
+        self.heads = nn.ModuleDict({g: nn.Linear(2 * widths[-1], len(labels)) for g, labels in groups.items()})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        deep = self.trunk(x - 0.5)[-1].flatten(2).float()  # (B, d, 64)
+        pooled = torch.cat([deep.mean(-1), deep.amax(-1)], -1)  # (B, 2d)
+        return {g: head(pooled) for g, head in self.heads.items()}
+
+
+KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet}
+
+
+def weights_path(name: str) -> Path:
+    """Where the shipped weights of a judge lie."""
+    return Path(__file__).parents[1] / "assets" / "judges" / f"{name}.safetensors"
+
+
+def save_judge(path: Path, net: nn.Module, config: dict[str, Any], figures: dict[str, float]) -> None:
+    """Writes a judge in fp16 with its constructor arguments and its own measured error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in net.state_dict().items()}
+    part = path.with_suffix(".part")
+    save_file(state, part, {"config": json.dumps(config), "figures": json.dumps(figures)})
+    os.replace(part, path)
+
+
+@lru_cache(maxsize=4)
+def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str, float]]:
+    """The network in eval mode and its own error on truth.
+
+    Raises:
+        MissingWeights: no such file.
+        UserError: not a file of this judge.
+    """
+    path = path or weights_path(name)
+    if not path.is_file():
+        raise MissingWeights(f"no weights at {path}: train them with `make train-{name}`")
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        net = KINDS[name](**json.loads(meta["config"]))
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is not a usable {name} file: {str(error).splitlines()[0]}") from error
+    return net.eval().requires_grad_(False), json.loads(meta["figures"])
+
+
+def as_input(frames: np.ndarray) -> tuple[Tensor, float]:
+    """(F, H, H, 3) uint8 to (F, 3, 128, 128) in [0, 1], and the factor back to the original pixels."""
+    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
+    if x.shape[-2] != x.shape[-1]:
+        raise ValueError(f"the judges look at square pictures, not {x.shape[-1]}x{x.shape[-2]}")
+    factor = (x.shape[-1] - 1) / (SIZE - 1)
+    if x.shape[-1] != SIZE:
+        x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+    return x, factor

@@ -1,0 +1,170 @@
+"""The one training loop: AdamW with a cosine schedule, EMA weights, a CSV curve, and checkpoints that resume exactly.
+
+Data must depend on the step number alone (`rng_of(name, seed, step)`), so that a resumed run sees what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import torch
+from torch import nn
+
+from motionkit.errors import UserError
+
+LossFn = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
+
+
+@dataclass
+class LoopSettings:
+    """How long and how fast to train.
+
+    Attributes:
+        folder: checkpoints and the curve go here.
+        steps: optimiser steps in all.
+        lr: peak learning rate; 100 warm-up steps, then cosine to 2 % of it.
+        betas, weight_decay, clip: AdamW and gradient clipping.
+        ema: decay of the averaged weights that are evaluated and shipped.
+        save_every: seconds between checkpoints.
+        log_every: steps between lines of the curve.
+    """
+
+    folder: Path
+    steps: int
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    save_every: float = 120.0
+    log_every: int = 50
+
+
+class Loop:
+    """Trains `model` (one module; wrap several in a ModuleDict) with a loss of the step number.
+
+    `run()` returns the EMA copy in eval mode. A checkpoint in the folder is continued.
+    """
+
+    def __init__(self, model: nn.Module, loss: LossFn, settings: LoopSettings) -> None:
+        self.model, self.loss, self.settings = model, loss, settings
+        self.ema = copy.deepcopy(model).requires_grad_(False).eval()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        s = settings
+        self.optimizer = torch.optim.AdamW(trained, s.lr, betas=s.betas, weight_decay=s.weight_decay)
+        self.step, self.seconds = 0, 0.0
+        s.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.settings.folder / "last.pt"
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of a step: linear warm-up, then cosine to 2 %."""
+        warm = min(1.0, (step + 1) / 100)
+        done = min(1.0, step / max(self.settings.steps, 1))
+        return self.settings.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def save(self) -> None:
+        """Writes the whole state under a temporary name, then renames it."""
+        state = {
+            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "seconds": self.seconds,
+        }  # fmt: skip
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def resume(self) -> bool:
+        """Loads the last checkpoint if there is one.
+
+        Raises:
+            UserError: the checkpoint belongs to another model.
+        """
+        if not self.checkpoint.exists():
+            return False
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"{self.checkpoint} is of another model ({first}); give another folder or delete it") from error
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        return True
+
+    def run(self, until: int | None = None) -> nn.Module:
+        """Trains up to step `until` (default: all steps)."""
+        self.resume()
+        stop = min(until or self.settings.steps, self.settings.steps)
+        begun, saved, sums, count = time.monotonic(), time.monotonic(), {}, 0
+        base = self.seconds
+        self.model.train()
+        while self.step < stop:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.lr_at(self.step)
+            loss, logs = self.loss(self.step)
+            if not torch.isfinite(loss):
+                raise UserError(f"training diverged at step {self.step} (loss {loss.item()}); lower the learning rate")
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+            self.optimizer.step()
+            self.step += 1
+            self._average()
+            for key, value in {"loss": loss.item(), **logs}.items():
+                sums[key] = sums.get(key, 0.0) + float(value)
+            count += 1
+            self.seconds = base + time.monotonic() - begun
+            if self.step % self.settings.log_every == 0:
+                self._log({k: v / count for k, v in sums.items()})
+                sums, count = {}, 0
+            if time.monotonic() - saved > self.settings.save_every:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        return self.ema.eval()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        for mean, now in zip(self.ema.parameters(), self.model.parameters()):
+            mean.lerp_(now, 1 - decay)
+        for mean, now in zip(self.ema.buffers(), self.model.buffers()):
+            mean.copy_(now)
+
+    def _log(self, values: dict[str, float]) -> None:
+        path = self.settings.folder / "curve.csv"
+        if not path.exists():
+            path.write_text("step,seconds," + ",".join(values) + "\n")
+        with path.open("a") as out:
+            out.write(f"{self.step},{self.seconds:.0f}," + ",".join(f"{v:.5f}" for v in values.values()) + "\n")
+
+
+def arguments(description: str, folder: str, steps: int, lr: float) -> argparse.ArgumentParser:
+    """The options that every trainer shares."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="checkpoints and curve (resumed when present)")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--lr", type=float, default=lr)
+    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=None, help="where the finished weights go (default: the package's assets)")
+    return parser
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Writes a training record (recipe and measured figures) as readable JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
