@@ -34,7 +34,13 @@ class Start:
     folder: Path
 
     def resolve(self, path: str) -> Path:
-        """A path of the user's, against the folder that motionkit was started in."""
+        """A path of the user's, against the folder that motionkit was started in.
+
+        Raises:
+            UserError: it is an address on the network.
+        """
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):  # before Path makes one slash of the two
+            raise UserError(f"{path}: only local files are read and written; download it first")
         given = Path(path)
         if not given.exists() and path.startswith("~"):
             given = given.expanduser()
