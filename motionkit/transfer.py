@@ -69,7 +69,6 @@ class MethodSpec:
         backbones: names of the backbones it runs on; () when it needs none.
         no_backbones: backbone name -> one line that says why the method has no meaning on it.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
-        stochastic: whether the seed changes the result.
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
@@ -91,7 +90,6 @@ class MethodSpec:
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
     train_config: str | None = None
-    stochastic: bool = True
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True

@@ -66,7 +66,7 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    for group, names in {"backbone": ("auto", *catalog.specs()), "gpu": ("auto", *TIERS)}.items():
+    for group, names in {"backbone": ("auto", "pocket", "tiny", *catalog.specs()), "gpu": ("auto", *TIERS)}.items():
         for name in names:
             _register_option(store, group, name)
     for name in registry.names():

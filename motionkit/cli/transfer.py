@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from motionkit.errors import unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from motionkit.cli.hydra_app import Start
     from motionkit.config import RequestConfig, TransferConfig
     from motionkit.progress import Progress
@@ -107,9 +109,10 @@ def read_inputs(spec: MethodSpec, config: RequestConfig, start: Start) -> Inputs
     """
     from motionkit.transfer import MAPS, Inputs
 
-    text = {name: getattr(config, name) for name in ("prompt", "source_prompt", "negative_prompt")}
-    maps = {name: str(start.resolve(path)) for name in MAPS if (path := getattr(config, name))}
-    given = Inputs(**text, **maps)
+    given = Inputs(None, None, config.prompt, config.source_prompt, config.negative_prompt)
+    for name in MAPS:
+        if path := getattr(config, name):
+            setattr(given, name, str(start.resolve(path)))
     for need in spec.requires:
         if not getattr(config, need.name):
             raise spec.missing(need)
@@ -124,7 +127,11 @@ def progress(name: str) -> Progress:
     """The progress display of that name, on stderr."""
     from motionkit.progress import JsonlProgress, NullProgress, TerminalProgress
 
-    kinds = {"terminal": TerminalProgress, "jsonl": lambda: JsonlProgress(sys.stderr), "none": NullProgress}
+    kinds: dict[str, Callable[[], Progress]] = {
+        "terminal": TerminalProgress,
+        "jsonl": lambda: JsonlProgress(sys.stderr),
+        "none": NullProgress,
+    }
     if name not in kinds:
         raise unknown("value of progress", name, kinds)
     return kinds[name]()
