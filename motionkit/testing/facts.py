@@ -53,15 +53,14 @@ def inputs_exist(subject: Subject) -> None:
 
 @rule()
 def facts_need_no_torch(subject: Subject) -> None:
-    """The configuration, and the package that it lies in, import neither torch nor diffusers."""
-    module = subject.spec.config.partition(":")[0]
-    code = f"import sys, {module}; print(*[m for m in ('torch', 'diffusers') if m in sys.modules])"
-    paths = os.pathsep.join(path for path in sys.path if path)
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
-    )
-    expect(run.returncode == 0, f"import {module}: {(run.stderr.splitlines() or ['failed'])[-1]}")
-    expect(not run.stdout.strip(), f"importing {module} imports {run.stdout.strip()}")
+    """The configurations, and the packages that they lie in, import neither torch nor diffusers."""
+    paths = filter(None, (subject.spec.config, subject.spec.train_config))
+    modules = ", ".join(dict.fromkeys(path.partition(":")[0] for path in paths))
+    code = f"import sys, {modules}; print(*[m for m in ('torch', 'diffusers') if m in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    expect(run.returncode == 0, f"import {modules}: {(run.stderr.splitlines() or ['failed'])[-1]}")
+    expect(not run.stdout.strip(), f"importing {modules} imports {run.stdout.strip()}")
 
 
 @rule()
@@ -106,14 +105,25 @@ def backbones_exist(subject: Subject) -> None:
 
 @rule()
 def class_fits(subject: Subject) -> None:
-    """The class can be imported, is a whole `Transfer`, and carries these facts; a trainer can be imported too."""
+    """The class can be imported, is a whole `Transfer`, and carries these facts."""
     found = subject.transfer
     expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is no Transfer")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     expect(not missing, f"{found.__name__} lacks {listed(missing)}")
     expect(getattr(found, "spec", None) is subject.spec, f"{found.__name__}.spec is not the declared MethodSpec")
-    if subject.spec.trainer:
-        expect(callable(load_object(subject.spec.trainer)), f"{subject.spec.trainer} is no function")
+
+
+@rule()
+def trainer_exists(subject: Subject) -> None:
+    """The trainer, if one is declared, can be imported, and its settings have defaults."""
+    spec = subject.spec
+    expect(spec.trainer or not spec.train_config, "train_config without a trainer")
+    if spec.trainer:
+        expect(callable(load_object(spec.trainer)), f"{spec.trainer} is no function")
+    if spec.train_config:
+        schema = load_object(spec.train_config)
+        expect(isinstance(schema, type) and is_dataclass(schema), f"{spec.train_config} is no dataclass")
+        schema()
 
 
 def parse_bibtex(text: str) -> dict[str, str]:

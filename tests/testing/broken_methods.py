@@ -3,7 +3,9 @@
 `@breaks("rule", ...)` gives a class its own facts (keywords change them) and files it under the rule that catches it.
 """
 
+import contextlib
 import os
+import socket
 import tempfile
 import urllib.request
 from dataclasses import replace
@@ -101,6 +103,14 @@ class AsksTheNetwork(Good):
         except OSError:
             pass
         return super().prepare(inputs)
+
+
+@breaks("network_is_not_used")
+class OpensASocket(Good):
+    def generate(self, inputs, prepared, fitted):
+        with socket.socket() as plug, contextlib.suppress(OSError):
+            plug.connect(("127.0.0.1", 9))
+        return super().generate(inputs, prepared, fitted)
 
 
 @breaks("writes_stay_inside")
@@ -387,6 +397,16 @@ class StageReadsUndeclared(Good):
 
 @breaks("backbones_exist", no_backbones={"sd99": "no such thing"})
 class UnknownBackbone(Good):
+    pass
+
+
+@breaks("trainer_exists", trainer="broken_methods:no_such_function")
+class NoTrainer(Good):
+    pass
+
+
+@breaks("trainer_exists", train_config="broken_config:Config")
+class TrainsNothing(Good):
     pass
 
 

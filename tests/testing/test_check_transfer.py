@@ -74,3 +74,12 @@ def test_maps_are_judged_when_examples_are_given(cls, failed, tmp_path, monkeypa
     report = check_transfer(cls, folder=tmp_path / "runs", size=32, frames=3, inputs=inputs, others=others)
     assert report.failed == failed, str(report)
     assert {check.name: check.passed for check in report.checks}["maps_count_as_declared"] is not None
+
+
+@pytest.mark.parametrize(("words", "code", "says"), [(["still"], 0, "ok   run_ends_well"), (["stil"], 2, "'still'")])
+def test_the_command_prints_every_verdict(words, code, says, capsys):
+    from motionkit.testing.__main__ import main
+
+    assert main(words) == code
+    printed = capsys.readouterr()
+    assert says in printed.out + printed.err
