@@ -38,7 +38,7 @@ FACTS: dict[str, Fact] = {
     for fact in (
         Fact("psnr", "PSNR", "dB", "0 to 100", "higher", "truth", "Nearness to the true video, all pixels."),
         Fact(
-            "subject_psnr", "PSNR of the subject", "dB", "0 to 100", "higher", "truth",
+            "subject_psnr", "Subject PSNR", "dB", "0 to 100", "higher", "truth",
             "The same, only where the true video differs from its border colour.",
         ),
         Fact("ssim", "SSIM", "", "-1 to 1", "higher", "truth", "Likeness of local structure to the true video."),

@@ -1,0 +1,8 @@
+"""What a person looks at: grids, contact sheets, and a page that opens from disk."""
+
+from motionkit.report.model import Entry as Entry
+from motionkit.report.model import Report as Report
+from motionkit.report.page import write_report as write_report
+from motionkit.report.tiles import Panel as Panel
+from motionkit.report.tiles import contact_sheet as contact_sheet
+from motionkit.report.tiles import grid as grid

@@ -1,0 +1,56 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from motionkit.report.tiles import Panel
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method's part of a report.
+
+    Attributes:
+        name: the method.
+        manifest: of its run; may hold little when the run failed.
+        frames: (F, H, W, 3) uint8, or None when the run failed.
+        metrics: values by the names of `motionkit.metrics.FACTS`; None is printed as a dash.
+        shown: pictures that the model saw, as bytes of png files, by name.
+        reason: why the run failed, in one line.
+    """
+
+    name: str
+    manifest: Mapping[str, Any]
+    frames: np.ndarray | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    shown: Mapping[str, bytes] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page shows: the inputs as panels before and after the methods, and the methods.
+
+    Attributes:
+        request: what was asked for, label to text.
+        before, after: panels left of the methods (driving, reference) and right of them (truth).
+        notes: remarks below the table of metrics.
+    """
+
+    title: str
+    request: Mapping[str, str]
+    before: Sequence[Panel]
+    entries: Sequence[Entry]
+    fps: float
+    after: Sequence[Panel] = ()
+    notes: Sequence[str] = ()
+
+    def panels(self) -> list[Panel]:
+        """All videos of the report, in the order in which they are shown."""
+        made = [Panel(entry.name, entry.frames) for entry in self.entries if entry.frames is not None]
+        return [*self.before, *made, *self.after]

@@ -1,0 +1,59 @@
+"""Small texts and embedded files of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from motionkit.media import write_video
+
+
+def backbone(manifest: Mapping[str, Any]) -> str:
+    """The backbone's name in a manifest, or nothing."""
+    return str((manifest.get("backbone") or {}).get("name") or "")
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people, or nothing."""
+    if value is None:
+        return ""
+    return f"{value:.1f} s" if value < 99.95 else f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def memory(manifest: Mapping[str, Any]) -> str:
+    """Peak memory in a manifest, or nothing."""
+    peak = manifest.get("peak_memory") or {}
+    parts = {"rss_mb": "", "cuda_mb": "GPU "}
+    return ", ".join(f"{label}{peak[name]:.0f} MB" for name, label in parts.items() if name in peak)
+
+
+def number(value: float | None) -> str:
+    """A figure with three or four digits; a dash when there is none."""
+    return "–" if value is None else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def mp4(frames: np.ndarray, fps: float) -> str:
+    """A video as a data: address."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        write_video(path, frames, fps)
+        return data("video/mp4", path.read_bytes())
+
+
+def png(frame: np.ndarray) -> str:
+    """A picture as a data: address."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG", optimize=True)
+    return data("image/png", buffer.getvalue())
+
+
+def data(kind: str, content: bytes) -> str:
+    """A file as a data: address."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
