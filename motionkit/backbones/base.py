@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from motionkit import gpu
 from motionkit.backbones.catalog import BackboneSpec
+from motionkit.diffusion.schedule import alpha_at, to_eps_x0
 from motionkit.errors import UserError
 
 ROLES = ("spatial_self", "cross", "temporal_self")
@@ -27,7 +29,7 @@ _TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
 class AttentionSite:
     """One attention layer: its dotted name in the UNet, its role, channels of the queries, heads, and block.
 
-    `block` is "down.0", "mid", "up.2", ...: counted as in the UNet, from the input to the output.
+    `block` is "down.0", "mid", "up.2", ..., counted from the input to the output, or "in" before the first of them.
     """
 
     name: str
@@ -153,14 +155,10 @@ class VideoBackbone(abc.ABC):
 
     def to_eps_x0(self, prediction: Tensor, latents: Tensor, t: int | Tensor) -> tuple[Tensor, Tensor]:
         """Noise and clean latents that a raw prediction at timestep t (int or (B,)) stands for."""
-        from motionkit.diffusion.schedule import alpha_at, to_eps_x0
-
         return to_eps_x0(self.prediction_type, prediction, latents, alpha_at(self.scheduler, t, latents))
 
     def training_target(self, x0: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
         """What the UNet should predict for sqrt(a) x0 + sqrt(1 - a) noise: noise, or sqrt(a) noise - sqrt(1 - a) x0."""
-        from motionkit.diffusion.schedule import alpha_at
-
         if self.prediction_type == "epsilon":
             return noise
         alpha = alpha_at(self.scheduler, t, x0)
@@ -169,7 +167,7 @@ class VideoBackbone(abc.ABC):
     # the UNet's insides
 
     def attention_sites(self, role: str, unet: Any = None) -> list[AttentionSite]:
-        """The attention layers of that role, in the order in which the data passes them: down, mid, up."""
+        """The attention layers of that role, in the order in which the data passes them: in, down, mid, up."""
         if role not in ROLES:
             raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
         unet = self.unet if unet is None else unet
@@ -177,7 +175,7 @@ class VideoBackbone(abc.ABC):
         for name, module in unet.named_modules():
             if isinstance(module, Attention) and _role(name) == role:
                 found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
-        return sorted(found, key=lambda site: ("down", "mid", "up").index(site.block.split(".")[0]))
+        return sorted(found, key=lambda site: ("in", "down", "mid", "up").index(site.block.split(".")[0]))
 
     def fresh_unet(self) -> Any:
         """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off."""
@@ -230,5 +228,6 @@ def _role(name: str) -> str:
 
 
 def _block(name: str) -> str:
-    first, index, *_ = name.split(".")
-    return "mid" if first == "mid_block" else f"{first.removesuffix('_blocks')}.{index}"
+    if found := re.search(r"(?:^|\.)(down|up)_blocks\.(\d+)\.", name):
+        return ".".join(found.groups())
+    return "mid" if "mid_block" in name else "in"

@@ -45,7 +45,7 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
     hub_id = path or spec.hub_id
     if hub_id is None:
         raise MissingWeights(f"{spec.name}: give the folder with its weights as backbone.path=FOLDER")
-    return _cached(spec, hub_id, online or os.environ.get("MOTIONKIT_ONLINE") == "1")
+    return _cached(spec, hub_id, online or os.environ.get("MOTIONKIT_ONLINE") == "1", bool(path))
 
 
 def _local(spec: BackboneSpec, folder: Path) -> Path:
@@ -65,7 +65,7 @@ def _local(spec: BackboneSpec, folder: Path) -> Path:
     return folder
 
 
-def _cached(spec: BackboneSpec, hub_id: str, online: bool) -> Path:
+def _cached(spec: BackboneSpec, hub_id: str, online: bool, path_given: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -83,9 +83,10 @@ def _cached(spec: BackboneSpec, hub_id: str, online: bool) -> Path:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
     if missing:
+        neither = f"{hub_id} is no folder here, and " if path_given else ""
         raise MissingWeights(
-            f"{spec.name}: not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. Get them with: hf download "
-            f"{hub_id} {' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; "
+            f"{spec.name}: {neither}not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. "
+            f"Get them with: hf download {hub_id} {' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; "
             f"or let motionkit do it: MOTIONKIT_ONLINE=1; or give backbone.path=FOLDER)"
         )
     return folder

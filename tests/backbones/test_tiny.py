@@ -128,6 +128,20 @@ def test_temporal_layers_are_told_from_spatial_ones(tiny):
     assert len(video.attn_processors) == sum(map(len, roles.values()))
 
 
+def test_every_layer_of_a_three_dimensional_unet_has_a_role(tiny):
+    from diffusers import UNet3DConditionModel
+
+    video = UNet3DConditionModel(
+        block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, attention_head_dim=4, cross_attention_dim=16,
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"), up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+    )  # fmt: skip
+    roles = {role: tiny.attention_sites(role, video) for role in ("spatial_self", "cross", "temporal_self")}
+    assert len(video.attn_processors) == sum(map(len, roles.values()))
+    assert [s.block for s in roles["cross"]] == ["down.0", "mid", "up.1", "up.1"]
+    assert [s.block for s in roles["temporal_self"]][:2] == ["in", "in"]  # diffusers' temporal blocks attend twice
+    assert len(roles["temporal_self"]) == 2 + 2 * len(roles["spatial_self"])
+
+
 def test_a_fresh_unet_shares_nothing(tiny):
     x, text = randn(1, 4, 2, 16, 16), tiny.encode_text(["a cat"])
     before = tiny.denoise(x, 300, text)
