@@ -197,9 +197,9 @@ def main() -> None:
         figures, config, facts = evaluate_keypoints(trained), KEYPOINT_CONFIG, {}
     else:
         from motionkit.backbones import load
-        from motionkit.gpu import cpu_plan
+        from motionkit.run import plan_for
 
-        backbone = load("pocket-sd", cpu_plan())
+        backbone = load("pocket-sd", plan_for("cpu"))
         detector, _ = load_network(out / "keypoints.safetensors", "keypoints")
         net = LOFNet(**LOFNET_CONFIG).to(args.device)
         loss = lofnet_loss(net, detector.to(args.device), backbone, batch, args.seed, args.device)

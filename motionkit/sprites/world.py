@@ -231,10 +231,9 @@ def _sheet(character: Character, motion: Motion, frames: int, size: int) -> tupl
     along = pix[:, :, 1] - pix[:, :, 0]
     length = np.array([character.body.length[b] for b in BONES])[:, None].clip(1e-6)
     along = along / length  # (F, 12, 2)
-    if character.kind == "flag":  # strips shear: their upright stays upright
-        across = np.broadcast_to(np.array([0.0, -scale]), along.shape)
-    else:  # strokes keep their thickness
-        unit = along / np.linalg.norm(along, axis=-1, keepdims=True).clip(1e-9)
-        across = scale * np.stack([unit[..., 1], -unit[..., 0]], -1)
+    unit = along / np.linalg.norm(along, axis=-1, keepdims=True).clip(1e-9)
+    across = scale * np.stack([unit[..., 1], -unit[..., 0]], -1)  # strokes keep their thickness
+    if character.kind == "flag":  # strips shear: their upright stays upright (the pole is a stroke)
+        across[:, 1:] = (0.0, -scale)
     matrices = np.stack([along, across, pix[:, :, 0]], -1)  # (F, 12, 2, 3)
     return matrices, pix.mean(2), np.full((frames, 18, 2), np.nan)

@@ -1,0 +1,70 @@
+"""`motionkit sprites`: write an example transfer, a data set, or a contact sheet of the sprite world to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from motionkit.errors import UserError, unknown
+
+HELP = """usage: motionkit sprites [what=example|dataset|sheet] [output=FOLDER] [key=value ...]
+
+The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
+
+  what=example   source.mp4, source.png, driving.mp4, truth.mp4 and labels.json  (default)
+                 source=KIND driving=KIND motion=NAME colour=NAME seed=N
+  what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
+  what=sheet     one picture: every kind in every motion
+  all:           setting=easy|full  size=128  frames=10
+
+example: motionkit sprites output=example source=giraffe driving=horse motion=walk
+"""
+DEFAULTS = {
+    "what": "example", "output": "", "source": "giraffe", "driving": "horse", "motion": "walk", "colour": "orange", "seed": "0",
+    "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
+}  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Parse key=value words and write the files; returns the exit code."""
+    options = dict(DEFAULTS)
+    for word in argv:
+        key, found, value = word.partition("=")
+        if not found or key not in DEFAULTS:
+            raise unknown("option", key, DEFAULTS)
+        options[key] = value
+    numbers = {}
+    for key, low, high in (("seed", 0, 2**31), ("count", 1, 100_000), ("size", 32, 1024), ("frames", 1, 1000)):
+        if not options[key].isdigit() or not low <= int(options[key]) <= high:
+            raise UserError(f"{key}={options[key]} is not a whole number from {low} to {high}")
+        numbers[key] = int(options[key])
+    try:
+        written = _write(options, numbers)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"cannot write to {options['output'] or 'sprites'}: {error.strerror}") from error
+    print(written)
+    return 0
+
+
+def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.sprites import KINDS, MOTIONS, Motion, character
+    from motionkit.sprites.export import contact_sheet, write_dataset, write_example
+
+    folder = Path(options["output"] or f"sprites-{options['what']}")
+    seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
+    if options["what"] == "example":
+        source = character(seed, options["source"], setting, options["colour"])
+        driving = character(seed + 1, options["driving"], setting)
+        write_example(folder, source, driving, Motion(options["motion"]), frames, size)
+        return f"{folder}: source.mp4 source.png driving.mp4 truth.mp4 labels.json"
+    if options["what"] == "dataset":
+        count = write_dataset(folder, numbers["count"], options["split"], seed, frames, size, setting)
+        return f"{folder}: {count} clips of the {options['split']} split"
+    if options["what"] == "sheet":
+        from motionkit.media import write_image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
+        return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
+    raise unknown("what", options["what"], ("example", "dataset", "sheet"))

@@ -1,0 +1,69 @@
+"""Sprite clips on disk: an example transfer with its truth, or a data set with labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from motionkit.media import write_image, write_video
+from motionkit.sprites.kinds import Character, rng_of
+from motionkit.sprites.motions import Motion
+from motionkit.sprites.sampling import random_character, random_motion
+from motionkit.sprites.world import SpriteClip, render_clip
+
+
+def labels(clip: SpriteClip) -> dict:
+    """What is true of a clip, JSON-able: caption, motion, 12 keypoints and 18 OpenPose joints in pixels."""
+    m = clip.motion
+    joints = None if np.isnan(clip.openpose).any() else np.round(clip.openpose, 2).tolist()
+    return {
+        "caption": clip.caption, "kind": clip.character.kind, "colour": clip.character.colour, "character": clip.character.key,
+        "background": clip.character.background, "fps": clip.fps,
+        "motion": {"name": m.name, "phase": m.phase, "speed": m.speed, "amplitude": m.amplitude, "start_pose": dict(m.start_pose)},
+        "keypoints": np.round(clip.keypoints, 2).tolist(), "openpose": joints,
+    }  # fmt: skip
+
+
+def write_example(folder: Path, source: Character, driving: Character, motion: Motion, frames: int = 10, size: int = 128) -> dict[str, Path]:
+    """Writes a whole transfer problem: source clip and image, driving clip, and the true answer.
+
+    The source character performs the same kind of motion half a cycle later and smaller.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    own = Motion(motion.name, (motion.phase + 0.5) % 1, motion.speed, 0.8 * motion.amplitude)
+    clips = {"source": render_clip(source, own, frames, size), "driving": render_clip(driving, motion, frames, size)}
+    clips["truth"] = render_clip(source, motion, frames, size)
+    paths = {}
+    for name, clip in clips.items():
+        paths[name] = folder / f"{name}.mp4"
+        write_video(paths[name], clip.frames, clip.fps)
+    write_image(folder / "source.png", clips["source"].frames[0])
+    (folder / "labels.json").write_text(json.dumps({n: labels(c) for n, c in clips.items()}) + "\n")
+    return paths
+
+
+def write_dataset(folder: Path, count: int, split: str, seed: int = 0, frames: int = 10, size: int = 128, setting: str = "easy") -> int:
+    """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = rng_of("dataset", seed, split, setting)
+    for i in range(count):
+        clip = render_clip(random_character(rng, split, setting), random_motion(rng, split), frames, size)
+        stem = folder / f"{i:05d}-{clip.character.kind.replace(' ', '-')}-{clip.motion.name}"
+        write_video(stem.with_suffix(".mp4"), clip.frames, clip.fps)
+        strip = np.concatenate(list(clip.mask), 1).astype(np.uint8) * 255  # (H, F*W)
+        write_image(Path(f"{stem}-mask.png"), np.repeat(strip[..., None], 3, -1))
+        stem.with_suffix(".json").write_text(json.dumps(labels(clip)) + "\n")
+    return count
+
+
+def contact_sheet(kinds: tuple[str, ...], motions: tuple[str, ...], size: int = 128, setting: str = "easy", seed: int = 0) -> np.ndarray:
+    """Kinds down, motions across, one frame each (len(kinds) * size, len(motions) * size, 3) uint8."""
+    from motionkit.sprites.kinds import character
+
+    rows = []
+    for k, kind in enumerate(kinds):
+        who = character(seed + 31 * k, kind, setting)
+        rows.append(np.concatenate([render_clip(who, Motion(m, phase=0.3), 1, size).frames[0] for m in motions], 1))
+    return np.concatenate(rows, 0)
