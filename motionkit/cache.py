@@ -135,8 +135,9 @@ class StageCache:
         tensors = {f"{_OUT}{name}": tensor for name, tensor in output.tensors.items()}
         tensors |= {f"{_SHOWN}{name}": torch.from_numpy(frames.copy()) for name, frames in output.shown.items()}
         _write(self.path(stage, key), tensors, {"notes": output.notes, "content": output.content})
-        for partial in self.folder.glob(f"{stage}-{key}*.partial.safetensors"):
-            partial.unlink(missing_ok=True)
+        for pattern in (f"{stage}-{key}*.partial.safetensors", f".{stage}-{key}*"):  # the latter: of killed runs
+            for partial in self.folder.glob(pattern):
+                partial.unlink(missing_ok=True)
 
     def checkpoint(self, stage: str, key: str, part: str = "") -> StageCheckpoint:
         """Where a stage with this key, or a named part of it, keeps its state while it runs."""

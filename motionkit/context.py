@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,7 +92,8 @@ class RunContext:
         self.shown[name] = frames
 
     def note(self, key: str, value: Any) -> None:
-        """Put a value that JSON can hold into the manifest."""
+        """Put a value into the manifest; raises TypeError, here and not after the stage, when JSON cannot hold it."""
+        json.dumps(value)
         self.notes[key] = value
 
     @contextmanager

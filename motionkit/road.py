@@ -48,7 +48,8 @@ class Road:
         folder, began = self.run.folder, time.monotonic()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / RESULT).unlink(missing_ok=True)  # of an earlier run in this folder
+            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # of an earlier run in this folder
+                old.unlink(missing_ok=True)
         memory = manifest.PeakMemory(self.run.device)
         self.facts = self._before(given)
         try:
@@ -59,6 +60,7 @@ class Road:
             stopped = isinstance(error, Cancelled | KeyboardInterrupt)
             self._close("cancelled" if stopped else "failed", began, memory, error)
             if stopped:
+                (folder / RESULT).unlink(missing_ok=True)
                 raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
             raise
         self._close("complete", began, memory)

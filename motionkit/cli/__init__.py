@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -42,7 +44,8 @@ example: motionkit transfer method=anamodiff reference=turtle.png driving=rhino.
 
 
 def console() -> None:
-    """The `motionkit` script."""
+    """The `motionkit` script. A request to end (as a cluster sends it) stops a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
 
 
@@ -52,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
@@ -89,7 +94,7 @@ def _report(error: BaseException) -> int:
         print(f"motionkit: error: {_one_line(error)}", file=sys.stderr)
         return 2
     if isinstance(error, BrokenPipeError):
-        sys.stderr.close()  # the reader has gone, as in `motionkit methods | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as in `... | head`
         return 1
     what = f"{type(error).__name__}: {_one_line(error)}"
     print(f"motionkit: error: {what} (a defect: run again with --debug to see where)", file=sys.stderr)

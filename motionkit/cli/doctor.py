@@ -98,7 +98,7 @@ def places() -> list[Row]:
             continue
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(there).free / 1e9
-        used = f", holds {_size(folder) / 1e9:.2f} GB" if what == "cache" else ""
+        used = f", holds {_size(folder) / 1e9:.2f} GB (may be deleted at any time)" if what == "cache" else ""
         rows.append((what, "ok" if free > 1 else "WRONG", f"{folder}, {free:.0f} GB free{used}"))
     return rows
 

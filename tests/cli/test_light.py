@@ -136,6 +136,12 @@ def test_a_defect_is_one_line_unless_debugging(cli, monkeypatch):
     assert code == 1 and "Traceback" in err
 
 
+def test_a_reader_that_leaves_early_is_no_error():
+    code = f"{sys.executable} -m motionkit methods anamodiff | head -n 1"
+    run = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert run.stdout == "anamodiff\n" and run.stderr == ""
+
+
 def test_the_table_wraps_its_last_column(monkeypatch):
     from motionkit.cli.table import table
 

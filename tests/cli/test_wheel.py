@@ -55,8 +55,7 @@ def test_the_wheel_holds_every_package_yaml_and_asset(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"motionkit/methods/{p.relative_to(ROOT / 'methods')}" for p in (ROOT / "methods").rglob("*.py")}
     wanted |= {f"motionkit/conf/{p.relative_to(ROOT / 'conf')}" for p in (ROOT / "conf").rglob("*.yaml")}
-    wanted |= {str(p.relative_to(ROOT)) for p in (ROOT / "motionkit").rglob("*.py")}
-    wanted |= {str(p.relative_to(ROOT)) for p in (ROOT / "motionkit" / "assets").rglob("*") if p.is_file()}
+    wanted |= {str(p.relative_to(ROOT)) for p in (ROOT / "motionkit").rglob("*") if p.is_file()}
     wanted = {name for name in wanted if "__pycache__" not in name}
     assert not wanted - packed
     assert not [name for name in packed if name.split("/")[0] not in ("motionkit", "motionkit-0.1.0.dist-info")]

@@ -110,6 +110,12 @@ def test_ctrl_c_is_a_cancellation(blend, inputs, tmp_path, monkeypatch):
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_a_note_that_json_cannot_hold_is_refused_at_once(blend, inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(blend.Blend, "generate", lambda self, *_: self.run.note("x", object()))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        go(blend, inputs, tmp_path / "run")
+
+
 def test_an_old_result_does_not_outlive_a_run_that_fails(blend, inputs, tmp_path):
     go(blend, inputs, tmp_path / "run")
     with pytest.raises(UserError):
