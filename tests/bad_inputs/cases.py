@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from conftest import cut, write_huge_header, write_sound
+from bad_files import cut, write_huge_header, write_sound
 
 from motionkit import media
 from motionkit.testing import moving_shapes, picture

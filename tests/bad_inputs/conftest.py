@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
 from motionkit import media
@@ -37,31 +35,3 @@ def model_folder(tmp_path_factory):
         for name, part in components().items():
             part.save_pretrained(folder / name)
     return folder
-
-
-def write_sound(path):
-    """An mp4 that holds a second of silence and no video."""
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("aac", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            out.mux(packet)
-
-
-def write_huge_header(path):
-    """A PNG of a few hundred bytes whose header promises 50000 x 50000 pixels."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)))
-
-
-def cut(path, part=0.5):
-    """Keep only the first part of a file."""
-    data = Path(path).read_bytes()
-    Path(path).write_bytes(data[: int(len(data) * part)])

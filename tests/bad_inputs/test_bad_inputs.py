@@ -4,36 +4,10 @@ import errno
 import json
 
 import pytest
+from bad_files import cut, nothing_made, one_line, transfer
 from cases import AS_ROOT, CASES, TINY
-from conftest import cut
 
 from motionkit import media
-from motionkit.cli import main
-
-GOOD = ["method=warp", "reference=me.png", "driving=moves.mp4", "output=out.mp4", "gpu=cpu", "progress=none"]
-
-
-def transfer(words):
-    """The exit code of `motionkit transfer` with `words` over good ones."""
-    if words and words[0].startswith("!"):
-        return main([words[0][1:], *GOOD])
-    keys = {word.partition("=")[0] for word in words if "=" in word}
-    return main(["transfer", *(word for word in GOOD if word.partition("=")[0] not in keys), *words])
-
-
-def one_line(capsys, start="motionkit: error: "):
-    """The one line of error; everything else on stderr must be the memory plan."""
-    errors = capsys.readouterr().err
-    assert "Traceback" not in errors and "a defect" not in errors, errors
-    lines = [line for line in errors.splitlines() if not line.startswith("gpu=")]
-    assert len(lines) == 1 and lines[0].startswith(start), errors
-    return lines[0]
-
-
-def nothing_made(here):
-    """No video of any kind, under the final name or a temporary one."""
-    videos = [path for path in here.rglob("*") if path.is_file() and path.name.startswith(("out", ".out", "result"))]
-    assert not videos, videos
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{i:02d}-{case.name}" for i, case in enumerate(CASES, 1)])

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from test_bad_inputs import transfer
+from bad_files import transfer
 
 from motionkit import media
 
