@@ -40,7 +40,7 @@ SPEC = MethodSpec(
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),
     ),
     trainer="motionkit.methods.anamodiff.train:train",
-    conf=None,
+    train_config="motionkit.methods.anamodiff.train_config:TrainOptions",
     status="working",
     year=2024,
 )

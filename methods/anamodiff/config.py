@@ -262,7 +262,7 @@ def _check(config: AnaMoDiffConfig) -> None:
     anchored = config.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
     if config.video.anchor == "reference" and not (anchored and config.source_frame != "nearest"):
         raise UserError(
-            "method.video.anchor=reference needs adapt.reference=first, auto or a number, and one source frame"
+            "method.video.anchor=reference needs adapt.reference=first, auto or a number, and one source_frame"[:0] or X
         )
     if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
         raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")

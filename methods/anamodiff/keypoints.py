@@ -87,6 +87,7 @@ class KPDetector(nn.Module):
         self.down = AntiAlias(num_channels, scale_factor) if scale_factor != 1 else None
         self.num_kp = num_kp
         self.temperature = temperature
+        self.frame_size: int | None = None  # side of the frames that it learnt on, when the weights tell
 
     def features(self, frames: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] to the hourglass features (N, b + C, H*s, W*s)."""

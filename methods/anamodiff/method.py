@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from motionkit.errors import UserError
 from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
@@ -54,7 +55,7 @@ class AnaMoDiff(Transfer):
     def prepare(self, inputs: Inputs) -> Tensors:
         """Keypoints, flow, latents of the source, and the warped clip Z_WI."""
         assert inputs.reference is not None and inputs.driving is not None
-        config, source, driving = self.config, inputs.reference.frames, inputs.driving.frames
+        source, driving = inputs.reference.frames, inputs.driving.frames
         latents = self.backbone.encode(to_float(source)).cpu()
         files = dict(self.weights())
         detector, network = load_networks(files, self.backbone.spec.name, self.backbone.vae, min(latents.shape[-2:]))
@@ -88,9 +89,8 @@ class AnaMoDiff(Transfer):
         if inputs.keypoints:
             points = read_points(Path(inputs.keypoints), len(source), len(driving))
             if points[0].shape[1] != detector.num_kp:
-                raise UserError(
-                    f"{inputs.keypoints} holds {points[0].shape[1]} points, the flow network {detector.num_kp}"
-                )
+                count = points[0].shape[1]
+                raise UserError(f"keypoints: {inputs.keypoints} holds {count} points, the networks {detector.num_kp}")
             ours, theirs = (Keypoints(p, local_jacobians(p, p.mean(0))) for p in points)
         else:
             ours, theirs = detect(detector, source), detect(detector, driving)
@@ -213,8 +213,12 @@ def anchor_source(prepared: Tensors) -> int:
 
 
 def detect(detector: KPDetector, frames: np.ndarray, chunk: int = 8) -> Keypoints:
-    """Keypoints of (F, H, W, 3) uint8 frames, a few frames at a time."""
-    found = [detector(part) for part in to_float(frames).split(chunk)]
+    """Keypoints of (F, H, W, 3) uint8 frames, a few at a time, at the size that the detector knows."""
+    pixels, side = to_float(frames), detector.frame_size
+    if side and min(pixels.shape[-2:]) > side:
+        scale = side / min(pixels.shape[-2:])
+        pixels = interpolate(pixels, scale_factor=scale, mode="area")
+    found = [detector(part) for part in pixels.split(chunk)]
     value = torch.cat([f.value for f in found])
     jacobians = [f.jacobian for f in found if f.jacobian is not None]
     return Keypoints(value, torch.cat(jacobians) if jacobians else None)

@@ -63,6 +63,7 @@ def save_network(path: Path, kind: str, config: dict[str, Any], state: dict[str,
     metadata = {"format": FORMAT, "kind": kind, "config": json.dumps(config, sort_keys=True), "facts": facts_text}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     save_file({k: v.contiguous() for k, v in state.items()}, temporary, metadata)
+    os.chmod(temporary, 0o644)  # safetensors writes files that only their owner can read
     os.replace(temporary, path)
 
 
@@ -159,7 +160,7 @@ def load_networks(files: dict[str, Path], backbone: str, vae: nn.Module, side: i
     """
     if not files:
         return random_networks(vae.config.latent_channels, side)
-    detector, _ = load_network(files["keypoints"], "keypoints")
+    detector, seen = load_network(files["keypoints"], "keypoints")
     flow, facts = load_network(files["lofnet"], "lofnet")
     assert isinstance(detector, KPDetector) and isinstance(flow, LOFNet)
     if not same_vae(facts.get("vae", []), vae_signature(vae)):
@@ -173,4 +174,5 @@ def load_networks(files: dict[str, Path], backbone: str, vae: nn.Module, side: i
     if side < 2**flow.hourglass.num_blocks:
         least = 2**flow.hourglass.num_blocks
         raise UserError(f"the flow network needs latents of at least {least}, this size gives {side}: raise size=")
+    detector.frame_size = seen.get("size")
     return detector, flow

@@ -1,0 +1,270 @@
+"""`motionkit train method=anamodiff`: keypoint detector and LOFNet, on sprites or on a folder of clips such as MGIF."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motionkit.diffusion.warp import identity_grid, warp
+from motionkit.errors import UserError
+from motionkit.training.loop import Loop, LoopSettings, LossFn, write_record
+
+from .data import FolderPairs, Pairs, PairSource, SpritePairs
+from .equivariance import Deformation, jacobian_loss, value_loss
+from .keypoints import Keypoints, KPDetector
+from .lofnet import LOFNet, Motion
+from .train_config import TrainOptions
+from .weights import load_network, save_network, vae_signature
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.trainjob import TrainJob
+
+STEPS = 10_000  # the paper's "epochs", read as optimiser steps (a pass over MGIF would take seconds, not 0.15 s)
+TRUTH_WEIGHTS = {"points": 10.0, "frames": 1.0, "flow": 5.0}
+
+
+class SteadyLoop(Loop):
+    """Adam at a constant rate that falls to zero over the last fifth, where batch norm would jitter."""
+
+    def lr_at(self, step: int) -> float:
+        """The paper's constant learning rate, and a cosine tail."""
+        tail = max(0.0, step / max(self.settings.steps, 1) - 0.8) / 0.2
+        return self.settings.lr * 0.5 * (1 + math.cos(math.pi * tail))
+
+
+def train(job: TrainJob) -> str:
+    """Train both networks, and write `keypoints.safetensors` and `lofnet.safetensors` into the job's folder.
+
+    Returns:
+        What was reached on held-out clips, and how to use the weights, in one line.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    from motionkit import backbones
+
+    options: TrainOptions = job.options or TrainOptions()
+    truth = options.supervision == "truth"
+    if truth and job.data.name != "sprites":
+        raise UserError("train.supervision=truth needs data=sprites: the clips of a folder have no known truth")
+    backbone = backbones.load(options.backbone, job.plan, path=options.backbone_path)
+    size = job.size or backbone.spec.default_size
+    side, frame_size = size // backbone.factor, min(size, 256)
+    detector = _detector(options, side, frame_size, job.seed)
+    flow = _flow(options, detector.num_kp, backbone, side, job.seed)
+    if not job.resume:
+        for part in ("joint", "flow"):
+            shutil.rmtree(job.folder / part, ignore_errors=True)
+    source: PairSource
+    if job.data.name == "sprites":
+        source = SpritePairs(backbone, size, side, truth, job.seed)
+    else:
+        assert job.data.path is not None
+        cache = job.folder / "cache"
+        source = FolderPairs(Path(job.data.path), backbone, size, frame_size, cache, job.seed, job.progress)
+    detector, flow = run_phases(job, options, detector, flow, source)
+    return _finish(job, options, detector, flow, backbone, source, frame_size)
+
+
+def run_phases(
+    job: TrainJob, options: TrainOptions, detector: KPDetector, flow: LOFNet, source: PairSource
+) -> tuple[KPDetector, LOFNet]:
+    """Both networks together, then the flow network on the frozen detector; returns the averaged weights."""
+    total = job.steps or STEPS
+    together = 0 if options.keypoints else round(total * options.joint)
+    plan = (("joint", together, True), ("flow", total - together, False))
+    for name, steps, both in plan:
+        if not steps:
+            continue
+        model = nn.ModuleDict({"detector": detector, "flow": flow} if both else {"flow": flow}).to(job.plan.device)
+        detector.to(job.plan.device).requires_grad_(both).train(both)
+        settings = LoopSettings(
+            job.folder / name, steps, options.lr, (0.5, 0.999), 0.0, save_every=options.save_every, log_every=20
+        )
+        first = 0 if both else together
+        loss = make_loss(detector, flow, source, options, both, first)
+
+        def ticking(step: int, name: str = name, steps: int = steps, loss: LossFn = loss) -> Any:
+            job.progress.tick(f"train {name}", step, steps)
+            return loss(step)
+
+        torch.manual_seed(job.seed)
+        trained = SteadyLoop(model, ticking, settings).run()
+        job.progress.end(f"train {name}")
+        flow = trained["flow"]
+        detector = trained["detector"] if both else detector
+        flow.requires_grad_(True)
+    return detector.eval().cpu(), flow.eval().cpu()
+
+
+def make_loss(
+    detector: KPDetector, flow: LOFNet, source: PairSource, options: TrainOptions, both: bool, first: int = 0
+) -> LossFn:
+    """The loss of a step, from the pairs of that step.
+
+    Args:
+        both: the detector learns too; otherwise it only looks.
+        first: the number of the first step, so that a later phase sees other data.
+    """
+    device = next(flow.parameters()).device
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        pairs = _to(source.batch(first + step, options.batch), device)
+        count = len(pairs.source)
+        with torch.set_grad_enabled(both):
+            found = detector(torch.cat([pairs.source, pairs.driving]))
+        kp_source, kp_driving = found[slice(0, count)], found[slice(count, None)]
+        motion = flow(pairs.z_source, kp_driving, kp_source)
+        terms = warp_terms(pairs, motion, options) | truth_terms(pairs, found, motion)
+        if both and options.equivariance:
+            generator = torch.Generator().manual_seed(7919 * (first + step) + 1)
+            terms["equivariance"] = options.equivariance * equivariance(detector, pairs.driving, kp_driving, generator)
+        return torch.stack(list(terms.values())).sum(), {name: float(v.detach()) for name, v in terms.items()}
+
+    return loss
+
+
+def warp_terms(pairs: Pairs, motion: Motion, options: TrainOptions) -> dict[str, Tensor]:
+    """L_warp of the paper, and what may be added to it."""
+    moved = warp(pairs.z_source, motion.flow)
+    error = (moved - pairs.z_driving).square()
+    if options.occlusion and motion.occlusion is not None:
+        seen = motion.occlusion
+        terms = {"warp": (seen * error).mean() + 0.1 * (1 - seen).mean()}
+    else:
+        terms = {"warp": error.mean()}
+    size = moved.shape[-2:]
+    if options.rgb:
+        small, target = (F.interpolate(x, size, mode="area") for x in (pairs.source, pairs.driving))
+        terms["rgb"] = options.rgb * _at_scales(warp(small, motion.flow), target, (1, 2, 4))
+    if options.scales:
+        terms["scales"] = options.scales * _at_scales(moved, pairs.z_driving, (2, 4))
+    if options.smoothness:
+        offset = motion.flow - identity_grid(*size).to(motion.flow)
+        change = offset.diff(dim=1).abs().mean() + offset.diff(dim=2).abs().mean()
+        terms["smoothness"] = options.smoothness * change
+    return terms
+
+
+def _at_scales(moved: Tensor, target: Tensor, factors: tuple[int, ...]) -> Tensor:
+    errors = [F.mse_loss(F.avg_pool2d(moved, f), F.avg_pool2d(target, f)) for f in factors]
+    return torch.stack(errors).mean()
+
+
+def truth_terms(pairs: Pairs, found: Keypoints, motion: Motion) -> dict[str, Tensor]:
+    """Distance from the truth, as far as it is known; `found` holds the sources, then the drivings."""
+    terms: dict[str, Tensor] = {}
+    if pairs.kp_source is not None and pairs.kp_driving is not None and found.value.requires_grad:
+        value = torch.cat([pairs.kp_source.value, pairs.kp_driving.value])
+        inside = (value.abs() <= 1).all(-1, keepdim=True)  # a point may have left the picture
+        terms["points"] = TRUTH_WEIGHTS["points"] * ((found.value - value).abs() * inside).mean()
+        frames = pairs.kp_source.jacobian, pairs.kp_driving.jacobian
+        if found.jacobian is not None and frames[0] is not None and frames[1] is not None:
+            terms["frames"] = TRUTH_WEIGHTS["frames"] * (found.jacobian - torch.cat(frames)).abs().mean()  # type: ignore[arg-type]
+    if pairs.flow is not None and pairs.weight is not None:
+        off = (motion.flow - pairs.flow).abs().sum(-1) * pairs.weight
+        terms["flow"] = TRUTH_WEIGHTS["flow"] * off.sum() / pairs.weight.sum().clamp_min(1)
+    return terms
+
+
+def equivariance(detector: KPDetector, frames: Tensor, found: Keypoints, generator: torch.Generator) -> Tensor:
+    """Keypoints and jacobians must follow a random bend of the picture (spec of Siarohin et al. 2019, section 3.1)."""
+    drawn = Deformation.random(len(frames), generator)
+    bend = Deformation(*(x.to(frames) for x in (drawn.theta, drawn.control_points, drawn.control_params)))
+    deformed = detector(bend.apply(frames))
+    loss = value_loss(found, deformed, bend)
+    return loss if found.jacobian is None else loss + jacobian_loss(found, deformed, bend)
+
+
+@torch.no_grad()
+def evaluate(
+    detector: KPDetector, flow: LOFNet, source: PairSource, batches: int = 4, count: int = 16
+) -> dict[str, Any]:
+    """Latent error on held-out pairs after the warp, and of doing nothing."""
+    warped, still = [], []
+    for step in range(batches):
+        pairs = source.batch(step, count, held_out=True)
+        motion = flow(pairs.z_source, detector(pairs.driving), detector(pairs.source))
+        warped.append(F.mse_loss(warp(pairs.z_source, motion.flow), pairs.z_driving).item())
+        still.append(F.mse_loss(pairs.z_source, pairs.z_driving).item())
+    return {"warp": sum(warped) / batches, "still": sum(still) / batches, "pairs": batches * count}
+
+
+def _detector(options: TrainOptions, side: int, frame_size: int, seed: int) -> KPDetector:
+    if options.keypoints:
+        network, _ = load_network(Path(options.keypoints).expanduser(), "keypoints")
+        assert isinstance(network, KPDetector)
+        return network
+    large = side >= 64
+    config = {
+        "num_kp": options.num_kp or (12 if options.supervision == "truth" else 10),
+        "block_expansion": options.detector_width or (32 if large else 16),
+        "max_features": options.max_width or (1024 if large else 160),
+        "num_blocks": min(5, int(math.log2(frame_size)) - 3),
+        "scale_factor": 0.25 if frame_size >= 256 else 0.5,
+        "pad": 3,
+    }
+    return _seeded(KPDetector, config, seed)
+
+
+def _flow(options: TrainOptions, num_kp: int, backbone: VideoBackbone, side: int, seed: int) -> LOFNet:
+    large = side >= 64
+    config = {
+        "num_kp": num_kp,
+        "num_channels": backbone.vae.config.latent_channels,
+        "block_expansion": options.flow_width or (64 if large else 24),
+        "max_features": options.max_width or (1024 if large else 160),
+        "num_blocks": min(5, int(math.log2(side)) - 1),
+        "estimate_occlusion_map": options.occlusion,
+    }
+    return _seeded(LOFNet, config, seed + 1)
+
+
+def _seeded(kind: type, config: dict[str, Any], seed: int) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = kind(**config)
+    network.arguments = config
+    return network
+
+
+def _to(pairs: Pairs, device: torch.device) -> Pairs:
+    def move(x: Any) -> Any:
+        return x.map(lambda t: t.to(device)) if isinstance(x, Keypoints) else None if x is None else x.to(device)
+
+    return Pairs(*(move(getattr(pairs, name)) for name in Pairs.__dataclass_fields__))
+
+
+def _finish(
+    job: TrainJob,
+    options: TrainOptions,
+    detector: KPDetector,
+    flow: LOFNet,
+    backbone: VideoBackbone,
+    source: PairSource,
+    frame_size: int,
+) -> str:
+    figures = evaluate(detector, flow, source)
+    facts = {"figures": figures, "data": job.data.name, "supervision": options.supervision, "seed": job.seed}
+    target = job.folder / "keypoints.safetensors"
+    if options.keypoints:
+        if target.resolve() != Path(options.keypoints).expanduser().resolve():
+            shutil.copyfile(Path(options.keypoints).expanduser(), target)
+    else:
+        save_network(target, "keypoints", detector.arguments, detector.state_dict(), **facts, size=frame_size)
+    facts |= {"vae": vae_signature(backbone.vae), "backbone": backbone.spec.name}
+    save_network(job.folder / "lofnet.safetensors", "lofnet", flow.arguments, flow.state_dict(), **facts)
+    skipped = getattr(source, "skipped", [])
+    write_record(job.folder / "record.json", {"steps": job.steps or STEPS, "skipped": skipped, **facts})
+    left_out = f"; {len(skipped)} clips left out (record.json)" if skipped else ""
+    return (
+        f"held-out warp error {figures['warp']:.4f} (doing nothing: {figures['still']:.4f}){left_out}; "
+        f"use the weights with method.weights={job.folder}"
+    )
