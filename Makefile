@@ -35,19 +35,22 @@ lint: setup ## ruff, and mypy on the public API
 	$(BIN)/python -m mypy
 
 bench: setup ## quality of every method against the known truth
+	$(BIN)/python benchmarks/quality_pocket_sd.py
 	$(BIN)/python benchmarks/quality_anamodiff.py
 
 train-pocket-sd: setup ## train the shipped pocket-sd weights again (resumes)
+	$(TRAIN).pocket_vae
 	$(TRAIN).pocket_sd
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
-	$(TRAIN).anamodiff
+	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints
+	$(BIN)/python -m motionkit.methods.anamodiff.supervised lofnet
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
-	$(TRAIN).pose
+	$(TRAIN).judges pose
 
 train-scorer: setup ## train the sprite classifier that scores generated samples
-	$(TRAIN).scorer
+	$(TRAIN).judges scorer
 
 clean: ## remove build outputs and caches (keeps .venv and runs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
