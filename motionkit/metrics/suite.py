@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from motionkit.media import from_frames, letterbox
 from motionkit.metrics.colour import histogram_distance
 from motionkit.metrics.fidelity import l1, masked_psnr, psnr, ssim, subject_mask
 from motionkit.metrics.keypoints import keypoint_error, pck
@@ -109,13 +110,11 @@ def measure(
 
 def _joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
     """Keypoint metrics, when the pose estimator's weights are there."""
-    try:
-        from motionkit.metrics import pose
-    except ImportError:
-        return {}
+    from motionkit.metrics import pose
+
     if not pose.available():
         return {}
-    found, wanted = pose.estimate(video), pose.estimate(truth)  # (F, K, 3): x, y, score
+    found, wanted = _estimate(video), _estimate(truth)
     visible = wanted[..., 2] >= MIN_SCORE
     if not visible.any():
         return {"keypoint_error": None, "pck": None}
@@ -124,6 +123,15 @@ def _joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
         "keypoint_error": keypoint_error(found[..., :2], wanted[..., :2], visible),
         "pck": pck(found[..., :2], wanted[..., :2], radius, visible),
     }
+
+
+def _estimate(video: np.ndarray) -> np.ndarray:
+    """(F, K, 3): x and y in the video's pixels, and certainty; the estimator itself wants square frames."""
+    from motionkit.metrics import pose
+
+    side = max(video.shape[1:3])
+    square, box = letterbox(from_frames(video), side, side)
+    return pose.estimate(square.frames) - np.array([box.left, box.top, 0.0])
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,7 +1,5 @@
 """What is particular to one metric."""
 
-import types
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -151,20 +149,24 @@ def test_measure_gives_what_can_be_had():
 
 
 def test_measure_takes_joints_from_the_pose_estimator(monkeypatch):
-    import motionkit.metrics as room
+    from motionkit.metrics import pose
 
     def estimate(frames):
+        """Every joint is where the frame is black; the first half of them is unsure."""
+        assert frames.shape[1] == frames.shape[2]
         place = np.zeros((len(frames), 12, 3))
-        place[..., 0] = frames[:, 0, 0, 0, None]
-        place[..., 2] = np.arange(12) >= 6  # half of the joints are unsure
+        for index, frame in enumerate(frames):
+            y, x = np.argwhere(frame[..., 0] == 0)[0]
+            place[index, :, :2] = x, y
+        place[:, 6:, 2] = 1
+        place[:, :6, :2] += 50 * np.random.default_rng(len(frames)).random()
         return place
 
-    fake = types.SimpleNamespace(available=lambda: True, estimate=estimate)
-    monkeypatch.setattr(room, "pose", fake, raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "motionkit.metrics.pose", fake)
-    truth, video = np.zeros((2, 100, 100, 3), np.uint8), np.zeros((2, 100, 100, 3), np.uint8)
-    video[0, 0, 0] = 8
+    monkeypatch.setattr(pose, "available", lambda: True)
+    monkeypatch.setattr(pose, "estimate", estimate)
+    truth, video = np.full((2, 60, 100, 3), 255, np.uint8), np.full((2, 60, 100, 3), 255, np.uint8)
+    truth[:, 20, 30], video[0, 20, 38], video[1, 20, 30] = 0, 0, 0
     values = suite.measure(video, truth=truth)
-    assert values["keypoint_error"] == 4 and values["pck"] == 0.5
-    monkeypatch.setattr(fake, "available", lambda: False)
+    assert values["keypoint_error"] == 4 and values["pck"] == 0.5  # 8 pixels off in one frame of two
+    monkeypatch.setattr(pose, "available", lambda: False)
     assert "keypoint_error" not in suite.measure(video, truth=truth)

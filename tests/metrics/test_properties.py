@@ -19,6 +19,7 @@ PAIRWISE = {
     "histogram_distance": (metrics.histogram_distance, 0.0, 1),
 }
 RANGES = {"psnr": (0, 100), "ssim": (-1, 1), "l1": (0, 1), "motion_error": (0, 2), "histogram_distance": (0, 1)}
+MEASURES = {"colour", "fidelity", "keypoints", "summary", "temporal"}  # each shows a number that can be checked by hand
 MODULES = sorted(
     f"motionkit.metrics.{module.name}"
     for module in pkgutil.iter_modules(metrics.__path__)
@@ -39,7 +40,7 @@ def smooth(frames=4, side=24):
 def test_doctests(name):
     outcome = doctest.testmod(importlib.import_module(name), extraglobs={"np": np})
     assert outcome.failed == 0
-    assert outcome.attempted > 0 or name.endswith((".frames", ".suite"))
+    assert outcome.attempted > 0 or name.rpartition(".")[2] not in MEASURES
 
 
 @pytest.mark.parametrize("name", PAIRWISE)
