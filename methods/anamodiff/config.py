@@ -261,9 +261,7 @@ def _check(config: AnaMoDiffConfig) -> None:
     reference = str(config.adapt.reference)
     anchored = config.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
     if config.video.anchor == "reference" and not (anchored and config.source_frame != "nearest"):
-        raise UserError(
-            "method.video.anchor=reference needs adapt.reference=first, auto or a number, and one source_frame"[:0] or X
-        )
+        raise UserError("method.video.anchor=reference needs adapt.reference=first, auto or N, and one source frame")
     if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
         raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
     for name in ("source", "warped"):
