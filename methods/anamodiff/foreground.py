@@ -43,7 +43,7 @@ def _clean(mask: np.ndarray) -> np.ndarray:
     outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(solid), outlines, -1, 1, cv2.FILLED)
     near = cv2.dilate(filled, np.ones((3, 3), np.uint8))  # keeps the soft edge around the solid part
-    return np.where(filled > solid, 1, mask * near).astype(np.float32)
+    return np.where(filled > 0, 1, mask * near).astype(np.float32)
 
 
 def plate(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -64,7 +64,8 @@ def _transfer(channel: np.ndarray, pixels: np.ndarray, reference: np.ndarray) ->
     values, quantiles = _distribution(pixels)
     wanted, levels = _distribution(reference)
     mapped = np.interp(quantiles, levels, wanted)
-    return np.interp(channel, values, mapped).astype(channel.dtype)
+    beyond = channel - channel.clip(values[0], values[-1])  # mixed edge pixels: shifted like the nearest known value
+    return (np.interp(channel, values, mapped) + beyond).astype(channel.dtype)
 
 
 def _distribution(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

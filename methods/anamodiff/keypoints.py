@@ -137,7 +137,7 @@ def local_jacobians(value: Tensor, reference: Tensor, neighbours: int = 3) -> Te
     rest = reference[near] - reference[:, None]  # (K,n,2)
     now = value[:, near] - value[:, :, None]  # (N,K,n,2)
     # A pull towards the identity, in units of the neighbours' spread, decides where the neighbours lie on a line.
-    ridge = 0.05 * rest.square().sum((1, 2))[:, None, None] * eye  # (K,2,2)
+    ridge = 0.02 * rest.square().sum((1, 2))[:, None, None] * eye  # (K,2,2)
     gram = rest.transpose(1, 2) @ rest + ridge
     cross = torch.einsum("fkni,knj->fkij", now, rest) + ridge
     return cross @ torch.linalg.inv(gram + 1e-8 * eye)  # (N,K,2,2)

@@ -1,0 +1,51 @@
+"""The recipe with the sprite world's truth: labels stay true under augmentation, and the shipped nets earned theirs."""
+
+import numpy as np
+import pytest
+import torch
+
+from motionkit.methods.anamodiff.keypoints import Keypoints
+from motionkit.methods.anamodiff.supervised import evaluate_keypoints, frames01, pairs, place_anew, truth_keypoints
+from motionkit.methods.anamodiff.weights import load_network, pocket_folder
+from motionkit.diffusion.warp import warp
+from motionkit.training.sprite_batches import clips
+
+
+def test_keypoints_move_with_the_picture():
+    size = 128
+    frames = torch.zeros(4, 3, size, size)
+    value = torch.tensor([[20.0, 30.0], [80.0, 64.0], [50.0, 90.0]]).expand(4, 3, 2) * 2 / (size - 1) - 1
+    for b in range(4):
+        frames[b, 0, 64, 80] = 1.0
+    jacobian = torch.eye(2).expand(4, 3, 2, 2)
+    moved, points = place_anew(frames, Keypoints(value, jacobian), torch.Generator().manual_seed(3))
+    for b in range(4):
+        y, x = np.unravel_index(moved[b, 0].argmax(), (size, size))
+        there = (points.value[b, 1] + 1) / 2 * (size - 1)
+        assert abs(there[0] - x) <= 1.5 and abs(there[1] - y) <= 1.5
+    # A bone frame turns with the picture: the offset between two points turns by the same rotation.
+    before, after = value[0, 2] - value[0, 1], points.value[0, 2] - points.value[0, 1]
+    turned = points.jacobian[0, 0] @ before
+    assert torch.allclose(turned / turned.norm(), after / after.norm(), atol=1e-4)
+
+
+def test_the_exact_flow_warps_one_moment_onto_the_other():
+    data = pairs("test", 0, 0, 8, "train", 32)
+    small = torch.nn.functional.avg_pool2d(data.source, 4), torch.nn.functional.avg_pool2d(data.target, 4)
+    seen = (data.weight > 0.9)[:, None]
+    error = ((warp(small[0], data.flow, padding="border") - small[1]).abs() * seen).mean()
+    still = ((small[0] - small[1]).abs() * seen).mean()
+    assert error < 0.6 * still
+
+
+def test_truth_keypoints_are_in_range():
+    data = clips("test", 0, 0, 6)
+    points = truth_keypoints(data, 0)
+    assert points.value.shape == (6, 12, 2) and points.jacobian.shape == (6, 12, 2, 2) and points.value.abs().max() < 1.1
+    assert frames01(data, 0).max() <= 1
+
+
+def test_the_shipped_detector_finds_the_joints_of_unseen_characters():
+    detector, facts = load_network(pocket_folder() / "keypoints.safetensors", "keypoints")
+    figures = evaluate_keypoints(detector, count=24)
+    assert figures["median_px"] < 2 * facts["figures"]["median_px"] and figures["median_px"] == pytest.approx(0.8, abs=0.8)
