@@ -101,8 +101,8 @@ def input_paths(config: RequestConfig, start: Start) -> list[Path]:
     return [start.resolve(path) for path in given if path]
 
 
-def read_inputs(spec: MethodSpec, config: RequestConfig, start: Start) -> Inputs:
-    """Read the clips of a request; what the method requires is looked at first.
+def read_inputs(spec: MethodSpec | None, config: RequestConfig, start: Start) -> Inputs:
+    """Read the clips of a request; what the method requires, if there is one, is looked at first.
 
     Raises:
         UserError: a required input is missing, or a file cannot be read.
@@ -113,9 +113,10 @@ def read_inputs(spec: MethodSpec, config: RequestConfig, start: Start) -> Inputs
     for name in MAPS:
         if path := getattr(config, name):
             setattr(given, name, str(start.resolve(path)))
-    for need in spec.requires:
-        if not getattr(config, need.name):
-            raise spec.missing(need)
+    if spec is not None:
+        for need in spec.requires:
+            if not getattr(config, need.name):
+                raise spec.missing(need)
     from motionkit.media import read_clip
 
     given.reference = read_clip(start.resolve(config.reference)) if config.reference else None

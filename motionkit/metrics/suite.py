@@ -21,7 +21,7 @@ class Fact:
     """What a reader of a table needs to know about one column.
 
     Attributes:
-        better: "higher", "lower", or "one" when 1 is best.
+        better: "higher", "lower", "one" when 1 is best, or "none" when no value is best by itself.
         needs: "nothing", "driving" or "truth", beside the video.
     """
 
@@ -65,13 +65,13 @@ FACTS: dict[str, Fact] = {
             "Share of those joints within 5 % of the longer side of their true place.",
         ),
         Fact(
-            "warping_error", "Warping error", "", "0 to 1", "lower", "nothing",
+            "warping_error", "Warping error", "", "0 to 1", "none", "nothing",
             "Change of surfaces along their motion; 0 for a frozen video, so read it beside the motion.",
         ),
         Fact(
-            "motion_ratio", "Motion / driving", "", "0 and up", "one", "driving",
-            "Amount of frame-to-frame change over that of the driving video; another character may need a little more "
-            "or less than 1.",
+            "motion_ratio", "Motion / driving", "", "0 and up", "none", "driving",
+            "Amount of frame-to-frame change over that of the driving video; 0 is frozen, and what is right depends on "
+            "the two characters.",
         ),
     )
 }  # fmt: skip
@@ -84,14 +84,14 @@ def measure(
 
     Args:
         video, truth: (F, H, W, 3) uint8 of one shape.
-        driving: (F, h, w, 3) uint8 with the same number of frames.
+        driving: (F, h, w, 3) uint8 with the same number of frames; only looked at when there is no truth.
 
     Raises:
         ValueError: shapes that do not go together.
     """
     moves = len(video) > 1
     values: dict[str, float | None] = {"warping_error": warping_error(video) if moves else None}
-    if driving is not None:
+    if driving is not None and truth is None:
         values["motion_ratio"] = motion_ratio(video, driving) if moves else None
     if truth is not None:
         mask = subject_mask(truth)

@@ -71,7 +71,7 @@ def _players(report: Report) -> str:
         f'<output id="shown">frame 1 / {count}</output>'
         '<label>speed <select id="speed"><option value="0.25">¼</option><option value="0.5">½</option>'
         '<option value="1" selected>1</option><option value="2">2</option></select></label>'
-        '<label class="zoom">size <input id="zoom" type="range" min="120" max="640" value="220" step="10"></label>'
+        '<label class="zoom">size <input id="zoom" type="range" min="120" max="640" value="190" step="10"></label>'
         "</div>"
         f'<div class="players" data-frames="{count}" data-fps="{report.fps!r}">{figures}</div>'
         '<p class="soft">Space plays and pauses, the arrow keys step by one frame.</p></section>'

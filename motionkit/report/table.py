@@ -9,7 +9,7 @@ from motionkit.metrics.suite import FACTS, Fact
 from motionkit.report.model import Entry, Report
 from motionkit.report.text import memory, number, seconds
 
-_ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
+_ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
 def table(report: Report) -> str:
@@ -48,8 +48,9 @@ def _row(entry: Entry, used: Sequence[Fact], best: Mapping[str, float | None]) -
         mark = ' class="best"' if value is not None and value == best[fact.name] else ""
         cells += f"<td{mark}>{number(value)}</td>"
     inputs = ", ".join(entry.manifest.get("inputs_used", ())) or "–"
+    cached = " (partly cached)" if entry.manifest.get("from_cache") else ""
     return (
-        f"<tr><td>{escape(entry.name)}</td>{cells}<td>{escape(seconds(entry.manifest.get('seconds')))}</td>"
+        f"<tr><td>{escape(entry.name)}</td>{cells}<td>{escape(seconds(entry.manifest.get('seconds')))}{cached}</td>"
         f"<td>{escape(memory(entry.manifest))}</td><td>{escape(inputs)}</td></tr>"
     )
 
@@ -57,7 +58,7 @@ def _row(entry: Entry, used: Sequence[Fact], best: Mapping[str, float | None]) -
 def _best(fact: Fact, entries: Sequence[Entry]) -> float | None:
     """The best value of a column, when there is something to compare."""
     values = [v for entry in entries if (v := entry.metrics.get(fact.name)) is not None]
-    if len(values) < 2 or fact.name == "warping_error":  # a frozen video wins that one, which is no merit
+    if len(values) < 2 or fact.better == "none":
         return None
     keys = {"higher": lambda v: -v, "lower": lambda v: v, "one": lambda v: abs(v - 1)}
     return min(values, key=keys[fact.better])

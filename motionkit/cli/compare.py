@@ -1,0 +1,104 @@
+"""`motionkit compare`: the same inputs through several methods, side by side."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.config import RequestConfig
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from motionkit.cli.hydra_app import Start
+    from motionkit.media import Clip
+    from motionkit.transfer import Inputs
+
+HELP = """usage: motionkit compare methods=[NAME,NAME,...] [key=value ...]
+
+inputs
+  reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT    as for transfer; every method gets
+                          the same, and the report says which of them each one used
+  truth=FILE              the true video, when it is known: figures are then taken against it
+how
+  methods=[still,warp]    see `motionkit methods`
+  settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
+  backbone=NAME           for every method that needs one; gpu=NAME, seed=0 frames=N size=N|WxH fps=N as for transfer
+  cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
+output
+  output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
+                          (default: runs/compare/HASH, the same for the same inputs)
+
+A second start reads finished cells back and goes on. A method that fails is reported, the others run; the exit code
+is then 1.
+"""
+
+
+@dataclass
+class CompareConfig(RequestConfig):
+    """The primary configuration of `motionkit compare`."""
+
+    methods: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    truth: str | None = None
+    output: str | None = None
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; returns the exit code: 1 when a method failed."""
+    from motionkit.cli import hydra_app, transfer
+
+    for word in argv:
+        if word.startswith(("method=", "method.")):
+            raise UserError(f"{word}: compare takes methods=[still,warp], and settings.NAME.KEY=VALUE for one of them")
+    # `settings` is open here, hence ++; each method's own schema checks its part afterwards.
+    words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
+    config = hydra_app.compose("compare", CompareConfig, words)
+    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    inputs, truth = _read(config, start)
+
+    from motionkit.compare import compare
+
+    done = compare(
+        config.methods,
+        inputs,
+        config.settings,
+        _folder(config, inputs, start),
+        truth,
+        backbone=config.backbone["name"],
+        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        online=bool(config.backbone.get("online")),
+        gpu=config.gpu,
+        seed=config.seed,
+        frames=config.frames,
+        size=config.size,
+        fps=config.fps,
+        progress=transfer.progress(config.progress),
+        use_cache=config.cache,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    print(done.report)
+    return 1 if done.failed else 0
+
+
+def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
+    """The clips of the request, and the true video when it is given."""
+    from motionkit.cli.transfer import read_inputs
+    from motionkit.media import read_clip
+
+    inputs = read_inputs(None, config, start)
+    return inputs, read_clip(start.resolve(config.truth)) if config.truth else None
+
+
+def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:
+    """Where the comparison lies: without `output`, one folder for the same inputs, so that it resumes."""
+    from motionkit.hashing import hash_json
+
+    if config.output is None:
+        key = hash_json({name: inputs.hash_of(name) for name in inputs.present()})
+        return Path("runs") / "compare" / key[:8]
+    folder = start.resolve(config.output)
+    if folder.suffix.lower() in (".mp4", ".gif", ".html", ".json"):
+        raise UserError(f"output={config.output}: compare writes a folder; give a name without {folder.suffix}")
+    return folder

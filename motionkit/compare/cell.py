@@ -1,0 +1,160 @@
+"""One method on the request: run it, or read it back when an earlier start has finished it.
+
+A cell's folder is named by a hash of everything that its video depends on, and holds what a run leaves (result.mp4,
+manifest.json, shown/) and the frames without loss, from which figures are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motionkit import __version__, media
+from motionkit.context import RunContext
+from motionkit.errors import Cancelled, UserError
+from motionkit.fitting import Fitted
+from motionkit.handle import BackboneHandle, choose_backbone
+from motionkit.hashing import hash_json, hash_path
+from motionkit.progress import Progress
+from motionkit.registry import load_object
+from motionkit.report import Entry
+from motionkit.road import MANIFEST, SHOWN
+from motionkit.run import execute, plan_for
+from motionkit.transfer import Inputs, MethodSpec
+
+FRAMES, ERROR = "frames", "error.txt"
+_UNBOUNDED = media.Limits(longest_side=2**16)  # our own frames come back as they are
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all cells of a comparison have in common.
+
+    Attributes:
+        inputs: as the user gave them.
+        fitted: the same at the working size, which fixes frames, size and rate for every cell.
+        backbone, backbone_path, online, gpu, seed: as in `motionkit.run.execute`.
+    """
+
+    inputs: Inputs
+    fitted: Fitted
+    backbone: str | None = None
+    backbone_path: str | None = None
+    online: bool = False
+    gpu: Any = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method with its settings on the shared request; `root` is the folder of all cells."""
+
+    spec: MethodSpec
+    settings: Any
+    shared: Shared
+    root: Path
+
+    def entry(self, progress: Progress | None = None, use_cache: bool = True) -> Entry:
+        """The cell's part of the report; a failure becomes its reason, and never an exception.
+
+        Raises:
+            Cancelled: the user stopped the run.
+        """
+        folder: Path | None = None
+        try:
+            folder = self.folder()
+            if not is_finished(folder):
+                self._run(folder, progress, use_cache)
+            return self._read(folder)
+        except (Cancelled, KeyboardInterrupt):
+            raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+        except UserError as error:
+            return self._failed(folder, " ".join(str(error).split()))
+        except (Exception, SystemExit) as error:  # whatever one method does, the others shall run
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+                reason += f" (a defect: see {folder.name}/{ERROR})"
+            return self._failed(folder, reason)
+
+    def folder(self) -> Path:
+        """Where this cell lies.
+
+        Raises:
+            UserError: it cannot run: an input or weights are missing, or the backbone does not fit.
+        """
+        return self.root / f"{self.spec.name}-{hash_json(self._identity())[:12]}"
+
+    def _identity(self) -> dict[str, Any]:
+        """Everything that the video depends on; inputs that the method does not read are no part of it."""
+        spec, shared, fitted = self.spec, self.shared, self.shared.fitted
+        spec.check_inputs(shared.inputs)
+        name = choose_backbone(spec, shared.backbone)
+        plan = plan_for(shared.gpu, name)
+        handle = BackboneHandle(name, plan, shared.backbone_path, shared.online) if name else None
+        run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, self.root)
+        weights = load_object(spec.transfer)(self.settings, handle, run).weights()
+        return {
+            "motionkit": __version__,
+            "method": (spec.name, spec.version),
+            "settings": asdict(self.settings),
+            "backbone": (name, handle.fingerprint()) if handle else None,
+            "weights": {key: hash_path(path) for key, path in sorted(weights.items())},
+            "computed in": (plan.device, plan.dtype, plan.autocast),
+            "seed": shared.seed,
+            "size": (fitted.frames, fitted.height, fitted.width, fitted.fps),
+            "inputs": {key: shared.inputs.hash_of(key) for key in spec.used(shared.inputs)},
+        }
+
+    def _run(self, folder: Path, progress: Progress | None, use_cache: bool) -> None:
+        shared, fitted = self.shared, self.shared.fitted
+        result = execute(
+            self.spec,
+            shared.inputs,
+            config=self.settings,
+            backbone=shared.backbone,
+            backbone_path=shared.backbone_path,
+            online=shared.online,
+            gpu=shared.gpu,
+            seed=shared.seed,
+            frames=fitted.frames,
+            size=(fitted.height, fitted.width),
+            fps=fitted.fps,
+            folder=folder,
+            progress=progress,
+            use_cache=use_cache,
+        )
+        media.write_frames(folder / FRAMES, result.frames)  # last: a cell is finished when they are there
+
+    def _read(self, folder: Path) -> Entry:
+        shown = {path.stem: path.read_bytes() for path in sorted((folder / SHOWN).glob("*.png"))}
+        return Entry(self.spec.name, _manifest(folder), _frames(folder), shown=shown)
+
+    def _failed(self, folder: Path | None, reason: str) -> Entry:
+        return Entry(self.spec.name, _manifest(folder) if folder else {}, reason=reason)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a cell's run was completed and all of its frames are on disk."""
+    facts = _manifest(folder)
+    if facts.get("status") != "complete" or not (folder / FRAMES).is_dir():
+        return False
+    return len(list((folder / FRAMES).glob("*.png"))) == facts.get("frames")
+
+
+def _frames(folder: Path) -> np.ndarray:
+    return media.read_clip(folder / FRAMES, _UNBOUNDED).frames
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
