@@ -31,7 +31,7 @@ def read_points(path: Path, source: int, driving: int) -> tuple[Tensor, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [np.asarray(file[name], np.float32) for name in ("reference", "driving")]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"keypoints: {path} is not an .npz with the arrays reference and driving ({reason})") from error
     for name, array, frames in zip(("reference", "driving"), arrays, (source, driving), strict=True):

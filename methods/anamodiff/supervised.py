@@ -122,7 +122,7 @@ def pairs(name: str, seed: int, step: int, batch: int, split: str, side: int) ->
         seen = valid.astype(np.float32) * (1 + 4 * clip.mask[1])
         count = seen.reshape(side, cell, side, cell).sum((1, 3))  # (side, side)
         total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
-        flows.append(total / np.maximum(count, 1e-6)[..., None])
+        flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
     return Pairs(
         frames01(data, 0), frames01(data, 1), truth_keypoints(data, 0), truth_keypoints(data, 1),
@@ -161,7 +161,7 @@ def lofnet_loss(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, batc
         moved = warp(z_s, motion.flow, padding="border")
         l_warp = F.mse_loss(moved, z_d)
         still = F.mse_loss(z_s, z_d).item()
-        return 5 * off + l_warp, {"flow": off.item() * (SIZE - 1) / 2, "l_warp": l_warp.item(), "l_still": still}
+        return 5 * off + l_warp, {"flow": off.item() * SIZE / 2, "l_warp": l_warp.item(), "l_still": still}
 
     return loss
 
@@ -173,7 +173,7 @@ def evaluate_lofnet(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, 
     z_s, z_d = backbone.encode(data.source).float(), backbone.encode(data.target).float()
     motion = net(z_s, detector(data.target), detector(data.source))
     subject = (data.weight > 1.5).float()
-    off = (motion.flow - data.flow).norm(dim=-1) * (SIZE - 1) / 2
+    off = (motion.flow - data.flow).norm(dim=-1) * SIZE / 2
     moved = warp(z_s, motion.flow, padding="border")
     return {
         "flow_px": (off * subject).sum().item() / subject.sum().item(),

@@ -67,8 +67,9 @@ def load_tuned(net: VideoUNet, fitted: Tensors) -> None:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     with torch.no_grad():
-        for name, weight in trainable(net).items():
-            weight.copy_(fitted[name])
+        if fitted:  # nothing was tuned with lora.steps=0
+            for name, weight in trainable(net).items():
+                weight.copy_(fitted[name])
     net.requires_grad_(False)
     if next(net.unet.parameters()).dtype == torch.float32:
         for module in net.modules():
