@@ -19,7 +19,7 @@ import torch
 
 from motionkit.backbones import load
 from motionkit.hashing import hash_json
-from motionkit.media import Clip
+from motionkit.media import from_frames
 from motionkit.metrics import bootstrap_interval, keypoint_error, masked_psnr, motion_ratio, psnr
 from motionkit.metrics.pose import estimate, stated_error
 from motionkit.run import execute, plan_for
@@ -92,7 +92,7 @@ def run_cell(folder: Path, name: str, pair: tuple[SpriteClip, SpriteClip, Sprite
         video, seconds = autoencoder_bound(truth), 0.0
     else:
         inputs = Inputs(
-            reference=Clip.from_frames(source.frames, 8.0, "source"), driving=Clip.from_frames(driving.frames, 8.0, "driving"),
+            reference=from_frames(source.frames, 8.0, "source"), driving=from_frames(driving.frames, 8.0, "driving"),
             prompt=f"a {truth.character.colour} {truth.character.kind}",
         )  # fmt: skip
         result = execute(method, inputs, config=config, gpu="cpu", seed=seed, frames=FRAMES, size=128 if method in ("still", "warp") else None)

@@ -117,8 +117,9 @@ def pairs(name: str, seed: int, step: int, batch: int, split: str, side: int) ->
         data[i] = clip
         places, valid = exact_flow(clip.parts, clip.matrices, 1, 0)
         cell = clip.size // side
-        # Pixel centres to latent cells: what stands still must be exactly the identity on the latent grid.
-        moved = ((places + 0.5) / cell - 0.5) * 2 / (side - 1) - 1
+        still = np.stack(np.meshgrid(np.arange(clip.size), np.arange(clip.size)), -1)  # (H, W, 2)
+        # Displacements, not places: a partly hidden cell must stand still too, and -1 and +1 lie on cell centres here.
+        moved = (places - still) * 2 / (cell * (side - 1))
         seen = valid.astype(np.float32) * (1 + 4 * clip.mask[1])
         count = seen.reshape(side, cell, side, cell).sum((1, 3))  # (side, side)
         total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
@@ -190,7 +191,7 @@ def main() -> None:
     args = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr).parse_args()
     torch.manual_seed(args.seed)
     batch, out = args.batch or 16, args.out or pocket_folder()
-    settings = LoopSettings(args.folder, args.steps, args.lr)
+    settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.995)
     if what == "keypoints":
         detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
         trained = Loop(detector, keypoint_loss(detector, batch, args.seed, args.device), settings).run().cpu()
