@@ -1,0 +1,36 @@
+"""Draws the README's pictures from the shipped example: `python benchmarks/make_pictures.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from motionkit.demo import EXAMPLE
+from motionkit.media import read_clip, write_image
+from motionkit.report.tiles import Panel
+from motionkit.report.tiles import contact_sheet as labelled_sheet
+from motionkit.run import execute
+from motionkit.sprites import BIPEDS, MOTIONS, QUADRUPEDS
+from motionkit.sprites.export import contact_sheet
+from motionkit.transfer import Inputs
+
+OUT = Path(__file__).parent / "pictures"
+
+
+def main() -> None:
+    """Writes sprites.png and transfer.png."""
+    OUT.mkdir(exist_ok=True)
+    kinds = (*QUADRUPEDS, *BIPEDS, "letter A", "letter K", "flag")
+    write_image(OUT / "sprites.png", contact_sheet(kinds, tuple(MOTIONS), 80))
+    clips = {name: read_clip(EXAMPLE / f"{name}.mp4") for name in ("driving", "source", "truth")}
+    rows = {"driving": clips["driving"].frames, "source": clips["source"].frames}
+    inputs = Inputs(reference=clips["source"], driving=clips["driving"], prompt="an orange giraffe")
+    for method in ("warp", "anamodiff"):
+        rows[method] = execute(method, inputs, gpu="cpu", seed=0, size=128).frames
+    rows["truth"] = clips["truth"].frames
+    write_image(OUT / "transfer.png", labelled_sheet([Panel(name, np.asarray(frames)) for name, frames in rows.items()]))
+
+
+if __name__ == "__main__":
+    main()
