@@ -71,7 +71,7 @@ def compare(
         settings: method name -> those of its settings that differ from the defaults.
         truth: the true video, of the reference's shape, when it is known.
         backbone: for every method that needs one (None: each method's default); the rest as `motionkit.run.execute`.
-        say: gets one line per cell as it begins.
+        say: gets the memory plan and one line per cell as it begins.
 
     Raises:
         UserError: the request cannot work for any cell: an unknown method or setting, a bad size, a truth of another
@@ -81,8 +81,10 @@ def compare(
     folder = Path(folder)
     check_writable(folder)
     table = _table(methods, settings or {})
-    fitted = fitting.fit(inputs, _common_backbone(table, backbone, size), frames, size, fps)
-    plan_for(gpu)
+    common = _common_backbone(table, backbone, size)
+    fitted = fitting.fit(inputs, common, frames, size, fps)
+    for line in plan_for(gpu, common.name if common else None).lines():
+        say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
     shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed)
     entries = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,22 @@ def read_picture(path: Path, limits: Limits) -> Clip:
     Raises:
         UserError: over a limit, or damaged.
     """
-    with _open(path, limits) as image:
-        animated = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
-        if not animated:
-            frame = _read_still(path, image, limits)
-            return from_frames(frame, fps=1.0, name=path.stem, is_image=True)
-        return _read_animation(path, image, limits)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        with _open(path, limits) as image:
+            animated = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
+            if animated:
+                clip = _read_animation(path, image, limits)
+            else:
+                clip = from_frames(_read_still(path, image, limits), 1.0, path.stem, is_image=True)
+    remarks = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said)
+    return replace(clip, notes=(*clip.notes, *remarks))
 
 
 def _open(path: Path, limits: Limits) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            image = Image.open(path, formats=IMAGES)
+        image = Image.open(path, formats=IMAGES)
     except Image.DecompressionBombError:
         raise UserError(
             f"{shown(path)}: the picture is over the limit of {limits.max_pixels} pixels; make it smaller"

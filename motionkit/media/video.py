@@ -158,7 +158,7 @@ def _upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded, promised: float) -> Clip:
     frames, notes = decoded.frames, []
     if decoded.errors:
-        notes.append(f"the file is damaged: {decoded.errors} decoding errors")
+        notes.append(f"the file is damaged: {decoded.errors} decoding error{'s' * (decoded.errors > 1)}")
     if decoded.hdr:
         notes.append("HDR video: read without tone mapping, so colours look pale")
     if any(frame.shape != frames[0].shape for frame in frames):

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from motionkit.media.framing import resize
 
-SMALLEST = 192  # pixels; smaller videos are enlarged so that a label fits over them
+SMALLEST, LARGEST = 192, 512  # longer side of a tile in pixels: room for a label, and a bound on memory
 _BAR, _GAP, _FONT = 26, 6, 14
 _PAPER, _INK, _FAINT = (250, 250, 250), (20, 20, 24), (110, 110, 118)
 
@@ -61,7 +61,7 @@ def contact_sheet(panels: Sequence[Panel], picks: int = 8) -> np.ndarray:
     """
     count = _common_count(panels)
     chosen = np.unique(np.linspace(0, count - 1, min(picks, count)).round().astype(int))
-    height, width = _tile_size(panels, smallest=128)
+    height, width = _tile_size(panels, 128, 256)
     margin = 20 + max(_text_width(panel.label) for panel in panels)
     margin = min(margin, 240)
     sheet = _blank(_BAR + len(panels) * (height + _GAP), margin + len(chosen) * (width + _GAP))
@@ -96,10 +96,11 @@ def _common_count(panels: Sequence[Panel]) -> int:
     return counts.pop() if counts else 1
 
 
-def _tile_size(panels: Sequence[Panel], smallest: int = SMALLEST) -> tuple[int, int]:
+def _tile_size(panels: Sequence[Panel], smallest: int = SMALLEST, largest: int = LARGEST) -> tuple[int, int]:
     height, width = (max(panel.frames.shape[axis] for panel in panels) for axis in (1, 2))
-    scale = max(1.0, smallest / max(height, width))
-    return round(height * scale), round(width * scale)
+    longer = max(height, width)
+    scale = min(max(longer, smallest), largest) / longer
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _fit(frame: np.ndarray, height: int, width: int) -> np.ndarray:

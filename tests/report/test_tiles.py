@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from motionkit.report import Panel, contact_sheet, grid
-from motionkit.report.tiles import _BAR, _GAP, SMALLEST, label_bar
+from motionkit.report.tiles import _BAR, _GAP, LARGEST, SMALLEST, label_bar
 
 
 def plain(colour, frames=4, height=200, width=300):
@@ -40,6 +40,11 @@ def test_small_and_unequal_videos_are_fitted_without_stretching():
     for mask, aspect in ((red, 2.0), (blue, 0.5)):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(aspect, rel=0.03)
+
+
+def test_large_videos_are_shrunk():
+    video = grid([Panel("large", plain(9, 2, 700, 1400))])
+    assert video.shape[1:3] == (LARGEST // 2 + _BAR + 2 * _GAP, LARGEST + 2 * _GAP)
 
 
 def test_contact_sheet_shows_first_and_last_and_what_lies_between():

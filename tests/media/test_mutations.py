@@ -1,0 +1,58 @@
+"""Files with a few wrong bytes end in a clip or in one line, never in anything else."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from motionkit.errors import UserError
+from motionkit.media import Limits, read_clip
+
+COPIES = 40
+
+
+@pytest.fixture(scope="module")
+def whole(make, tmp_path_factory):
+    """One small file of noise per kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    frames = np.random.default_rng(0).integers(0, 255, (5, 32, 48, 3), np.uint8)
+    make(folder / "a.mp4", frames)
+    make(folder / "a.mkv", frames)
+    make(folder / "a.webm", frames, "libvpx-vp9")
+    make(folder / "a.avi", frames, "mpeg4")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    for suffix in ("gif", "webp", "png"):
+        pictures[0].save(folder / f"a.{suffix}", save_all=True, append_images=pictures[1:], duration=100)
+    pictures[0].save(folder / "a.jpg")
+    return folder
+
+
+def mutate(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.integers(1, 12)):
+        reach = 600 if rng.random() < 0.6 else len(data)  # headers more often than pixels
+        at = int(rng.integers(0, min(len(data), reach)))
+        kind = rng.integers(0, 3)
+        if kind == 0:
+            data[at] = int(rng.integers(256))
+        elif kind == 1:
+            data[at : at + 4] = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"][rng.integers(3)]
+        else:
+            del data[at : at + int(rng.integers(1, 50))]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "gif", "webp", "png", "jpg"])
+def test_wrong_bytes(whole, tmp_path, suffix):
+    rng = np.random.default_rng(len(suffix) + ord(suffix[0]))
+    data = (whole / f"a.{suffix}").read_bytes()
+    outcomes = set()
+    for _ in range(COPIES):
+        (tmp_path / "b").write_bytes(mutate(data, rng))
+        try:
+            clip = read_clip(tmp_path / "b", Limits(max_memory=2**26))
+            assert clip.frames.dtype == np.uint8 and len(clip) >= 1 and np.isfinite(clip.fps)
+            outcomes.add("read")
+        except UserError as error:
+            assert "\n" not in str(error)
+            outcomes.add("refused")
+    assert "refused" in outcomes
