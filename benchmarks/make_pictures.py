@@ -29,7 +29,8 @@ def main() -> None:
     for method in ("warp", "anamodiff"):
         rows[method] = execute(method, inputs, gpu="cpu", seed=0, size=128).frames
     rows["truth"] = clips["truth"].frames
-    write_image(OUT / "transfer.png", labelled_sheet([Panel(name, np.asarray(frames)) for name, frames in rows.items()]))
+    panels = [Panel(name, np.asarray(frames)) for name, frames in rows.items()]
+    write_image(OUT / "transfer.png", labelled_sheet(panels))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,13 @@ def make_pair(index: int, seed: int) -> tuple[SpriteClip, SpriteClip, SpriteClip
 
 def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:
     """PSNR on the subject region (true subject, slightly grown), whole-frame PSNR, keypoint error, motion range."""
-    mask = truth.mask | np.roll(truth.mask, 2, 1) | np.roll(truth.mask, -2, 1) | np.roll(truth.mask, 2, 2) | np.roll(truth.mask, -2, 2)
+    mask = (
+        truth.mask
+        | np.roll(truth.mask, 2, 1)
+        | np.roll(truth.mask, -2, 1)
+        | np.roll(truth.mask, 2, 2)
+        | np.roll(truth.mask, -2, 2)
+    )
     points = estimate(video)[..., :2]
     spread = points.std(0).mean() / max(truth.keypoints.std(0).mean(), 1e-6)
     return {
@@ -81,11 +87,16 @@ def autoencoder_bound(truth: SpriteClip) -> np.ndarray:
     return (y.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (F, H, W, 3)
 
 
-def run_cell(folder: Path, name: str, pair: tuple[SpriteClip, SpriteClip, SpriteClip], index: int, seed: int) -> dict[str, float]:
+def run_cell(
+    folder: Path, name: str, pair: tuple[SpriteClip, SpriteClip, SpriteClip], index: int, seed: int
+) -> dict[str, float]:
     """One method on one pair; kept on disk under the hash of all that decides it."""
     method, config = (MAIN | ABLATIONS).get(name, ("", {}))
     source, driving, truth = pair
-    path = folder / f"{index:03d}-{name}-{hash_json([method, config, seed, source.character.key, weights_hash()])[:10]}.json"
+    path = (
+        folder
+        / f"{index:03d}-{name}-{hash_json([method, config, seed, source.character.key, weights_hash()])[:10]}.json"
+    )
     if path.exists():
         return json.loads(path.read_text())
     if name == "bound":
@@ -95,7 +106,15 @@ def run_cell(folder: Path, name: str, pair: tuple[SpriteClip, SpriteClip, Sprite
             reference=from_frames(source.frames, 8.0, "source"), driving=from_frames(driving.frames, 8.0, "driving"),
             prompt=f"a {truth.character.colour} {truth.character.kind}",
         )  # fmt: skip
-        result = execute(method, inputs, config=config, gpu="cpu", seed=seed, frames=FRAMES, size=128 if method in ("still", "warp") else None)
+        result = execute(
+            method,
+            inputs,
+            config=config,
+            gpu="cpu",
+            seed=seed,
+            frames=FRAMES,
+            size=128 if method in ("still", "warp") else None,
+        )
         video, seconds = result.frames, float(sum(result.manifest.get("stage_seconds", {}).values()))
     figures = measure(video, truth) | {"seconds": seconds}
     np.save(path.with_suffix(".npy"), video)
@@ -108,7 +127,12 @@ def weights_hash() -> str:
     import motionkit
 
     assets = Path(motionkit.__file__).parent / "assets"
-    return hash_json([(str(p.relative_to(assets)), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(assets.rglob("*.safetensors"))])
+    return hash_json(
+        [
+            (str(p.relative_to(assets)), p.stat().st_size, p.stat().st_mtime_ns)
+            for p in sorted(assets.rglob("*.safetensors"))
+        ]
+    )
 
 
 def table(rows: dict[str, list[dict[str, float]]]) -> dict:
@@ -140,13 +164,23 @@ def main() -> None:
         for name in names:
             rows.setdefault(name, []).append(run_cell(args.folder, name, pair, i, args.seed))
         shown = {n: round(rows[n][-1]["psnr"], 1) for n in names}
-        print(f"{i + 1}/{args.pairs} {pair[1].character.kind} → {pair[0].character.kind} ({pair[1].motion.name}): {shown}", flush=True)
+        who = f"{pair[1].character.kind} → {pair[0].character.kind} ({pair[1].motion.name})"
+        print(f"{i + 1}/{args.pairs} {who}: {shown}", flush=True)
     summary = table(rows)
     mean = {name: summary["psnr"][name][0] for name in rows}
     closed = (mean["anamodiff"] - mean["still"]) / (mean["bound"] - mean["still"])
     own = stated_error()
     print(f"\nthe pose estimator's own error on truth: {own['mean_px']:.2f} px mean, {own['median_px']:.2f} px median")
-    print(json.dumps({"n": args.pairs, **summary, "gap_closed": round(closed, 3), "pose_error_on_truth_px": round(own["mean_px"], 3)}))
+    print(
+        json.dumps(
+            {
+                "n": args.pairs,
+                **summary,
+                "gap_closed": round(closed, 3),
+                "pose_error_on_truth_px": round(own["mean_px"], 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -57,27 +57,29 @@ def main() -> None:
     x = torch.from_numpy(truth).permute(0, 3, 1, 2).float() / 255  # (N, 3, H, W)
     with torch.no_grad():
         y = (backbone.decode(backbone.encode(x)).permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    bound = bootstrap_interval([psnr(a[None], b[None]) for a, b in zip(y, truth)])
+    bound = bootstrap_interval([psnr(a[None], b[None]) for a, b in zip(y, truth, strict=True)])
 
     asked = captions(args.captions, args.seed)
-    pictures = []
+    drawn = []
     for i in range(0, len(asked), 20):
-        pictures.append(draw(backbone, [f"a {c} {k}" for k, c in asked[i : i + 20]], args.seed + i, args.steps, args.guidance))
+        prompts = [f"a {c} {k}" for k, c in asked[i : i + 20]]
+        drawn.append(draw(backbone, prompts, args.seed + i, args.steps, args.guidance))
         print(f"{min(i + 20, len(asked))}/{len(asked)} drawn", flush=True)
-    pictures = np.concatenate(pictures)
+    pictures = np.concatenate(drawn)
     seen = classify(pictures)
-    kind = [s["kind"] == k for s, (k, _) in zip(seen, asked)]
-    colour = [s["colour"] == c for s, (_, c) in zip(seen, asked)]
+    kind = [s["kind"] == k for s, (k, _) in zip(seen, asked, strict=True)]
+    colour = [s["colour"] == c for s, (_, c) in zip(seen, asked, strict=True)]
     if args.sheet:
         shown = pictures[: 11 * (min(len(pictures), 66) // 11)]
-        write_image(args.sheet, np.concatenate([np.concatenate(list(r), 1) for r in shown.reshape(-1, 11, *shown.shape[1:])], 0))
+        rows = shown.reshape(-1, 11, *shown.shape[1:])  # (R, 11, H, W, 3)
+        write_image(args.sheet, np.concatenate([np.concatenate(list(r), 1) for r in rows], 0))
     for k in TRAIN_KINDS:
-        print(f"  {k:10s} kind right {np.mean([a for a, (n, _) in zip(kind, asked) if n == k]):.2f}")
+        print(f"  {k:10s} kind right {np.mean([a for a, (n, _) in zip(kind, asked, strict=True) if n == k]):.2f}")
     figures = {
         "n": len(asked), "autoencoder_psnr": [round(float(v), 2) for v in (bound.mean, bound.low, bound.high)],
         "kind_right": float(np.mean(kind)), "colour_right": float(np.mean(colour)),
-        "both_right": float(np.mean([a and b for a, b in zip(kind, colour)])), "judge_accuracy": stated_accuracy(),
-        "steps": args.steps, "guidance": args.guidance,
+        "both_right": float(np.mean([a and b for a, b in zip(kind, colour, strict=True)])),
+        "judge_accuracy": stated_accuracy(), "steps": args.steps, "guidance": args.guidance,
     }  # fmt: skip
     print(json.dumps(figures))
 

@@ -7,7 +7,7 @@ At inference nothing of the truth is used. All coordinates are in [-1, 1], -1/+1
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor
 from motionkit.backbones.base import VideoBackbone
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.world import SpriteClip, exact_flow
-from motionkit.training.loop import Loop, LoopSettings, arguments, write_record
+from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips
 
 from .keypoints import Keypoints, KPDetector
@@ -33,12 +33,14 @@ LOFNET_CONFIG = dict(num_kp=12, num_channels=4, block_expansion=24, max_features
 def truth_keypoints(batch: list[SpriteClip], frame: int) -> Keypoints:
     """True points (B, 12, 2) and bone frames (B, 12, 2, 2) of one frame of each clip."""
     value = np.stack([c.keypoints[frame] for c in batch]) * 2 / (batch[0].size - 1) - 1
-    return Keypoints(torch.from_numpy(value).float(), torch.from_numpy(np.stack([c.jacobians[frame] for c in batch])).float())
+    jacobian = np.stack([c.jacobians[frame] for c in batch])
+    return Keypoints(torch.from_numpy(value).float(), torch.from_numpy(jacobian).float())
 
 
 def frames01(batch: list[SpriteClip], frame: int) -> Tensor:
     """One frame of each clip (B, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.stack([c.frames[frame] for c in batch])).permute(0, 3, 1, 2).float() / 255  # (B, 3, H, W)
+    stacked = np.stack([c.frames[frame] for c in batch])  # (B, H, W, 3)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255  # (B, 3, H, W)
 
 
 def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) -> tuple[Tensor, Keypoints]:
@@ -57,7 +59,7 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
     return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)
 
 
-def keypoint_loss(detector: KPDetector, batch: int, seed: int, device: str):
+def keypoint_loss(detector: KPDetector, batch: int, seed: int, device: str) -> LossFn:
     """L1 on points (weight 10) and on bone frames; half of the pictures are placed anew."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -89,8 +91,9 @@ def evaluate_keypoints(detector: KPDetector, split: str = "test", count: int = 1
     dot = (out.jacobian[..., 0] * truth.jacobian[..., 0]).sum(-1)
     angle = torch.acos((dot / out.jacobian[..., 0].norm(dim=-1).clamp_min(1e-6)).clamp(-1, 1)).rad2deg()
     return {
-        "mean_px": error.mean().item(), "median_px": error.median().item(), "pck_6px": (error < 6).float().mean().item(),
-        "median_degrees": angle.median().item(), "mean_degrees": angle.mean().item(), "n": count,
+        "mean_px": error.mean().item(), "median_px": error.median().item(),
+        "pck_6px": (error < 6).float().mean().item(), "median_degrees": angle.median().item(),
+        "mean_degrees": angle.mean().item(), "n": count,
     }  # fmt: skip
 
 
@@ -132,14 +135,13 @@ def pairs(name: str, seed: int, step: int, batch: int, split: str, side: int) ->
 
 
 def _respaced(clip: SpriteClip, gap: int) -> SpriteClip:
-    from dataclasses import replace
-
-    from motionkit.sprites.world import render_clip
-
+    """The clip again with its two frames `gap` frames apart."""
     return render_clip(clip.character, replace(clip.motion, speed=clip.motion.speed * gap), 2, clip.size)
 
 
-def lofnet_loss(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, batch: int, seed: int, device: str):
+def lofnet_loss(
+    net: LOFNet, detector: KPDetector, backbone: VideoBackbone, batch: int, seed: int, device: str
+) -> LossFn:
     """The paper's L_warp (MSE of warped and true latents), plus L1 to the exact flow where the source shows the part.
 
     Keypoints are the detector's own (what inference will feed), mixed with true ones in a quarter of the batch.

@@ -19,8 +19,8 @@ The procedural world of articulated characters: the same motion on another chara
 example: motionkit sprites output=example source=giraffe driving=horse motion=walk
 """
 DEFAULTS = {
-    "what": "example", "output": "", "source": "giraffe", "driving": "horse", "motion": "walk", "colour": "orange", "seed": "0",
-    "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
+    "what": "example", "output": "", "source": "giraffe", "driving": "horse", "motion": "walk", "colour": "orange",
+    "seed": "0", "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class Trunk(nn.Module):
         self.deep = nn.Sequential(_conv(c, d, 2), _conv(d, d), _conv(d, d))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, b, 32, 32), (B, c, 16, 16) and (B, d, 8, 8) of pictures (B, 3, 128, 128)."""
         at32 = self.stem(x)
         at16 = self.middle(at32)
         return at32, at16, self.deep(at16)
@@ -56,6 +57,7 @@ class PoseNet(nn.Module):
         self.heads = nn.Conv2d(b, points, 5, padding=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (B, K, 2), x first, and their certainty (B, K) of pictures (B, 3, 128, 128)."""
         at32, at16, deep = self.trunk(x - 0.5)
         up = self.up16(torch.cat([F.interpolate(deep, scale_factor=2.0), at16], 1))
         up = self.up32(torch.cat([F.interpolate(up, scale_factor=2.0), at32], 1))
@@ -77,6 +79,7 @@ class ScoreNet(nn.Module):
         self.heads = nn.ModuleDict({g: nn.Linear(2 * widths[-1], len(labels)) for g, labels in groups.items()})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Logits (B, labels) of each group for pictures (B, 3, 128, 128)."""
         deep = self.trunk(x - 0.5)[-1].flatten(2).float()  # (B, d, 64)
         pooled = torch.cat([deep.mean(-1), deep.amax(-1)], -1)  # (B, 2d)
         return {g: head(pooled) for g, head in self.heads.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.media import write_image, write_video
-from motionkit.sprites.kinds import Character, rng_of
+from motionkit.sprites.kinds import Character, character, rng_of
 from motionkit.sprites.motions import Motion
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import SpriteClip, render_clip
@@ -19,14 +19,19 @@ def labels(clip: SpriteClip) -> dict:
     m = clip.motion
     joints = None if np.isnan(clip.openpose).any() else np.round(clip.openpose, 2).tolist()
     return {
-        "caption": clip.caption, "kind": clip.character.kind, "colour": clip.character.colour, "character": clip.character.key,
-        "background": clip.character.background, "fps": clip.fps,
-        "motion": {"name": m.name, "phase": m.phase, "speed": m.speed, "amplitude": m.amplitude, "start_pose": dict(m.start_pose)},
+        "caption": clip.caption, "kind": clip.character.kind, "colour": clip.character.colour,
+        "character": clip.character.key, "background": clip.character.background, "fps": clip.fps,
+        "motion": {
+            "name": m.name, "phase": m.phase, "speed": m.speed, "amplitude": m.amplitude,
+            "start_pose": dict(m.start_pose),
+        },
         "keypoints": np.round(clip.keypoints, 2).tolist(), "openpose": joints,
     }  # fmt: skip
 
 
-def write_example(folder: Path, source: Character, driving: Character, motion: Motion, frames: int = 10, size: int = 128) -> dict[str, Path]:
+def write_example(
+    folder: Path, source: Character, driving: Character, motion: Motion, frames: int = 10, size: int = 128
+) -> dict[str, Path]:
     """Writes a whole transfer problem: source clip and image, driving clip, and the true answer.
 
     The source character performs the same kind of motion half a cycle later and smaller.
@@ -44,7 +49,9 @@ def write_example(folder: Path, source: Character, driving: Character, motion: M
     return paths
 
 
-def write_dataset(folder: Path, count: int, split: str, seed: int = 0, frames: int = 10, size: int = 128, setting: str = "easy") -> int:
+def write_dataset(
+    folder: Path, count: int, split: str, seed: int = 0, frames: int = 10, size: int = 128, setting: str = "easy"
+) -> int:
     """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = rng_of("dataset", seed, split, setting)
@@ -58,10 +65,10 @@ def write_dataset(folder: Path, count: int, split: str, seed: int = 0, frames: i
     return count
 
 
-def contact_sheet(kinds: tuple[str, ...], motions: tuple[str, ...], size: int = 128, setting: str = "easy", seed: int = 0) -> np.ndarray:
+def contact_sheet(
+    kinds: tuple[str, ...], motions: tuple[str, ...], size: int = 128, setting: str = "easy", seed: int = 0
+) -> np.ndarray:
     """Kinds down, motions across, one frame each (len(kinds) * size, len(motions) * size, 3) uint8."""
-    from motionkit.sprites.kinds import character
-
     rows = []
     for k, kind in enumerate(kinds):
         who = character(seed + 31 * k, kind, setting)

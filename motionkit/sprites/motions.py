@@ -6,12 +6,12 @@ another character is the ground truth of a transfer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Mapping
 
 import numpy as np
 
-Angles = dict[str, np.ndarray]
+Angles = dict[str, np.ndarray | float]  # of each bone (F,), or one angle for all frames
 TAU = 2 * np.pi
 
 
@@ -37,7 +37,7 @@ class Motion:
         if self.name not in MOTIONS:
             raise ValueError(f"unknown motion {self.name!r}; known: {', '.join(MOTIONS)}")
 
-    def angles(self, template: str, frames: int) -> tuple[Angles, np.ndarray, np.ndarray]:
+    def angles(self, template: str, frames: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Bone rotations, hop (F,) in body heights, whole-body turn (F,) radians, for `frames` frames."""
         p = TAU * (self.phase + self.speed * np.arange(frames) / 10.0)
         bones, extra = MOTIONS[self.name](p, template == "quadruped")
@@ -71,7 +71,8 @@ def _walk(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 def _run(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     if quad:  # gallop: front pair against hind pair
         front, hind = 0.75 * np.sin(p), -0.75 * np.sin(p)
-        a = {"arm_near": front, "arm_far": 0.75 * np.sin(p - 0.5), "leg_near": hind, "leg_far": -0.75 * np.sin(p - 0.5)}
+        a: Angles = {"arm_near": front, "leg_near": hind}
+        a |= {"arm_far": 0.75 * np.sin(p - 0.5), "leg_far": -0.75 * np.sin(p - 0.5)}
         flex = 0.5 + 0.5 * np.cos(p)
         a |= {"forearm_near": -0.7 * flex, "forearm_far": -0.7 * flex, "shin_near": -0.8 * (1 - flex)}
         a |= {"shin_far": -0.8 * (1 - flex), "torso": 0.12 * np.sin(p), "neck": -0.1 * np.sin(p)}
@@ -84,7 +85,7 @@ def _run(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 
 def _jump(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     air, crouch = np.maximum(0, np.sin(p)), np.maximum(0, -np.sin(p))
-    a = {}
+    a: Angles = {}
     for side in ("near", "far"):
         a |= {f"leg_{side}": 0.8 * crouch - 0.35 * air, f"shin_{side}": -1.5 * crouch - 0.3 * air}
         if quad:
@@ -96,30 +97,51 @@ def _jump(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 
 def _dance(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     s, lift_n, lift_f = np.sin(p), np.maximum(0, np.sin(p)), np.maximum(0, -np.sin(p))
-    a = {"torso": 0.14 * s, "head": -0.25 * s, "tail": 0.7 * np.sin(2 * p)}
+    a: Angles = {"torso": 0.14 * s, "head": -0.25 * s, "tail": 0.7 * np.sin(2 * p)}
     a |= {"leg_near": 0.7 * lift_n, "shin_near": -1.2 * lift_n, "leg_far": 0.7 * lift_f, "shin_far": -1.2 * lift_f}
     if quad:
-        a |= {"arm_near": 0.9 * lift_f, "forearm_near": -1.3 * lift_f, "arm_far": 0.9 * lift_n, "forearm_far": -1.3 * lift_n}
+        a |= {
+            "arm_near": 0.9 * lift_f,
+            "forearm_near": -1.3 * lift_f,
+            "arm_far": 0.9 * lift_n,
+            "forearm_far": -1.3 * lift_n,
+        }
     else:
-        a |= {"arm_near": 1.3 + 0.9 * s, "arm_far": 1.3 - 0.9 * s, "forearm_near": 0.7 + 0.4 * s, "forearm_far": 0.7 - 0.4 * s}
+        a |= {
+            "arm_near": 1.3 + 0.9 * s,
+            "arm_far": 1.3 - 0.9 * s,
+            "forearm_near": 0.7 + 0.4 * s,
+            "forearm_far": 0.7 - 0.4 * s,
+        }
     return a, {"hop": 0.05 * np.abs(s)}
 
 
 def _wave(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     if quad:
-        a = {"arm_near": 1.25 + 0.15 * np.sin(p), "forearm_near": -0.3 + 0.8 * np.sin(p), "torso": 0.08}
+        a: Angles = {"arm_near": 1.25 + 0.15 * np.sin(p), "forearm_near": -0.3 + 0.8 * np.sin(p), "torso": 0.08}
     else:
-        a = {"arm_near": 2.2 + 0.25 * np.sin(p), "forearm_near": 0.4 + 0.7 * np.sin(p), "arm_far": -0.15, "forearm_far": 0.2}
+        a = {
+            "arm_near": 2.2 + 0.25 * np.sin(p),
+            "forearm_near": 0.4 + 0.7 * np.sin(p),
+            "arm_far": -0.15,
+            "forearm_far": 0.2,
+        }
     return a | {"head": 0.12 * np.sin(p), "tail": 0.5 * np.sin(p)}, {}
 
 
 def _sit(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     q = 0.5 - 0.5 * np.cos(p)
     if quad:  # the hind quarters go down, the front legs stay straight
-        a = {"torso": 0.5 * q, "neck": -0.3 * q, "head": -0.15 * q, "tail": 0.4 * q}
+        a: Angles = {"torso": 0.5 * q, "neck": -0.3 * q, "head": -0.15 * q, "tail": 0.4 * q}
         a |= {f"leg_{s}": 1.15 * q for s in ("near", "far")} | {f"shin_{s}": -1.6 * q for s in ("near", "far")}
     else:
-        a = {"torso": -0.1 * q, "arm_near": 0.7 * q, "arm_far": 0.7 * q, "forearm_near": 0.4 * q, "forearm_far": 0.4 * q}
+        a = {
+            "torso": -0.1 * q,
+            "arm_near": 0.7 * q,
+            "arm_far": 0.7 * q,
+            "forearm_near": 0.4 * q,
+            "forearm_far": 0.4 * q,
+        }
         a |= {f"leg_{s}": 1.4 * q for s in ("near", "far")} | {f"shin_{s}": -1.4 * q for s in ("near", "far")}
     return a, {}
 
@@ -127,7 +149,8 @@ def _sit(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 def _kick(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     out, back = np.maximum(0, np.sin(p)) ** 1.5, np.maximum(0, -np.sin(p))
     sign = -1.0 if quad else 1.0  # a quadruped kicks backwards
-    a = {"leg_near": sign * 1.4 * out - sign * 0.4 * back, "shin_near": -0.9 * back - (0.2 * out if not quad else 0)}
+    a: Angles = {"leg_near": sign * 1.4 * out - sign * 0.4 * back}
+    a |= {"shin_near": -0.9 * back - (0.2 * out if not quad else 0)}
     if quad:
         a |= {"leg_far": -1.1 * out, "torso": -0.25 * out, "neck": 0.2 * out}
     else:
@@ -138,7 +161,7 @@ def _kick(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 def _bow(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     q = 0.5 - 0.5 * np.cos(p)
     if quad:
-        a = {"torso": -0.38 * q, "neck": -0.4 * q, "head": -0.1 * q, "tail": 0.6 * q}
+        a: Angles = {"torso": -0.38 * q, "neck": -0.4 * q, "head": -0.1 * q, "tail": 0.6 * q}
         a |= {f"arm_{s}": 1.1 * q for s in ("near", "far")} | {f"forearm_{s}": -0.9 * q for s in ("near", "far")}
     else:
         a = {"torso": -1.0 * q, "head": -0.3 * q, "arm_near": -0.6 * q, "arm_far": 0.5 * q}
@@ -148,7 +171,11 @@ def _bow(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 def _flutter(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     s = np.sin(p)
     if quad:
-        a = {f"{limb}_{side}": sign * (0.35 + 0.5 * s) for limb, sign in (("arm", 1), ("leg", -1)) for side in ("near", "far")}
+        a: Angles = {
+            f"{limb}_{side}": sign * (0.35 + 0.5 * s)
+            for limb, sign in (("arm", 1), ("leg", -1))
+            for side in ("near", "far")
+        }
         a |= {"torso": 0.1 * s}
     else:
         a = {f"arm_{side}": 1.3 + 1.0 * s for side in ("near", "far")}
@@ -158,7 +185,7 @@ def _flutter(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 
 
 def _nod(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
-    a = {"neck": 0.35 * np.sin(p), "head": 0.35 * np.sin(p - 0.6), "tail": 0.6 * np.sin(2 * p)}
+    a: Angles = {"neck": 0.35 * np.sin(p), "head": 0.35 * np.sin(p - 0.6), "tail": 0.6 * np.sin(2 * p)}
     if not quad:
         a |= {"torso": 0.1 * np.sin(p), "arm_near": 0.35 * np.sin(p), "arm_far": 0.35 * np.sin(p)}
     return a, {}
@@ -166,7 +193,7 @@ def _nod(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 
 def _spin(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
     spread = 0.35
-    a = {"arm_near": spread, "arm_far": -spread, "leg_near": spread, "leg_far": -spread}
+    a: Angles = {"arm_near": spread, "arm_far": -spread, "leg_near": spread, "leg_far": -spread}
     return a, {"turn": -p, "hop": 0.1}
 
 

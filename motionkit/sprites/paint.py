@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from motionkit.sprites.kinds import Character, rng_of, tone
+from motionkit.sprites.kinds import Character, rng_of
+from motionkit.sprites.shapes import Part, tone
 
 SUPERSAMPLE = 2
 SHIFT = 4  # fractional bits of polygon vertices
@@ -18,7 +19,7 @@ def _vertices(outline: np.ndarray, matrix: np.ndarray, factor: int) -> np.ndarra
     return np.rint(points * (1 << SHIFT)).astype(np.int32)
 
 
-def _ordered(character: Character) -> list:
+def _ordered(character: Character) -> list[Part]:
     return sorted(character.parts, key=lambda p: p.z)
 
 
@@ -38,7 +39,9 @@ def background(character: Character, size: int) -> np.ndarray:
         dark = (np.add.outer(np.arange(size) // cell, np.arange(size) // cell) % 2).astype(bool)
         out[dark] = tone(character.background_rgb, 0.88)
     elif style == 3:  # soft noise
-        noise = cv2.resize(rng.normal(0, 14, (size // 8, size // 8)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        noise = cv2.resize(
+            rng.normal(0, 14, (size // 8, size // 8)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+        )
         return np.clip(out + noise[..., None], 0, 255).astype(np.uint8)
     return out
 

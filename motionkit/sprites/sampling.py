@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -53,7 +53,10 @@ def random_character(
 def random_motion(rng: np.random.Generator, split: str, motions: Sequence[str] | None = None) -> Motion:
     """A motion of the split with random phase, speed, amplitude and a small start pose."""
     name = str(rng.choice(tuple(motions or motions_of(split))))
-    start = {b: float(rng.normal(0, 0.08)) for b in ("head", "arm_near", "arm_far", "leg_near", "leg_far", "tail", "forearm_near", "shin_near")}
+    start = {
+        b: float(rng.normal(0, 0.08))
+        for b in ("head", "arm_near", "arm_far", "leg_near", "leg_far", "tail", "forearm_near", "shin_near")
+    }
     return Motion(name, float(rng.uniform()), float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.75, 1.15)), start)
 
 

@@ -1,8 +1,27 @@
-"""Outlines of body parts in a bone's own frame: x along the bone, y to its left, world units."""
+"""Painted body parts: outlines in a bone's own frame (x along the bone, y to its left, world units) and tones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Part:
+    """One painted polygon: `outline` (N, 2) in the frame of `bone`, RGB `colour`, painter's order `z` (low first)."""
+
+    bone: int
+    outline: np.ndarray
+    colour: tuple[int, int, int]
+    z: float
+
+
+def tone(colour: tuple[int, ...], factor: float) -> tuple[int, int, int]:
+    """The colour darkened (< 1) or lightened towards white (> 1)."""
+    c = np.array(colour, float)
+    c = c * factor if factor <= 1 else 255 - (255 - c) * (2 - factor)
+    return tuple(int(v) for v in np.clip(c, 0, 255).round())  # type: ignore[return-value]
 
 
 def capsule(length: float, r0: float, r1: float, sides: int = 8) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from motionkit.sprites.shapes import box, capsule
+from motionkit.sprites.shapes import Part, box, capsule, tone
 from motionkit.sprites.skeleton import BONES, Body
 
 # Strokes in a unit box, x right, y up.
@@ -30,28 +32,27 @@ def segments(kind: str) -> np.ndarray:
     if kind == "flag":
         pole = [((0.0, -0.9), (0.0, 1.0))]
         edges = np.linspace(0.0, 1.3, pieces)
-        return np.array(pole + [((a, 0.65), (b, 0.65)) for a, b in zip(edges[:-1], edges[1:])])
+        return np.array(pole + [((a, 0.65), (b, 0.65)) for a, b in zip(edges[:-1], edges[1:], strict=True)])
     strokes = np.array(STROKES[kind.removeprefix("letter ")])
     lengths = np.linalg.norm(strokes[:, 1] - strokes[:, 0], axis=-1)
     counts = np.ones(len(strokes), int)
     while counts.sum() < pieces:  # the longest piece is cut next
         counts[np.argmax(lengths / counts)] += 1
     out = []
-    for (a, b), n in zip(strokes, counts):
+    for (a, b), n in zip(strokes, counts, strict=True):
         cuts = a + (b - a) * np.linspace(0, 1, n + 1)[:, None]
-        out += list(zip(cuts[:-1], cuts[1:]))
+        out += list(zip(cuts[:-1], cuts[1:], strict=True))
     return np.array(out)
 
 
-def sheet(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tuple[Body, list]:
+def sheet(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tuple[Body, list[Part]]:
     """Body and parts of a letter or the flag; proportions are the size of its unit box."""
-    from motionkit.sprites.kinds import Part, tone
-
     width, height = float(rng.uniform(0.6, 0.85)), float(rng.uniform(0.85, 1.05))
     thick = float(rng.uniform(0.075, 0.1)) * (1.25 if setting == "easy" else 0.9)
     ends = segments(kind) * [width, height]
     lengths = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=-1)
-    body = Body("sheet", {b: float(n) for b, n in zip(BONES, lengths)}, {b: 0.0 for b in BONES}, (width, height))
+    length_of = {b: float(n) for b, n in zip(BONES, lengths, strict=True)}
+    body = Body("sheet", length_of, {b: 0.0 for b in BONES}, (width, height))
     parts = []
     for i, length in enumerate(lengths):
         if kind == "flag" and i > 0:
@@ -59,11 +60,14 @@ def sheet(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tupl
             parts.append(Part(i, box(-0.004, -0.33 * height, length + 0.004, 0.33 * height), stripe, 2.0))
         else:
             colour = (110, 84, 60) if kind == "flag" else tone(rgb, 1.0)
-            parts.append(Part(i, capsule(length, thick * 0.5 if kind == "flag" else thick, thick * 0.5 if kind == "flag" else thick), colour, 3.0))
+            radius = thick * 0.5 if kind == "flag" else thick
+            parts.append(Part(i, capsule(length, radius, radius), colour, 3.0))
     return body, parts
 
 
-def bend(kind: str, size: tuple[float, float], angles: dict, frames: int, phase: np.ndarray) -> np.ndarray:
+def bend(
+    kind: str, size: tuple[float, float], angles: Mapping[str, np.ndarray], frames: int, phase: np.ndarray
+) -> np.ndarray:
     """End points (F, 12, 2, 2) of the pieces while a motion bends the sheet.
 
     A letter is a soft box whose four corners swing with the arms and legs; a flag carries a travelling wave.

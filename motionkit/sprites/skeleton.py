@@ -6,8 +6,8 @@ Angles are radians, counter-clockwise. Shape legend: F frames, 12 bones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 import numpy as np
 
@@ -98,4 +98,5 @@ def turn_about(
     """Turns the whole body about `centre` (relative to the hip) by `by` (F,), radians (a spin)."""
     c, s = np.cos(by)[:, None], np.sin(by)[:, None]
     x, y = start[..., 0] - centre[0], start[..., 1] - centre[1]
-    return np.stack([c * x - s * y + centre[0], s * x + c * y + centre[1]], -1), angle + by[:, None]  # (F, 12, 2), (F, 12)
+    turned = np.stack([c * x - s * y + centre[0], s * x + c * y + centre[1]], -1)  # (F, 12, 2)
+    return turned, angle + by[:, None]

@@ -1,4 +1,4 @@
-"""Clips with their truth: a character under a motion, and for every frame pixels, masks, keypoints, parts, depth and flow.
+"""Clips with their truth: a character in motion with the masks, keypoints, parts, depth and flow of every frame.
 
 Pixel coordinates are (x, y), y down, with pixel centres on integers. Shape legend: F frames, H = W = size, 12 bones.
 """
@@ -19,9 +19,9 @@ from motionkit.sprites.skeleton import BONES, KEYPOINT_AT, bone_point, pose, tur
 GROUND = 0.87  # the ground line, fraction of the frame height
 FLIP = np.diag([1.0, -1.0])  # world y is up, image y is down
 _OPENPOSE = (  # joint: (bone, fraction); None where it is computed from the head
-    None, ("neck", 0.0), ("arm_near", 0.0), ("arm_near", 1.0), ("forearm_near", 1.0), ("arm_far", 0.0), ("arm_far", 1.0),
-    ("forearm_far", 1.0), ("leg_near", 0.0), ("leg_near", 1.0), ("shin_near", 1.0), ("leg_far", 0.0), ("leg_far", 1.0),
-    ("shin_far", 1.0), None, None, None, None,
+    None, ("neck", 0.0), ("arm_near", 0.0), ("arm_near", 1.0), ("forearm_near", 1.0), ("arm_far", 0.0),
+    ("arm_far", 1.0), ("forearm_far", 1.0), ("leg_near", 0.0), ("leg_near", 1.0), ("shin_near", 1.0),
+    ("leg_far", 0.0), ("leg_far", 1.0), ("shin_far", 1.0), None, None, None, None,
 )  # fmt: skip
 _FACE = {0: (0.45, -0.5), 14: (0.6, -0.25), 15: (0.62, -0.2), 16: (0.6, 0.3), 17: (0.65, 0.35)}
 
@@ -51,10 +51,12 @@ class SpriteClip:
 
     @property
     def size(self) -> int:
+        """Height and width of the frames, pixels."""
         return self.frames.shape[1]
 
     @property
     def caption(self) -> str:
+        """Words for the clip: colour, kind and what the character is doing."""
         return f"a {self.character.colour} {self.character.kind} {DOING[self.motion.name]}"
 
     @cached_property
@@ -130,7 +132,9 @@ DOING = {
 }  # fmt: skip
 
 
-def render_clip(character: Character, motion: Motion, frames: int = 10, size: int = 128, fps: float = 8.0) -> SpriteClip:
+def render_clip(
+    character: Character, motion: Motion, frames: int = 10, size: int = 128, fps: float = 8.0
+) -> SpriteClip:
     """Renders a clip; the same `motion` on another character is the true transfer.
 
     Args:
@@ -198,11 +202,11 @@ def _lowest(character: Character, start: np.ndarray, angle: np.ndarray) -> np.nd
 def _fit(character: Character, size: int) -> tuple[float, tuple[float, float], float]:
     """Scale (pixels per unit), centre relative to the hip and height of the rest pose."""
     start, angle = pose(character.body, {}, 1)
-    points = []
+    outlines = []
     for part in character.parts:
         c, s = np.cos(angle[0, part.bone]), np.sin(angle[0, part.bone])
-        points.append(part.outline @ np.array([[c, s], [-s, c]]) + start[0, part.bone])
-    points = np.concatenate(points)
+        outlines.append(part.outline @ np.array([[c, s], [-s, c]]) + start[0, part.bone])
+    points = np.concatenate(outlines)  # (N, 2)
     low, high = points.min(0), points.max(0)
     wide, tall = high - low
     fill = (0.62, 0.8) if character.setting == "easy" else (0.5, 0.6)

@@ -12,7 +12,7 @@ from motionkit.errors import UserError
 from motionkit.metrics.judges import PoseNet, ScoreNet, save_judge, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, SpriteClip
 from motionkit.sprites.kinds import BACKGROUNDS
-from motionkit.training.loop import Loop, LoopSettings, arguments, write_record
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, pixels
 
 GROUPS = {"kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS), "background": list(BACKGROUNDS)}
@@ -39,7 +39,7 @@ def true_labels(data: list[SpriteClip]) -> dict[str, torch.Tensor]:
     return {g: torch.tensor([GROUPS[g].index(n) for n in names[g]]) for g in GROUPS}
 
 
-def make_loss(net: PoseNet | ScoreNet, batch: int, seed: int, device: str):
+def make_loss(net: PoseNet | ScoreNet, batch: int, seed: int, device: str) -> LossFn:
     """L1 on points, or cross-entropy on every group."""
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
@@ -65,7 +65,12 @@ def evaluate(net: PoseNet | ScoreNet, count: int = 200) -> dict[str, float]:
     out = net((pixels(data) + 1) / 2)
     if isinstance(net, PoseNet):
         error = (out[0] - true_points(data)).norm(dim=-1) * 63.5
-        return {"mean_px": error.mean().item(), "median_px": error.median().item(), "pck_6px": (error < 6).float().mean().item(), "n": count}
+        return {
+            "mean_px": error.mean().item(),
+            "median_px": error.median().item(),
+            "pck_6px": (error < 6).float().mean().item(),
+            "n": count,
+        }
     labels = true_labels(data)
     return {g: (out[g].argmax(-1) == labels[g]).float().mean().item() for g in GROUPS} | {"n": count}
 
@@ -79,7 +84,11 @@ def main() -> None:
     torch.manual_seed(args.seed + 10)
     config: dict = {"points": 12} if name == "pose" else {"groups": GROUPS}
     net = (PoseNet(**config) if name == "pose" else ScoreNet(**config)).to(args.device)
-    loop = Loop(net, make_loss(net, args.batch or 24, args.seed + 5, args.device), LoopSettings(args.folder, args.steps, args.lr, ema=0.998))
+    loop = Loop(
+        net,
+        make_loss(net, args.batch or 24, args.seed + 5, args.device),
+        LoopSettings(args.folder, args.steps, args.lr, ema=0.998),
+    )
     trained = loop.run().cpu()
     figures = evaluate(trained)
     save_judge(args.out or weights_path(name), trained, config, figures)

@@ -12,9 +12,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch import nn
@@ -66,6 +66,7 @@ class Loop:
 
     @property
     def checkpoint(self) -> Path:
+        """The file that holds the whole state of the run."""
         return self.settings.folder / "last.pt"
 
     def lr_at(self, step: int) -> float:
@@ -99,7 +100,9 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, ValueError) as error:
             first = str(error).splitlines()[0]
-            raise UserError(f"{self.checkpoint} is of another model ({first}); give another folder or delete it") from error
+            raise UserError(
+                f"{self.checkpoint} is of another model ({first}); give another folder or delete it"
+            ) from error
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         return True
 
@@ -138,9 +141,9 @@ class Loop:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(self.ema.parameters(), self.model.parameters()):
+        for mean, now in zip(self.ema.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(now, 1 - decay)
-        for mean, now in zip(self.ema.buffers(), self.model.buffers()):
+        for mean, now in zip(self.ema.buffers(), self.model.buffers(), strict=True):
             mean.copy_(now)
 
     def _log(self, values: dict[str, float]) -> None:
@@ -154,13 +157,17 @@ class Loop:
 def arguments(description: str, folder: str, steps: int, lr: float) -> argparse.ArgumentParser:
     """The options that every trainer shares."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--folder", type=Path, default=Path(folder), help="checkpoints and curve (resumed when present)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(folder), help="checkpoints and curve (resumed when present)"
+    )
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=None, help="where the finished weights go (default: the package's assets)")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="where the finished weights go (default: the package's assets)"
+    )
     return parser
 
 

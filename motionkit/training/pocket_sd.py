@@ -20,7 +20,7 @@ from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
 from motionkit.sprites.kinds import BACKGROUNDS, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.loop import Loop, LoopSettings, arguments, write_record
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, masks, pixels
 
 UNET = dict(
@@ -47,7 +47,8 @@ def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     forms = (
         "", f"a {c.colour} {c.kind}", f"a {c.colour} {c.kind} on {c.background}", f"{c.colour} {c.kind}",
         f"a {c.colour} {c.kind} {doing}", f"a {c.colour} {c.kind} {doing}", f"a {c.colour} {c.kind} is {doing}",
-        f"a {c.colour} {c.kind} {doing} on {c.background}", f"a {doing} {c.colour} {c.kind}", f"the {c.colour} {c.kind}",
+        f"a {c.colour} {c.kind} {doing} on {c.background}", f"a {doing} {c.colour} {c.kind}",
+        f"the {c.colour} {c.kind}",
     )  # fmt: skip
     return str(forms[rng.integers(len(forms))])
 
@@ -60,18 +61,21 @@ class TextToImage(nn.Module):
         self.unet = UNet2DConditionModel(**UNET)
         self.text = CLIPTextModel(CLIPTextConfig(
             vocab_size=vocabulary, hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4,
-            max_position_embeddings=LENGTH, projection_dim=128, bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1,
-            pad_token_id=vocabulary - 1,
+            max_position_embeddings=LENGTH, projection_dim=128, bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1, pad_token_id=vocabulary - 1,
         ))  # fmt: skip
 
     def forward(self, latents: torch.Tensor, t: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """v (B, 4, h, w) of latents (B, 4, h, w) at steps t (B,) for words ids (B or B / NOISES, LENGTH)."""
         states = self.text(ids).last_hidden_state
         if len(states) != len(latents):
             states = states.repeat(len(latents) // len(states), 1, 1)
         return self.unet(latents, t, states).sample
 
 
-def make_loss(model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, batch: int, seed: int, device: str):
+def make_loss(
+    model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, batch: int, seed: int, device: str
+) -> LossFn:
     """MSE of v, subject cells weighted; the pictures of a step are used with several noises."""
     scheduler = DDIMScheduler(**SCHEDULE)
     patch = int((vae.config.in_channels // 3) ** 0.5)

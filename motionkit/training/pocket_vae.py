@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-from motionkit.training.loop import Loop, LoopSettings, arguments, write_record
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, masks, pixels
 
 PATCH = 4
@@ -49,7 +49,7 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return 10 * math.log10(4.0 / F.mse_loss(a.float(), b.float()).item())
 
 
-def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str):
+def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str) -> LossFn:
     """The loss of one step: L1 + 4 MSE, subject pixels weighted, plus a light KL."""
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
@@ -62,7 +62,11 @@ def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str):
         noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
         z = posterior.mean.float() + posterior.std.float() * noise
         zw, xw, mw = warp_both(theta, z[: batch // 2], x[: batch // 2], m[: batch // 2])
-        z, target, m = torch.cat([zw, z[batch // 2 :]]), torch.cat([xw, x[batch // 2 :]]), torch.cat([mw, m[batch // 2 :]])
+        z, target, m = (
+            torch.cat([zw, z[batch // 2 :]]),
+            torch.cat([xw, x[batch // 2 :]]),
+            torch.cat([mw, m[batch // 2 :]]),
+        )
         with torch.autocast(device, torch.bfloat16):
             y = F.pixel_shuffle(vae.decode(z).sample, PATCH)
         error = y.float() - target
@@ -70,7 +74,11 @@ def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str):
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
         picture = (weight * (error.abs() + 4 * error**2)).mean()
-        logs = {"psnr": psnr(y[batch // 2 :], target[batch // 2 :]), "psnr_warped": psnr(y[: batch // 2], xw), "kl": kl.item()}
+        logs = {
+            "psnr": psnr(y[batch // 2 :], target[batch // 2 :]),
+            "psnr_warped": psnr(y[: batch // 2], xw),
+            "kl": kl.item(),
+        }
         return picture + KL_WEIGHT * kl, logs
 
     return loss
@@ -114,7 +122,9 @@ def main() -> None:
     trained = loop.run().float().cpu()
     out = args.out or Path(__file__).parents[1] / "assets" / "pocket-sd"
     figures = export(trained, out)
-    write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "figures": figures})
+    write_record(
+        args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "figures": figures}
+    )
     print(figures)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import SpriteClip, render_clip
 
 
-def clips(name: str, seed: int, step: int, count: int, frames: int = 1, size: int = 128, split: str = "train",
-          setting: str = "easy", kinds: Sequence[str] | None = None, motions: Sequence[str] | None = None) -> list[SpriteClip]:  # fmt: skip
+def clips(
+    name: str, seed: int, step: int, count: int, frames: int = 1, size: int = 128, split: str = "train",
+    setting: str = "easy", kinds: Sequence[str] | None = None, motions: Sequence[str] | None = None,
+) -> list[SpriteClip]:  # fmt: skip
     """`count` random clips of the split; the same arguments give the same clips."""
     rng = rng_of(name, seed, step, split, setting)
     return [

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from motionkit.diffusion.warp import warp
 from motionkit.methods.anamodiff.keypoints import Keypoints
 from motionkit.methods.anamodiff.supervised import evaluate_keypoints, frames01, pairs, place_anew, truth_keypoints
 from motionkit.methods.anamodiff.weights import load_network, pocket_folder
-from motionkit.diffusion.warp import warp
 from motionkit.training.sprite_batches import clips
 
 
@@ -41,11 +41,13 @@ def test_the_exact_flow_warps_one_moment_onto_the_other():
 def test_truth_keypoints_are_in_range():
     data = clips("test", 0, 0, 6)
     points = truth_keypoints(data, 0)
-    assert points.value.shape == (6, 12, 2) and points.jacobian.shape == (6, 12, 2, 2) and points.value.abs().max() < 1.1
+    assert points.value.shape == (6, 12, 2) and points.jacobian.shape == (6, 12, 2, 2)
+    assert points.value.abs().max() < 1.1
     assert frames01(data, 0).max() <= 1
 
 
 def test_the_shipped_detector_finds_the_joints_of_unseen_characters():
     detector, facts = load_network(pocket_folder() / "keypoints.safetensors", "keypoints")
     figures = evaluate_keypoints(detector, count=24)
-    assert figures["median_px"] < 2 * facts["figures"]["median_px"] and figures["median_px"] == pytest.approx(0.8, abs=0.8)
+    assert figures["median_px"] < 2 * facts["figures"]["median_px"]
+    assert figures["median_px"] == pytest.approx(0.8, abs=0.8)

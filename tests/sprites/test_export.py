@@ -30,7 +30,17 @@ def test_the_sheet_shows_every_kind(tmp_path):
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("words", [["what=movie"], ["source=hose"], ["count=0", "what=dataset"], ["size=big"], ["colour"], ["split=all", "what=dataset"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["what=movie"],
+        ["source=hose"],
+        ["count=0", "what=dataset"],
+        ["size=big"],
+        ["colour"],
+        ["split=all", "what=dataset"],
+    ],
+)
 def test_mistakes_get_one_line(words, tmp_path, capsys):
     assert main(["sprites", f"output={tmp_path}/x", *words]) == 2
     err = capsys.readouterr().err.strip().splitlines()

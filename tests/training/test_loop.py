@@ -29,7 +29,7 @@ def test_resumed_equals_uninterrupted(tmp_path):
     Loop(first, _loss_of(first), LoopSettings(tmp_path / "b", 40, log_every=10)).run(until=17)
     second = _model(seed=9)  # other start weights: everything must come from the checkpoint
     resumed = Loop(second, _loss_of(second), LoopSettings(tmp_path / "b", 40, log_every=10)).run()
-    for a, b in zip(straight.state_dict().values(), resumed.state_dict().values()):
+    for a, b in zip(straight.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     curve = (tmp_path / "a" / "curve.csv").read_text().splitlines()
     assert curve[0] == "step,seconds,loss,error" and len(curve) == 5

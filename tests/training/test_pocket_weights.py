@@ -59,7 +59,7 @@ def test_the_judges_know_their_world():
     seen = scorer.classify(frames)
     stated = scorer.stated_accuracy()
     for group, true in (("kind", [c.character.kind for c in data]), ("colour", [c.character.colour for c in data])):
-        share = sum(s[group] == t for s, t in zip(seen, true)) / len(data)
+        share = sum(s[group] == t for s, t in zip(seen, true, strict=True)) / len(data)
         assert share > stated[group] - 0.15
     points = pose.estimate(frames)
     error = torch.tensor([abs(points[i, :, :2] - c.keypoints[0]).max(-1) for i, c in enumerate(data)])
