@@ -165,6 +165,6 @@ def _encode(clip: Clip, backbone: VideoBackbone, size: int, frame_size: int, pat
     # Mirrored in pixels: the latent of a mirrored picture is not the mirrored latent.
     both = [backbone.encode(to_float(frames)).half().cpu() for frames in (large, large[:, :, ::-1])]
     part = path.with_suffix(".part")
-    save_file({"frames": torch.from_numpy(small), "latents": torch.stack(both)}, part)
+    save_file({"frames": torch.from_numpy(small), "latents": torch.stack(both).contiguous()}, part)
     part.replace(path)
     return len(small)
