@@ -25,7 +25,7 @@ def main() -> None:
     write_image(OUT / "sprites.png", contact_sheet(kinds, tuple(MOTIONS), 80))
     clips = {name: read_clip(EXAMPLE / f"{name}.mp4") for name in ("driving", "source", "truth")}
     rows = {"driving": clips["driving"].frames, "source": clips["source"].frames}
-    inputs = Inputs(reference=clips["source"], driving=clips["driving"], prompt="an orange giraffe")
+    inputs = Inputs(reference=clips["source"], driving=clips["driving"], prompt="orange giraffe")
     for method in ("warp", "anamodiff"):
         rows[method] = execute(method, inputs, gpu="cpu", seed=0, size=128).frames
     rows["truth"] = clips["truth"].frames

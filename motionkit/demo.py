@@ -15,7 +15,7 @@ def main() -> int:
     folder = Path("runs") / "demo"
     code = command_line([
         "compare", "methods=[still,warp,anamodiff]", f"reference={EXAMPLE / 'source.mp4'}",
-        f"driving={EXAMPLE / 'driving.mp4'}", f"truth={EXAMPLE / 'truth.mp4'}", "prompt=an orange giraffe",
+        f"driving={EXAMPLE / 'driving.mp4'}", f"truth={EXAMPLE / 'truth.mp4'}", "prompt=orange giraffe",
         f"output={folder}", *sys.argv[1:],
     ])  # fmt: skip
     if code == 0:
