@@ -59,6 +59,7 @@ class AnaMoDiff(Transfer):
         latents = self.backbone.encode(to_float(source)).cpu()
         files = dict(self.weights())
         detector, network = load_networks(files, self.backbone.spec.name, self.backbone.vae, min(latents.shape[-2:]))
+        detector, network = detector.to(self.run.device), network.to(self.run.device)
         analogy, found = self._analogy(inputs, detector)
         if analogy.mirrored:
             source = np.ascontiguousarray(source[:, :, ::-1])
@@ -218,7 +219,8 @@ def detect(detector: KPDetector, frames: np.ndarray, chunk: int = 8) -> Keypoint
     if side and min(pixels.shape[-2:]) > side:
         scale = side / min(pixels.shape[-2:])
         pixels = interpolate(pixels, scale_factor=scale, mode="area")
-    found = [detector(part) for part in pixels.split(chunk)]
+    device = next(detector.parameters()).device
+    found = [detector(part.to(device)).map(Tensor.cpu) for part in pixels.split(chunk)]
     value = torch.cat([f.value for f in found])
     jacobians = [f.jacobian for f in found if f.jacobian is not None]
     return Keypoints(value, torch.cat(jacobians) if jacobians else None)

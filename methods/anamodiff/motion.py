@@ -113,12 +113,14 @@ def flow_of(network: LOFNet, latents: Tensor, analogy: Analogy) -> tuple[Tensor,
         latents: (S, C, h, w) of the source clip.
     """
     flows, seen = [], []
+    device = next(network.parameters()).device
     for part in torch.arange(len(analogy.pick)).split(CHUNK):
         picks = analogy.pick[part]
-        moved = network(latents[picks], analogy.adapted[part], analogy.source[picks])
-        flows.append(moved.flow)
+        poses = (x.map(lambda t: t.to(device)) for x in (analogy.adapted[part], analogy.source[picks]))
+        moved = network(latents[picks].to(device), *poses)
+        flows.append(moved.flow.cpu())
         if moved.occlusion is not None:
-            seen.append(moved.occlusion)
+            seen.append(moved.occlusion.cpu())
     return torch.cat(flows), torch.cat(seen) if seen else None
 
 

@@ -34,6 +34,8 @@ TEMPORAL_OUT = "attn_temp.to_out.0.base_layer."
 
 def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: RunContext) -> VideoUNet:
     """A fresh inflated UNet with adapters: B is zero, so it begins as the image net; same seed, same start."""
+    if run.plan.attention != "sdpa":
+        run.note("attention", f"{run.plan.attention} for text, sdpa between frames and over time")
     unet = backbone.fresh_unet()
     net = inflate(
         unet,
