@@ -82,6 +82,7 @@ class KPDetector(nn.Module):
         if estimate_jacobian:
             self.jacobian = nn.Conv2d(self.predictor.out_channels, 4 * self.maps, 7, padding=pad)
             nn.init.zeros_(self.jacobian.weight)
+            assert self.jacobian.bias is not None
             with torch.no_grad():
                 self.jacobian.bias.copy_(torch.tensor([1.0, 0, 0, 1] * self.maps))
         self.down = AntiAlias(num_channels, scale_factor) if scale_factor != 1 else None

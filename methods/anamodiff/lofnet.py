@@ -75,7 +75,8 @@ class LOFNet(nn.Module):
 
     def stack(self, frame: Tensor, motions: Tensor, driving: Keypoints, source: Keypoints) -> Tensor:
         """The hourglass's input: for each motion its heatmap and the moved frame, (N, channels, h, w)."""
-        heat = heatmaps(driving, source, *frame.shape[-2:], self.variance).to(frame)  # (N,K+1,1,h,w)
+        height, width = frame.shape[-2:]
+        heat = heatmaps(driving, source, height, width, self.variance).to(frame)  # (N,K+1,1,h,w)
         moved = deform_each(frame, motions)  # (N,M,C,h,w)
         if self.kind == "tps":  # several heatmaps belong to one motion there, so they go first
             return torch.cat([heat.flatten(1, 2), moved.flatten(1, 2)], 1)

@@ -103,7 +103,7 @@ class AnaMoDiff(Transfer):
         return find_analogy(ours, theirs, adapt, str(self.config.source_frame), mirrored), theirs
 
     def _layers(
-        self, source: np.ndarray, latent_size: tuple[int, int], pick: Tensor
+        self, source: np.ndarray, latent_size: torch.Size, pick: Tensor
     ) -> tuple[Layers | None, Layers | None]:
         """Subject and background of the picked source frames, as latents and as pictures, if the background stays."""
         if self.config.warp.background != "still":
@@ -117,7 +117,7 @@ class AnaMoDiff(Transfer):
         mask = torch.from_numpy(masks)[used][:, None]  # (U,1,H,W)
         latents = self.backbone.encode(pictures).cpu()
         self.run.note("background", "plain: it stays where it is")
-        return Layers(shrink(mask, *latent_size)[place], latents[place]), Layers(mask[place], pictures[place])
+        return Layers(shrink(mask, latent_size[0], latent_size[1])[place], latents[place]), Layers(mask[place], pictures[place])
 
     def _warped(
         self,

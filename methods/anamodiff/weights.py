@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -146,7 +147,7 @@ def _how(backbone: str) -> str:
     )
 
 
-def load_networks(files: dict[str, Path], backbone: str, vae: nn.Module, side: int) -> tuple[KPDetector, LOFNet]:
+def load_networks(files: dict[str, Path], backbone: str, vae: AutoencoderKL, side: int) -> tuple[KPDetector, LOFNet]:
     """The two networks for a backbone.
 
     Args:
