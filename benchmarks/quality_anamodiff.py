@@ -40,7 +40,7 @@ MAIN: dict[str, tuple[str, dict]] = {
     "one-frame-first": ("anamodiff", UNTUNED | {"adapt": {"reference": "first"}}),
 }
 # The paper's ablations (section 4.3, figure 7), from its own start: the warped inverse.
-TUNE = {"steps": 80, "source_high": 1000, "warped_weight": 1.0, "clip_frames": 5}
+TUNE = {"steps": 60, "source_high": 1000, "warped_weight": 1.0, "clip_frames": 5}
 FROM_NOISE = {"source_frame": "0", "lora": TUNE, "sample": {"start": "inverted", "guidance": 1.5}}
 ABLATIONS: dict[str, tuple[str, dict]] = {
     "inverted": ("anamodiff", FROM_NOISE),

@@ -189,7 +189,7 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
         raise SystemExit("say which to train: keypoints or lofnet")
     what = sys.argv.pop(1)
-    steps, lr = (4000, 2e-3) if what == "keypoints" else (3000, 1e-3)
+    steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
     args = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr).parse_args()
     torch.manual_seed(args.seed)
     batch, out = args.batch or 16, args.out or pocket_folder()

@@ -80,7 +80,7 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in ("pose", "scorer"):
         raise UserError("say which judge to train: pose or scorer")
     name = sys.argv.pop(1)
-    args = arguments(__doc__.splitlines()[0], f"runs/train/{name}", 2500, 3e-3).parse_args()
+    args = arguments(__doc__.splitlines()[0], f"runs/train/{name}", 1300, 3e-3).parse_args()
     torch.manual_seed(args.seed + 10)
     config: dict = {"points": 12} if name == "pose" else {"groups": GROUPS}
     net = (PoseNet(**config) if name == "pose" else ScoreNet(**config)).to(args.device)

@@ -117,7 +117,7 @@ def export(model: TextToImage, folder: Path) -> None:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-sd", 5000, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-sd", 2150, 1e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
     args = parser.parse_args()
     out = args.out or Path(__file__).parents[1] / "assets" / "pocket-sd"
@@ -128,7 +128,7 @@ def main() -> None:
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     vae = AutoencoderKL.from_pretrained(out / "vae").float().eval().requires_grad_(False).to(args.device)
     model = TextToImage(size).to(args.device, memory_format=torch.channels_last)
-    loss = make_loss(model, vae, tokenizer, args.batch or 32, args.seed, args.device)
+    loss = make_loss(model, vae, tokenizer, args.batch or 20, args.seed, args.device)
     loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20))
     if args.export_only:
         if not loop.resume():

@@ -114,7 +114,7 @@ def export(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Command line: trains, evaluates on the test split, exports."""
-    args = arguments(__doc__.splitlines()[0], "runs/train/pocket-vae", 6000, 1.5e-3).parse_args()
+    args = arguments(__doc__.splitlines()[0], "runs/train/pocket-vae", 2500, 1.5e-3).parse_args()
     torch.manual_seed(args.seed)
     batch = args.batch or 8
     vae = AutoencoderKL(**CONFIG).to(args.device, memory_format=torch.channels_last)
