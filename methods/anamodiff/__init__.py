@@ -29,7 +29,7 @@ SPEC = MethodSpec(
         Requirement("prompt", "a few words that name the character, such as 'a green turtle'"),
     ),
     uses=(
-        Requirement("negative_prompt", "for guidance; empty is fine"),
+        Requirement("negative_prompt", "counts when sample.guidance is not 1; empty is fine"),
         Requirement("keypoints", "ready-made points of both clips in place of the detector (npz)"),
     ),
     backbones=("tiny-sd", "pocket-sd", "sd14", "sd15"),

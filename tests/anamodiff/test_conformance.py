@@ -4,7 +4,7 @@ import pytest
 from motionkit import registry
 from motionkit.testing import Subject, checks
 
-SETTINGS = {"lora": {"steps": 2, "rank": 2, "clip_frames": 2}, "sample": {"steps": 2}}
+SETTINGS = {"lora": {"steps": 2, "rank": 2, "clip_frames": 2}, "sample": {"steps": 2, "start_t": 600, "guidance": 2.0}}
 
 
 @pytest.fixture(scope="module")

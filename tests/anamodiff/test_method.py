@@ -46,7 +46,7 @@ def test_from_files_to_frames(preset, source, tmp_path):
         {"warp": {"noise": "nearest", "diversity": 0.5}, "sample": {"start": "inverted"}},
         {"source_frame": "nearest", "sample": {"start": "inverted"}, "adapt": {"reference": "mean"}},
         {"source_frame": "auto", "adapt": {"mirror": True, "reference": "auto", "smooth": 3}},
-        {"video": {"anchor": "reference", "joint_groupnorm": False}, "adapt": {"reference": "2"}},
+        {"video": {"anchor": "reference", "joint_groupnorm": False}, "adapt": {"reference": "2"}, "source_frame": "0"},
         {"adapt": {"mode": "absolute", "jacobians": False}, "video": {"anchor": "first"}},
         {"lora": {"steps": 0}, "match": {"kind": "reinhard"}},
         {"lora": {"schedule": "sequential", "targets": "attn1"}, "sample": {"guidance": 1.0, "inversion_prompt": ""}},
@@ -116,7 +116,7 @@ def test_equal_clips_need_no_motion(tmp_path):
 
     AnaMoDiff.prepare = prepare
     try:
-        go(tmp_path, inputs, adapt={"reference": "first"}, warp=warp)
+        go(tmp_path, inputs, source_frame="0", adapt={"reference": "first"}, warp=warp)
     finally:
         AnaMoDiff.prepare = original
     assert (kept["warped"][0] - kept["source"][0]).abs().max() < 1e-4

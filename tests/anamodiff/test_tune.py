@@ -17,7 +17,7 @@ from motionkit.progress import NullProgress, Reporter
 
 
 def config(**lora):
-    return AnaMoDiffConfig(lora=LoraConfig(**{"steps": 12, "rank": 2, "clip_frames": 3} | lora))
+    return AnaMoDiffConfig(lora=LoraConfig(**{"steps": 12, "rank": 2, "clip_frames": 3, "source_high": 1000, "warped_weight": 1.0} | lora))
 
 
 def material(frames=5, anchor=False, stills=False):
