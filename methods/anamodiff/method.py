@@ -117,7 +117,8 @@ class AnaMoDiff(Transfer):
         mask = torch.from_numpy(masks)[used][:, None]  # (U,1,H,W)
         latents = self.backbone.encode(pictures).cpu()
         self.run.note("background", "plain: it stays where it is")
-        return Layers(shrink(mask, latent_size[0], latent_size[1])[place], latents[place]), Layers(mask[place], pictures[place])
+        small = shrink(mask, latent_size[0], latent_size[1])
+        return Layers(small[place], latents[place]), Layers(mask[place], pictures[place])
 
     def _warped(
         self,

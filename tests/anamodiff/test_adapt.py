@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
 from motionkit.methods.anamodiff.adapt import best_start, hull_area, relative, size_ratio, smooth

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from motionkit.diffusion.warp import identity_grid
 from motionkit.methods.anamodiff.foreground import Layers, plate, subject_mask
 from motionkit.methods.anamodiff.histogram import match_colours

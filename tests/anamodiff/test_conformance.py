@@ -1,6 +1,7 @@
 """AnaMoDiff meets every rule of the conformance suite, one test for each rule."""
 
 import pytest
+
 from motionkit import registry
 from motionkit.testing import Subject, checks
 

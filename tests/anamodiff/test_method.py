@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from motionkit.errors import Cancelled, MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.progress import NullProgress
@@ -133,7 +134,10 @@ def test_a_plain_background_stays_and_a_busy_one_is_said_to_move(tmp_path):
 class TestKeypointsFromAFile:
     def write(self, path, source=1, driving=4, count=5):
         rng = np.random.default_rng(0)
-        arrays = {"reference": rng.uniform(-0.5, 0.5, (source, count, 2)), "driving": rng.uniform(-0.5, 0.5, (driving, count, 2))}
+        arrays = {
+            "reference": rng.uniform(-0.5, 0.5, (source, count, 2)),
+            "driving": rng.uniform(-0.5, 0.5, (driving, count, 2)),
+        }
         np.savez(path, **arrays)
         return dataclasses.replace(sample_inputs(), keypoints=str(path))
 
@@ -144,7 +148,10 @@ class TestKeypointsFromAFile:
 
     @pytest.mark.parametrize(
         ("values", "line"),
-        [({"driving": 3}, "driving in .* is .3, 5, 2., it must be .4, K, 2."), ({"count": 6}, "holds 6 points, the networks 5")],
+        [
+            ({"driving": 3}, "driving in .* is .3, 5, 2., it must be .4, K, 2."),
+            ({"count": 6}, "holds 6 points, the networks 5"),
+        ],
     )
     def test_a_wrong_number_is_named(self, values, line, tmp_path):
         with pytest.raises(UserError, match=line):

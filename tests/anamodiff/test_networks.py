@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.methods.anamodiff import sparse
 from motionkit.methods.anamodiff.hourglass import AntiAlias, Hourglass
@@ -106,7 +107,8 @@ class TestGuard:
         torch.testing.assert_close(sparse.inverse(m), sparse.inverse(m, guard=False))
 
     @pytest.mark.parametrize(
-        "matrix", [[[0.0, 0.0], [0.0, 0.0]], [[1.0, 2.0], [2.0, 4.0]], [[100.0, 0.0], [0.0, 1e-3]], [[1e-9, 0], [0, 1e9]]]
+        "matrix",
+        [[[0.0, 0.0], [0.0, 0.0]], [[1.0, 2.0], [2.0, 4.0]], [[100.0, 0.0], [0.0, 1e-3]], [[1e-9, 0], [0, 1e9]]],
     )
     def test_degenerate_ones_stay_finite(self, matrix):
         m = torch.tensor([matrix, [[1.0, 0.5], [0.0, 1.0]]], requires_grad=True)

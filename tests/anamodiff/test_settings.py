@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pytest
+
 from motionkit.config import method_settings
 from motionkit.errors import UserError
 from motionkit.methods.anamodiff import SPEC
@@ -59,7 +60,7 @@ def test_a_resolved_configuration_resolves_to_itself():
     [
         ({"preset": "good"}, "method.preset=good is unknown: choose paper, best"),
         ({"adapt": {"scale": "huge"}}, "method.adapt.scale=huge is unknown: choose hull, box, none"),
-        ({"adapt": {"reference": "last"}}, "method.adapt.reference=last: give first, auto, mean, best or a frame number"),
+        ({"adapt": {"reference": "last"}}, "method.adapt.reference=last: give first, auto, mean, best or a frame"),
         ({"source_frame": "-1"}, "method.source_frame=-1: give a frame number, auto or nearest"),
         ({"lora": {"steps": -5}}, "method.lora.steps=-5 is outside 0 to 100000"),
         ({"lora": {"warped_low": 900, "warped_high": 850}}, "method.lora.warped_low=900 must be below"),
@@ -78,7 +79,9 @@ def test_a_wrong_value_is_one_line(given, line):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("given", "line"), [({"supervision": "some"}, "none or truth"), ({"batch": 0}, "train.batch=0")])
+@pytest.mark.parametrize(
+    ("given", "line"), [({"supervision": "some"}, "none or truth"), ({"batch": 0}, "train.batch=0")]
+)
 def test_wrong_training_options_too(given, line):
     with pytest.raises(UserError, match=line):
         TrainOptions(**given)

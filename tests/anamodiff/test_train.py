@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
@@ -22,7 +23,9 @@ from motionkit.trainjob import DataConfig, TrainJob
 
 
 def job(folder, data="sprites", path=None, steps=4, **options):
-    given = TrainOptions(**{"backbone": "tiny-sd", "batch": 2, "detector_width": 4, "flow_width": 4, "max_width": 16} | options)
+    given = TrainOptions(
+        **{"backbone": "tiny-sd", "batch": 2, "detector_width": 4, "flow_width": 4, "max_width": 16} | options
+    )
     return TrainJob(AnaMoDiffConfig(), DataConfig(data, path and str(path)), Plan(), folder, given, steps)
 
 
@@ -92,7 +95,9 @@ def test_training_on_a_folder_leaves_weights_that_transfer(clips, tmp_path):
     record = json.loads((folder / "record.json").read_text())
     assert record["figures"]["still"] > 0 and len(record["skipped"]) == 2
     settings = {"weights": str(folder), "lora": {"steps": 0}, "sample": {"steps": 2}}
-    result = execute("anamodiff", sample_inputs(), config=settings, backbone="tiny-sd", folder=tmp_path / "run", use_cache=False)
+    result = execute(
+        "anamodiff", sample_inputs(), config=settings, backbone="tiny-sd", folder=tmp_path / "run", use_cache=False
+    )
     assert result.frames.shape == (4, 64, 64, 3) and set(result.manifest["weights"]) == {"keypoints", "lofnet"}
 
 
@@ -119,7 +124,13 @@ def test_training_that_was_stopped_ends_as_an_uninterrupted_one(tmp_path):
     for name in ("keypoints", "lofnet"):
         one, two = (load_network(j.folder / f"{name}.safetensors", name)[0].state_dict() for j in (whole, stopped))
         assert all(torch.equal(one[k], two[k]) for k in one)
-    assert calls[:5] == [("train joint", 0), ("train joint", 1), ("train joint", 2), ("train flow", 0), ("train flow", 1)]
+    assert calls[:5] == [
+        ("train joint", 0),
+        ("train joint", 1),
+        ("train joint", 2),
+        ("train flow", 0),
+        ("train flow", 1),
+    ]
     assert calls[5:] == [("train flow", 1), ("train flow", 2)]
 
 
@@ -226,7 +237,9 @@ def test_one_step_learns_what_it_should(tmp_path, draw):
     loss, terms = make_loss(detector, flow, source, options, both=True)(0)
     loss.backward()
     assert set(terms) == {"warp", "rgb", "equivariance"}
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in [*detector.parameters(), *flow.parameters()])
+    assert all(
+        p.grad is not None and torch.isfinite(p.grad).all() for p in [*detector.parameters(), *flow.parameters()]
+    )
     detector.zero_grad()
     loss, terms = make_loss(detector, flow, source, options, both=False)(0)
     loss.backward()

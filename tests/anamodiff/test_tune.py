@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from motionkit.context import RunContext
 from motionkit.diffusion.warp import identity_grid
 from motionkit.errors import Cancelled, UserError
@@ -17,7 +18,9 @@ from motionkit.progress import NullProgress, Reporter
 
 
 def config(**lora):
-    return AnaMoDiffConfig(lora=LoraConfig(**{"steps": 12, "rank": 2, "clip_frames": 3, "source_high": 1000, "warped_weight": 1.0} | lora))
+    return AnaMoDiffConfig(
+        lora=LoraConfig(**{"steps": 12, "rank": 2, "clip_frames": 3, "source_high": 1000, "warped_weight": 1.0} | lora)
+    )
 
 
 def material(frames=5, anchor=False, stills=False):

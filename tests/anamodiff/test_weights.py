@@ -5,6 +5,8 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from motionkit.errors import MissingWeights, UserError
 from motionkit.methods.anamodiff.convert import arguments_of, convert, main, read_checkpoint
 from motionkit.methods.anamodiff.keypoints import KPDetector
@@ -18,7 +20,6 @@ from motionkit.methods.anamodiff.weights import (
     vae_signature,
     weight_files,
 )
-from safetensors.torch import save_file
 
 DETECTOR = {"num_kp": 5, "block_expansion": 8, "max_features": 32, "num_blocks": 2, "pad": 0}
 FLOW = {"num_kp": 5, "block_expansion": 8, "max_features": 32, "num_blocks": 2}

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from motionkit.backbones.inflate import FrameContext, VideoUNet, inflate
 from peft import LoraConfig
+
+from motionkit.backbones.inflate import FrameContext, VideoUNet, inflate
 
 CONFIG = {
     "sample_size": 8,

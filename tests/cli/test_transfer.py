@@ -126,6 +126,7 @@ def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
     run = subprocess.Popen(
         [sys.executable, str(script), *WARP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )  # fmt: skip
     assert run.stdout.readline() == "generating\n"
     time.sleep(0.2)

@@ -7,7 +7,11 @@ from motionkit.testing import check_transfer
 
 # Settings that make a method quick; what they leave out is not what the rules judge.
 QUICK = {  # guidance, so that the negative prompt counts
-    "anamodiff": {"weights": "random", "lora": {"steps": 2, "clip_frames": 2}, "sample": {"steps": 3, "start_t": 600, "guidance": 2.0}},
+    "anamodiff": {
+        "weights": "random",
+        "lora": {"steps": 2, "clip_frames": 2},
+        "sample": {"steps": 3, "start_t": 600, "guidance": 2.0},
+    },
 }
 BUILT_IN = [name for name in registry.names() if registry.registered(name).dist == registry.OWN]
 
