@@ -125,8 +125,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "match.pooled": False,
         "match.masked": False,
     },
-    # Measured on pocket-sd (benchmarks/README.md): mean-relative keypoints, the source frame nearest in pose, noise that
-    # keeps its variance, a late start from the warped clip, and adapters for just the noise levels that are walked.
+    # Measured on pocket-sd (benchmarks/README.md): mean-relative keypoints, the source frame nearest in pose, noise
+    # that keeps its variance, a late start from the warped clip, adapters for just the noise levels that it walks.
     # That start never visits D_w's timesteps, so D_w is off; with sample.start=inverted set lora.warped_weight=1.
     "best": {
         "source_frame": "nearest",
