@@ -10,7 +10,7 @@ from motionkit.media import from_frames, letterbox
 from motionkit.metrics.colour import histogram_distance
 from motionkit.metrics.fidelity import l1, masked_psnr, psnr, ssim, subject_mask
 from motionkit.metrics.keypoints import keypoint_error, pck
-from motionkit.metrics.temporal import motion_error, motion_ratio, warping_error
+from motionkit.metrics.temporal import motion_ratio, warping_error
 
 MIN_SCORE = 0.3  # joints that the pose estimator is less sure of, in the true video, do not count
 PCK_RADIUS = 0.05  # of the frame's longer side
@@ -44,10 +44,6 @@ FACTS: dict[str, Fact] = {
         ),
         Fact("ssim", "SSIM", "", "-1 to 1", "higher", "truth", "Likeness of local structure to the true video."),
         Fact("l1", "L1", "", "0 to 1", "lower", "truth", "Mean absolute difference to the true video."),
-        Fact(
-            "motion_error", "Motion error", "", "0 to 2", "lower", "truth",
-            "Difference of the frame-to-frame changes to those of the true video.",
-        ),
         Fact(
             "motion_ratio_truth", "Motion / truth", "", "0 and up", "one", "truth",
             "Amount of frame-to-frame change over that of the true video; 0 is frozen, above 1 is too much.",
@@ -100,7 +96,6 @@ def measure(
             "subject_psnr": masked_psnr(video, truth, mask) if mask.any() else None,
             "ssim": ssim(video, truth) if min(video.shape[1:3]) >= 11 else None,
             "l1": l1(video, truth),
-            "motion_error": motion_error(video, truth) if moves else None,
             "motion_ratio_truth": motion_ratio(video, truth) if moves else None,
             "histogram_distance": histogram_distance(video, truth),
             **_joints(video, truth),

@@ -38,7 +38,8 @@ def motion_ratio(video: np.ndarray, truth: np.ndarray) -> float:
 def motion_error(video: np.ndarray, truth: np.ndarray) -> float:
     """Mean absolute difference between the two videos' frame-to-frame changes; lower is better, range [0, 2].
 
-    Blind to a constant difference in appearance; sees motion that is missing, wrong or early.
+    Blind to a constant difference in appearance; sees motion that is missing, wrong or early. Motion at the wrong place
+    costs twice, where it is and where it should be, so a frozen video can score well: not for a ranking by itself.
 
     Args:
         video, truth: (F, H, W, 3) of one shape, F >= 2.
