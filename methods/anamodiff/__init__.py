@@ -43,4 +43,5 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.anamodiff.train_config:TrainOptions",
     status="working",
     year=2024,
+    version="2",
 )

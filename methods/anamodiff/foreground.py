@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -79,6 +80,26 @@ class Layers:
         here = self.mask[:, 0, :, :, None] > 0.1
         still = identity_grid(*flow.shape[1:3]).to(flow).expand_as(flow)
         return torch.where(moved, flow, torch.where(here, torch.full_like(flow, outside), still))
+
+    def kept(self, flow: Tensor) -> dict[str, Tensor]:
+        """What `put_back` needs, as bytes: `alpha` (N, 1, h, w), where the subject may be, and `plate` (N, C, h, w).
+
+        The moved mask is widened by a thirty-second of the picture, because denoising may draw beyond the warp.
+        """
+        moved = warp(self.mask.expand(len(flow), -1, -1, -1), flow)
+        reach = max(2, min(moved.shape[-2:]) // 32)
+        wide = F.max_pool2d(moved, 2 * reach + 1, 1, reach)
+        soft = F.avg_pool2d(wide, reach + 1 - reach % 2, 1, reach // 2, count_include_pad=False)
+        background = self.background.expand(len(flow), -1, -1, -1)
+        return {"alpha": (255 * soft).round().byte(), "plate": (255 * background).round().byte()}
+
+
+def put_back(frames: Tensor, prepared: Mapping[str, Tensor]) -> Tensor:
+    """The source's own background wherever the subject cannot be; the frames (N, 3, H, W) themselves without layers."""
+    if "alpha" not in prepared:
+        return frames.contiguous()
+    alpha, background = (prepared[name].float() / 255 for name in ("alpha", "plate"))
+    return alpha * frames + (1 - alpha) * background
 
 
 def shrink(mask: Tensor, height: int, width: int) -> Tensor:

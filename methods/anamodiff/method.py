@@ -17,7 +17,7 @@ from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
 from . import SPEC
 from .config import AnaMoDiffConfig
 from .denoise import denoise_from
-from .foreground import Layers, plate, shrink, subject_mask
+from .foreground import Layers, plate, put_back, shrink, subject_mask
 from .histogram import match_colours
 from .keypoints import Keypoints, KPDetector, local_jacobians
 from .motion import Analogy, check_frames, find_analogy, flow_of, to_pixels, warp_source
@@ -80,7 +80,7 @@ class AnaMoDiff(Transfer):
             "reference": torch.tensor(analogy.reference),
             "mirrored": torch.tensor(analogy.mirrored),
             "adapted": analogy.adapted.value,
-        }
+        } | (pixel_layers.kept(to_pixels(flow, self.backbone.factor)) if pixel_layers else {})
 
     def _analogy(self, inputs: Inputs, detector: KPDetector) -> tuple[Analogy, Keypoints]:
         """The adapted motion, and the driving keypoints that it came from."""
@@ -102,9 +102,7 @@ class AnaMoDiff(Transfer):
             mirrored = Keypoints(mirrored.value) if mirrored is not None else None
         return find_analogy(ours, theirs, adapt, str(self.config.source_frame), mirrored), theirs
 
-    def _layers(
-        self, source: np.ndarray, latent_size: torch.Size, pick: Tensor
-    ) -> tuple[Layers | None, Layers | None]:
+    def _layers(self, source: np.ndarray, latent_size: torch.Size, pick: Tensor) -> tuple[Layers | None, Layers | None]:
         """Subject and background of the picked source frames, as latents and as pictures, if the background stays."""
         if self.config.warp.background != "still":
             return None, None
@@ -206,7 +204,7 @@ class AnaMoDiff(Transfer):
             pixels, source, str(match.kind), float(match.strength or 0), bool(match.pooled), bool(match.masked)
         )
         self.run.note("colours", f"{match.kind}{', subject and background apart' if told else ''}")
-        return torch.from_numpy(matched).permute(0, 3, 1, 2).contiguous()
+        return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)
 
 
 def anchor_source(prepared: Tensors) -> int:

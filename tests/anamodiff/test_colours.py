@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from motionkit.diffusion.warp import identity_grid
-from motionkit.methods.anamodiff.foreground import Layers, plate, subject_mask
+from motionkit.methods.anamodiff.foreground import Layers, plate, put_back, subject_mask
 from motionkit.methods.anamodiff.histogram import match_colours
 from motionkit.testing.clips import moving_shapes
 
@@ -115,3 +115,19 @@ def test_one_mapping_for_all_frames_cannot_flicker(clip):
     each, _ = match_colours(flat, clip.frames, pooled=False, masked=False)
     assert np.array_equal(pooled[0], pooled[1]) and np.abs(pooled[2] - pooled[0]).max() > 1e-3
     assert np.abs(each[2] - each[0]).mean() < np.abs(pooled[2] - pooled[0]).mean()
+
+
+def test_the_background_comes_back_where_the_subject_cannot_be():
+    size = 64
+    mask = torch.zeros(1, 1, size, size)
+    mask[..., 20:40, 20:40] = 1
+    background = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    flow = identity_grid(size, size)[None].repeat(2, 1, 1, 1)
+    flow[1, ..., 0] -= 10 * 2 / (size - 1)
+    kept = Layers(mask, background).kept(flow)
+    assert kept["alpha"].dtype == kept["plate"].dtype == torch.uint8 and kept["plate"].shape == (2, 3, size, size)
+    drawn = torch.full((2, 3, size, size), 0.5)
+    result = put_back(drawn, kept)
+    assert (result[0, :, 20:40, 20:40] == 0.5).all() and (result[1, :, 20:40, 30:50] == 0.5).all()
+    torch.testing.assert_close(result[1, :, :, :20], background[0, :, :, :20], atol=1 / 255, rtol=0)
+    assert put_back(drawn, {}) is drawn
