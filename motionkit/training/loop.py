@@ -36,6 +36,7 @@ class LoopSettings:
         ema: decay of the averaged weights that are evaluated and shipped.
         save_every: seconds between checkpoints.
         log_every: steps between lines of the curve.
+        scale: factor on the learning rate for a parameter of that name (None: 1 for all).
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class LoopSettings:
     ema: float = 0.999
     save_every: float = 120.0
     log_every: int = 50
+    scale: Callable[[str], float] | None = None
 
 
 class Loop:
@@ -58,9 +60,15 @@ class Loop:
     def __init__(self, model: nn.Module, loss: LossFn, settings: LoopSettings) -> None:
         self.model, self.loss, self.settings = model, loss, settings
         self.ema = copy.deepcopy(model).requires_grad_(False).eval()
-        trained = [p for p in model.parameters() if p.requires_grad]
         s = settings
-        self.optimizer = torch.optim.AdamW(trained, s.lr, betas=s.betas, weight_decay=s.weight_decay)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault(s.scale(name) if s.scale else 1.0, []).append(parameter)
+        self.factors = list(groups)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": p} for p in groups.values()], s.lr, betas=s.betas, weight_decay=s.weight_decay
+        )
         self.step, self.seconds = 0, 0.0
         s.folder.mkdir(parents=True, exist_ok=True)
 
@@ -114,8 +122,8 @@ class Loop:
         base = self.seconds
         self.model.train()
         while self.step < stop:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.lr_at(self.step)
+            for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
+                group["lr"] = self.lr_at(self.step) * factor
             loss, logs = self.loss(self.step)
             if not torch.isfinite(loss):
                 raise UserError(f"training diverged at step {self.step} (loss {loss.item()}); lower the learning rate")
