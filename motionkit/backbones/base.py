@@ -167,15 +167,8 @@ class VideoBackbone(abc.ABC):
     # the UNet's insides
 
     def attention_sites(self, role: str, unet: Any = None) -> list[AttentionSite]:
-        """The attention layers of that role, in the order in which the data passes them: in, down, mid, up."""
-        if role not in ROLES:
-            raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
-        unet = self.unet if unet is None else unet
-        found = []
-        for name, module in unet.named_modules():
-            if isinstance(module, Attention) and _role(name) == role:
-                found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
-        return sorted(found, key=lambda site: ("in", "down", "mid", "up").index(site.block.split(".")[0]))
+        """As `attention_sites`, of the backbone's own UNet or of a copy of it."""
+        return attention_sites(self.unet if unet is None else unet, role)
 
     def fresh_unet(self) -> Any:
         """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off."""
@@ -207,6 +200,20 @@ class VideoBackbone(abc.ABC):
         if self.plan.autocast is None or (dtype is not None and dtype != getattr(torch, self.plan.dtype)):
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
+
+
+def attention_sites(unet: Any, role: str) -> list[AttentionSite]:
+    """The attention layers of that role, in the order in which the data passes them: in, down, mid, up.
+
+    Raises: ValueError for an unknown role.
+    """
+    if role not in ROLES:
+        raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
+    found = []
+    for name, module in unet.named_modules():
+        if isinstance(module, Attention) and _role(name) == role:
+            found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
+    return sorted(found, key=lambda site: ("in", "down", "mid", "up").index(site.block.split(".")[0]))
 
 
 def patch_of(vae: Any) -> int:
