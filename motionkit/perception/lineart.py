@@ -1,0 +1,153 @@
+"""Lines out of any picture: outlines by OpenCV, or the line drawing network of controlnet-aux (extra `annotators`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.perception.ink import LONGEST, find_ink, shrink
+
+FILES = ("sk_model.pth", "sk_model2.pth")
+_SHORTEST = 0.03  # outlines shorter than this share of the longer side are texture
+
+
+class Detector(Protocol):
+    """The part of controlnet-aux's annotators that is used here."""
+
+    def __call__(self, input_image: np.ndarray, **settings: object) -> object:
+        """The picture's lines, dark on white, as a PIL image."""
+
+
+def edges(frame: np.ndarray, finest: int = 256) -> np.ndarray:
+    """Outlines of the regions of a picture, cleaned of texture.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        finest: longer side at which they will be drawn.
+
+    Returns:
+        (H', W') bool of the frame's aspect, True on outlines, one to two pixels wide.
+    """
+    longest = max(256, min(768, 2 * finest))
+    frame = _at(frame, longest)
+    smooth = cv2.bilateralFilter(cv2.medianBlur(frame, 5), 9, 40, 5)
+    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
+    dx, dy, strength = _gradient(lab)
+    low, high = _levels(strength)
+    found = cv2.Canny(dx, dy, low, high, L2gradient=True)
+    return _long(found > 0, _SHORTEST * longest)
+
+
+def _at(frame: np.ndarray, longest: int) -> np.ndarray:
+    scale = longest / max(frame.shape[:2])
+    height, width = (max(8, round(side * scale)) for side in frame.shape[:2])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def _gradient(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(dx, dy, strength) int16, int16, float32 (H, W): at each pixel that of the channel that changes most."""
+    soft = cv2.GaussianBlur(lab, (0, 0), 1.2)
+    dx = np.stack([cv2.Sobel(soft[..., c], cv2.CV_16S, 1, 0) for c in range(3)], -1)  # (H, W, 3)
+    dy = np.stack([cv2.Sobel(soft[..., c], cv2.CV_16S, 0, 1) for c in range(3)], -1)
+    power = dx.astype(np.float32) ** 2 + dy.astype(np.float32) ** 2
+    best = power.argmax(-1)[..., None]
+    picked = [np.ascontiguousarray(np.take_along_axis(d, best, -1)[..., 0]) for d in (dx, dy)]
+    return picked[0], picked[1], np.sqrt(np.take_along_axis(power, best, -1)[..., 0])
+
+
+def _levels(strength: np.ndarray) -> tuple[float, float]:
+    """Canny's two levels from the picture's own strongest edges; below a fixed floor nothing is an edge."""
+    top = float(np.percentile(strength, 98))
+    high = max(24.0, 0.35 * top)
+    return 0.4 * high, high
+
+
+def _long(found: np.ndarray, shortest: float) -> np.ndarray:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
+    span = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    keep = (span >= shortest) | (stats[:, cv2.CC_STAT_AREA] >= 2 * shortest)
+    keep[0] = False
+    return keep[labels]
+
+
+def detect(frame: np.ndarray, weights: str, coarse: bool = False, finest: int = 256) -> np.ndarray:
+    """Lines by controlnet-aux's LineartDetector, as a mask.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        weights: a folder with sk_model.pth and sk_model2.pth, or a hub id that is in the local cache.
+        coarse: draw fewer lines.
+        finest: longer side at which they will be drawn.
+
+    Returns:
+        (H', W') bool of the frame's aspect.
+
+    Raises:
+        MissingWeights: controlnet-aux cannot be imported, or the weights are not on this machine.
+        UserError: the weights are not those of the line drawing network.
+    """
+    detector = load_detector(weights)
+    frame = shrink(frame)
+    side = max(64, min(frame.shape[:2]) // 64 * 64)
+    resolution = min(512, side)
+    drawn = np.asarray(detector(frame, coarse=coarse, detect_resolution=resolution, image_resolution=resolution))
+    if drawn.ndim == 2:
+        drawn = np.repeat(drawn[..., None], 3, axis=-1)
+    # The detector rounds sides to multiples of 64; the aspect is put right here.
+    height, width = (max(1, round(s * min(1.0, LONGEST / max(frame.shape[:2])))) for s in frame.shape[:2])
+    drawn = cv2.resize(np.ascontiguousarray(drawn[..., :3]), (width, height), interpolation=cv2.INTER_LINEAR)
+    return find_ink(drawn, finest).mask
+
+
+def load_detector(weights: str) -> Detector:
+    """The line drawing network with weights from a folder or the hub cache.
+
+    Nothing is downloaded unless MOTIONKIT_ONLINE=1.
+
+    Raises:
+        MissingWeights: controlnet-aux cannot be imported, or a file is not there.
+        UserError: a file holds something else than this network's weights.
+    """
+    folder = _weights_folder(weights)
+    try:
+        from controlnet_aux import LineartDetector
+    except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise MissingWeights(
+            f"source=lineart needs controlnet-aux, which cannot be imported ({reason}): "
+            "pip install 'motionkit[annotators]', or use source=edges"
+        ) from error
+    import torch
+
+    try:
+        for name in FILES:  # read here first: the library itself leaves it to torch's default not to unpickle code
+            torch.load(folder / name, map_location="cpu", weights_only=True)
+        return LineartDetector.from_pretrained(str(folder))
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise UserError(f"{folder}: no weights of the line drawing network ({reason}); get them again") from error
+
+
+def _weights_folder(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        if missing := [name for name in FILES if not (path / name).is_file()]:
+            raise MissingWeights(f"{path}: lacks {', '.join(missing)}; source=lineart needs both, or use source=edges")
+        return path
+    if weights.count("/") != 1 or weights.startswith((".", "~", "/")):
+        raise MissingWeights(f"no folder {weights}: lineart weights are a folder or a hub id owner/name")
+    online = os.environ.get("MOTIONKIT_ONLINE") == "1"
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return [Path(hf_hub_download(weights, name, local_files_only=not online)) for name in FILES][0].parent
+    except Exception as error:
+        raise MissingWeights(
+            f"the weights of source=lineart are not on this machine: hf download {weights} {' '.join(FILES)}, "
+            "or use source=edges"
+        ) from error
