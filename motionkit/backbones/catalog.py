@@ -48,6 +48,7 @@ class BackboneConfig:
 
 
 _SD = "motionkit.backbones.sd:load"
+_MODELSCOPE = "motionkit.backbones.modelscope:load"
 _OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
 _SD1 = (("cross_attention_dim", 768),)
 _SPECS = (
@@ -72,6 +73,19 @@ _SPECS = (
         "sdxl", "sdxl", "Stable Diffusion XL base 1.0, 1024 px", "hub: stabilityai/stable-diffusion-xl-base-1.0",
         1024, 64, _SD, "CreativeML Open RAIL++-M (use restrictions)", 6.9,
         hub_id="stabilityai/stable-diffusion-xl-base-1.0", hub_variant="fp16", expects=(("cross_attention_dim", 2048),),
+    ),
+    BackboneSpec(
+        "tiny-modelscope", "modelscope", "ModelScope's video classes at toy size, random seeded weights: for tests",
+        "none: made from the seed", 64, 16, "motionkit.backbones.tiny:load", "Apache-2.0", 0.001,
+    ),
+    BackboneSpec(
+        "pocket-modelscope", "modelscope", "a small ModelScope of this project's sprite world, 128 px: draws only that",
+        "shipped with motionkit", 128, 16, _MODELSCOPE, "Apache-2.0", 0.03, asset="pocket-modelscope",
+    ),
+    BackboneSpec(
+        "modelscope", "modelscope", "ModelScope text-to-video 1.7B, 256 px: a denoiser of whole clips",
+        "hub: damo-vilab/text-to-video-ms-1.7b", 256, 64, _MODELSCOPE, "CC BY-NC 4.0 (no commercial use)", 3.7,
+        hub_id="damo-vilab/text-to-video-ms-1.7b", hub_variant="fp16", expects=(("cross_attention_dim", 1024),),
     ),
 )  # fmt: skip
 _BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})

@@ -20,6 +20,7 @@ LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
         "tokenizer": _TOKENIZER, "scheduler": ("scheduler_config.json",),
     },
 }  # fmt: skip
+LAYOUTS["modelscope"] = LAYOUTS["sd"]
 LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
 
 
@@ -160,9 +161,9 @@ def fingerprint(spec: BackboneSpec, path: str | None = None, seed: int = 0) -> s
     Raises: as `locate`.
     """
     if spec.hub_id is None and spec.asset is None and path is None:
-        from motionkit.backbones.tiny import ARCHITECTURE, OUTPUT_SCALE
+        from motionkit.backbones.tiny import OUTPUT_SCALE, architecture
 
-        return hash_json({"name": spec.name, "architecture": [ARCHITECTURE, OUTPUT_SCALE], "seed": seed})
+        return hash_json({"name": spec.name, "architecture": [architecture(spec.family), OUTPUT_SCALE], "seed": seed})
     present, _ = inventory(spec, locate(spec, path))
     memory = _Remembered()
     parts = {name: memory.hash(file) for name, file in present.items()}

@@ -98,12 +98,12 @@ def load(
     parts: dict[str, Any] = {
         "vae": load_model(lambda: AutoencoderKL.from_config(vae_config), folder / "vae", files.MODEL, vae_dtype),
         "unet": load_model(lambda: UNet2DConditionModel.from_config(unet_config), folder / "unet", files.MODEL, dtype),
-        "scheduler": _scheduler(folder / "scheduler/scheduler_config.json"),
+        "scheduler": read_scheduler(folder / "scheduler/scheduler_config.json"),
         "fingerprint": files.fingerprint(spec, str(folder)),
     }
     for i, (name, config) in enumerate(zip(_encoders(spec), text_configs, strict=True)):
         suffix = name.removeprefix("text_encoder")
-        parts[f"tokenizer{suffix}"] = _tokenizer(folder / f"tokenizer{suffix}", config)
+        parts[f"tokenizer{suffix}"] = read_tokenizer(folder / f"tokenizer{suffix}", config)
         parts[name] = load_model(_text_builder(config, projected=i == 1), folder / name, files.TEXT, dtype)
     patch_of(parts["vae"])
     return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
@@ -127,13 +127,21 @@ def _check_kind(
         right, wrong = ("SD XL", "1.x") if found_xl else ("SD 1.x or 2.x", "XL")
         raise UserError(f"{spec.name}: {folder} holds an {right} model, not SD {wrong}; "
                         f"use backbone={'sdxl' if found_xl else 'sd15'} for it")  # fmt: skip
+    check_parts(spec, folder, unet, vae, texts)
+
+
+def check_parts(
+    spec: BackboneSpec, folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]]
+) -> None:
+    """Whether the configurations are the spec's model and fit each other. Raises: UserError."""
     if unet.get("in_channels", 4) != 4:
         raise UserError(f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
                         f"an inpainting or editing model does not fit here")  # fmt: skip
     for key, value in spec.expects:
         if unet.get(key) != value:
+            hint = " (SD 2.x has 1024)" if spec.family == "sd" else ""
             raise UserError(f"{spec.name}: the UNet in {folder} has {key} {unet.get(key)}, {spec.name} has {value}: "
-                            f"this is another model (SD 2.x has 1024)")  # fmt: skip
+                            f"this is another model{hint}")  # fmt: skip
     width = sum(config.get("hidden_size", 512) for config in texts)
     if unet.get("cross_attention_dim", 1280) != width:
         raise UserError(f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
@@ -142,7 +150,7 @@ def _check_kind(
         raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
 
 
-def _scheduler(file: Path) -> DDIMScheduler:
+def read_scheduler(file: Path) -> DDIMScheduler:
     """A DDIMScheduler with the schedule of the model's own scheduler, whatever its class. Raises: UserError."""
     config = read_config(file)
     if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
@@ -154,7 +162,8 @@ def _scheduler(file: Path) -> DDIMScheduler:
         raise UserError(f"{file} makes no noise schedule: {error}") from error
 
 
-def _tokenizer(folder: Path, text_config: dict[str, Any]) -> CLIPTokenizer:
+def read_tokenizer(folder: Path, text_config: dict[str, Any]) -> CLIPTokenizer:
+    """The tokenizer in a folder, no longer than its text encoder reads. Raises: UserError."""
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
