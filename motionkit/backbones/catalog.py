@@ -21,6 +21,8 @@ class BackboneSpec:
         loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
+        base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
+        per_frame_motion_norm: whether those were trained with group norms over each frame alone.
     """
 
     name: str
@@ -36,6 +38,9 @@ class BackboneSpec:
     asset: str | None = None
     hub_variant: str = ""
     expects: tuple[tuple[str, int], ...] = ()
+    base: str | None = None
+    motion_id: str | None = None
+    per_frame_motion_norm: bool = False
 
 
 @dataclass
@@ -49,6 +54,7 @@ class BackboneConfig:
 
 _SD = "motionkit.backbones.sd:load"
 _MODELSCOPE = "motionkit.backbones.modelscope:load"
+_MOTION, _TINY_MOTION = "motionkit.backbones.animatediff:load", "motionkit.backbones.tiny_motion:load"
 _OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
 _SD1 = (("cross_attention_dim", 768),)
 _SPECS = (
@@ -86,6 +92,33 @@ _SPECS = (
         "modelscope", "modelscope", "ModelScope text-to-video 1.7B, 256 px: a denoiser of whole clips",
         "hub: damo-vilab/text-to-video-ms-1.7b", 256, 64, _MODELSCOPE, "CC BY-NC 4.0 (no commercial use)", 3.7,
         hub_id="damo-vilab/text-to-video-ms-1.7b", hub_variant="fp16", expects=(("cross_attention_dim", 1024),),
+    ),
+    BackboneSpec(
+        "tiny-animatediff-sd15", "animatediff", "AnimateDiff's classes on tiny-sd, random seeded weights: for tests",
+        "none: made from the seed", 64, 16, _TINY_MOTION, "Apache-2.0", 0.001, base="tiny-sd",
+        per_frame_motion_norm=True,
+    ),
+    BackboneSpec(
+        "tiny-animatediff-sdxl", "animatediff-xl", "AnimateDiff's classes in XL's plan, toy size, random: for tests",
+        "none: made from the seed", 64, 16, _TINY_MOTION, "Apache-2.0", 0.001, base="sdxl",
+    ),
+    BackboneSpec(
+        "pocket-animatediff", "animatediff", "pocket-sd with motion modules, 128 px: draws clips of the sprite world",
+        "shipped with motionkit", 128, 16, _MOTION, "Apache-2.0", 0.03, asset="pocket-animatediff", base="pocket-sd",
+    ),
+    BackboneSpec(
+        "animatediff-sd15", "animatediff", "Stable Diffusion 1.5 with AnimateDiff's motion modules v3, 512 px",
+        "hub: stable-diffusion-v1-5/stable-diffusion-v1-5 and guoyww/animatediff-motion-adapter-v1-5-3",
+        512, 64, _MOTION, f"{_OPENRAIL}; motion modules Apache-2.0", 3.9,
+        hub_id="stable-diffusion-v1-5/stable-diffusion-v1-5", hub_variant="fp16", expects=_SD1, base="sd15",
+        motion_id="guoyww/animatediff-motion-adapter-v1-5-3", per_frame_motion_norm=True,
+    ),
+    BackboneSpec(
+        "animatediff-sdxl", "animatediff-xl", "Stable Diffusion XL with AnimateDiff's motion modules (beta), 1024 px",
+        "hub: stabilityai/stable-diffusion-xl-base-1.0 and guoyww/animatediff-motion-adapter-sdxl-beta",
+        1024, 64, _MOTION, "CreativeML Open RAIL++-M (use restrictions); motion modules Apache-2.0", 7.9,
+        hub_id="stabilityai/stable-diffusion-xl-base-1.0", hub_variant="fp16", expects=(("cross_attention_dim", 2048),),
+        base="sdxl", motion_id="guoyww/animatediff-motion-adapter-sdxl-beta",
     ),
 )  # fmt: skip
 _BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import MissingWeights, UserError
 from motionkit.hashing import hash_json, hash_path
 
+if TYPE_CHECKING:
+    from motionkit.backbones.motion_files import MotionOptions
+
 MODEL, TEXT = "diffusion_pytorch_model", "model"
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json")
+_OPTIONAL = ("special_tokens_map.json",)  # where older tokenizers keep the padding token
+ASSETS = Path(__file__).parents[1] / "assets"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
     "sd": {
@@ -20,8 +25,9 @@ LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
         "tokenizer": _TOKENIZER, "scheduler": ("scheduler_config.json",),
     },
 }  # fmt: skip
-LAYOUTS["modelscope"] = LAYOUTS["sd"]
+LAYOUTS["modelscope"] = LAYOUTS["sd"] | {"tokenizer": (*_TOKENIZER, *_OPTIONAL)}
 LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
+LAYOUTS |= {"animatediff": LAYOUTS["sd"], "animatediff-xl": LAYOUTS["sdxl"]}  # motion modules: see motion_files
 
 
 def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) -> Path:
@@ -36,7 +42,7 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
     if path and (path.count("/") != 1 or path.startswith((".", "~", "/")) or path.endswith("/")):
         raise MissingWeights(f"{spec.name}: no folder {path} (backbone.path is a folder or a hub id owner/name)")
     if not path and spec.asset:
-        folder = Path(__file__).parent.parent / "assets" / spec.asset
+        folder = ASSETS / spec.asset
         if missing := inventory(spec, folder)[1]:
             raise MissingWeights(
                 f"{spec.name}: this installation lacks {', '.join(missing)} in {folder}: install motionkit again, "
@@ -77,20 +83,45 @@ def _cached(spec: BackboneSpec, hub_id: str, online: bool, path_given: bool) -> 
     missing = inventory(spec, folder)[1]
     if missing and online:
         try:
-            return _local(spec, Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=missing)))
+            wanted = missing + _optional(spec)
+            return _local(spec, Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=wanted)))
         except UserError:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
     if missing:
+        wanted = " ".join(missing + _optional(spec))
         neither = f"{hub_id} is no folder here, and " if path_given else ""
         raise MissingWeights(
             f"{spec.name}: {neither}not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. "
-            f"Get them with: hf download {hub_id} {' '.join(missing)}  (about {spec.approx_gb:.3g} GB in all; "
+            f"Get them with: hf download {hub_id} {wanted}  (about {spec.approx_gb:.3g} GB in all; "
             f"or let motionkit do it: MOTIONKIT_ONLINE=1; or give backbone.path=FOLDER)"
         )
     return folder
+
+
+def _optional(spec: BackboneSpec) -> list[str]:
+    return [f"{part}/{name}" for part, names in LAYOUTS[spec.family].items() for name in names if name in _OPTIONAL]
+
+
+def part_folders(folder: Path, part: str) -> list[Path]:
+    """Where the files of a part are looked for, in order: a file or a weight that one lacks is taken from the next.
+
+    There is a second place only for the models in the package, which share parts to stay small: the folder of the
+    package that their shared.json names. In anyone else's folder a shared.json means nothing.
+    """
+    own = [folder / part]
+    if folder.resolve().parent != ASSETS.resolve() or not (folder / "shared.json").is_file():
+        return own
+    other = read_json(folder / "shared.json").get(part)
+    return [*own, ASSETS / other] if other else own
+
+
+def part_file(folder: Path, part: str, name: str) -> Path:
+    """A file of a part, in the first of its folders that has it (in the part's own when none has)."""
+    places = [place / name for place in part_folders(folder, part)]
+    return next((file for file in places if file.is_file()), places[0])
 
 
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -101,21 +132,30 @@ def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[s
     present: dict[str, Path] = {}
     missing: list[str] = []
     for part, names in LAYOUTS[spec.family].items():
-        if (folder / part / "tokenizer.json").is_file():  # the newer single file in place of vocab.json and merges.txt
+        if part_file(folder, part, "tokenizer.json").is_file():  # the newer file in place of vocab.json and merges.txt
             names = ("tokenizer.json", "tokenizer_config.json")
         for name in names:
-            weights = name in (MODEL, TEXT)
-            files = weight_files(folder / part, name) if weights else [folder / part / name]
-            if weights and not files:
-                _refuse_pickle(spec, folder / part)
-                variant = f".{spec.hub_variant}" if spec.hub_variant else ""
-                missing.append(f"{part}/{name}{variant}.safetensors")
-            for file in files:
-                if file.is_file():
-                    present[f"{part}/{file.name}"] = file
-                else:
-                    missing.append(f"{part}/{file.name}")
+            found = _found(spec, folder, part, name)
+            lost = [key for key, file in found.items() if not file.is_file()]
+            missing += lost if name not in _OPTIONAL else []
+            present |= {key: file for key, file in found.items() if key not in lost}
     return present, missing
+
+
+def _found(spec: BackboneSpec, folder: Path, part: str, name: str) -> dict[str, Path]:
+    """Relative name and place of a file of the layout; weights may be several files, in several folders."""
+    if name not in (MODEL, TEXT):
+        return {f"{part}/{name}": part_file(folder, part, name)}
+    found: dict[str, Path] = {}
+    for place in part_folders(folder, part):
+        own = place == folder / part
+        found |= {f"{'' if own else 'shared/'}{part}/{file.name}": file for file in weight_files(place, name)}
+    if not found:
+        refuse_pickle(spec, folder / part)
+        variant = f".{spec.hub_variant}" if spec.hub_variant else ""
+        lost = f"{part}/{name}{variant}.safetensors"
+        found = {lost: folder / lost}
+    return found
 
 
 def weight_files(folder: Path, stem: str) -> list[Path]:
@@ -131,7 +171,8 @@ def weight_files(folder: Path, stem: str) -> list[Path]:
     return []
 
 
-def _refuse_pickle(spec: BackboneSpec, folder: Path) -> None:
+def refuse_pickle(spec: BackboneSpec, folder: Path) -> None:
+    """Say what to do where a folder's weights are pickled. Raises: UserError."""
     found = sorted(p for p in folder.glob("*") if p.suffix in _PICKLES)
     if found:
         target = found[0].parent / ((TEXT if "text" in folder.name else MODEL) + ".safetensors")
@@ -154,21 +195,32 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def fingerprint(spec: BackboneSpec, path: str | None = None, seed: int = 0) -> str:
+def fingerprint(
+    spec: BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None
+) -> str:
     """SHA-256 of what decides the backbone's output: configurations and weights, or the seed of a made-up one.
 
     Loads no weight. Hashes of large files are remembered by resolved path, size and modification time.
     Raises: as `locate`.
     """
+    if spec.base:
+        from motionkit.backbones import motion_files
+
+        return motion_files.fingerprint(spec, path, seed, motion)
     if spec.hub_id is None and spec.asset is None and path is None:
         from motionkit.backbones.tiny import OUTPUT_SCALE, architecture
 
         return hash_json({"name": spec.name, "architecture": [architecture(spec.family), OUTPUT_SCALE], "seed": seed})
     present, _ = inventory(spec, locate(spec, path))
+    return hash_json(hash_files(present))
+
+
+def hash_files(present: dict[str, Path]) -> dict[str, str]:
+    """SHA-256 of each file by its name; those of large files are remembered."""
     memory = _Remembered()
     parts = {name: memory.hash(file) for name, file in present.items()}
     memory.save()
-    return hash_json(parts)
+    return parts
 
 
 class _Remembered:

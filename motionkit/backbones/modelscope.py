@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet3DConditionModel
+from diffusers import UNet2DConditionModel, UNet3DConditionModel
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from motionkit.backbones import files
-from motionkit.backbones.base import patch_of
 from motionkit.backbones.catalog import BackboneSpec
-from motionkit.backbones.sd import StableDiffusion, check_parts, read_scheduler, read_tokenizer
-from motionkit.backbones.weights import load_model, read_config
+from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
+from motionkit.backbones.weights import as_layer, read_config
+from motionkit.errors import UserError
 from motionkit.gpu import Plan
 
 
@@ -53,20 +53,30 @@ def load(
     model and for damaged or inconsistent files.
     """
     folder = files.locate(spec, path, online)
-    dtype = getattr(torch, plan.dtype)
-    unet = read_config(folder / "unet/config.json", "UNet3DConditionModel")
-    vae = read_config(folder / "vae/config.json", "AutoencoderKL")
-    text = read_config(folder / "text_encoder/config.json")
+    unet = read_config(files.part_file(folder, "unet", "config.json"), "UNet3DConditionModel")
+    vae = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    text = read_config(files.part_file(folder, "text_encoder", "config.json"))
     check_parts(spec, folder, unet, vae, [text])
-    parts: dict[str, Any] = {
-        "vae": load_model(lambda: AutoencoderKL.from_config(vae), folder / "vae", files.MODEL, dtype),
-        "unet": load_model(lambda: UNet3DConditionModel.from_config(unet), folder / "unet", files.MODEL, dtype),
-        "text_encoder": load_model(
-            lambda: CLIPTextModel(CLIPTextConfig.from_dict(text)), folder / "text_encoder", files.TEXT, dtype
-        ),
-        "tokenizer": read_tokenizer(folder / "tokenizer", text),
-        "scheduler": read_scheduler(folder / "scheduler/scheduler_config.json"),
-        "fingerprint": files.fingerprint(spec, str(folder)),
-    }
-    patch_of(parts["vae"])
+    parts = read_parts(spec, folder, getattr(torch, plan.dtype), UNet3DConditionModel, unet, vae, [text])
     return ModelScopeBackbone(spec, plan, **parts)
+
+
+def from_image_unet(image: UNet2DConditionModel, **sizes: Any) -> UNet3DConditionModel:
+    """A video UNet of these sizes that computes what the image UNet computes, on every frame.
+
+    The image UNet's layers are taken over (1x1 convolutions become linear layers); each temporal layer between them
+    begins as the identity. Heads may be grouped in another way, then the result is a start for training only.
+    Raises: UserError when a layer of the image UNet has no place in the video UNet.
+    """
+    unet = UNet3DConditionModel(**sizes)
+    own = unet.state_dict()
+    for key, value in image.state_dict().items():
+        if key not in own or as_layer(value, own[key].shape).shape != own[key].shape:
+            raise UserError(f"the image UNet's {key} {list(value.shape)} has no place in a video UNet of {sizes}")
+        own[key] = as_layer(value, own[key].shape)
+    unet.load_state_dict(own)
+    for module in unet.modules():
+        if isinstance(module, TransformerTemporalModel):
+            for parameter in module.proj_out.parameters():
+                torch.nn.init.zeros_(parameter)
+    return unet

@@ -89,24 +89,41 @@ def load(
     """
     folder = files.locate(spec, path, online)
     dtype = getattr(torch, plan.dtype)
-    unet_config = read_config(folder / "unet/config.json", "UNet2DConditionModel")
-    vae_config = read_config(folder / "vae/config.json", "AutoencoderKL")
-    text_configs = [read_config(folder / f"{name}/config.json") for name in _encoders(spec)]
+    unet_config = read_config(files.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
+    vae_config = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    text_configs = [read_config(files.part_file(folder, name, "config.json")) for name in _encoders(spec)]
     _check_kind(spec, folder, unet_config, vae_config, text_configs)
+    parts = read_parts(spec, folder, dtype, UNet2DConditionModel, unet_config, vae_config, text_configs)
+    return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
+
+
+def read_parts(
+    spec: BackboneSpec, folder: Path, dtype: torch.dtype, unet_class: Any,
+    unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that a backbone of these configurations is made of, by the names of its constructor.
+
+    Raises: UserError in one line for damaged or inconsistent files.
+    """
+
+    def weights(part: str, stem: str, build: Any, part_dtype: torch.dtype = dtype) -> Any:
+        return load_model(build, files.part_folders(folder, part), stem, part_dtype)
+
     # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
     vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
     parts: dict[str, Any] = {
-        "vae": load_model(lambda: AutoencoderKL.from_config(vae_config), folder / "vae", files.MODEL, vae_dtype),
-        "unet": load_model(lambda: UNet2DConditionModel.from_config(unet_config), folder / "unet", files.MODEL, dtype),
-        "scheduler": read_scheduler(folder / "scheduler/scheduler_config.json"),
+        "vae": weights("vae", files.MODEL, lambda: AutoencoderKL.from_config(vae), vae_dtype),
+        "unet": weights("unet", files.MODEL, lambda: unet_class.from_config(unet)),
+        "scheduler": read_scheduler(files.part_file(folder, "scheduler", "scheduler_config.json")),
         "fingerprint": files.fingerprint(spec, str(folder)),
     }
-    for i, (name, config) in enumerate(zip(_encoders(spec), text_configs, strict=True)):
-        suffix = name.removeprefix("text_encoder")
-        parts[f"tokenizer{suffix}"] = read_tokenizer(folder / f"tokenizer{suffix}", config)
-        parts[name] = load_model(_text_builder(config, projected=i == 1), folder / name, files.TEXT, dtype)
+    for i, (name, config) in enumerate(zip(_encoders(spec), texts, strict=True)):
+        tokenizer = name.replace("text_encoder", "tokenizer")
+        place = files.part_file(folder, tokenizer, "tokenizer_config.json").parent
+        parts[tokenizer] = read_tokenizer(place, config)
+        parts[name] = weights(name, files.TEXT, _text_builder(config, projected=i == 1))
     patch_of(parts["vae"])
-    return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
+    return parts
 
 
 def _encoders(spec: BackboneSpec) -> tuple[str, ...]:

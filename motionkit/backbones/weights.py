@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
     return {k: v for k, v in config.items() if not k.startswith("_") and k not in ("auto_map", "quantization_config")}
 
 
-def load_model(build: Callable[[], nn.Module], folder: Path, stem: str, dtype: torch.dtype) -> nn.Module:
-    """The model that `build` makes, with the weights of `folder` in `dtype`; peak memory is one copy of the model.
+def load_model(build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype) -> nn.Module:
+    """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
+    `folders`: the model's own, and those that lend what it lacks (see `files.part_folders`).
     Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
     other shapes, and values that are not finite.
     """
@@ -36,36 +37,54 @@ def load_model(build: Callable[[], nn.Module], folder: Path, stem: str, dtype: t
         with init_empty_weights():
             model = build()
     except Exception as error:
-        raise UserError(f"{folder / 'config.json'} builds no model: {_first_line(error)}") from error
-    wanted = {_plain(name): name for name in model.state_dict()}
+        raise UserError(f"{folders[0] / 'config.json'} builds no model: {_first_line(error)}") from error
+    state = model.state_dict()
+    wanted = {_plain(name): name for name in state}
     tensors: dict[str, Tensor] = {}
-    for file in weight_files(folder, stem):
+    for file in (file for folder in folders for file in weight_files(folder, stem)):
+        lent = file.parent != folders[0]
         try:
             with safe_open(file, "pt") as source:
-                _check(file, {k: tuple(source.get_slice(k).get_shape()) for k in source.keys()}, wanted, model)
+                _check(file, {k: tuple(source.get_slice(k).get_shape()) for k in source.keys()}, wanted, state, lent)
                 for key in source.keys():  # noqa: SIM118 (not a dict)
-                    if (name := wanted.get(_plain(key))) is not None:
-                        tensors[name] = _finite(source.get_tensor(key), file, key).to(dtype)
+                    name = wanted.get(_plain(key))
+                    if name is not None and name not in tensors:
+                        value = _finite(source.get_tensor(key), file, key).to(dtype)
+                        tensors[name] = as_layer(value, state[name].shape)
         except (SafetensorError, OSError) as error:
             pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
             why = "a git-lfs pointer, not the weights" if pointer else f"damaged or cut short ({_first_line(error)})"
             raise UserError(f"{file} is {why}: get it again") from error
     if lost := sorted(set(wanted.values()) - set(tensors)):
-        raise UserError(f"{folder} lacks {len(lost)} of {len(wanted)} weights, e.g. {lost[0]}: not the model that its "
-                        f"config.json describes")  # fmt: skip
+        raise UserError(f"{folders[0]} lacks {len(lost)} of {len(wanted)} weights, e.g. {lost[0]}: not the model that "
+                        f"its config.json describes")  # fmt: skip
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
 
-def _check(file: Path, shapes: dict[str, tuple[int, ...]], wanted: dict[str, str], model: nn.Module) -> None:
+def as_layer(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """A 1x1 convolution's weight (O, I, 1, 1) as the linear layer's (O, I) that does the same, or the other way round.
+
+    Image UNets have the one where video UNets have the other. A weight that is neither is returned as it is.
+    """
+    return value.reshape(tuple(shape)) if _bare(value.shape) == _bare(shape) else value
+
+
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape[:2]) if tuple(shape[2:]) == (1, 1) else tuple(shape)
+
+
+def _check(
+    file: Path, shapes: dict[str, tuple[int, ...]], wanted: dict[str, str], state: dict[str, Tensor], lent: bool
+) -> None:
     """Compare the file's header with the model before any value is read."""
-    state = model.state_dict()
     unknown = [k for k in shapes if _plain(k) not in wanted and not k.endswith("position_ids")]
     if unknown:
         raise UserError(f"{file} holds {len(unknown)} weights that its config.json has no place for, e.g. {unknown[0]}")
     for key, shape in shapes.items():
-        if (name := wanted.get(_plain(key))) and tuple(state[name].shape) != shape:
-            raise UserError(f"{file}: {key} has shape {list(shape)}, its config.json says {list(state[name].shape)}")
+        own = tuple(state[name].shape) if (name := wanted.get(_plain(key))) else shape
+        if own != shape and not (lent and _bare(own) == _bare(shape)):
+            raise UserError(f"{file}: {key} has shape {list(shape)}, its config.json says {list(own)}")
 
 
 def _plain(name: str) -> str:
