@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from motionkit.perception.ink import Ink
+from motionkit.perception.ink import Ink, ridge
 
 # Bounds of a line drawing; each one is broken by some kind of other picture (tests/perception/test_facts.py).
 MOST_INK = 0.35  # share of the picture
@@ -17,6 +17,8 @@ MOST_FILL = 0.06  # share whose ground has a colour of its own
 LEAST_THIN = 0.5  # share of the ink that lies in strokes
 THIN = 0.05  # a stroke is at most this wide, of the longer side
 LEAST_LENGTH = 6.0  # strokes are this many times longer than wide
+MOST_CROWDED = 0.5  # share of the picture within 1/128 of ink
+MOST_UNSTEADY = 0.48  # spread of the strokes' darkness over its mean
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class LineFacts:
         thin: share of the ink that lies in strokes at most 5 % of the picture wide.
         length: ink area over squared stroke width, weighted by area: how long strokes are for their width.
         stroke: median stroke width, share of the longer side.
+        crowded: share of the picture within 1/128 of ink.
+        unsteady: standard deviation over mean of the darkness along the middle of the strokes.
     """
 
     ink: float
@@ -38,6 +42,8 @@ class LineFacts:
     thin: float
     length: float
     stroke: float
+    crowded: float
+    unsteady: float
 
     @property
     def against(self) -> tuple[str, ...]:
@@ -49,6 +55,8 @@ class LineFacts:
             (self.fill > MOST_FILL, f"{self.fill:.0%} of it is coloured areas"),
             (self.thin < LEAST_THIN, f"only {self.thin:.0%} of its ink is thin strokes"),
             (self.length < LEAST_LENGTH, "its marks are blobs, not strokes"),
+            (self.crowded > MOST_CROWDED, "it has texture all over"),
+            (self.unsteady > MOST_UNSTEADY, "its dark places are too unequal for strokes"),
         )
         return tuple(text for broken, text in reasons if broken)
 
@@ -67,16 +75,11 @@ class LineFacts:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def measure(small: np.ndarray, ink: Ink) -> LineFacts:
-    """Measure a picture.
-
-    Args:
-        small: (h, w, 3) uint8, the picture at about 256 pixels.
-        ink: what `find_ink` found in it.
-    """
-    mask = ink.mask
+def measure(ink: Ink) -> LineFacts:
+    """Measure what `find_ink` found."""
+    mask, near = ink.mask, _near(ink.mask)
     if not mask.any():
-        return LineFacts(0.0, _greys(ink), _fill(small), 0.0, 0.0, 0.0)
+        return LineFacts(0.0, _greys(ink, near), _fill(ink.page), 0.0, 0.0, 0.0, 0.0, 0.0)
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     radius = 0.5 * THIN * max(mask.shape)
     core = inside > radius
@@ -84,16 +87,21 @@ def measure(small: np.ndarray, ink: Ink) -> LineFacts:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
     lengths = areas / max(ink.width, 1.0) ** 2
+    middle = ink.darkness[ridge(mask)[0]]
     return LineFacts(
-        ink.fraction, _greys(ink), _fill(small), 1.0 - float(thick.sum() / mask.sum()),
-        float((lengths * areas).sum() / areas.sum()), ink.width / max(mask.shape),
+        ink.fraction, _greys(ink, near), _fill(ink.page), 1.0 - float(thick.sum() / mask.sum()),
+        float((lengths * areas).sum() / areas.sum()), ink.width / max(mask.shape), float(near.mean()),
+        float(middle.std() / max(float(middle.mean()), 1e-6)),
     )  # fmt: skip
 
 
-def _greys(ink: Ink) -> float:
+def _near(mask: np.ndarray) -> np.ndarray:
+    reach = 2 * round(max(mask.shape) / 128) + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+
+
+def _greys(ink: Ink, near: np.ndarray) -> float:
     """Share of shades that are neither paper nor ink, away from the soft edges of strokes."""
-    reach = 2 * round(max(ink.mask.shape) / 128) + 1
-    near = cv2.dilate(ink.mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
     return float(((ink.darkness > 0.08 + 4 * ink.noise) & ~near).mean())
 
 

@@ -1,8 +1,4 @@
-"""Ink on paper: even out the light, find the strokes, measure them, and draw them again at any size (OpenCV only).
-
-"Darkness" is 0 on paper and 1 where no light comes back, in the channel that shows the stroke best, so that yellow ink
-counts as ink. One `unit` is 1/256 of the longer side of the picture.
-"""
+"""Strokes on paper: find them, measure them, and draw them again at any size (OpenCV only)."""
 
 from __future__ import annotations
 
@@ -11,10 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-LONGEST = 1600  # pictures are read at most this large
+from motionkit.perception.paper import SMALL, flatten, page_of, shrink
+
 _FINEST = 2048  # the largest canvas that strokes are redrawn on
-_PAPER_FLOOR = 0.4  # paper in shadow is no darker than this share of paper in light; anything darker is ink
-_WIDEST = 32  # units; a darker region wider than this is shadow if it is soft, and a fill if it is dark
 
 
 @dataclass(frozen=True)
@@ -22,6 +17,7 @@ class Ink:
     """What was found on the paper.
 
     Attributes:
+        page: (h, w, 3) uint8, the picture at 256 pixels, dark on light, without what lies around the sheet.
         mask: (H, W) bool, True on ink, at the canvas size.
         darkness: (H, W) float32 in [0, 1], at the canvas size.
         width: median stroke width, canvas pixels; 0 without ink.
@@ -29,9 +25,10 @@ class Ink:
         noise: standard deviation of the paper's darkness.
         depth: typical darkness of a stroke.
         unevenness: how much of its light the paper lost at its darkest place, 0 to 1.
-        margin: share of the picture taken off because it was a dark surface around the paper.
+        margin: share of the picture that lies around the sheet of paper (a table) and was left out.
     """
 
+    page: np.ndarray
     mask: np.ndarray
     darkness: np.ndarray
     width: float
@@ -47,15 +44,6 @@ class Ink:
         return float(self.mask.mean())
 
 
-def shrink(frame: np.ndarray, longest: int = LONGEST) -> np.ndarray:
-    """(H, W, 3) uint8 with its longer side at most `longest`, by area averages."""
-    scale = longest / max(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
-    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-
-
 def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
     """Find the strokes of a drawing under any light.
 
@@ -63,9 +51,8 @@ def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
         frame: (H, W, 3) uint8 RGB.
         finest: longer side at which the strokes will be redrawn; the canvas is up to four times as fine.
     """
-    frame = shrink(frame)
-    inverted = is_inverted(frame)
-    darkness, unevenness = flatten(255 - frame if inverted else frame)
+    frame, outside, inverted = page_of(shrink(frame))
+    darkness, unevenness = flatten(frame)
     noise = _noise(darkness)
     if noise > 0.012:  # a camera's grain; clean scans and digital drawings keep every pixel
         darkness = cv2.GaussianBlur(darkness, (0, 0), 1.0 if max(frame.shape[:2]) >= 384 else 0.6)
@@ -75,43 +62,16 @@ def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
     if canvas > longest:
         height, width = (max(1, round(side * canvas / longest)) for side in frame.shape[:2])
         darkness = cv2.resize(darkness, (width, height), interpolation=cv2.INTER_LINEAR)
+    if outside is not None:
+        hidden = cv2.resize(outside.astype(np.uint8), darkness.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+        darkness[hidden] = 0
     mask, depth = _strokes(darkness, noise, canvas / longest)
-    mask, margin = _without_surroundings(mask)
+    if noise > 0 and unevenness > 0.2:
+        mask = _without_corners(mask)
     mask = _without_specks(mask, noise)
-    return Ink(mask, darkness, stroke_width(mask), inverted, noise, depth, unevenness, margin)
-
-
-def is_inverted(frame: np.ndarray) -> bool:
-    """Whether strokes are lighter than their ground (chalk on a board)."""
-    grey = cv2.cvtColor(shrink(frame, 256), cv2.COLOR_RGB2GRAY)
-    if np.median(grey) >= 150:
-        return False
-    size = min(51, (min(grey.shape) - 1) | 1)
-    ground = cv2.medianBlur(grey, max(3, size)).astype(np.int16)
-    over = grey.astype(np.int16) - ground
-    lighter, darker = (float(np.maximum(side - 12, 0).sum()) for side in (over, -over))
-    return lighter > 1.5 * darker
-
-
-def flatten(frame: np.ndarray) -> tuple[np.ndarray, float]:
-    """Divide the picture by its paper, which a closing wider than any stroke finds.
-
-    Returns:
-        darkness (H, W) float32 in [0, 1] and the unevenness of the light, 0 to 1.
-    """
-    small = shrink(frame, 256)
-    small = cv2.medianBlur(small, 3)
-    wide = max(3, round(_WIDEST * max(small.shape[:2]) / 256)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
-    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
-    light = np.percentile(paper.reshape(-1, 3), 90, axis=0)  # (3,)
-    paper = cv2.GaussianBlur(paper.astype(np.float32), (0, 0), 1.5)
-    uneven = 1.0 - float(np.percentile((paper / light.clip(1)).min(-1), 2))
-    paper = np.maximum(paper, _PAPER_FLOOR * light).clip(1).astype(np.float32)
-    paper = cv2.resize(paper, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR)
-    darkness = (1.0 - frame.astype(np.float32) / paper).max(-1)  # (H, W)
-    darkness -= float(np.median(darkness))  # the closing sits on top of the paper's grain
-    return darkness.clip(0, 1), float(np.clip(uneven, 0, 1))
+    margin = float(outside.mean()) if outside is not None else 0.0
+    page = shrink(frame, SMALL)
+    return Ink(page, mask, darkness, stroke_width(mask), inverted, noise, depth, unevenness, margin)
 
 
 def _noise(darkness: np.ndarray) -> float:
@@ -139,22 +99,17 @@ def _strokes(darkness: np.ndarray, noise: float, upscale: float) -> tuple[np.nda
     return sure[labels], depth
 
 
-def _without_surroundings(mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """Take off what is not a stroke but the table around the sheet: dark, wide, and touching the frame."""
+def _without_corners(mask: np.ndarray) -> np.ndarray:
+    """Take off the corner of a shadow, which the paper estimate cannot follow out of the picture: wide, at the frame."""
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    far = 0.04 * max(mask.shape)
+    far = max(1.5 * stroke_width(mask), 0.006 * max(mask.shape))
     core = inside > far
     if not core.any():
-        return mask, 0.0
-    wide = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) <= far + 2
-    wide &= mask
-    count, labels = cv2.connectedComponents(wide.astype(np.uint8), connectivity=8)
+        return mask
+    wide = mask & _discs(core, 1.5 * far + 2)
+    _, labels = cv2.connectedComponents(wide.astype(np.uint8), connectivity=8)
     edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
-    taken = np.isin(labels, edge[edge > 0])
-    if not taken.any():
-        return mask, 0.0
-    around = cv2.dilate(taken.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(2, mask.shape[1] // 128))
-    return mask & ~around.astype(bool), float(taken.mean())
+    return mask & ~np.isin(labels, edge[edge > 0])
 
 
 def _without_specks(mask: np.ndarray, noise: float) -> np.ndarray:
@@ -196,17 +151,32 @@ def redraw(mask: np.ndarray, height: int, width: int, thickness: float | None, l
         (height, width, 3) uint8.
     """
     scale = max(mask.shape) / max(height, width)
-    where, inside = ridge(mask)
-    if thickness is None:
-        ink = mask | _discs(where, 0.5 * least * scale)
-    else:
-        radius = 0.5 * thickness * scale
-        own = 0.5 * stroke_width(mask)
-        filled = _discs(inside > 2.0 * own + 1, 2.0 * own + 1) & mask if own else mask
-        ink = _discs(where, radius) | filled
+    ink = _widened(mask, 0.5 * least * scale) if thickness is None else _normalised(mask, 0.5 * thickness * scale)
     small = cv2.resize(ink.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     grey = np.rint(255 * (1 - small)).clip(0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)  # (height, width, 3)
+
+
+def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The mask with its thin strokes drawn at least 2 * radius wide."""
+    where, inside = ridge(mask)
+    enough = inside > radius
+    # The rim of a wide stroke has small ridges of its own; only what is away from every wide place is thin.
+    thin = where & ~_discs(enough, 2 * radius + 1) if enough.any() else where
+    return mask | _discs(thin, radius)
+
+
+def _normalised(mask: np.ndarray, radius: float) -> np.ndarray:
+    """All strokes 2 * radius wide; areas much wider than the median stroke stay as they are."""
+    where, inside = ridge(mask)
+    if not where.any():
+        return mask
+    own = 0.5 * stroke_width(mask)
+    reach = 2 * round(own) + 3
+    highest = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    middle = where & (inside > 0.6 * highest)
+    wide = 2.0 * own + 2
+    return _discs(middle, radius) | (_discs(inside > wide, wide) & mask)
 
 
 def _discs(where: np.ndarray, radius: float) -> np.ndarray:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.perception.ink import LONGEST, find_ink, shrink
+from motionkit.perception.ink import find_ink
+from motionkit.perception.paper import LONGEST, shrink
 
 FILES = ("sk_model.pth", "sk_model2.pth")
 _SHORTEST = 0.03  # outlines shorter than this share of the longer side are texture
@@ -144,8 +145,10 @@ def _weights_folder(weights: str) -> Path:
     online = os.environ.get("MOTIONKIT_ONLINE") == "1"
     try:
         from huggingface_hub import hf_hub_download
+        from huggingface_hub.constants import HF_HUB_CACHE
 
-        return [Path(hf_hub_download(weights, name, local_files_only=not online)) for name in FILES][0].parent
+        found = [hf_hub_download(weights, f, cache_dir=HF_HUB_CACHE, local_files_only=not online) for f in FILES]
+        return Path(found[0]).parent
     except Exception as error:
         raise MissingWeights(
             f"the weights of source=lineart are not on this machine: hf download {weights} {' '.join(FILES)}, "

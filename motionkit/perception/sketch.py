@@ -14,7 +14,7 @@ import numpy as np
 
 from motionkit.errors import UserError, unknown
 from motionkit.perception.facts import measure
-from motionkit.perception.ink import Ink, find_ink, redraw, shrink
+from motionkit.perception.ink import Ink, find_ink, redraw
 
 SOURCES = ("auto", "drawing", "edges", "lineart")
 BINARISERS = ("otsu", "none")
@@ -95,7 +95,7 @@ def read_drawing(
     height, width = size or frame.shape[:2]
     inner = _inner(frame.shape[:2], height, width)
     ink = find_ink(frame, max(inner))
-    facts = measure(shrink(frame, 256), ink)
+    facts = measure(ink)
     kind = "lines" if facts.is_lines else "photo"
     source = settings.source
     if source == "auto":
@@ -133,7 +133,7 @@ def _cleaned(
 ) -> np.ndarray:
     if not ink.mask.any():
         raise UserError("nothing is drawn: no stroke stands out from the paper; draw it darker or light it better")
-    notes["inverted"] = ink.inverted
+    notes |= {"inverted": ink.inverted, "light_lost": round(ink.unevenness, 3), "around_sheet": round(ink.margin, 3)}
     if not settings.clean:
         notes["cleaned"] = False
         plain = 255 - frame if ink.inverted else frame
