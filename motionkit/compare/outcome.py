@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REPORT, GRID, METRICS = "report.html", "grid.mp4", "metrics.json"
 _ASPECT_SLACK = 0.02
+_JUDGED = ("reference_consistency", "motion_agreement", "kind_agreement")
 
 
 def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
@@ -45,8 +46,12 @@ def measured(entry: Entry, fitted: Fitted, truth: np.ndarray | None) -> Entry:
     """The entry with its figures; one that failed stays as it is."""
     if entry.frames is None:
         return entry
-    driving = fitted.inputs.driving
-    return replace(entry, metrics=metrics.measure(entry.frames, driving.frames if driving else None, truth))
+    inputs, still = fitted.inputs, None
+    if inputs.reference is not None:
+        whole = inputs.reference.frames[:1]
+        still = (media.unletterbox(whole, fitted.box) if fitted.box else whole)[0]  # (H, W, 3)
+    driving = inputs.driving.frames if inputs.driving else None
+    return replace(entry, metrics=metrics.measure(entry.frames, driving, truth, still, inputs.prompt))
 
 
 def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> None:
@@ -100,7 +105,25 @@ def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
             "Joints are found by a small network that knows the sprite world only; on anything else they mean little. "
             f"Its own error on held-out characters: {error}."
         )
+    if any(entry.metrics.get(name) is not None for entry in entries for name in _JUDGED):
+        notes.append(_about_the_judge())
     return notes
+
+
+def _about_the_judge() -> str:
+    """Which ruler stands behind the columns of `_JUDGED`, and how good it is."""
+    from motionkit.metrics import clipscorer, text_image
+
+    if not clipscorer.available():
+        return f"Reference consistency is by CLIP ({text_image.HUB['clip']})."
+    own = clipscorer.stated_accuracy()
+    ruler = "CLIP" if text_image.available("clip") else "the sprite clip judge"
+    return (
+        f"Reference consistency is by {ruler}; motion and kind as told are by the sprite clip judge, a small network "
+        "that knows the sprite world only: on anything else it means little. Its own accuracy on held-out clips: "
+        f"motion {own['motion_colour']:.0%}, kind {own['kind_colour']:.0%}; as line drawings {own['motion_lines']:.0%} "
+        f"and {own['kind_lines']:.0%}."
+    )
 
 
 def _stated_error() -> dict[str, float]:

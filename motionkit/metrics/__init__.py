@@ -4,6 +4,7 @@ None of them downloads anything. Keypoint estimation on sprites (`motionkit.metr
 """
 
 from motionkit.metrics.colour import histogram_distance as histogram_distance
+from motionkit.metrics.drawing import ink_overlap as ink_overlap
 from motionkit.metrics.fidelity import PSNR_CAP as PSNR_CAP
 from motionkit.metrics.fidelity import l1 as l1
 from motionkit.metrics.fidelity import masked_psnr as masked_psnr
@@ -18,6 +19,7 @@ from motionkit.metrics.suite import measure as measure
 from motionkit.metrics.summary import Accumulator as Accumulator
 from motionkit.metrics.summary import Interval as Interval
 from motionkit.metrics.summary import bootstrap_interval as bootstrap_interval
+from motionkit.metrics.temporal import motion_amount as motion_amount
 from motionkit.metrics.temporal import motion_error as motion_error
 from motionkit.metrics.temporal import motion_ratio as motion_ratio
 from motionkit.metrics.temporal import warping_error as warping_error

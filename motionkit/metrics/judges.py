@@ -1,4 +1,4 @@
-"""Small networks of the sprite world that judge results: a pose estimator and a kind/colour classifier.
+"""Small networks of the sprite world that judge results: a pose estimator, a frame classifier and a clip judge.
 
 They know this world only; their own error on truth is stored in the weight file and is to be stated beside any figure.
 """
@@ -85,7 +85,62 @@ class ScoreNet(nn.Module):
         return {g: head(pooled) for g, head in self.heads.items()}
 
 
-KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet}
+class _Moment(nn.Module):
+    """One residual convolution over time, (B, C, F) to the same."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+        self.mix = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, F) of (B, C, F)."""
+        return x + self.mix(F.silu(self.norm(x)))
+
+
+class ClipNet(nn.Module):
+    """Clips in [0, 1] to what happens in them (`moves`, at 64 pixels) and who is in them (`looks`, at 128 pixels).
+
+    `moves` turns each frame into a posture, which must also tell where the joints are, and mixes postures over time.
+    """
+
+    def __init__(
+        self, groups: dict[str, list[str]], points: int = 12, postures: tuple[int, int, int, int] = (20, 40, 64, 96),
+        hidden: int = 176, looks: tuple[int, int, int, int] = (16, 32, 64, 112), embedding: int = 64,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.groups = groups
+        a, b, c, d = postures
+        self.posture = nn.Sequential(
+            _conv(3, a, 2), _conv(a, b, 2), _conv(b, b), _conv(b, c, 2), _conv(c, c), _conv(c, d, 2), nn.Flatten(),
+            nn.Linear(16 * d, hidden),
+        )  # fmt: skip
+        self.joints = nn.Linear(hidden, 2 * points)
+        self.time = nn.Sequential(*(_Moment(hidden, dilation) for dilation in (1, 2, 1)))
+        self.motion = nn.Linear(2 * hidden, len(groups["motion"]))
+        self.trunk = Trunk(looks)
+        wide = 2 * looks[-1]
+        self.heads = nn.ModuleDict({g: nn.Linear(wide, len(v)) for g, v in groups.items() if g != "motion"})
+        self.embed = nn.Sequential(nn.Linear(wide, 160), nn.SiLU(), nn.Linear(160, embedding))
+
+    def moves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the motion (B, M) and joints (B, F, K, 2) in [-1, 1] of clips (B, F, 3, 64, 64), F >= 2."""
+        posture = self.posture(x.flatten(0, 1) - 0.5).float().unflatten(0, x.shape[:2])  # (B, F, C)
+        joints = self.joints(posture).unflatten(-1, (-1, 2))  # (B, F, K, 2)
+        mixed = self.time(posture.transpose(1, 2))  # (B, C, F)
+        return self.motion(torch.cat([mixed.mean(-1), mixed.amax(-1)], -1)), joints
+
+    def looks(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Logits (B, labels) of kind and colour, and a unit vector of the identity (B, E), of frames (B, 3, 128, 128).
+
+        Embeddings are close for two frames of one character and far for any other, of its kind too.
+        """
+        deep = self.trunk(x - 0.5)[-1].flatten(2).float()  # (B, d, 64)
+        pooled = torch.cat([deep.mean(-1), deep.amax(-1)], -1)  # (B, 2d)
+        return {g: head(pooled) for g, head in self.heads.items()}, F.normalize(self.embed(pooled).float(), dim=-1)
+
+
+KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet, "clipscorer": ClipNet}
 
 
 def weights_path(name: str) -> Path:

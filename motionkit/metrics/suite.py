@@ -10,7 +10,7 @@ from motionkit.media import from_frames, letterbox
 from motionkit.metrics.colour import histogram_distance
 from motionkit.metrics.fidelity import l1, masked_psnr, psnr, ssim, subject_mask
 from motionkit.metrics.keypoints import keypoint_error, pck
-from motionkit.metrics.temporal import motion_ratio, warping_error
+from motionkit.metrics.temporal import motion_amount, motion_ratio, warping_error
 
 MIN_SCORE = 0.3  # joints that the pose estimator is less sure of, in the true video, do not count
 PCK_RADIUS = 0.05  # of the frame's longer side
@@ -22,7 +22,7 @@ class Fact:
 
     Attributes:
         better: "higher", "lower", "one" when 1 is best, or "none" when no value is best by itself.
-        needs: "nothing", "driving" or "truth", beside the video.
+        needs: "nothing", "driving", "truth", "reference" or "prompt", beside the video.
     """
 
     name: str
@@ -69,24 +69,51 @@ FACTS: dict[str, Fact] = {
             "Amount of frame-to-frame change over that of the driving video; 0 is frozen, and what is right depends on "
             "the two characters.",
         ),
+        Fact(
+            "motion_amount", "Motion", "", "0 to 1", "none", "nothing",
+            "Mean difference between neighbouring frames; 0 is frozen, flicker counts too.",
+        ),
+        Fact(
+            "reference_consistency", "Reference consistency", "", "-1 to 1", "higher", "reference",
+            "Mean cosine between the reference and the frames after the first, by CLIP when its weights are on this "
+            "machine, else by the sprite clip judge; a frozen video has 1.",
+        ),
+        Fact(
+            "first_frame", "First frame", "", "-1 to 1", "none", "reference",
+            "SSIM of the first frame to the reference: high where the method starts from the reference's own pose.",
+        ),
+        Fact(
+            "motion_agreement", "Motion as told", "", "0 to 1", "higher", "prompt",
+            "Probability that the sprite clip judge gives to the motion that the prompt names.",
+        ),
+        Fact(
+            "kind_agreement", "Kind as told", "", "0 to 1", "higher", "prompt",
+            "Probability that the sprite clip judge gives to the kind of character that the prompt names.",
+        ),
     )
 }  # fmt: skip
 
 
 def measure(
-    video: np.ndarray, driving: np.ndarray | None = None, truth: np.ndarray | None = None
-) -> dict[str, float | None]:
+    video: np.ndarray, driving: np.ndarray | None = None, truth: np.ndarray | None = None,
+    reference: np.ndarray | None = None, prompt: str = "",
+) -> dict[str, float | None]:  # fmt: skip
     """Every metric of `FACTS` that can be had; None where one has no value on this video.
 
     Args:
         video, truth: (F, H, W, 3) uint8 of one shape.
         driving: (F, h, w, 3) uint8 with the same number of frames; only looked at when there is no truth.
+        reference: (h, w, 3) uint8, the picture that the video should keep to.
+        prompt: what was asked for; only motions and kinds of the sprite world are looked for in it.
 
     Raises:
         ValueError: shapes that do not go together.
     """
     moves = len(video) > 1
-    values: dict[str, float | None] = {"warping_error": warping_error(video) if moves else None}
+    values: dict[str, float | None] = {
+        "warping_error": warping_error(video) if moves else None,
+        "motion_amount": motion_amount(video) if moves else None,
+    }
     if driving is not None and truth is None:
         values["motion_ratio"] = motion_ratio(video, driving) if moves else None
     if truth is not None:
@@ -100,7 +127,36 @@ def measure(
             "histogram_distance": histogram_distance(video, truth),
             **_joints(video, truth),
         }
+    if reference is not None:
+        values |= _kept(video, reference)
+    values |= _told(video, prompt)
     return {name: _finite(values[name]) for name in FACTS if name in values}
+
+
+def _kept(video: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+    """How far the video keeps to its reference picture."""
+    from motionkit.metrics import clipscorer, text_image
+
+    side = (video.shape[1], video.shape[2])
+    still = letterbox(from_frames(reference[None]), *side)[0].frames
+    values: dict[str, float | None] = {"first_frame": ssim(video[:1], still) if min(side) >= 11 else None}
+    if clipscorer.available() or text_image.available("clip"):
+        ranked = text_image.rank_by_consistency(reference, [video])[0] if len(video) > 1 else [None]
+        values["reference_consistency"] = ranked[0]
+    return values
+
+
+def _told(video: np.ndarray, prompt: str) -> dict[str, float | None]:
+    """What the sprite clip judge says of the prompt's words; nothing when it knows none of them."""
+    from motionkit.metrics import clipscorer
+
+    if not prompt or not clipscorer.available():
+        return {}
+    found = {
+        "motion_agreement": clipscorer.motion_agreement(video, prompt),
+        "kind_agreement": clipscorer.kind_agreement(video, prompt),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:

@@ -35,6 +35,27 @@ def motion_ratio(video: np.ndarray, truth: np.ndarray) -> float:
     return moved / should
 
 
+def motion_amount(video: np.ndarray) -> float:
+    """Mean absolute difference between neighbouring frames: how much changes; range [0, 1], 0 is frozen.
+
+    Flicker counts as well; no value is best by itself.
+
+    Args:
+        video: (F, H, W, 3), F >= 2.
+
+    Raises:
+        ValueError: not a video, or fewer than two frames.
+
+    >>> step = np.zeros((3, 4, 4, 3)); step[1:] = 0.5  # one change of 0.5 in two steps
+    >>> motion_amount(step)
+    0.25
+    """
+    frames = as_float(video)
+    if len(frames) < 2:
+        raise ValueError("needs at least two frames")
+    return float(np.abs(np.diff(frames, axis=0)).mean())
+
+
 def motion_error(video: np.ndarray, truth: np.ndarray) -> float:
     """Mean absolute difference between the two videos' frame-to-frame changes; lower is better, range [0, 2].
 

@@ -1,0 +1,197 @@
+"""Agreement by large public models when their weights are on this machine: CLIP between pictures, X-CLIP with a text.
+
+CLIP: Radford et al., arXiv 2103.00020 (weights MIT). X-CLIP: Ni et al., arXiv 2208.02816 (weights MIT). Nothing is
+downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1) reports both kinds of figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.media import from_frames, letterbox
+
+HUB = {"clip": "openai/clip-vit-base-patch32", "xclip": "microsoft/xclip-base-patch32"}
+TITLE = {"clip": "CLIP", "xclip": "X-CLIP"}
+_SIZE = {"clip": "0.6 GB", "xclip": "0.8 GB"}
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_WANTED = ("*.json", "*.txt", *_WEIGHTS[:1])
+_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_BATCH = 16  # pictures at once, to bound memory
+
+
+def locate(kind: str, path: str | Path | None = None) -> Path:
+    """The folder with the weights of "clip" or "xclip": `path` (a folder or a hub id), else the hub cache.
+
+    Raises:
+        MissingWeights: not on this machine; the line says how to get them.
+        UserError: the folder holds another kind of model.
+    """
+    if path and Path(path).expanduser().is_dir():
+        return _checked(kind, Path(path).expanduser())
+    hub_id = str(path or HUB[kind])
+    if hub_id.count("/") != 1 or hub_id.startswith((".", "~", "/")):
+        raise MissingWeights(f"no folder {path} with {TITLE[kind]} weights (give a folder or a hub id owner/name)")
+    if (folder := _cached(hub_id)) is not None:
+        return _checked(kind, folder)
+    raise MissingWeights(
+        f"the {TITLE[kind]} weights {hub_id} are not on this machine: get them with: hf download {hub_id}  "
+        f"(about {_SIZE[kind]}; or set MOTIONKIT_ONLINE=1; or give their folder)"
+    )
+
+
+def available(kind: str = "clip", path: str | Path | None = None) -> bool:
+    """Whether the weights of "clip" or "xclip" are on this machine; with MOTIONKIT_ONLINE=1 they may be fetched now."""
+    try:
+        locate(kind, path)
+    except MissingWeights:
+        return False
+    return True
+
+
+def _cached(hub_id: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    for local in (True, False) if os.environ.get("MOTIONKIT_ONLINE") == "1" else (True,):
+        try:
+            found = snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=_WANTED, local_files_only=local)
+        except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
+            if not local:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise MissingWeights(f"the download of {hub_id} failed: {reason}") from error
+            continue
+        if any((Path(found) / name).is_file() for name in _WEIGHTS):
+            return Path(found)
+    return None
+
+
+def _checked(kind: str, folder: Path) -> Path:
+    try:
+        model = json.loads((folder / "config.json").read_text()).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise MissingWeights(f"{folder} is not a {TITLE[kind]} folder: it has no readable config.json") from error
+    if model != kind:
+        raise UserError(f"{folder} holds a model of type {model!r}, not {TITLE[kind]} ({kind!r})")
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        raise MissingWeights(f"{folder} lacks its weights: {_WEIGHTS[0]}")
+    return folder
+
+
+@lru_cache(maxsize=2)
+def _model(kind: str, folder: Path) -> Any:
+    from transformers import CLIPModel, XCLIPModel
+
+    try:
+        model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # damaged files end in many kinds of error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {reason}") from error
+    return model.float().eval().requires_grad_(False)
+
+
+def _pictures(model: Any, folder: Path, frames: np.ndarray) -> Tensor:
+    """(F, H, W, 3) uint8 to (F, 3, s, s) as the model expects; padded to a square with their border colour first."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
+    side, longest = model.config.vision_config.image_size, max(frames.shape[1:3])
+    square = letterbox(from_frames(frames), longest, longest)[0].frames
+    facts = folder / "preprocessor_config.json"
+    given = json.loads(facts.read_text()) if facts.is_file() else {}
+    x = torch.from_numpy(square).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
+    x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    mean, std = (torch.tensor(given.get(k) or d).view(3, 1, 1) for k, d in (("image_mean", _MEAN), ("image_std", _STD)))
+    return (x - mean) / std
+
+
+@torch.no_grad()
+def clip_embedding(frames: np.ndarray, path: str | Path | None = None) -> np.ndarray:
+    """Unit vectors (F, E) of pictures (F, H, W, 3) uint8 by CLIP's image encoder; errors as `locate`."""
+    folder = locate("clip", path)
+    model = _model("clip", folder)
+    parts = [model.get_image_features(pixel_values=x) for x in _pictures(model, folder, frames).split(_BATCH)]
+    features = torch.cat([getattr(part, "pooler_output", part) for part in parts])  # (F, E)
+    return F.normalize(features, dim=-1).numpy()
+
+
+def clip_consistency(video: np.ndarray, reference: np.ndarray, path: str | Path | None = None, first: int = 1) -> float:
+    """Mean CLIP cosine between a reference picture and the frames from `first` on; higher is better, [-1, 1].
+
+    The authors' filter means this and averages one frame's value; this is the mean over the frames.
+
+    Args:
+        video: (F, H, W, 3) uint8, F > first; reference: (h, w, 3) uint8.
+
+    Raises:
+        ValueError: no frame is left; else as `locate`.
+    """
+    if len(video) <= first:
+        raise ValueError(f"no frame from {first} on in a clip of {len(video)}")
+    return float((clip_embedding(video[first:], path) @ clip_embedding(reference[None], path)[0]).mean())
+
+
+@torch.no_grad()
+def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None) -> float:
+    """X-CLIP cosine between a clip and a text (arXiv 2208.02816); higher is better, [-1, 1].
+
+    As many frames as the model takes (8 of the default) are chosen evenly.
+
+    Args:
+        video: (F, H, W, 3) uint8.
+
+    Raises: as `locate`; ValueError for what is not a video or an empty text.
+    """
+    from transformers import AutoTokenizer
+
+    if not text.strip():
+        raise ValueError("text-video agreement needs a text")
+    folder = locate("xclip", path)
+    model = _model("xclip", folder)
+    count = model.config.vision_config.num_frames
+    chosen = np.linspace(0, len(video) - 1, count).round().astype(int)
+    pixels = _pictures(model, folder, video[chosen])[None]  # (1, n, 3, s, s)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    longest = model.config.text_config.max_position_embeddings
+    words = tokenizer([text], return_tensors="pt", truncation=True, max_length=longest)
+    out = model(pixel_values=pixels, input_ids=words.input_ids, attention_mask=words.attention_mask)
+    return float(out.logits_per_video[0, 0] / model.logit_scale.exp())
+
+
+def rank_by_consistency(
+    drawing: np.ndarray, videos: Sequence[np.ndarray], clip_path: str | Path | None = None
+) -> tuple[list[float], str]:
+    """How well each video keeps to the drawing, and by which ruler; the caller sorts, no video is dropped.
+
+    The ruler is CLIP when its weights are on this machine (or at `clip_path`), else the sprite clip judge, which knows
+    the sprite world only; without either every score is 0 and the ruler says so.
+
+    Args:
+        drawing: (H, W, 3) uint8.
+        videos: each (F, H, W, 3) uint8, F >= 2.
+
+    Returns:
+        scores, higher is better, one for each video in the given order; a name of the ruler for manifests.
+
+    Raises:
+        MissingWeights, UserError: `clip_path` was given and cannot be used.
+    """
+    from motionkit.metrics import clipscorer
+
+    if clip_path is not None or available("clip"):
+        folder = locate("clip", clip_path)
+        name = f"CLIP cosine to the drawing, mean of frames 1.. ({clip_path or HUB['clip']})"
+        return [clip_consistency(v, drawing, folder) for v in videos], name
+    if clipscorer.available():
+        name = "sprite clip judge, cosine to the drawing, mean of frames 1.. (CLIP's weights are not on this machine)"
+        return [clipscorer.reference_consistency(v, drawing) for v in videos], name
+    return [0.0 for _ in videos], "none (neither CLIP's weights nor the sprite clip judge are on this machine)"
