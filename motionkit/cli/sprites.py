@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from motionkit.errors import UserError, unknown
 
-HELP = """usage: motionkit sprites [what=example|dataset|sheet] [output=FOLDER] [key=value ...]
+HELP = """usage: motionkit sprites [what=example|dataset|drawings|sheet] [output=FOLDER] [key=value ...]
 
 The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
 
   what=example   source.mp4, source.png, driving.mp4, truth.mp4 and labels.json  (default)
                  source=KIND driving=KIND motion=NAME colour=NAME seed=N
   what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
+  what=drawings  count=N clips as line drawings with captions, a folder to train on  lines=2-3 seed=N split=...
+                 lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
   what=sheet     one picture: every kind in every motion
   all:           setting=easy|full  size=128  frames=10
 
-example: motionkit sprites output=example source=giraffe driving=horse motion=walk
+examples: motionkit sprites output=example source=giraffe driving=horse motion=walk
+          motionkit sprites lines=2-3 count=400 output=clips && motionkit train method=flipsketch data=clips/
 """
 DEFAULTS = {
     "what": "example", "output": "", "source": "giraffe", "driving": "horse", "motion": "walk", "colour": "orange",
     "seed": "0", "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
+    "lines": "",
 }  # fmt: skip
 
 
@@ -32,6 +37,8 @@ def main(argv: list[str]) -> int:
         if not found or key not in DEFAULTS:
             raise unknown("option", key, DEFAULTS)
         options[key] = value
+    if options["lines"] and not any(word.startswith("what=") for word in argv):
+        options["what"] = "drawings"
     numbers = {}
     for key, low, high in (("seed", 0, 2**31), ("count", 1, 100_000), ("size", 32, 1024), ("frames", 1, 1000)):
         if not options[key].isdigit() or not low <= int(options[key]) <= high:
@@ -47,9 +54,18 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _thickness(lines: str) -> tuple[int, int]:
+    """Least and most width of "2" or "2-3". Raises: UserError."""
+    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", lines)
+    least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= least <= most <= 32:
+        raise UserError(f"lines={lines} is no width: give one such as lines=2, or a range such as lines=2-3, up to 32")
+    return least, most
+
+
 def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     from motionkit.sprites import KINDS, MOTIONS, Motion, character
-    from motionkit.sprites.export import contact_sheet, write_dataset, write_example
+    from motionkit.sprites.export import contact_sheet, write_dataset, write_drawings, write_example
 
     folder = Path(options["output"] or f"sprites-{options['what']}")
     seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
@@ -61,10 +77,14 @@ def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     if options["what"] == "dataset":
         count = write_dataset(folder, numbers["count"], options["split"], seed, frames, size, setting)
         return f"{folder}: {count} clips of the {options['split']} split"
+    if options["what"] == "drawings":
+        thickness = _thickness(options["lines"] or "2-3")
+        count = write_drawings(folder, numbers["count"], options["split"], seed, frames, size, setting, thickness)
+        return f"{folder}: {count} drawings of the {options['split']} split, with captions"
     if options["what"] == "sheet":
         from motionkit.media import write_image
 
         folder.mkdir(parents=True, exist_ok=True)
         write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
         return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
-    raise unknown("what", options["what"], ("example", "dataset", "sheet"))
+    raise unknown("what", options["what"], ("example", "dataset", "drawings", "sheet"))

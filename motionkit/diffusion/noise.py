@@ -65,6 +65,23 @@ def shared_noise(shape: tuple[int, int, int, int], share: float, generator: torc
     return share**0.5 * common + (1 - share) ** 0.5 * own
 
 
+def partly_shared_noise(
+    shape: tuple[int, ...], share: float, clips: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """White noise (B, C, F, h, w) for training; about `clips` of the B clips have `share` of the variance in common.
+
+    Clips are drawn one by one, so that a model meets noise of both kinds ("PYoCo", arXiv 2305.10474, section 4).
+    Raises: ValueError for a share outside [0, 1]; a generator is needed: the global one is never used.
+    """
+    if generator is None or not 0 <= share <= 1 or not 0 <= clips <= 1:
+        raise ValueError(f"share={share} and clips={clips} must be in [0, 1], and a generator given")
+    own = torch.randn(shape, generator=generator, device=generator.device)
+    common = torch.randn((*shape[:2], 1, *shape[3:]), generator=generator, device=generator.device)
+    some = torch.rand((shape[0], 1, 1, 1, 1), generator=generator, device=generator.device) < clips
+    part = share * some
+    return part.sqrt() * common + (1 - part).sqrt() * own
+
+
 def _randn(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
     return torch.randn(shape, generator=generator, device=generator.device).to(like.device, like.dtype)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from motionkit.media import write_image, write_video
+from motionkit.media import replacing, write_gif, write_image, write_video
 from motionkit.sprites.kinds import Character, character, rng_of
 from motionkit.sprites.motions import Motion
 from motionkit.sprites.sampling import random_character, random_motion
-from motionkit.sprites.world import SpriteClip, render_clip
+from motionkit.sprites.world import DOING, SpriteClip, render_clip
 
 
 def labels(clip: SpriteClip) -> dict:
@@ -62,6 +62,43 @@ def write_dataset(
         strip = np.concatenate(list(clip.mask), 1).astype(np.uint8) * 255  # (H, F*W)
         write_image(Path(f"{stem}-mask.png"), np.repeat(strip[..., None], 3, -1))
         stem.with_suffix(".json").write_text(json.dumps(labels(clip)) + "\n")
+    return count
+
+
+def drawing_caption(clip: SpriteClip, rng: np.random.Generator) -> str:
+    """Words for a clip as a line drawing, which has no colour; four in five begin with "a drawing of"."""
+    kind, doing = clip.character.kind, DOING[clip.motion.name]
+    article = "an" if kind[0] in "aeiou" else "a"
+    if rng.uniform() < 0.8:
+        forms = (f"{article} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
+        return f"a drawing of {forms[rng.choice(3, p=(0.7, 0.1, 0.2))]}"
+    return str(rng.choice([f"{article} {kind} {doing}", f"{article} {kind} is {doing}", f"the {kind} is {doing}"]))
+
+
+def write_drawings(
+    folder: Path, count: int, split: str = "train", seed: int = 0, frames: int = 10, size: int = 128,
+    setting: str = "easy", thickness: tuple[int, int] = (2, 3),
+) -> int:  # fmt: skip
+    """Writes `count` random clips as black line drawings on white, each a gif with its caption in a .txt beside it.
+
+    That is the folder which `motionkit train method=flipsketch data=FOLDER` takes. In the train and val splits held-out
+    kinds and motions are not shown.
+
+    Args:
+        thickness: lines are this wide, least and most, in half pixels.
+
+    Returns:
+        `count`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = rng_of("drawings", seed, split, setting)
+    for i in range(count):
+        clip = render_clip(random_character(rng, split, setting), random_motion(rng, split), frames, size)
+        stem = folder / f"{i:05d}-{clip.character.kind.replace(' ', '-')}-{clip.motion.name}"
+        with replacing(stem.with_suffix(".txt")) as part:  # first, so that no clip is ever without it
+            part.write_text(drawing_caption(clip, rng) + "\n", encoding="utf-8")
+        wide = int(rng.integers(thickness[0], thickness[1] + 1))
+        write_gif(stem.with_suffix(".gif"), clip.lines(wide), clip.fps)
     return count
 
 

@@ -1,0 +1,196 @@
+"""`motionkit train method=flipsketch`: a LoRA that teaches a text-to-video model to draw, from captioned clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from motionkit.errors import UserError
+from motionkit.media import replacing
+from motionkit.training.loop import LoopSettings, write_record
+
+from .train_config import TrainOptions
+from .train_data import DrawingClips
+from .train_loop import LoraLoop, interruptible
+from .train_lora import Factors, add_factors, text_layers, unet_layers, write_lora
+from .train_loss import make_loss, measure
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.trainjob import TrainJob
+
+FILE = "lora.safetensors"
+_BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
+
+
+def train(job: TrainJob) -> str:
+    """Train the factors, and write them as `lora.safetensors` into the job's folder.
+
+    Returns:
+        What was reached on held-out clips, and how to use the file, in one line.
+
+    Raises:
+        UserError: anything that the user can mend.
+        Cancelled: stopped by the user; the same call goes on from there.
+    """
+    from motionkit import backbones
+
+    options: TrainOptions = job.options or TrainOptions()
+    spec = backbones.get(options.backbone)
+    if spec.family != "modelscope":
+        known = [s.name for s in backbones.specs().values() if s.family == "modelscope"]
+        raise UserError(f"train.backbone={spec.name} makes single pictures: a sketch LoRA needs a text-to-video model "
+                        f"({', '.join(known)})")  # fmt: skip
+    size = job.size or spec.default_size
+    if size % spec.size_multiple or size < spec.size_multiple:
+        raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
+    _check_plan(job, options)
+    folder = _clips(job, options, size)
+    backbone = backbones.load(spec, job.plan, path=options.backbone_path)
+    clips = DrawingClips(folder, backbone, size, options.frames, job.folder / "cache", options.fps, job.progress)
+    factors, loop = build(job, options, backbone, clips, size)
+    try:
+        with interruptible(loop):
+            factors.take(loop.run())
+    finally:
+        job.progress.end("train")
+    return _finish(job, options, backbone, clips, factors, loop, size)
+
+
+def build(
+    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int
+) -> tuple[Factors, LoraLoop]:
+    """The factors inside the backbone's networks, and the loop that trains them."""
+    recipe = options.recipe
+    prepare(backbone, options, job.seed)
+    factors = Factors(backbone.unet, backbone.text_encoder if options.text_encoder else None).to(backbone.device)
+    steps = job.steps or recipe.steps
+    settings = LoopSettings(
+        job.folder, steps, recipe.lr, (0.9, 0.999), options.weight_decay, options.clip, recipe.ema,
+        options.save_every, options.log_every,
+    )  # fmt: skip
+    _same_run(job, options, backbone, clips, size)
+    loss = make_loss(backbone, clips, options, factors, job.seed)
+
+    def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
+        job.progress.tick("train", step, steps)
+        return loss(step)
+
+    return factors, LoraLoop(factors, ticking, settings, recipe, options.warmup)
+
+
+def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
+    """Put factors into the backbone, and set its switches for training."""
+    unet = backbone.unet
+    if backbone.device.type == "cpu":
+        unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward is slow on a CPU for short sequences
+    if backbone.plan.checkpointing and not getattr(unet, "is_gradient_checkpointing", False):
+        checkpoint_blocks(unet)
+    alpha = float(options.rank * options.scale)
+    add_factors(unet, unet_layers(unet, options.targets), options.rank, alpha, options.dropout, seed)
+    parts = [unet]
+    if options.text_encoder:
+        encoder = backbone.text_encoder
+        add_factors(encoder, text_layers(encoder), options.rank, alpha, options.dropout, seed + 1)
+        parts.append(encoder)
+    for part in parts:
+        part.eval()
+        for name, module in part.named_modules():
+            if isinstance(module, nn.Dropout):
+                module.train("lora_dropout" in name or options.model_dropout)
+
+
+def checkpoint_blocks(unet: nn.Module) -> None:
+    """Compute the insides of the UNet's blocks again in the backward pass instead of keeping them."""
+    for module in unet.modules():
+        if isinstance(module, _BLOCKS):
+            module.forward = partial(_recomputed, module.forward)  # type: ignore[method-assign]
+
+
+def _recomputed(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*given, **named)
+    return checkpoint(forward, *given, use_reentrant=False, **named)
+
+
+def _check_plan(job: TrainJob, options: TrainOptions) -> None:
+    if job.plan.offload == "group":
+        raise UserError("training keeps the UNet on the device: gpu.offload=group is for use only (try gpu.offload="
+                        "model, gpu.checkpointing=true or a smaller size=)")  # fmt: skip
+    if job.plan.offload == "model" and options.text_encoder:
+        raise UserError("train.text_encoder=true keeps two networks on the device: give gpu.offload=none with it")
+
+
+def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
+    """The folder to train on; for data=sprites drawings are written first."""
+    if job.data.name != "sprites":
+        assert job.data.path is not None
+        return Path(job.data.path)
+    from motionkit.sprites.export import write_drawings
+
+    facts = (options.sprite_clips, options.frames, size, job.data.setting, job.seed)
+    folder = job.folder / "sprites" / "-".join(map(str, facts))
+    if len(list(folder.glob("*.gif"))) != options.sprite_clips:
+        write_drawings(folder, options.sprite_clips, "train", job.seed, options.frames, size, job.data.setting)
+    return folder
+
+
+def _same_run(
+    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int
+) -> None:
+    """Begin the folder's record, or check that a checkpoint there is of this very run.
+
+    Raises: UserError naming what differs.
+    """
+    file, recipe = job.folder / "run.json", options.recipe
+    facts = {
+        "backbone": backbone.fingerprint(), "clips": clips.identity(), "seed": job.seed, "size": size,
+        **{n: getattr(options, n) for n in ("rank", "targets", "text_encoder", "frames", "fps", "accumulate")},
+        "scale": options.scale, "batch": recipe.batch,
+    }  # fmt: skip
+    checkpoint_file = job.folder / "last.pt"
+    if not job.resume:
+        for old in (checkpoint_file, job.folder / "curve.csv", file):
+            old.unlink(missing_ok=True)
+    if checkpoint_file.exists() and file.exists():
+        held = json.loads(file.read_text())
+        if other := [key for key, value in facts.items() if held.get(key) != value]:
+            raise UserError(f"{job.folder} holds a run with other settings ({', '.join(other)}): give another output=, "
+                            f"or resume=false to start again there")  # fmt: skip
+    with replacing(file) as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _finish(
+    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, factors: Factors,
+    loop: LoraLoop, size: int,
+) -> str:  # fmt: skip
+    figures = measure(backbone, clips, options.recipe)
+    said = sorted({entry.caption for entry in clips.train})
+    facts = {
+        "kind": "lora", "method": "flipsketch", "steps": loop.step, "rank": options.rank, "alpha": options.rank,
+        "base": {"name": backbone.spec.name, "fingerprint": backbone.fingerprint()}, "targets": options.targets,
+        "text_encoder": options.text_encoder, "frames": options.frames, "size": size, "seed": job.seed,
+        "clips": len(clips.train), "captions": said[:100], "captions_in_all": len(said), "figures": figures,
+    }  # fmt: skip
+    path = job.folder / FILE
+    write_lora(path, factors.named(), options.scale, facts, options.half)
+    record = {"recipe": vars(options.recipe), "options": vars(options), "seconds": loop.seconds, "notes": clips.notes}
+    write_record(job.folder / "record.json", facts | record)
+    where = "held-out" if figures["held_out"] else "training"
+    notes = "".join(f"; note: {note}" for note in clips.notes)
+    return (
+        f"error on {where} clips {figures['error']:.4f} (without the LoRA: {figures['without']:.4f}) after "
+        f"{loop.step} steps{notes}; use it with method.lora={path}"
+    )

@@ -1,0 +1,111 @@
+"""What a sketch LoRA is trained to do, and how well it does it: the error of the prediction for noised clips."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from motionkit.diffusion.noise import partly_shared_noise
+from motionkit.hashing import seed_from
+from motionkit.training.loop import LossFn
+
+from .train_config import Recipe, TrainOptions
+from .train_data import DrawingClips
+from .train_loop import gathered
+from .train_lora import Factors, without_factors
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+
+_MEASURED_CLIPS, _MEASURED_TIMES = 6, (200, 500, 800)
+_HALF_SCALE = 1024.0  # gradients of a float16 UNet would vanish below its smallest number
+
+
+class Texts:
+    """Text states of captions: computed once each, or at every step with gradients when the encoder learns."""
+
+    def __init__(self, backbone: VideoBackbone, learns: bool) -> None:
+        self.backbone, self.learns = backbone, learns
+        self.known: dict[str, Tensor] = {}
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        """States (B, L, C) float32."""
+        if self.learns:
+            return self._fresh(captions)
+        for caption in captions:
+            if caption not in self.known:
+                self.known[caption] = self.backbone.encode_text([caption])[0].cpu()
+        return torch.stack([self.known[caption] for caption in captions]).to(self.backbone.device)
+
+    def _fresh(self, captions: list[str]) -> Tensor:
+        b = self.backbone
+        ids = b.tokenizer(
+            captions, padding="max_length", truncation=True, max_length=b.tokenizer.model_max_length,
+            return_tensors="pt",
+        ).input_ids  # fmt: skip
+        kind = b.plan.autocast
+        with torch.autocast(b.device.type, getattr(torch, kind)) if kind else nullcontext():
+            return b.text_encoder(ids.to(b.device))[0].float()
+
+
+def make_loss(
+    backbone: VideoBackbone, clips: DrawingClips, options: TrainOptions, factors: Factors, seed: int
+) -> LossFn:
+    """The loss of a step, which depends on the step's number alone."""
+    recipe, texts = options.recipe, Texts(backbone, options.text_encoder)
+    count, weights = options.accumulate, list(factors.parameters())
+    scale = _HALF_SCALE if backbone.plan.autocast == "float16" else 1.0
+
+    def part(number: int) -> Tensor:
+        x0, captions = clips.batch(number, recipe.batch, seed, options.caption_dropout)
+        return clip_loss(backbone, x0.to(backbone.device), texts(captions), recipe, seed_from(seed, f"noise {number}"))
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        torch.manual_seed(seed_from(seed, f"dropout {step}"))
+        if count == 1 and scale == 1:
+            return part(step), {}
+        return gathered((part(step * count + i) for i in range(count)), count, weights, scale)
+
+    return loss
+
+
+def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe, seed: int) -> Tensor:
+    """Mean squared error of the prediction for noised clips x0 (B, 4, F, h, w) with text states (B, L, C)."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = partly_shared_noise(tuple(x0.shape), recipe.noise_share, recipe.noise_share_clips, generator).to(x0)
+    count, total = len(x0), backbone.scheduler.config.num_train_timesteps
+    even = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    # The square root of an even number has a density that grows with it.
+    t = ((even.sqrt() if recipe.timesteps == "late" else even) * total).long().clamp(max=total - 1).to(x0.device)
+    return _error(backbone, x0, noise, t, text)
+
+
+def _error(backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    noisy = backbone.scheduler.add_noise(x0, noise, t)
+    return F.mse_loss(backbone.denoise(noisy, t, text), backbone.training_target(x0, noise, t))
+
+
+@torch.no_grad()
+def measure(backbone: VideoBackbone, clips: DrawingClips, recipe: Recipe) -> dict[str, Any]:
+    """Error of the prediction on clips that were not trained on, with the factors and without them."""
+    texts, entries = Texts(backbone, learns=False), (clips.held_out or clips.train)[:_MEASURED_CLIPS]
+
+    def error() -> float:
+        found = []
+        for i, entry in enumerate(entries):
+            x0, generator = clips.cut(entry)[None].to(backbone.device), torch.Generator().manual_seed(i)
+            for t in _MEASURED_TIMES:
+                noise = partly_shared_noise(tuple(x0.shape), recipe.noise_share, 1.0, generator).to(x0)
+                times = torch.tensor([t], device=backbone.device)
+                found.append(_error(backbone, x0, noise, times, texts([entry.caption])).item())
+        texts.known.clear()
+        return sum(found) / len(found)
+
+    tuned = error()
+    with without_factors(backbone.unet, backbone.text_encoder):
+        plain = error()
+    return {"error": tuned, "without": plain, "clips": len(entries), "held_out": bool(clips.held_out)}
