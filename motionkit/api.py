@@ -11,6 +11,7 @@ from motionkit.handle import choose_backbone
 from motionkit.transfer import Inputs, Result
 
 if TYPE_CHECKING:
+    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.media import Clip
 
 
@@ -23,11 +24,15 @@ class Method:
         backbone: str | None = None,
         gpu: Any = "auto",
         backbone_path: str | None = None,
+        motion: MotionOptions | None = None,
         **settings: Any,
     ) -> None:
         self.spec = registry.spec(name)
         self.settings = method_settings(self.spec, settings)
-        self._road = {"backbone": choose_backbone(self.spec, backbone), "backbone_path": backbone_path, "gpu": gpu}
+        self._road = {
+            "backbone": choose_backbone(self.spec, backbone), "backbone_path": backbone_path, "motion": motion,
+            "gpu": gpu,
+        }  # fmt: skip
 
     def __call__(
         self,

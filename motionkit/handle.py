@@ -9,6 +9,7 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.gpu import Plan
     from motionkit.transfer import MethodSpec
 
@@ -38,9 +39,13 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
 class BackboneHandle:
     """Stands for a backbone and loads it when something other than its facts is asked for."""
 
-    def __init__(self, name: str, plan: Plan, path: str | None = None, online: bool = False) -> None:
+    def __init__(
+        self, name: str, plan: Plan, path: str | None = None, online: bool = False, motion: MotionOptions | None = None
+    ) -> None:
         self.spec = catalog.get(name)
-        self._plan, self._path, self._online = plan, path, online
+        self._plan, self._path, self._online, self._motion = plan, path, online, motion
+        if motion:
+            motion.check(self.spec)
         self._loaded: VideoBackbone | None = None
 
     @property
@@ -48,15 +53,34 @@ class BackboneHandle:
         """Whether the weights are in memory."""
         return self._loaded is not None
 
+    def check_frames(self, frames: int) -> None:
+        """Refuse a clip that is longer than the backbone's motion modules know, before weights load.
+
+        Raises:
+            UserError: too many frames; MissingWeights: the modules are not here.
+        """
+        from motionkit.backbones import motion_files
+
+        if self.spec.base:
+            self._fetch()
+            motion_files.check_frames(self.spec, frames, motion_files.max_frames(self.spec, self._path, self._motion))
+
+    def _fetch(self) -> None:
+        from motionkit.backbones import files, motion_files
+
+        if self._online:
+            folder = files.locate(self.spec, self._path, online=True)
+            if self.spec.base:
+                motion_files.locate(self.spec, folder, self._motion, online=True)
+
     def fingerprint(self) -> str:
         """The hash of the weights, without loading them where that can be done."""
         from motionkit.backbones import files
 
         if self._loaded is not None:
             return self._loaded.fingerprint()
-        if self._online:
-            files.locate(self.spec, self._path, online=True)
-        return files.fingerprint(self.spec, self._path)
+        self._fetch()
+        return files.fingerprint(self.spec, self._path, motion=self._motion)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -64,5 +88,5 @@ class BackboneHandle:
         if self._loaded is None:
             from motionkit import backbones
 
-            self._loaded = backbones.load(self.spec, self._plan, path=self._path)
+            self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion)
         return getattr(self._loaded, name)

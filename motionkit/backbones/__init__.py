@@ -10,25 +10,32 @@ from motionkit.backbones.files import fingerprint as _fingerprint
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.gpu import Plan
 
 __all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "specs"]
 
 
 def load(
-    name: str | BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False
-) -> VideoBackbone:
+    name: str | BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False,
+    motion: MotionOptions | None = None,
+) -> VideoBackbone:  # fmt: skip
     """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
 
     `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights
-    of tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1).
+    of tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1). `motion`: for AnimateDiff only.
     Raises: MissingWeights and UserError, each one line.
     """
     spec = get(name) if isinstance(name, str) else name
     module, _, function = spec.loader.partition(":")
-    return getattr(importlib.import_module(module), function)(spec, plan, path=path, seed=seed, online=online)
+    if motion:
+        motion.check(spec)
+    more = {"motion": motion} if spec.base else {}
+    return getattr(importlib.import_module(module), function)(spec, plan, path=path, seed=seed, online=online, **more)
 
 
-def fingerprint(name: str | BackboneSpec, path: str | None = None, seed: int = 0) -> str:
+def fingerprint(
+    name: str | BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None
+) -> str:
     """What `load(...).fingerprint()` would say, without loading any weight (and without torch)."""
-    return _fingerprint(get(name) if isinstance(name, str) else name, path, seed)
+    return _fingerprint(get(name) if isinstance(name, str) else name, path, seed, motion)

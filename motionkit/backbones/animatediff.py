@@ -39,7 +39,7 @@ _REST = {
 
 
 class FrameGroupNorm(nn.GroupNorm):
-    """Group norm of clips (B, C, F, h, w) with the statistics of each frame alone, as AnimateDiff's main code has it."""
+    """Group norm of clips (B, C, F, h, w) with statistics of each frame alone, as AnimateDiff's main code has it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, F, h, w) to the same shape."""
@@ -71,9 +71,7 @@ class AnimateDiffBackbone(StableDiffusion):
         Raises: UserError for more frames than the motion modules have positions for.
         """
         frames = latents.shape[2]
-        if frames > self.positions:
-            raise UserError(f"{self.spec.name}: its motion modules know {self.positions} frames, the clip has {frames}: "
-                            f"give frames={self.positions} or fewer")  # fmt: skip
+        motion_files.check_frames(self.spec, frames, self.positions)
         unet = self._use(self.unet if unet is None else unet)
         dtype = getattr(unet, "dtype", self.dtype)
         x = latents.to(self.device, dtype)
@@ -168,8 +166,8 @@ def schedule(spec: BackboneSpec, base: DDIMScheduler, motion: MotionOptions) -> 
         return read_scheduler(files.ASSETS / spec.asset / "scheduler" / "scheduler_config.json")
     betas = BETAS[spec.family]
     if any(base.config[key] != value for key, value in betas.items()):
-        _log.info("%s: betas %s to %s, as its motion modules were trained; backbone.motion_schedule=base takes those of "
-                  "the image model", spec.name, betas["beta_schedule"], betas["beta_end"])  # fmt: skip
+        _log.info("%s: betas %s to %s, as its motion modules were trained; backbone.motion_schedule=base takes those "
+                  "of the image model", spec.name, betas["beta_schedule"], betas["beta_end"])  # fmt: skip
     return DDIMScheduler(**betas, **_REST, prediction_type=base.config.prediction_type)
 
 

@@ -50,6 +50,9 @@ class BackboneConfig:
     name: str = "pocket-sd"
     path: str | None = None
     online: bool = False  # may missing files be downloaded? (also: MOTIONKIT_ONLINE=1)
+    motion_adapter: str | None = None  # AnimateDiff: a folder with a MotionAdapter, or a hub id
+    per_frame_motion_norm: bool | None = None  # AnimateDiff: its modules' group norm over each frame alone
+    motion_schedule: str = "module"  # AnimateDiff: noise schedule of the "module" or of the "base" model
 
 
 _SD = "motionkit.backbones.sd:load"

@@ -79,7 +79,8 @@ def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None 
         return _local(spec, base / "motion_adapter")
     if not given and spec.asset:
         return _local(spec, files.ASSETS / spec.asset / "motion_adapter")
-    return _cached(spec, given or spec.motion_id or "", online or os.environ.get("MOTIONKIT_ONLINE") == "1", bool(given))
+    online = online or os.environ.get("MOTIONKIT_ONLINE") == "1"
+    return _cached(spec, given or spec.motion_id or "", online, bool(given))
 
 
 def _local(spec: BackboneSpec, folder: Path) -> Path:
@@ -148,6 +149,13 @@ def max_frames(spec: BackboneSpec, path: str | None = None, options: MotionOptio
     return int(files.read_json(folder / "config.json").get("motion_max_seq_length", 32))
 
 
+def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
+    """Refuse more frames than the motion modules have positions for. Raises: UserError."""
+    if limit is not None and frames > limit:
+        raise UserError(f"{spec.name}: its motion modules know {limit} frames, the clip has {frames}: "
+                        f"give frames={limit} or fewer")  # fmt: skip
+
+
 def fingerprint(
     spec: BackboneSpec, path: str | None = None, seed: int = 0, options: MotionOptions | None = None
 ) -> str:
@@ -168,13 +176,15 @@ def check_match(
     spec: BackboneSpec, base: Path, unet: dict[str, Any], folder: Path, adapter: dict[str, Any]
 ) -> None:
     """Whether motion modules fit an image UNet, told from the two configurations. Raises: UserError."""
-    if adapter.get("conv_in_channels"):
-        raise UserError(f"{spec.name}: the motion modules in {folder} come with an input layer of "
-                        f"{adapter['conv_in_channels']} channels (an image-to-video model), which does not fit here")  # fmt: skip
+    if channels := adapter.get("conv_in_channels"):
+        raise UserError(f"{spec.name}: the motion modules in {folder} come with an input layer of {channels} channels "
+                        f"(an image-to-video model), which does not fit here")  # fmt: skip
     widths, own = tuple(unet["block_out_channels"]), tuple(adapter.get("block_out_channels", (320, 640, 1280, 1280)))
     if widths != own:
-        raise UserError(f"{spec.name}: the motion modules in {folder} are for {_kind(own)}, the UNet in {base} is "
-                        f"{_kind(widths)}: give modules for it as backbone.motion_adapter, or another backbone.path")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: the motion modules in {folder} are for {_kind(own)}, the UNet in {base} is of "
+            f"{_kind(widths)}: give others as backbone.motion_adapter, or another backbone.path"
+        )
     for ours, theirs, default in (("layers_per_block", "motion_layers_per_block", 2),
                                   ("norm_num_groups", "motion_norm_num_groups", 32)):  # fmt: skip
         a, b = unet.get(ours, default), adapter.get(theirs, default)
@@ -185,7 +195,7 @@ def check_match(
 
 def _kind(widths: tuple[int, ...]) -> str:
     numbers = f"widths {', '.join(map(str, widths))}"
-    return f"{_KNOWN[widths]} ({numbers})" if widths in _KNOWN else f"a model of {numbers}"
+    return f"{_KNOWN[widths]} ({numbers})" if widths in _KNOWN else numbers
 
 
 def _spread(value: Any, count: int) -> list[int]:

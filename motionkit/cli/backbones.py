@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motionkit.backbones import catalog, files
+from motionkit.backbones import catalog, files, motion_files
 from motionkit.cli.table import table
 from motionkit.errors import MissingWeights, UserError
 
@@ -30,7 +30,9 @@ def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
     if spec.hub_id is None and spec.asset is None:
         return "none needed", "made from a seed"
     try:
-        return "here", str(files.locate(spec))
+        folder = files.locate(spec)
+        modules = [str(motion_files.locate(spec, folder))] if spec.base else []
+        return "here", ", ".join([str(folder), *modules])
     except MissingWeights as error:
         return "missing", str(error)
     except UserError as error:

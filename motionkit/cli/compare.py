@@ -69,6 +69,7 @@ def main(argv: list[str]) -> int:
         backbone=config.backbone["name"],
         backbone_path=start.resolve_if_there(config.backbone.get("path")),
         online=bool(config.backbone.get("online")),
+        motion=start.motion(config.backbone),
         gpu=config.gpu,
         seed=config.seed,
         frames=config.frames,

@@ -22,6 +22,8 @@ from motionkit.trainjob import DataConfig
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from motionkit.backbones.motion_files import MotionOptions
+
 CONFIG = "pkg://motionkit.conf"
 SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
@@ -50,6 +52,16 @@ class Start:
         """The same for what may be a path or a name on the hub: only a path that exists is touched."""
         path = self.resolve(name) if name else None
         return str(path) if path and path.exists() else name
+
+    def motion(self, backbone: Any) -> MotionOptions | None:
+        """What the `backbone` group says about motion modules, or None when it says nothing."""
+        from motionkit.backbones.motion_files import MotionOptions
+
+        said = MotionOptions(
+            self.resolve_if_there(backbone.get("motion_adapter")), backbone.get("per_frame_motion_norm"),
+            backbone.get("motion_schedule") or "module",
+        )  # fmt: skip
+        return said if said != MotionOptions() else None
 
 
 def register(verb: str, schema: type) -> None:

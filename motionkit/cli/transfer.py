@@ -77,6 +77,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         backbone=backbone,
         backbone_path=start.resolve_if_there(config.backbone.get("path")),
         online=bool(config.backbone.get("online")),
+        motion=start.motion(config.backbone),
         gpu=plan,
         seed=config.seed,
         frames=config.frames,

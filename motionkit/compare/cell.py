@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from motionkit import __version__, media
+from motionkit.backbones.motion_files import MotionOptions
 from motionkit.context import RunContext
 from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
@@ -38,7 +39,7 @@ class Shared:
     Attributes:
         inputs: as the user gave them.
         fitted: the same at the working size, which fixes frames, size and rate for every cell.
-        backbone, backbone_path, online, gpu, seed: as in `motionkit.run.execute`.
+        backbone, backbone_path, online, gpu, seed, motion: as in `motionkit.run.execute`.
     """
 
     inputs: Inputs
@@ -48,6 +49,7 @@ class Shared:
     online: bool = False
     gpu: Any = "cpu"
     seed: int = 0
+    motion: MotionOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Cell:
         spec.check_inputs(shared.inputs)
         name = choose_backbone(spec, shared.backbone)
         plan = plan_for(shared.gpu, name)
-        handle = BackboneHandle(name, plan, shared.backbone_path, shared.online) if name else None
+        handle = BackboneHandle(name, plan, shared.backbone_path, shared.online, shared.motion) if name else None
         run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, self.root)
         weights = load_object(spec.transfer)(self.settings, handle, run).weights()
         return {
@@ -121,6 +123,7 @@ class Cell:
             backbone=shared.backbone,
             backbone_path=shared.backbone_path,
             online=shared.online,
+            motion=shared.motion,
             gpu=shared.gpu,
             seed=shared.seed,
             frames=fitted.frames,

@@ -23,6 +23,7 @@ from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.media import Clip
 
 CELLS = "cells"
@@ -52,6 +53,7 @@ def compare(
     backbone: str | None = None,
     backbone_path: str | None = None,
     online: bool = False,
+    motion: MotionOptions | None = None,
     gpu: Any = "cpu",
     seed: int = 0,
     frames: int | None = None,
@@ -86,7 +88,7 @@ def compare(
     for line in plan_for(gpu, common.name if common else None).lines():
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
-    shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed)
+    shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed, motion)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")

@@ -7,6 +7,7 @@ frames of two clips in three (arXiv 2305.10474).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,11 +105,13 @@ def make_loss(
 
 
 def export(adapter: MotionAdapter, folder: Path) -> None:
-    """Writes `motion_adapter/` in fp16 as diffusers has it, and `scheduler/`."""
+    """Writes `motion_adapter/` in fp16 as diffusers has it, `scheduler/`, and whose parts the other parts are."""
     half = MotionAdapter(**ADAPTER)
     half.load_state_dict(adapter.state_dict())
     half.half().save_pretrained(folder / "motion_adapter", safe_serialization=True)
     DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    (folder / "shared.json").write_text(json.dumps(shared) + "\n")
 
 
 def main() -> None:
@@ -126,8 +129,9 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-    loss = make_loss(unet, vae, text, tokenizer, args.batch or 4,
-                     lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG, args.seed, args.device)  # fmt: skip
+    short_until = SHORT_SHARE * args.steps
+    loss = make_loss(unet, vae, text, tokenizer, args.batch or 4, lambda step: SHORT if step < short_until else LONG,
+                     args.seed, args.device)  # fmt: skip
     loop = Loop(adapter, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
     if args.export_only:
         if not loop.resume():
