@@ -84,9 +84,10 @@ class VideoBackbone(abc.ABC):
     # images and latents
 
     @torch.no_grad()
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Frames (F, 3, H, W) in [0, 1] to latents (F, 4, h, w) float32: the posterior's mean times the scaling factor.
 
+        With a `generator` (of the CPU) each frame is a sample of the posterior instead.
         Raises: UserError when H or W is not a multiple of the factor.
         """
         if frames.shape[-1] % self.factor or frames.shape[-2] % self.factor:
@@ -99,7 +100,12 @@ class VideoBackbone(abc.ABC):
             if self.patch > 1:
                 x = functional.pixel_unshuffle(x, self.patch)  # (f, 3 r r, H/r, W/r)
             with self._arithmetic(vae.dtype):
-                latents.append(vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor)
+                posterior = vae.encode(x).latent_dist
+            mean = posterior.mean.float()
+            if generator is not None:  # drawn on the CPU: the same on every machine
+                noise = torch.randn(mean.shape, generator=generator)
+                mean = mean + posterior.std.float() * noise.to(mean.device)
+            latents.append(mean * vae.config.scaling_factor)
         return torch.cat(latents)
 
     @torch.no_grad()
