@@ -91,11 +91,11 @@ def _cached(spec: BackboneSpec, hub_id: str, online: bool, path_given: bool) -> 
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
     if missing:
-        wanted = " ".join(missing + _optional(spec))
+        words = " ".join(missing + _optional(spec))
         neither = f"{hub_id} is no folder here, and " if path_given else ""
         raise MissingWeights(
             f"{spec.name}: {neither}not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. "
-            f"Get them with: hf download {hub_id} {wanted}  (about {spec.approx_gb:.3g} GB in all; "
+            f"Get them with: hf download {hub_id} {words}  (about {spec.approx_gb:.3g} GB in all; "
             f"or let motionkit do it: MOTIONKIT_ONLINE=1; or give backbone.path=FOLDER)"
         )
     return folder
