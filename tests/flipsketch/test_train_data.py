@@ -57,7 +57,8 @@ class TestCaptions:
         texts = sorted(clips.glob("*.txt"))
         texts[1].unlink()
         texts[2].write_text(" \n")
-        with pytest.raises(UserError, match=rf"2 of 3 clips have no caption.*{texts[1].stem}.gif: write {texts[1].name}"):
+        says = rf"2 of 3 clips have no caption.*{texts[1].stem}.gif: write {texts[1].name}"
+        with pytest.raises(UserError, match=says):
             captioned(clips)
 
     @pytest.mark.parametrize(
