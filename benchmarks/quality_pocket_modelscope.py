@@ -62,12 +62,12 @@ def captions(count: int, seed: int, drawing: bool) -> list[Asked]:
     return out
 
 
-def truth_of(asked: Asked, seed: int) -> np.ndarray:
+def truth_of(asked: Asked, seed: int, frames: int = FRAMES) -> np.ndarray:
     """A true clip of the same words (F, H, W, 3), of a character that training never showed."""
     rng = rng_of("pocket-modelscope truth", seed, asked.caption)
     character = random_character(rng, "test", kinds=[asked.kind])
     motion = Motion(asked.motion, float(rng.uniform()), float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.75, 1.15)))
-    clip = render_clip(character, motion, FRAMES)
+    clip = render_clip(character, motion, frames)
     return clip.lines(int(rng.integers(2, 4))) if asked.drawing else clip.frames
 
 
@@ -79,19 +79,21 @@ def draw(backbone, asked: list[Asked], seeds: list[int], args: argparse.Namespac
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         common = torch.randn(4, 1, side, side, generator=generator)
-        own = torch.randn(4, FRAMES, side, side, generator=generator)
+        own = torch.randn(4, args.frames, side, side, generator=generator)
         noise.append(args.share**0.5 * common + (1 - args.share) ** 0.5 * own)  # (4, F, h, w)
     words, nothing = backbone.encode_text([a.caption for a in asked]), backbone.encode_text([""] * len(asked))
     predict = text_predictor(backbone, words, nothing, args.guidance)
     latents = ddim_sample(predict, backbone.scheduler, torch.stack(noise), args.steps)  # (N, 4, F, h, w)
     frames = backbone.decode(latents.transpose(1, 2).flatten(0, 1))  # (N*F, 3, H, W)
-    return (frames.permute(0, 2, 3, 1) * 255).round().byte().numpy().reshape(len(asked), FRAMES, *frames.shape[2:], 3)
+    pixels = (frames.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (N*F, H, W, 3)
+    return pixels.reshape(len(asked), args.frames, *pixels.shape[1:])
 
 
 def finished(backbone, asked: list[Asked], args: argparse.Namespace) -> list[np.ndarray]:
     """The clips, taken from the folder where they are there."""
     args.folder.mkdir(parents=True, exist_ok=True)
     facts = [backbone.fingerprint(), args.steps, args.guidance, args.share]
+    facts += [args.frames] if args.frames != FRAMES else []
     clips = []
     for i, one in enumerate(asked):
         path = args.folder / f"{hash_json([facts, one.caption, args.seed + i])[:16]}.npz"
@@ -110,7 +112,7 @@ def figures(asked: list[Asked], clips: list[np.ndarray], seed: int) -> dict:
     verdicts = [clipscorer.judge(clip) for clip in clips]
     kind = [float(v.best("kind") == a.kind) for v, a in zip(verdicts, asked, strict=True)]
     motion = [float(v.best("motion") == a.motion) for v, a in zip(verdicts, asked, strict=True)]
-    truths = [truth_of(a, seed) for a in asked]
+    truths = [truth_of(a, seed, len(clips[0])) for a in asked]
     known = [clipscorer.judge(truth) for truth in truths]
     out = {
         "n": len(asked), "kind_right": _interval(kind), "motion_right": _interval(motion),
@@ -158,6 +160,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--share", type=float, default=0.7, help="share of the noise's variance common to the frames")
     parser.add_argument("--backbone", default="pocket-modelscope")
     parser.add_argument("--path", default=None, help="a folder with the backbone's weights (default: the shipped ones)")
