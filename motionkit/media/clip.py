@@ -20,6 +20,8 @@ class Clip:
         is_image: read from a still picture.
         times: (F,) float64, second at which each frame appears, first is 0; None when frames are evenly spaced.
         notes: what reading had to repair, one line each.
+        original: (H0, W0, 3) uint8, a still picture as it was before it was fitted to a working size: what shrinking
+            would lose, such as thin lines, is still there. None when nothing was lost.
     """
 
     frames: np.ndarray
@@ -29,6 +31,7 @@ class Clip:
     is_image: bool = False
     times: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    original: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -57,6 +60,7 @@ def from_frames(
     *,
     times: np.ndarray | None = None,
     notes: tuple[str, ...] = (),
+    original: np.ndarray | None = None,
 ) -> Clip:
     """A clip of frames that are already in memory: (F, H, W, 3) or one (H, W, 3), uint8 RGB.
 
@@ -71,12 +75,16 @@ def from_frames(
     if not (np.isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a positive number, got {fps}")
     frames = np.ascontiguousarray(frames)
-    return Clip(frames, float(fps), name, _digest(frames, float(fps), times), is_image, times, notes)
+    digest = _digest(frames, float(fps), times, original)
+    return Clip(frames, float(fps), name, digest, is_image, times, notes, original)
 
 
-def _digest(frames: np.ndarray, fps: float, times: np.ndarray | None) -> str:
+def _digest(frames: np.ndarray, fps: float, times: np.ndarray | None, original: np.ndarray | None) -> str:
     digest = hashlib.sha256(repr((frames.shape, fps)).encode())
     digest.update(frames.data)
     if times is not None:
         digest.update(np.ascontiguousarray(times, dtype=np.float64).data)
+    if original is not None:  # a method may read it
+        digest.update(repr(original.shape).encode())
+        digest.update(np.ascontiguousarray(original).data)
     return digest.hexdigest()

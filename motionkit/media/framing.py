@@ -39,7 +39,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     """Scale the clip to fit (height, width), centred, the rest filled with the clip's own border colour.
 
     Returns:
-        The fitted clip (timing kept) and the `Box` that `unletterbox` needs.
+        The fitted clip (timing kept; one frame alone also keeps its `original`) and the `Box` that `unletterbox` needs.
 
     Raises:
         ValueError: height or width below 1.
@@ -57,7 +57,10 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     frames[:] = border_colour(clip.frames)
     for canvas, frame in zip(frames, clip.frames, strict=True):
         canvas[box.top : box.top + inner_h, box.left : box.left + inner_w] = resize(frame, inner_h, inner_w)
-    fitted = from_frames(frames, clip.fps, clip.name, clip.is_image, times=clip.times, notes=clip.notes)
+    original = clip.original if clip.original is not None or len(clip) > 1 else clip.frames[0]
+    fitted = from_frames(
+        frames, clip.fps, clip.name, clip.is_image, times=clip.times, notes=clip.notes, original=original
+    )
     return fitted, box
 
 

@@ -33,9 +33,19 @@ def read_picture(path: Path, limits: Limits) -> Clip:
             if animated:
                 clip = _read_animation(path, image, limits)
             else:
-                clip = from_frames(_read_still(path, image, limits), 1.0, path.stem, is_image=True)
+                still, notes = _read_still(path, image, limits)
+                clip = from_frames(still, 1.0, path.stem, is_image=True, notes=notes)
     remarks = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said)
     return replace(clip, notes=(*clip.notes, *remarks))
+
+
+def _vanishes(image: Image.Image) -> bool:
+    """Whether a transparent picture shows something, but nothing that could be seen on white (chalk on nothing)."""
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
+        return False
+    rgba = np.asarray(image.convert("RGBA"))
+    alpha = rgba[..., 3]
+    return bool(alpha.min() < 128 < alpha.max() and over_white(rgba).min() > 235)
 
 
 def _open(path: Path, limits: Limits) -> Image.Image:
@@ -51,13 +61,16 @@ def _open(path: Path, limits: Limits) -> Image.Image:
     return image
 
 
-def _read_still(path: Path, image: Image.Image, limits: Limits) -> np.ndarray:
+def _read_still(path: Path, image: Image.Image, limits: Limits) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
     except _BROKEN as error:
         raise UserError(f"{shown(path)}: the picture is damaged or cut off ({_reason(error)}); get it again") from None
-    return _shrink(to_rgb(upright), limits)
+    if _vanishes(upright):
+        negative = _over_black(np.asarray(upright.convert("RGBA")))
+        return _shrink(negative, limits), ("the picture is white on nothing: it was laid over black to be seen",)
+    return _shrink(to_rgb(upright), limits), ()
 
 
 def _read_animation(path: Path, image: Image.Image, limits: Limits) -> Clip:
@@ -112,6 +125,11 @@ def over_white(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.uint16)
     colour = rgba[..., :3].astype(np.uint16)
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _over_black(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
 
 
 def _shrink(rgb: np.ndarray, limits: Limits) -> np.ndarray:

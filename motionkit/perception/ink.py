@@ -100,7 +100,7 @@ def _strokes(darkness: np.ndarray, noise: float, upscale: float) -> tuple[np.nda
 
 
 def _without_corners(mask: np.ndarray) -> np.ndarray:
-    """Take off the corner of a shadow, which the paper estimate cannot follow out of the picture: wide, at the frame."""
+    """Take off corners of shadows, which the paper estimate cannot follow out of the picture: wide, at its edge."""
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     far = max(1.5 * stroke_width(mask), 0.006 * max(mask.shape))
     core = inside > far

@@ -191,3 +191,18 @@ def test_folder_limits(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
     refused(tmp_path, "3 frames", limits=Limits(max_frames=2))
     refused(tmp_path, "together", limits=Limits(max_bytes=100))
+
+
+def test_white_strokes_on_nothing_are_laid_over_black_and_told(tmp_path):
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[4:12, 7:9] = 255
+    pixels[12, 7:9] = (255, 255, 255, 100)
+    clip = read_clip(save(tmp_path / "chalk.png", Image.fromarray(pixels)))
+    assert clip.frames[0, 8, 8].tolist() == [255] * 3 and clip.frames[0, 0, 0].tolist() == [0] * 3
+    assert clip.frames[0, 12, 8].tolist() == [100] * 3
+    assert "laid over black" in clip.notes[0]
+    pixels[8, 8, :3] = 0  # one dark pixel is something to see on white
+    clip = read_clip(save(tmp_path / "mixed.png", Image.fromarray(pixels)))
+    assert clip.frames[0, 0, 0].tolist() == [255] * 3 and not clip.notes
+    nothing = read_clip(save(tmp_path / "nothing.png", Image.new("RGBA", (8, 8), (255, 255, 255, 0))))
+    assert nothing.frames.min() == 255 and not nothing.notes

@@ -123,3 +123,18 @@ def test_from_frames_refuses():
             from_frames(wrong)
     with pytest.raises(ValueError):
         from_frames(np.zeros((1, 4, 4, 3), np.uint8), fps=float("inf"))
+
+
+def test_a_still_picture_keeps_what_fitting_would_lose():
+    page = np.full((40, 80, 3), 255, np.uint8)
+    page[20] = 0
+    fitted, _ = letterbox(from_frames(page), 16, 16)
+    assert (fitted.original == page).all() and fitted.frames.min() > 100  # the line is all but gone
+    again, _ = letterbox(fitted, 8, 8)
+    assert (again.original == page).all()
+    assert letterbox(from_frames(page), 40, 80)[0].original is None  # nothing was lost
+    assert letterbox(numbered(2), 8, 8)[0].original is None  # a video would cost too much
+    other = page.copy()
+    other[20, ::2], other[21, ::2] = 255, 0  # the same picture when it is small: another drawing all the same
+    twin, _ = letterbox(from_frames(other), 16, 16)
+    assert twin.sha256 != fitted.sha256

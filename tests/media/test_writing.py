@@ -154,3 +154,22 @@ def test_output_over_its_own_input(tmp_path, moving):
     write_video(path, moving, 8)
     write_video(path, read_clip(path).frames[::-1], 8)
     assert len(read_clip(path)) == 6
+
+
+@pytest.mark.parametrize("fps, milliseconds", [(10, 100), (8, 125), (20, 50)])
+def test_gif_stores_the_time_of_each_frame_and_loops_for_ever(tmp_path, moving, fps, milliseconds):
+    lines = np.where(moving > 128, 255, 0).astype(np.uint8)  # black on white, as drawings are
+    write_gif(tmp_path / "a.gif", lines, fps)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.n_frames == 6 and image.info["loop"] == 0  # 0: for ever
+        stored = []
+        for index in range(6):
+            image.seek(index)
+            stored.append(image.info["duration"])
+            assert (np.asarray(image.convert("RGB")) == lines[index]).all()
+    # A gif counts hundredths: 125 ms are stored as 120 and 130 in turn.
+    assert all(abs(d - milliseconds) <= 5 for d in stored) and abs(sum(stored) - 6 * milliseconds) <= 5
+    clip = read_clip(tmp_path / "a.gif")
+    assert clip.fps == pytest.approx(fps, rel=0.01) and clip.times is None
+    data = (tmp_path / "a.gif").read_bytes()
+    assert data.count(b"NETSCAPE2.0\x03\x01\x00\x00") == 1  # what players read; decoders may make it up
