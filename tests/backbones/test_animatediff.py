@@ -159,3 +159,17 @@ def test_gradients_reach_motion_modules_and_latents(tiny):
     tiny.denoise(x, 300, tiny.encode_text(["a cat"]), unet=unet).pow(2).mean().backward()
     assert all(p.grad is not None for p in wanted) and x.grad.abs().sum() > 0
     assert sum(p.grad is not None for p in unet.parameters()) == len(wanted)
+
+
+def test_the_command_line_hands_the_options_over(tmp_path):
+    from motionkit.cli import hydra_app
+    from motionkit.config import TransferConfig
+
+    start = hydra_app.Start(tmp_path, tmp_path)
+    words = ["method=still", "backbone=animatediff-sd15", "backbone.motion_adapter=modules"]
+    (tmp_path / "modules").mkdir()
+    for more, norm in (([], None), (["backbone.per_frame_motion_norm=false"], False)):
+        config = hydra_app.compose("transfer", TransferConfig, [*words, *more])
+        assert start.motion(config.backbone) == MotionOptions(str(tmp_path / "modules"), norm)
+    for name in ("pocket-sd", "pocket-animatediff"):
+        assert start.motion(hydra_app.compose("transfer", TransferConfig, [f"backbone={name}"]).backbone) is None

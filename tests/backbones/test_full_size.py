@@ -108,6 +108,28 @@ print(json.dumps({
 }))
 """
 
+ADAPTER = {
+    "_class_name": "MotionAdapter", "_diffusers_version": "0.25.0.dev0", "block_out_channels": [320, 640, 1280, 1280],
+    "motion_layers_per_block": 2, "motion_max_seq_length": 32, "motion_mid_block_layers_per_block": 1,
+    "motion_norm_num_groups": 32, "motion_num_attention_heads": 8, "use_motion_mid_block": False,
+}  # fmt: skip
+MOTION_SCRIPT = """
+import json, resource, sys, torch
+from motionkit.backbones import load
+from motionkit.backbones.motion_files import MotionOptions
+from motionkit.gpu import Plan
+backbone = load("animatediff-sd15", Plan(dtype="bfloat16"), path=sys.argv[1], motion=MotionOptions(sys.argv[2]))
+with torch.no_grad():
+    out = backbone.denoise(torch.randn(1, 4, 3, 8, 8), 981, backbone.encode_text(["a cat"]))
+print(json.dumps({
+    "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "shape": list(out.shape),
+    "values": sum(v.numel() for v in backbone.unet.state_dict().values()), "positions": backbone.positions,
+    "finite": bool(torch.isfinite(out).all()), "spread": float(out.std()),
+    "sites": [len(backbone.attention_sites(r)) for r in ("spatial_self", "cross", "temporal_self")],
+    "betas": backbone.scheduler.config.beta_schedule, "fingerprint": len(backbone.fingerprint()),
+}))
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -131,6 +153,36 @@ def test_a_full_size_folder_loads_and_computes(folder, dtype, limit, tmp_path, m
     assert found["finite"] and min(found["spread"]) > 0 and found["dtype"] == f"torch.{dtype}"
     assert found["heads"] == [[320, 8], [640, 8], [1280, 8]] and found["sites"] == [16, 16, 0]
     assert found["peak_gib"] < limit
+
+
+def write_modules(folder: Path) -> int:
+    """Write motion modules as the hub has them, in half precision (0.9 GB); returns how many values they hold."""
+    from diffusers import MotionAdapter
+
+    with init_empty_weights():
+        shapes = {k: v.shape for k, v in MotionAdapter.from_config(ADAPTER).state_dict().items()}
+    generator = torch.Generator().manual_seed(1)
+    tensors = {k: _fill(k, shape, generator) for k, shape in shapes.items()}
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(ADAPTER))
+    save_file(tensors, folder / "diffusion_pytorch_model.fp16.safetensors")
+    return sum(t.numel() for t in tensors.values())
+
+
+def test_motion_modules_of_full_size_load_on_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    values = write_modules(tmp_path / "modules")
+    done = subprocess.run(
+        [sys.executable, "-c", MOTION_SCRIPT, str(folder), str(tmp_path / "modules")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    shutil.rmtree(tmp_path / "modules")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    assert found["values"] == SIZES["unet"][1] + values and found["sites"] == [16, 16, 40]
+    assert found["shape"] == [1, 4, 3, 8, 8] and found["finite"] and found["spread"] > 0
+    assert found["positions"] == 32 and found["betas"] == "linear" and found["peak_gib"] < 6
 
 
 def test_one_byte_less_is_noticed(folder, tmp_path):
