@@ -1,7 +1,7 @@
 """Trains the video UNet of `pocket-modelscope`: `pocket-sd`'s layers, with ModelScope's temporal layers between them.
 
-The convolutions of the image UNet stay as they are; the temporal layers and the spatial attention are trained (the
-3D class groups heads in another way). Three clips in ten are line drawings. v-prediction; part of the noise is shared
+The coarse convolutions of the image UNet stay as they are; the temporal layers, the spatial attention (the 3D class
+groups heads in another way) and the finest level, where colour and line differ, are trained. Three clips in ten are line drawings. v-prediction; part of the noise is shared
 by the frames of most clips, which keeps the identity steady (arXiv 2305.10474).
 """
 
@@ -34,6 +34,7 @@ UNET = dict(
     cross_attention_dim=128, attention_head_dim=16, norm_num_groups=16,
 )  # fmt: skip
 TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
+EDGES = ("conv_in.", "conv_out.", "conv_norm_out.", "down_blocks.0.", "up_blocks.2.")
 NOISES = 2  # noise draws for each encoded clip
 SHARE = 0.7  # of the noise's variance, in the clips that share any
 LINES = 0.3  # share of line drawings
@@ -55,8 +56,8 @@ def from_image_unet(image: UNet2DConditionModel) -> UNet3DConditionModel:
 
 
 def is_trained(name: str) -> bool:
-    """Temporal layers and spatial attention learn; convolutions, norms and feed-forwards of the image UNet do not."""
-    return any(t in name for t in TEMPORAL) or ".attn1." in name or ".attn2." in name
+    """Temporal layers, spatial attention and the finest level learn; the rest of the image UNet stays as it is."""
+    return any(t in name for t in TEMPORAL) or ".attn1." in name or ".attn2." in name or name.startswith(EDGES)
 
 
 def is_drawing(step: int, index: int, seed: int) -> bool:
@@ -142,7 +143,7 @@ def export(unet: UNet3DConditionModel, folder: Path) -> None:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-modelscope", 1350, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-modelscope", 1450, 1e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
     parser.add_argument("--start", type=Path, default=None, help="weights (an exported unet folder) to begin with")
     args = parser.parse_args()
