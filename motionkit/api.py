@@ -11,6 +11,7 @@ from motionkit.handle import choose_backbone
 from motionkit.transfer import Inputs, Result
 
 if TYPE_CHECKING:
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.media import Clip
 
@@ -25,13 +26,14 @@ class Method:
         gpu: Any = "auto",
         backbone_path: str | None = None,
         motion: MotionOptions | None = None,
+        backbone_lora: LoraOptions | None = None,
         **settings: Any,
     ) -> None:
         self.spec = registry.spec(name)
         self.settings = method_settings(self.spec, settings)
         self._road = {
             "backbone": choose_backbone(self.spec, backbone), "backbone_path": backbone_path, "motion": motion,
-            "gpu": gpu,
+            "lora": backbone_lora, "gpu": gpu,
         }  # fmt: skip
 
     def __call__(

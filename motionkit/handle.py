@@ -9,6 +9,7 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.gpu import Plan
     from motionkit.transfer import MethodSpec
@@ -40,12 +41,16 @@ class BackboneHandle:
     """Stands for a backbone and loads it when something other than its facts is asked for."""
 
     def __init__(
-        self, name: str, plan: Plan, path: str | None = None, online: bool = False, motion: MotionOptions | None = None
-    ) -> None:
+        self, name: str, plan: Plan, path: str | None = None, online: bool = False, motion: MotionOptions | None = None,
+        lora: LoraOptions | None = None,
+    ) -> None:  # fmt: skip
         self.spec = catalog.get(name)
+        self.lora = lora
         self._plan, self._path, self._online, self._motion = plan, path, online, motion
         if motion:
             motion.check(self.spec)
+        if lora:
+            lora.check()
         self._loaded: VideoBackbone | None = None
 
     @property
@@ -75,12 +80,12 @@ class BackboneHandle:
 
     def fingerprint(self) -> str:
         """The hash of the weights, without loading them where that can be done."""
-        from motionkit.backbones import files
+        from motionkit import backbones
 
         if self._loaded is not None:
             return self._loaded.fingerprint()
         self._fetch()
-        return files.fingerprint(self.spec, self._path, motion=self._motion)
+        return backbones.fingerprint(self.spec, self._path, motion=self._motion, lora=self.lora)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -88,5 +93,5 @@ class BackboneHandle:
         if self._loaded is None:
             from motionkit import backbones
 
-            self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion)
+            self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
         return getattr(self._loaded, name)

@@ -18,6 +18,7 @@ from motionkit.road import Road
 from motionkit.transfer import Inputs, MethodSpec, Result
 
 if TYPE_CHECKING:
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.gpu import Plan
 
@@ -31,6 +32,7 @@ def execute(
     backbone_path: str | None = None,
     online: bool = False,
     motion: MotionOptions | None = None,
+    lora: LoraOptions | None = None,
     gpu: Any = "cpu",
     seed: int = 0,
     frames: int | None = None,
@@ -50,7 +52,7 @@ def execute(
     Args:
         config: the method's settings: a mapping, its dataclass, or None for the defaults.
         backbone: a name, or None for the method's default; backbone_path is a local folder or another hub id;
-            motion says which motion modules, for AnimateDiff.
+            motion says which motion modules, for AnimateDiff; lora is merged into its weights.
         gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.gpu.Plan`.
         size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
@@ -73,7 +75,7 @@ def execute(
     if folder is not None:
         check_writable(Path(folder))
     plan = plan_for(gpu, name)
-    handle = BackboneHandle(name, plan, backbone_path, online, motion) if name else None
+    handle = BackboneHandle(name, plan, backbone_path, online, motion, lora) if name else None
     if handle:
         handle.check_frames(fitted.frames)
     run = RunContext(

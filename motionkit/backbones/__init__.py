@@ -10,6 +10,7 @@ from motionkit.backbones.files import fingerprint as _fingerprint
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.gpu import Plan
 
@@ -18,12 +19,13 @@ __all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "spec
 
 def load(
     name: str | BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False,
-    motion: MotionOptions | None = None,
+    motion: MotionOptions | None = None, lora: LoraOptions | None = None,
 ) -> VideoBackbone:  # fmt: skip
     """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
 
     `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights
     of tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1). `motion`: for AnimateDiff only.
+    `lora`: merged into the weights, and part of the fingerprint.
     Raises: MissingWeights and UserError, each one line.
     """
     spec = get(name) if isinstance(name, str) else name
@@ -31,11 +33,22 @@ def load(
     if motion:
         motion.check(spec)
     more = {"motion": motion} if spec.base else {}
-    return getattr(importlib.import_module(module), function)(spec, plan, path=path, seed=seed, online=online, **more)
+    loader = getattr(importlib.import_module(module), function)
+    if lora is None:
+        return loader(spec, plan, path=path, seed=seed, online=online, **more)
+    from motionkit.backbones.lora import read_lora
+
+    lora.check()
+    change = read_lora(lora.path)  # a bad file is refused before any weight loads
+    backbone = loader(spec, plan, path=path, seed=seed, online=online, **more)
+    backbone.add_lora(change, lora)
+    return backbone
 
 
 def fingerprint(
-    name: str | BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None
-) -> str:
+    name: str | BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None,
+    lora: LoraOptions | None = None,
+) -> str:  # fmt: skip
     """What `load(...).fingerprint()` would say, without loading any weight (and without torch)."""
-    return _fingerprint(get(name) if isinstance(name, str) else name, path, seed, motion)
+    plain = _fingerprint(get(name) if isinstance(name, str) else name, path, seed, motion)
+    return lora.fingerprint(plain) if lora else plain

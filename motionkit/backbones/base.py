@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import init_empty_weights
@@ -20,6 +20,10 @@ from motionkit import gpu
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.diffusion.schedule import alpha_at, to_eps_x0
 from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from motionkit.backbones.lora import Lora
+    from motionkit.backbones.lora_files import LoraOptions
 
 ROLES = ("spatial_self", "cross", "temporal_self")
 _TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
@@ -184,6 +188,17 @@ class VideoBackbone(abc.ABC):
         unet.eval().requires_grad_(False)
         gpu.prepare_unet(self.plan, unet)
         return unet
+
+    def add_lora(self, change: Lora, options: LoraOptions) -> list[str]:
+        """Merge a LoRA into the weights, for good; returns the changed layers. The fingerprint says so from then on.
+
+        Raises: UserError when it is for another model; then nothing has changed.
+        """
+        from motionkit.backbones.lora import PARTS, merge
+
+        changed = merge(change, {part: getattr(self, part, None) for part in PARTS}, options.scale)
+        self._fingerprint = options.fingerprint(self._fingerprint)
+        return changed
 
     def fingerprint(self) -> str:
         """A hash of everything that decides what this backbone computes: configurations and weights."""

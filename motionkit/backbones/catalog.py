@@ -53,6 +53,8 @@ class BackboneConfig:
     motion_adapter: str | None = None  # AnimateDiff: a folder with a MotionAdapter, or a hub id
     per_frame_motion_norm: bool | None = None  # AnimateDiff: its modules' group norm over each frame alone
     motion_schedule: str = "module"  # AnimateDiff: noise schedule of the "module" or of the "base" model
+    lora: str | None = None  # a LoRA file, or a folder that holds one
+    lora_scale: float = 1.0  # 1 = as it was trained
 
 
 _SD = "motionkit.backbones.sd:load"

@@ -32,6 +32,11 @@ class LoraOptions:
         """The hash of a backbone of that hash with this LoRA merged into it."""
         return hash_json({"backbone": backbone, "lora": lora_hash(self.path), "scale": float(self.scale)})
 
+    def facts(self) -> dict[str, str | float]:
+        """For the manifest: what it is, and not where it lies on this machine."""
+        name = Path(self.path).expanduser().resolve().name
+        return {"name": name, "scale": self.scale, "sha256": lora_hash(self.path)}
+
 
 def lora_files(path: str | Path) -> list[Path]:
     """The files of a LoRA, given one of them or the folder that holds it: weights first.

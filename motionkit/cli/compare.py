@@ -70,6 +70,7 @@ def main(argv: list[str]) -> int:
         backbone_path=start.resolve_if_there(config.backbone.get("path")),
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
+        lora=start.lora(config.backbone),
         gpu=config.gpu,
         seed=config.seed,
         frames=config.frames,

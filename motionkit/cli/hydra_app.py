@@ -22,6 +22,7 @@ from motionkit.trainjob import DataConfig
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
 
 CONFIG = "pkg://motionkit.conf"
@@ -62,6 +63,15 @@ class Start:
             backbone.get("motion_schedule") or "module",
         )  # fmt: skip
         return said if said != MotionOptions() else None
+
+    def lora(self, backbone: Any) -> LoraOptions | None:
+        """The LoRA that the `backbone` group names, or None."""
+        from motionkit.backbones.lora_files import LoraOptions
+
+        if not backbone.get("lora"):
+            return None
+        scale = backbone.get("lora_scale")
+        return LoraOptions(str(self.resolve(backbone["lora"])), 1.0 if scale is None else float(scale))
 
 
 def register(verb: str, schema: type) -> None:

@@ -27,6 +27,7 @@ inputs
 how
   method=NAME             see `motionkit methods`; its settings are method.KEY=VALUE (`motionkit methods NAME`)
   backbone=NAME           see `motionkit backbones`; backbone.path=FOLDER for weights of your own
+                          backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
   cache=false             make every stage again;  progress=terminal|jsonl|none
@@ -78,6 +79,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         backbone_path=start.resolve_if_there(config.backbone.get("path")),
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
+        lora=start.lora(config.backbone),
         gpu=plan,
         seed=config.seed,
         frames=config.frames,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from motionkit import __version__, media
+from motionkit.backbones.lora_files import LoraOptions
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.context import RunContext
 from motionkit.errors import Cancelled, UserError
@@ -39,7 +40,7 @@ class Shared:
     Attributes:
         inputs: as the user gave them.
         fitted: the same at the working size, which fixes frames, size and rate for every cell.
-        backbone, backbone_path, online, gpu, seed, motion: as in `motionkit.run.execute`.
+        backbone, backbone_path, online, gpu, seed, motion, lora: as in `motionkit.run.execute`.
     """
 
     inputs: Inputs
@@ -50,6 +51,7 @@ class Shared:
     gpu: Any = "cpu"
     seed: int = 0
     motion: MotionOptions | None = None
+    lora: LoraOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Cell:
         spec.check_inputs(shared.inputs)
         name = choose_backbone(spec, shared.backbone)
         plan = plan_for(shared.gpu, name)
-        handle = BackboneHandle(name, plan, shared.backbone_path, shared.online, shared.motion) if name else None
+        given = (shared.backbone_path, shared.online, shared.motion, shared.lora)
+        handle = BackboneHandle(name, plan, *given) if name else None
         run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, self.root)
         weights = load_object(spec.transfer)(self.settings, handle, run).weights()
         return {
@@ -124,6 +127,7 @@ class Cell:
             backbone_path=shared.backbone_path,
             online=shared.online,
             motion=shared.motion,
+            lora=shared.lora,
             gpu=shared.gpu,
             seed=shared.seed,
             frames=fitted.frames,

@@ -23,6 +23,7 @@ from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.media import Clip
 
@@ -54,6 +55,7 @@ def compare(
     backbone_path: str | None = None,
     online: bool = False,
     motion: MotionOptions | None = None,
+    lora: LoraOptions | None = None,
     gpu: Any = "cpu",
     seed: int = 0,
     frames: int | None = None,
@@ -88,7 +90,7 @@ def compare(
     for line in plan_for(gpu, common.name if common else None).lines():
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
-    shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed, motion)
+    shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed, motion, lora)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")
