@@ -7,7 +7,7 @@ USABLE = $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 1
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(call USABLE,$$p); then echo $$p; break; fi; done)
 TRAIN = $(BIN)/python -m motionkit.training
 
-.PHONY: help setup demo test test-slow lint bench train-pocket-sd train-anamodiff train-pose train-scorer clean
+.PHONY: help setup demo test test-slow lint bench train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 
 train-scorer: setup ## train the sprite classifier that scores generated samples
 	$(TRAIN).judges scorer
+
+train-clipscorer: setup ## train the sprite clip judge: motion, kind and identity, in colour and as line drawings
+	$(TRAIN).clip_judge
 
 clean: ## remove build outputs and caches (keeps .venv and runs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

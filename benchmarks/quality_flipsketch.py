@@ -42,8 +42,8 @@ NO_ALIGN: dict = {"align": {"enabled": False}}
 MAIN: dict[str, dict] = {"best": {}, "no-align": NO_ALIGN}
 ABLATIONS: dict[str, dict] = {
     "no-composition": NO_ALIGN | {"compose": {"spatial": False, "temporal": False}},
-    "lambda-0": NO_ALIGN | {"lambda_": 0.0},
-    "lambda-1": NO_ALIGN | {"lambda_": 1.0},
+    "lambda-0": NO_ALIGN | {"motion": 1.0},  # motion is 1 - lambda
+    "lambda-1": NO_ALIGN | {"motion": 0.0},
     "no-spatial": NO_ALIGN | {"compose": {"spatial": False}},
     "no-temporal": NO_ALIGN | {"compose": {"temporal": False}},
 }
@@ -281,7 +281,7 @@ def main(argv: list[str] | None = None) -> dict:
     summary = table(rows)
     if args.sheet:
         sheet(args.sheet, cells, sketches[:12])
-    own = clipscorer.stated_accuracy()
+    own = {name: round(value, 4) for name, value in clipscorer.stated_accuracy().items()}
     print(f"\nthe judge's own accuracy on held-out clips: {own}")
     out = {"n": args.pairs, "n_ablations": min(args.ablations, args.pairs), "backbone": args.backbone, **summary,
            "judge_accuracy": own}  # fmt: skip

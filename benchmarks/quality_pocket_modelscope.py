@@ -180,7 +180,7 @@ def main(argv: list[str] | None = None) -> dict:
                 print(f"  {name:9s} {key:28s} {value}")
     if args.sheet:
         sheet(args.sheet, sheets)
-    out["judge_accuracy"] = clipscorer.stated_accuracy()
+    out["judge_accuracy"] = {name: round(value, 4) for name, value in clipscorer.stated_accuracy().items()}
     print(json.dumps(out))
     return out
 

@@ -137,8 +137,8 @@ def test_measure_gives_what_can_be_had():
     video, _ = walking()
     frames = np.rint(video * 255).astype(np.uint8)
     alone = suite.measure(frames)
-    assert set(alone) == {"warping_error"}
-    assert set(suite.measure(frames, driving=frames)) == {"warping_error", "motion_ratio"}
+    assert set(alone) == {"warping_error", "motion_amount"}
+    assert set(suite.measure(frames, driving=frames)) == {"warping_error", "motion_amount", "motion_ratio"}
     full = suite.measure(frames, driving=frames[:, ::2, ::2], truth=frames)
     assert set(full) <= set(metrics.FACTS) - {"motion_ratio"}
     assert full["psnr"] == 100 and full["ssim"] == pytest.approx(1)
