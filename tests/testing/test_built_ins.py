@@ -12,6 +12,7 @@ QUICK = {  # guidance, so that the negative prompt counts
         "lora": {"steps": 2, "clip_frames": 2},
         "sample": {"steps": 3, "start_t": 600, "guidance": 2.0},
     },
+    "flipsketch": {"sample": {"steps": 3}, "align": {"updates": 1}, "invert": {"copies": 2}, "binarise": "none"},
 }
 BUILT_IN = [name for name in registry.names() if registry.registered(name).dist == registry.OWN]
 

@@ -1,0 +1,53 @@
+"""FlipSketch: a drawing and a sentence become an animation of that drawing.
+
+Paper: Bandyopadhyay and Song, "FlipSketch: Flipping Static Drawings to Text-Guided Sketch Animations",
+arXiv 2411.10818 (CVPR 2025).
+Authors' code: https://github.com/hmrishavbandy/FlipSketch (MIT); this is an independent implementation (Apache-2.0).
+Weights: the authors' LoRA (MIT) stands on ModelScope's text-to-video model (CC BY-NC 4.0); the pocket weights were
+trained on motionkit's own sprites (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from motionkit.transfer import MethodSpec, Requirement, Stage
+
+_IMAGES = "it makes single pictures: the motion comes from a text-to-video model whose layers look along time"
+
+SPEC = MethodSpec(
+    name="flipsketch",
+    title="FlipSketch",
+    summary="Animates a drawing by a sentence: a text-to-video model whose attention looks back at the sketch.",
+    paper_url="https://arxiv.org/abs/2411.10818",
+    citation="""@inproceedings{bandyopadhyay2025flipsketch,
+  title     = {FlipSketch: Flipping Static Drawings to Text-Guided Sketch Animations},
+  author    = {Bandyopadhyay, Hmrishav and Song, Yi-Zhe},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2025},
+  note      = {arXiv:2411.10818}
+}""",
+    licence="Apache-2.0 (independent implementation; the authors' code is MIT)",
+    transfer="motionkit.methods.flipsketch.method:FlipSketch",
+    config="motionkit.methods.flipsketch.config:FlipSketchConfig",
+    requires=(
+        Requirement("reference", "a drawing; of a video its first frame"),
+        Requirement("prompt", "what the drawing does, such as 'a drawing of a horse walking'"),
+    ),
+    uses=(Requirement("negative_prompt", "what to avoid; empty is what the authors use"),),
+    backbones=("tiny-modelscope", "pocket-modelscope", "modelscope"),
+    default_backbone="pocket-modelscope",
+    no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},
+    stages=(
+        Stage(
+            "prepare",
+            ("reference", "negative_prompt"),
+            ("sketch", "lora", "next_prompts", "sample.steps", "sample.guidance", "invert", "pin_first_frame",
+             "align.fraction", "compose.fraction", "compose.first_frames", "compose.layers",
+             "compose.reference_guidance", "store_mb"),
+            seeded=False,
+        ),
+    ),
+    trainer="motionkit.methods.flipsketch.train:train",
+    train_config="motionkit.methods.flipsketch.train_config:TrainOptions",
+    status="working",
+    year=2025,
+)  # fmt: skip

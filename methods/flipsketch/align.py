@@ -1,0 +1,96 @@
+"""Iterative frame alignment: noise of the other frames under which frame 0 is still predicted as the sketch alone is.
+
+FlipSketch section 3.3 (https://arxiv.org/abs/2411.10818). Only the latents get gradients; the weights are frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
+
+_BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
+_HALF_SCALE = 1024.0  # of the loss, so that gradients of half precision layers do not vanish; Adam does not see it
+
+
+def align(
+    predict: Predict,
+    latents: Tensor,
+    first: Tensor,
+    target: Tensor,
+    *,
+    updates: int = 9,
+    lr: float = 1e-3,
+    loss: str = "mse",
+    precision: str = "float32",
+    half: bool = False,
+    check: Callable[[], None] = lambda: None,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Frames 1.. moved by a fresh Adam until frame 0 of the prediction is near `target`; frame 0 becomes `first`.
+
+    The authors' code makes one iteration more and throws its update away; `updates=9` is its 10.
+
+    Args:
+        predict: with the prompt, without guidance and composition.
+        latents: (1, 4, M, h, w) noised.
+        first: (4, h, w) the reference's frame 0 at this timestep.
+        target: (4, h, w) the model's prediction for `first` alone, without text.
+        loss: "mse" or "norm" (the sum in place of the mean: only Adam's epsilon sees the difference).
+        precision: of the latents under optimisation, "float32" or "bfloat16".
+        half: the model computes in half precision.
+        check: called before each update (it may cancel).
+        watch: gets the loss and its gradient (1, 4, M - 1, h, w) of each update.
+
+    Returns:
+        (1, 4, M, h, w) float32.
+    """
+    fixed = first[None, :, None].float()  # (1, 4, 1, h, w)
+    z = latents[:, :, 1:].to(getattr(torch, precision), copy=True).requires_grad_(True)
+    if z.numel() and updates:
+        optimiser = torch.optim.Adam([z], lr)
+        scale = _HALF_SCALE if half else 1.0
+        for _ in range(updates):
+            check()
+            with torch.enable_grad():
+                prediction = predict(torch.cat([fixed, z.float()], 2))[:, :, 0].float()
+                error = (prediction - target[None].float()).square()
+                value = error.mean() if loss == "mse" else error.sum()
+                (gradient,) = torch.autograd.grad(value * scale, z)
+            z.grad = gradient / scale
+            optimiser.step()
+            if watch:
+                watch(value.detach(), z.grad)
+    return torch.cat([fixed, z.detach().float()], 2)
+
+
+@contextmanager
+def checkpointed(unet: Any, on: bool = True) -> Iterator[None]:
+    """Inside, the insides of the UNet's blocks are computed again in a backward pass instead of being kept.
+
+    diffusers' own switch does nothing on a UNet3DConditionModel.
+    """
+    blocks = [module for module in unet.modules() if on and isinstance(module, _BLOCKS)]
+    for module in blocks:
+        module.forward = partial(_recomputed, module.forward)
+    try:
+        yield
+    finally:
+        for module in blocks:
+            module.forward = module.forward.args[0]
+
+
+def _recomputed(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*given, **named)
+    return checkpoint(forward, *given, use_reentrant=False, **named)

@@ -1,0 +1,212 @@
+"""Every setting of FlipSketch, its presets and the checks on them; imports no torch.
+
+Where the paper and the authors' published code differ, each way is a setting; the defaults are the code's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from motionkit.errors import UserError
+
+# A setting left at None takes the preset's value; one that is set explicitly always wins.
+
+
+@dataclass
+class SketchConfig:
+    """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
+
+    source: str = "auto"  # auto | drawing | edges | lineart
+    clean: bool = True
+    thickness: float | None = None  # pixels; None keeps the strokes' own
+
+
+@dataclass
+class InvertConfig:
+    """DDIM inversion of the sketch, without text and guidance (FlipSketch section 3.2)."""
+
+    copies: int | None = None  # frames of the clip that is inverted; the result is their mean
+    input_range: str | None = None  # unit (pictures as 0 to 1, as the code feeds them) | signed (the VAE's -1 to 1)
+    sample: str | None = None  # posterior (each copy another sample) | mean
+
+
+@dataclass
+class AlignConfig:
+    """Iterative frame alignment (FlipSketch section 3.3): the frames' noise so that frame 0 is predicted as before."""
+
+    enabled: bool | None = None
+    fraction: float | None = None  # of the steps, from the first
+    updates: int | None = None
+    lr: float | None = None
+    loss: str | None = None  # mse (the code) | norm (the paper's squared norm)
+    precision: str | None = None  # float32 | bfloat16 (the code in its app, where most small updates are rounded off)
+    checkpointing: str = "auto"  # auto (as the gpu plan says) | on | off: less memory, more time
+
+
+@dataclass
+class ComposeConfig:
+    """Composed attention (FlipSketch section 3.4)."""
+
+    spatial: bool | None = None
+    temporal: bool | None = None
+    fraction: float | None = None  # of the steps, from the first; the step at the bound is composed too
+    first_frames: str | None = None  # step (one frame of the reference less at each step) | linear (over these steps)
+    ramp: str | None = None  # per_frame (lambda counts by the frame's number) | constant
+    layers: str | None = None  # attn1 | all (the second temporal self-attention too)
+    passes: str | None = None  # cond | both (the pass without the prompt is composed as well)
+    reference_guidance: str | None = None  # negative (guided when a negative prompt is given) | none
+
+
+@dataclass
+class SampleConfig:
+    """From noise to frames."""
+
+    steps: int | None = None
+    guidance: float | None = None
+    rescale: float | None = None  # guidance rescale, 0 to 1
+    batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
+
+
+# The authors' full code, which is the paper's method; the comments above say where their words differ.
+_PAPER: dict[str, Any] = {
+    "motion": 0.5,
+    "pin_first_frame": False,
+    "reference_share": 0.0,
+    "invert.copies": 5,
+    "invert.input_range": "unit",
+    "invert.sample": "posterior",
+    "align.enabled": True,
+    "align.fraction": 0.4,
+    "align.updates": 9,
+    "align.lr": 1e-3,
+    "align.loss": "mse",
+    "align.precision": "float32",
+    "compose.spatial": True,
+    "compose.temporal": True,
+    "compose.fraction": 0.6,
+    "compose.first_frames": "step",
+    "compose.ramp": "per_frame",
+    "compose.layers": "attn1",
+    "compose.passes": "cond",
+    "compose.reference_guidance": "negative",
+    "sample.steps": 25,
+    "sample.guidance": 9.0,
+    "sample.rescale": 0.0,
+}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": _PAPER,
+    "app": _PAPER | {"align.enabled": False},  # the authors' published app leaves alignment out: a third of the time
+    "best": _PAPER | {"compose.reference_guidance": "none"},
+}
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
+    "mode": ("animate", "words", "extrapolate"),
+    "binarise": ("otsu", "none"),
+    "sketch.source": ("auto", "drawing", "edges", "lineart"),
+    "invert.input_range": ("unit", "signed"),
+    "invert.sample": ("posterior", "mean"),
+    "align.loss": ("mse", "norm"),
+    "align.precision": ("float32", "bfloat16"),
+    "align.checkpointing": ("auto", "on", "off"),
+    "compose.first_frames": ("step", "linear"),
+    "compose.ramp": ("per_frame", "constant"),
+    "compose.layers": ("attn1", "all"),
+    "compose.passes": ("cond", "both"),
+    "compose.reference_guidance": ("negative", "none"),
+    "sample.batched": ("auto", "on", "off"),
+}
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "motion": (0, 1),
+    "seeds": (1, 64),
+    "reference_share": (0, 1),
+    "threshold": (-1, 1),
+    "store_mb": (0, 1e6),
+    "invert.copies": (1, 64),
+    "align.fraction": (0, 1),
+    "align.updates": (0, 1000),
+    "align.lr": (0, 1),
+    "compose.fraction": (0, 1),
+    "sample.steps": (1, 1000),
+    "sample.guidance": (0, 50),
+    "sample.rescale": (0, 1),
+}
+
+
+@dataclass
+class FlipSketchConfig:
+    """Settings under `method.`; a value left out comes from the preset."""
+
+    name: str = "flipsketch"
+    preset: str = "best"  # best | paper | app (no alignment: a third of the time)
+    mode: str = "animate"  # animate | words (a word's letters: no temporal composition) | extrapolate
+    next_prompts: list[str] = field(default_factory=list)  # extrapolate: what happens after `prompt`, one by one
+    motion: float | None = None  # 0 keeps to the sketch, 1 moves most: 1 - lambda of the paper
+    seeds: int = 1  # videos in one batch, ranked by how well they keep to the sketch; the best is the result
+    threshold: float = 0.9  # ranked videos below it are marked
+    clip: str | None = None  # folder with CLIP weights for the ranking
+    binarise: str = "otsu"  # otsu (strictly black on white) | none
+    pin_first_frame: bool | None = None  # frame 0 stays the reference at every step (the paper's words)
+    reference_share: float | None = None  # share of the other frames' noise that is the reference's; 0 in the paper
+    lora: str = "auto"  # auto (the shipped one on pocket-modelscope) | none | a file or folder
+    store_mb: int = 256  # reference queries and keys up to this size are kept on disk, larger ones in memory
+    sketch: SketchConfig = field(default_factory=SketchConfig)
+    invert: InvertConfig = field(default_factory=InvertConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        """Fill in the preset and check every value; raises UserError with one line."""
+        _choice("preset", self.preset, _CHOICES["preset"])
+        for key, value in PRESETS[self.preset].items():
+            owner, name = _locate(self, key)
+            if getattr(owner, name) is None:
+                setattr(owner, name, value)
+        _check(self)
+
+    @property
+    def lambda_(self) -> float:
+        """Lambda of FlipSketch section 3.4: 1 - motion."""
+        return 1 - float(self.motion or 0)
+
+
+def settings(config: FlipSketchConfig) -> dict[str, Any]:
+    """All settings by dotted name, in the order of the dataclass."""
+    flat: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
+        else:
+            flat[item.name] = value
+    return flat
+
+
+def _locate(config: FlipSketchConfig, key: str) -> tuple[Any, str]:
+    group, _, name = key.rpartition(".")
+    return (getattr(config, group) if group else config), name
+
+
+def _check(config: FlipSketchConfig) -> None:
+    flat = settings(config)
+    for key, options in _CHOICES.items():
+        _choice(key, flat[key], options)
+    for key, (low, high) in _RANGES.items():
+        value = flat[key]
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
+    if config.mode == "extrapolate" and not config.next_prompts:
+        raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
+    if config.mode != "extrapolate" and config.next_prompts:
+        raise UserError(f"method.next_prompts is for method.mode=extrapolate, not {config.mode}")
+    if not all(text.strip() for text in config.next_prompts):
+        raise UserError("method.next_prompts holds an empty sentence")
+
+
+def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")

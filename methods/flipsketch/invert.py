@@ -1,0 +1,49 @@
+"""The sketch as latents, and the noise from which the model draws it again (FlipSketch section 3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motionkit.diffusion.inversion import ddim_invert
+from motionkit.diffusion.schedule import OnStep, Predict, Scheduler
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+
+    from .config import InvertConfig
+
+_POSTERIOR_SEED = 0  # of the autoencoder's samples: the inverted noise depends on the sketch and not on the run's seed
+
+
+def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertConfig) -> Tensor:
+    """A drawing (H, W, 3) uint8, black on white, as a still clip of latents (1, 4, copies, h, w).
+
+    With input_range=unit the autoencoder sees white as 1 and black as 0, the middle of its range, as the authors' code
+    feeds it; with sample=posterior each copy is another sample of the autoencoder's posterior.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(drawing)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
+    if config.input_range == "unit":
+        pixels = pixels / 2 + 0.5  # `encode` maps [0, 1] to [-1, 1]
+    copies = int(config.copies or 1)
+    if config.sample == "mean":
+        latents = backbone.encode(pixels).expand(copies, -1, -1, -1)
+    else:
+        generator = torch.Generator().manual_seed(_POSTERIOR_SEED)
+        latents = backbone.encode(pixels.expand(copies, -1, -1, -1), generator=generator)
+    return latents.transpose(0, 1)[None]  # (1, 4, copies, h, w)
+
+
+def invert(
+    predict: Predict, scheduler: Scheduler, latents: Tensor, steps: int, progress: OnStep | None = None
+) -> Tensor:
+    """The noise x_T^r (1, 4, 1, h, w) of a still clip (1, 4, copies, h, w): plain DDIM inversion, mean of the copies.
+
+    `predict` is the model without a text. The authors' code runs it twice and combines two equal passes; once is the
+    same.
+    """
+    noise = ddim_invert(predict, scheduler, latents, steps, progress=progress)
+    return noise.mean(2, keepdim=True)  # (1, 4, 1, h, w)

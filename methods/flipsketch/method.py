@@ -1,0 +1,229 @@
+"""FlipSketch as a Transfer: the sketch's own noise and reference branch, then frames that look back at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import motionkit
+from motionkit.errors import MissingWeights, UserError
+from motionkit.hashing import hash_tensors, seed_from
+from motionkit.perception.sketch import Drawing
+from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
+
+from . import SPEC
+from .align import checkpointed
+from .compose import Composer
+from .config import FlipSketchConfig, SketchConfig
+from .invert import invert, sketch_latents
+from .keep import remembering
+from .loop import Options, denoise, start
+from .reference import Recorder, Reference, Schedule, recorder, walk
+from .sketch import drawing_of, finish, to_video
+
+LORA = Path(motionkit.__file__).parent / "assets" / "flipsketch" / "lora.safetensors"
+
+
+@dataclass
+class _Scene:
+    """One clip to make: a drawing, its reference branch, and what happens."""
+
+    drawing: np.ndarray
+    reference: Reference
+    schedule: Schedule
+    prompt: str
+    number: int = 0
+
+
+class FlipSketch(Transfer):
+    """Bandyopadhyay and Song 2025: a text-to-video model whose frames are aligned with and composed from a sketch."""
+
+    spec: ClassVar[MethodSpec] = SPEC
+    config: FlipSketchConfig
+    _merged = False
+    _drawing: Drawing | None = None
+
+    def check(self, inputs: Inputs) -> None:
+        """Refuse what is no drawing, a LoRA that is not there, and too few frames for all sentences."""
+        scenes = 1 + len(self.config.next_prompts)
+        if scenes > 1 and self.run.frames < scenes + 1:
+            few = f"{scenes} sentences need at least {scenes + 1} frames, not {self.run.frames}"
+            raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
+        self.weights()
+        if self.config.clip is not None:
+            from motionkit.metrics.text_image import locate
+
+            locate("clip", self.config.clip)
+        if self.config.sketch.source != "lineart":  # that one loads a network
+            self._read(inputs)
+
+    def weights(self) -> Mapping[str, Path]:
+        """The LoRA's file or folder, if there is one."""
+        name = self.config.lora
+        if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
+            return {}
+        path = LORA if name == "auto" else Path(name).expanduser()
+        if not path.exists():
+            what = "the shipped LoRA is missing" if name == "auto" else "no such file or folder"
+            raise MissingWeights(f"method.lora={name}: {what} ({path}); give method.lora=none to go without")
+        return {"lora": path}
+
+    def _read(self, inputs: Inputs) -> Drawing:
+        assert inputs.reference is not None
+        if self._drawing is None:
+            self._drawing = drawing_of(inputs.reference, self.config.sketch, self.run.height, self.run.width)
+        return self._drawing
+
+    # prepare
+
+    @torch.no_grad()
+    def prepare(self, inputs: Inputs) -> Tensors:
+        """The drawing, its inverted noise, and the reference branch: what serves every prompt and seed."""
+        assert inputs.reference is not None
+        drawing = self._read(inputs)
+        self.run.show("sketch", drawing.image[None])
+        self.run.note("sketch", drawing.notes)
+        if len(inputs.reference) > 1:
+            self.run.note("reference", f"the first of {len(inputs.reference)} frames")
+        reference = self._refer(drawing.image, self._lengths()[0], inputs.negative_prompt)
+        self.run.note("stored_qk_mb", round(reference.megabytes, 1))
+        small = reference.megabytes <= self.config.store_mb
+        if not small:
+            find = remembering(_key(reference), lambda i: reference.recordings[i])
+            for i in range(len(reference.recordings)):
+                find(i)
+        return reference.tensors(recordings=small)
+
+    def _refer(self, drawing: np.ndarray, frames: int, negative_prompt: str) -> Reference:
+        """Invert a drawing (H, W, 3) and walk its reference branch."""
+        config, run, schedule = self.config, self.run, self._schedule(frames)
+        with self._composer() as composer:
+            null = self._text("")
+            latents = sketch_latents(self.backbone, drawing, config.invert).to(run.device)
+            noise = invert(
+                lambda x, t: composer.plain(x, t, null), self.backbone.scheduler, latents, schedule.steps,
+                progress=lambda done, total: run.progress.tick("invert", done, total),
+            )  # fmt: skip
+            guided = bool(negative_prompt) and config.compose.reference_guidance == "negative"
+            return walk(
+                composer, self.backbone.scheduler, noise, schedule, null,
+                negative=self._text(negative_prompt) if guided else None, guidance=float(config.sample.guidance or 0),
+                progress=lambda done, total: run.progress.tick("reference", done, total),
+            )  # fmt: skip
+
+    def _schedule(self, frames: int) -> Schedule:
+        config = self.config
+        return Schedule.of(
+            int(config.sample.steps or 1), frames, float(config.align.fraction or 0),
+            float(config.compose.fraction or 0), first_frames=str(config.compose.first_frames),
+            pinned=bool(config.pin_first_frame),
+        )  # fmt: skip
+
+    def _lengths(self) -> list[int]:
+        """Frames of each clip: they share `frames`, and each begins with the last frame of the one before."""
+        scenes = 1 + len(self.config.next_prompts)
+        whole, rest = divmod(self.run.frames + scenes - 1, scenes)
+        return [whole + (i < rest) for i in range(scenes)]
+
+    def _text(self, prompt: str) -> Tensor:
+        return self.backbone.encode_text([prompt])  # (1, L, C)
+
+    @contextmanager
+    def _composer(self) -> Iterator[Composer]:
+        """The backbone's UNet with the LoRA in its weights and this method's attention in its layers."""
+        if not self._merged:
+            for path in self.weights().values():
+                from motionkit.backbones.lora import merge_lora
+
+                self.run.note("lora_layers", len(merge_lora(path, self.backbone.unet, self.backbone.text_encoder)))
+            self._merged = True
+        compose, words = self.config.compose, self.config.mode == "words"
+        composer = Composer(
+            self.backbone.denoise, self.backbone.unet, lambda_=self.config.lambda_, ramp=str(compose.ramp),
+            spatial=bool(compose.spatial), temporal=bool(compose.temporal) and not words, layers=str(compose.layers),
+        )  # fmt: skip
+        with composer.installed():
+            yield composer
+
+    # generate
+
+    @torch.no_grad()
+    def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
+        """Denoise all videos in one batch, rank them, and go on from the best one's last frame if more is to happen."""
+        prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
+        schedule = self._schedule(lengths[0])
+        scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
+        frames = self._best(scene, inputs.negative_prompt)
+        for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
+            last = self._again(frames[-1])
+            reference = self._refer(last, length, inputs.negative_prompt)
+            scene = _Scene(last, reference, self._schedule(length), prompt, number)
+            frames = np.concatenate([frames, self._best(scene, inputs.negative_prompt)[1:]])
+        return to_video(frames)
+
+    def _again(self, frame: np.ndarray) -> np.ndarray:
+        """The last frame of a clip as the next one's drawing."""
+        from motionkit.media import from_frames
+
+        try:
+            config = SketchConfig("drawing", thickness=self.config.sketch.thickness)
+            clip = from_frames(finish(to_video(frame[None]), "otsu"))
+            return drawing_of(clip, config, self.run.height, self.run.width).image
+        except UserError as error:
+            raise UserError(f"the clip ends in a frame from which nothing can go on: {error}") from error
+
+    def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
+        """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
+        latents = self._denoise(scene, negative_prompt)
+        videos = [finish(self.backbone.decode(video.transpose(0, 1)), self.config.binarise) for video in latents]
+        if len(videos) == 1:
+            return videos[0]
+        from .rank import rank
+
+        return rank(videos, scene.drawing, self.config, self.run, scene.number)
+
+    def _denoise(self, scene: _Scene, negative_prompt: str) -> Tensor:
+        """Clean latents (B, 4, M, h, w) of all seeds."""
+        config, run, device = self.config, self.run, self.run.device
+        schedule, reference, backbone = scene.schedule, scene.reference, self.backbone
+        inverted = reference.noise.to(device)
+        shape = (1, inverted.shape[1], schedule.frames, *inverted.shape[3:])
+        seeds = [seed_from(run.seed + i, f"noise {scene.number}") for i in range(config.seeds)]
+        noise = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]).to(device)
+        wanted = config.align.checkpointing
+        again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
+        with self._composer() as composer, checkpointed(backbone.unet, again):
+            return denoise(
+                composer, backbone.scheduler, start(noise, inverted, float(config.reference_share or 0)), reference,
+                self._recordings(composer, scene), schedule, self._text(scene.prompt), self._text(negative_prompt),
+                self._options(), check=run.progress.check,
+                progress=lambda done, total: run.progress.tick("denoise", done, total),
+            )  # fmt: skip
+
+    def _recordings(self, composer: Composer, scene: _Scene) -> Recorder:
+        found = recorder(composer, self.backbone.scheduler, scene.reference, scene.schedule, self._text(""))
+        return found if scene.reference.recordings else remembering(_key(scene.reference), found)
+
+    def _options(self) -> Options:
+        config, sample = self.config, self.config.sample
+        on_gpu = str(self.run.device).startswith("cuda")
+        return Options(
+            guidance=float(sample.guidance or 0), rescale=float(sample.rescale or 0),
+            batched=sample.batched == "on" or (sample.batched == "auto" and on_gpu),
+            both_passes=config.compose.passes == "both", aligned=bool(config.align.enabled),
+            updates=int(config.align.updates or 0), lr=float(config.align.lr or 0), loss=str(config.align.loss),
+            precision=str(config.align.precision),
+            half=self.backbone.plan.autocast is not None or self.backbone.dtype != torch.float32,
+        )  # fmt: skip
+
+
+def _key(reference: Reference) -> str:
+    """Which sketch, model and settings a reference comes from: the hash of its path."""
+    return hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})

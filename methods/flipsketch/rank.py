@@ -1,0 +1,37 @@
+"""Several videos of one drawing, ranked by how well they keep to it; none is thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from motionkit.media import write_gif
+from motionkit.metrics.text_image import rank_by_consistency
+
+if TYPE_CHECKING:
+    from motionkit.context import RunContext
+
+    from .config import FlipSketchConfig
+
+
+def rank(
+    videos: list[np.ndarray], drawing: np.ndarray, config: FlipSketchConfig, run: RunContext, scene: int = 0
+) -> np.ndarray:
+    """The best of several videos (M, H, W, 3) uint8; all are shown, and kept as gifs in the run's scratch folder.
+
+    The authors' app drops videos below a CLIP cosine of 0.9, which may leave nothing; here they are only marked.
+    """
+    measurable = len(videos[0]) > 1
+    scores, ruler = rank_by_consistency(drawing, videos, config.clip) if measurable else ([0.0] * len(videos), "none")
+    order = sorted(range(len(videos)), key=lambda i: -scores[i])
+    name = f"-{scene + 1}" if scene else ""
+    for place, i in enumerate(order, 1):
+        run.show(f"ranked{name}-{place}-seed-{run.seed + i}", videos[i])
+        write_gif(run.scratch() / f"ranked{name}-{place}-seed-{run.seed + i}.gif", videos[i], run.fps)
+    run.note(f"ranking{name}", {
+        "by": ruler,
+        "order": [{"seed": run.seed + i, "score": round(float(scores[i]), 4), "kept": scores[i] > config.threshold}
+                  for i in order],
+    })  # fmt: skip
+    return videos[order[0]]

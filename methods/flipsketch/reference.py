@@ -1,0 +1,170 @@
+"""The reference branch: the sketch's own denoising, which depends on neither the prompt nor the seed.
+
+It is walked once for each sketch, at batch 1. What it leaves (FlipSketch section 3.4) serves every prompt and seed: the
+queries and keys of the composed steps, and frame 0 with its prediction for the alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from motionkit.diffusion.sampling import guide
+from motionkit.diffusion.schedule import OnStep, Scheduler, finite, move, rungs
+
+from .compose import Composer, Recording
+
+_QUERY, _KEY = "query", "key"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which steps do what: alignment in the first `aligned` of `steps`, composition in the first `composed`.
+
+    Attributes:
+        frames: M, of the generated clip.
+        first_frames: "step": N = max(1, M - i) at step i, as the authors' code; "linear": N falls from M to 1 over the
+            composed steps, whatever their number (FlipSketch section 3.4).
+        pinned: the reference is followed to its end, for a frame 0 that stays with it.
+    """
+
+    steps: int
+    frames: int
+    aligned: int = 0
+    composed: int = 0
+    first_frames: str = "step"
+    pinned: bool = False
+
+    @classmethod
+    def of(cls, steps: int, frames: int, align: float, compose: float, **options: object) -> Schedule:
+        """From fractions of the steps: alignment where i < round(align T), composition where i <= round(compose T)."""
+        composed = min(steps, round(compose * steps) + 1) if compose > 0 else 0
+        return cls(steps, frames, round(align * steps), composed, **options)  # type: ignore[arg-type]
+
+    @property
+    def walked(self) -> int:
+        """Steps that the reference takes part in."""
+        return self.steps if self.pinned else max(self.aligned, self.composed)
+
+    def first(self, i: int) -> int:
+        """N: how many frames of the reference step i uses."""
+        if self.first_frames == "step":
+            return max(1, self.frames - i)
+        last = max(1, self.composed - 1)
+        return max(1, round(self.frames - (self.frames - 1) * min(1.0, i / last)))
+
+
+@dataclass
+class Reference:
+    """What the reference branch leaves.
+
+    Attributes:
+        noise: x_T^r (1, 4, 1, h, w).
+        path: frame 0 before each walked step, and after the last (W + 1, 4, h, w).
+        targets: the model's prediction for that frame alone, one for each aligned step (A, 4, h, w).
+        states: all N frames before each composed step, from which a recording can be made again.
+        recordings: queries and keys, one for each composed step; empty when they were not kept.
+    """
+
+    noise: Tensor
+    path: Tensor
+    targets: Tensor
+    states: list[Tensor] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
+
+    @property
+    def megabytes(self) -> float:
+        """Size of all recordings, MB."""
+        return sum(recording.megabytes for recording in self.recordings)
+
+    def tensors(self, recordings: bool = True) -> dict[str, Tensor]:
+        """Everything by name; `recordings` False leaves the large part out."""
+        kept = {"noise": self.noise, "path": self.path, "targets": self.targets}
+        kept |= {f"state.{i}": state for i, state in enumerate(self.states)}
+        for i, recording in enumerate(self.recordings if recordings else ()):
+            kept |= {f"{_QUERY}.{i}.{site}": q for site, q in recording.queries.items()}
+            kept |= {f"{_KEY}.{i}.{site}": k for site, k in recording.keys.items()}
+        return kept
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Reference:
+        """The inverse of `tensors`."""
+        states = [tensors[f"state.{i}"] for i in range(sum(name.startswith("state.") for name in tensors))]
+        found: dict[int, Recording] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind in (_QUERY, _KEY):
+                step, _, site = rest.partition(".")
+                recording = found.setdefault(int(step), Recording())
+                (recording.queries if kind == _QUERY else recording.keys)[site] = tensor
+        recordings = [found[i] for i in sorted(found)]
+        return cls(tensors["noise"], tensors["path"], tensors["targets"], states, recordings)
+
+
+@torch.no_grad()
+def walk(
+    composer: Composer,
+    scheduler: Scheduler,
+    noise: Tensor,
+    schedule: Schedule,
+    null: Tensor,
+    *,
+    negative: Tensor | None = None,
+    guidance: float = 1.0,
+    progress: OnStep | None = None,
+) -> Reference:
+    """Denoise M copies of x_T^r together, of which each step keeps the first N.
+
+    Args:
+        composer: installed.
+        noise: x_T^r (1, 4, 1, h, w).
+        null: text states (1, L, C) of the empty prompt.
+        negative, guidance: text states of a negative prompt: the reference is then guided too, as in the authors' code.
+
+    Raises:
+        UserError: the model returned NaN or infinity.
+    """
+    ref = noise.float().expand(-1, -1, schedule.frames, -1, -1)
+    grid = rungs(scheduler, schedule.steps)
+    path, targets, states, recordings = [ref[0, :, 0]], [], [], []
+    for i, rung in enumerate(grid[: schedule.walked]):
+        ref = ref[:, :, : schedule.first(i)]  # (1, 4, N, h, w)
+        if i < schedule.composed:
+            states.append(ref)
+            null_pass, recording = composer.record(ref, rung.t, null)
+            recordings.append(recording)
+        else:
+            null_pass = composer.plain(ref, rung.t, null)
+        if i < schedule.aligned:
+            alone = null_pass if ref.shape[2] == 1 else composer.plain(ref[:, :, :1], rung.t, null)
+            targets.append(alone[0, :, 0].float())
+        prediction = null_pass
+        if negative is not None:
+            prediction = guide(composer.plain(ref, rung.t, negative), null_pass, guidance)
+        prediction = finite(prediction, "the reference branch", i + 1, schedule.walked, rung.t)
+        ref = move(scheduler, prediction, ref, rung.alpha, rung.alpha_below)
+        path.append(ref[0, :, 0])
+        if progress:
+            progress(i + 1, schedule.walked)
+    none = ref.new_zeros(0, *ref.shape[1:2], *ref.shape[3:])
+    return Reference(noise, torch.stack(path), torch.stack(targets) if targets else none, states, recordings)
+
+
+Recorder = Callable[[int], Recording]  # step -> what the reference leaves there
+
+
+def recorder(
+    composer: Composer, scheduler: Scheduler, reference: Reference, schedule: Schedule, null: Tensor
+) -> Recorder:
+    """Recordings as they were kept, or made again from the kept states, one pass for each step."""
+    if reference.recordings:
+        return lambda i: reference.recordings[i]
+    grid = rungs(scheduler, schedule.steps)
+
+    def again(i: int) -> Recording:
+        return composer.record(reference.states[i].to(null.device), grid[i].t, null)[1]
+
+    return again

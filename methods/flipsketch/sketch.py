@@ -1,0 +1,36 @@
+"""The drawing that the model sees, and frames that are drawings again."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motionkit.media import Clip
+from motionkit.perception.sketch import Drawing, SketchSettings, binarise, read_drawing
+
+from .config import SketchConfig
+
+
+def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Drawing:
+    """The clip's first picture as black lines on white, (height, width) pixels.
+
+    A picture that was shrunk to this size is read at its own size, where thin lines are still there.
+
+    Raises:
+        UserError, MissingWeights: as `motionkit.perception.sketch.read_drawing`.
+    """
+    settings = SketchSettings(source=config.source, clean=config.clean, thickness=config.thickness)
+    picture = clip.frames[0] if clip.original is None else clip.original
+    return read_drawing(picture, settings, (height, width))
+
+
+def finish(video: Tensor, method: str) -> np.ndarray:
+    """Decoded frames (F, 3, H, W) in [0, 1] as pictures (F, H, W, 3) uint8, strictly black on white with "otsu"."""
+    pixels = (video.detach().float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
+    return binarise(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), method)  # (F, H, W, 3)
+
+
+def to_video(frames: np.ndarray) -> Tensor:
+    """Pictures (F, H, W, 3) uint8 as a video (F, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
