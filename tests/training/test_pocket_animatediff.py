@@ -1,0 +1,77 @@
+"""The recipe of pocket-animatediff: it starts as the image model, trains motion modules only, and its export loads."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from motionkit.backbones import load
+from motionkit.backbones.motion_files import MotionOptions
+from motionkit.gpu import Plan
+from motionkit.training.pocket_animatediff import ASSETS, build, export, make_loss
+from motionkit.training.pocket_modelscope import NOISES
+
+BASE = ASSETS / "pocket-sd"
+
+
+@pytest.fixture(scope="module")
+def image():
+    return UNet2DConditionModel.from_pretrained(BASE / "unet").float().eval()
+
+
+@pytest.fixture
+def built(image):
+    torch.manual_seed(0)
+    return build(image)
+
+
+def loss_of(unet):
+    vae = AutoencoderKL.from_pretrained(BASE / "vae").float().eval().requires_grad_(False)
+    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float().eval().requires_grad_(False)
+    tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
+    return make_loss(unet, vae, text, tokenizer, NOISES, lambda step: 2, 0, "cpu")
+
+
+def test_it_starts_as_the_image_model(image, built):
+    unet, _ = built
+    clip, text = torch.randn(1, 4, 2, 16, 16), torch.randn(1, 16, 128)
+    with torch.no_grad():
+        whole = unet(clip, torch.tensor([400]), text.repeat_interleave(2, 0)).sample
+        for f in range(2):
+            torch.testing.assert_close(whole[:, :, f], image(clip[:, :, f], 400, text).sample, rtol=1e-4, atol=1e-4)
+
+
+def test_only_motion_modules_learn_and_a_step_is_the_same_twice(built):
+    unet, adapter = built
+    loss = loss_of(unet)
+    value, logs = loss(3)
+    again, _ = loss(3)
+    other, _ = loss(4)
+    assert value.item() == again.item() != other.item() and logs["frames"] == 2
+    before = {k: v.clone() for k, v in unet.state_dict().items()}
+    trained = list(adapter.parameters())
+    for _ in range(2):  # with proj_out at zero, the layers below it get their first gradient in the second step
+        adapter.zero_grad()
+        loss(3)[0].backward()
+        assert all(p.grad is not None for p in trained)
+        with torch.no_grad():
+            for p in trained:
+                p.sub_(p.grad.sign() * 1e-3)
+    changed = {k for k, v in unet.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and all("motion_modules" in k for k in changed)
+    assert changed == {k for k in before if "motion_modules" in k and not k.endswith(".pe")}
+    assert all(p.grad is None for n, p in unet.named_parameters() if "motion_modules" not in n)
+
+
+def test_an_export_loads_as_the_backbone(built, tmp_path):
+    unet, adapter = built
+    with torch.no_grad():
+        for p in adapter.parameters():
+            p.add_(0.01)
+    export(adapter, tmp_path)
+    size = (tmp_path / "motion_adapter/diffusion_pytorch_model.safetensors").stat().st_size
+    assert size < 6.6e6
+    found = load("pocket-animatediff", Plan(), path=str(BASE), motion=MotionOptions(str(tmp_path), schedule="base"))
+    for key, value in unet.state_dict().items():
+        torch.testing.assert_close(found.unet.state_dict()[key], value.half().float() if "motion" in key else value)
+    assert found.positions == 32 and found.prediction_type == "v_prediction"
