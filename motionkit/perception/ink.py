@@ -75,16 +75,19 @@ def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
 
 
 def _noise(darkness: np.ndarray) -> float:
-    """Robust standard deviation of the grain: half of the pixels at least are paper."""
+    """Standard deviation of the grain where it is worst (in shadow); most pixels of most blocks are taken as paper."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # Immerkaer 1996
     fine = np.abs(cv2.filter2D(darkness, -1, kernel))
-    some = fine[fine > 0]  # clipping at zero hides half of the grain
-    return float(np.median(some)) / 0.6745 if len(some) > 0.3 * fine.size else 0.0
+    side = max(4, max(darkness.shape) // 32)
+    rows, columns = darkness.shape[0] // side, darkness.shape[1] // side
+    blocks = fine[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
+    grain = np.median(blocks.reshape(rows * columns, -1), axis=1) / 0.6745
+    return float(np.percentile(grain, 80)) if len(grain) else 0.0
 
 
 def _strokes(darkness: np.ndarray, noise: float, upscale: float) -> tuple[np.ndarray, float]:
     """Pixels over half of their stroke's own darkness, in strokes that have a clearly dark place."""
-    strongest = darkness[darkness > max(0.08, 6 * noise)]
+    strongest = darkness[darkness > max(0.1, 6 * noise)]
     if len(strongest) < 2e-5 * darkness.size:
         return np.zeros(darkness.shape, bool), 0.0
     depth = float(np.percentile(strongest, 75))
@@ -121,6 +124,9 @@ def _without_specks(mask: np.ndarray, noise: float) -> np.ndarray:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= least
     keep[0] = False
+    span = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    if not keep.any() or span[keep].max() < 0.02 * max(mask.shape):  # nothing but dust
+        keep[:] = False
     return keep[labels]
 
 

@@ -18,7 +18,7 @@ _STEP = 1.25  # a sheet is this many times brighter than the table beside it
 
 
 def shrink(frame: np.ndarray, longest: int = LONGEST) -> np.ndarray:
-    """(H, W, 3) uint8 with its longer side at most `longest`, by area averages."""
+    """(H, W[, C]) with its longer side at most `longest`, by area averages."""
     scale = longest / max(frame.shape[:2])
     if scale >= 1:
         return frame
@@ -135,5 +135,14 @@ def flatten(frame: np.ndarray) -> tuple[np.ndarray, float]:
     paper = np.maximum(paper, _FLOOR * light).clip(1).astype(np.float32)
     paper = cv2.resize(paper, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR)
     darkness = (1.0 - frame.astype(np.float32) / paper).max(-1)  # (H, W)
-    darkness -= float(np.median(darkness))  # the closing sits on top of the paper's grain
+    darkness -= _on_top(darkness)
     return darkness.clip(0, 1), float(np.clip(uneven, 0, 1))
+
+
+def _on_top(darkness: np.ndarray) -> np.ndarray:
+    """By how much the paper was estimated too light around each pixel: a closing sits on top of the paper's grain."""
+    small = shrink(darkness, SMALL)
+    levels = (small.clip(0, 0.25) * 1020).astype(np.uint8)
+    side = min(41, (min(small.shape) - 1) | 1)
+    offset = cv2.medianBlur(levels, max(3, side)).astype(np.float32) / 1020
+    return cv2.resize(offset.clip(0, 0.08), darkness.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -153,7 +153,7 @@ def _pictured(
         mask = lineart.edges(frame, max(inner))
     notes["outline_fraction"] = round(float(mask.mean()), 4)
     if not mask.any():
-        raise UserError(f"no outlines were found in the picture (source={source}); give one with clearer contrast")
+        raise UserError(f"nothing is drawn: the picture has no outlines either (source={source}); give a clearer one")
     thickness = settings.thickness
     if thickness is None and source == "edges":  # edges have no width of their own
         thickness = max(settings.least, max(inner) / 128)
