@@ -266,12 +266,16 @@ def prepare_unet(plan: Plan, unet: Any) -> str:
     """
     import torch
 
+    from motionkit.backbones import checkpointing
+
     if plan.offload == "none":
         unet.to(plan.device)
     if plan.channels_last:
-        unet.to(memory_format=torch.channels_last)
+        for layer in unet.modules():
+            if isinstance(layer, torch.nn.Conv2d):  # a video UNet as a whole refuses, for its 3D convolutions
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if plan.checkpointing:
-        unet.enable_gradient_checkpointing()
+        checkpointing.enable(unet)
     set_attention(unet, plan.attention)
     if plan.compile:
         unet.compile()

@@ -57,10 +57,14 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
 
 def _local(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
+        convert = (
+            f'. Convert it once with: python -c "from diffusers import StableDiffusion{"XL" * (spec.family == "sdxl")}'
+            f"Pipeline as P; P.from_single_file('{folder}').save_pretrained('{folder.stem}')\""
+        )
+        other = f" ({', '.join(LAYOUTS[spec.family])})"
         raise UserError(
-            f"{spec.name}: {folder} is one file; motionkit reads folders in the hub's layout. Convert it once with: "
-            f'python -c "from diffusers import StableDiffusion{"XL" * (spec.family == "sdxl")}Pipeline as P; '
-            f"P.from_single_file('{folder}').save_pretrained('{folder.stem}')\""
+            f"{spec.name}: {folder} is one file; motionkit reads folders in the hub's layout"
+            f"{other if spec.family == 'modelscope' else convert}"
         )
     if missing := inventory(spec, folder)[1]:
         if not any((folder / part).is_dir() for part in LAYOUTS[spec.family]):

@@ -23,6 +23,16 @@ def sound_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def sound_video_folder(tmp_path_factory):
+    """tiny-modelscope as files; never written to by tests."""
+    folder = tmp_path_factory.mktemp("hub") / "tiny-video"
+    with torch.random.fork_rng():
+        torch.manual_seed(9)
+        save(tiny.components(family="modelscope"), folder)
+    return folder
+
+
 @pytest.fixture
 def folder(sound_folder, tmp_path):
     """A copy of it to damage."""
