@@ -53,7 +53,7 @@ class MotionTrunk(nn.Module):
         x = self.stem(image)
         if o.position:
             share = F.adaptive_avg_pool2d(mask.to(x), x.shape[2:]) if o.mask_position else torch.ones_like(x[:, :1])
-            place = encode_position(*x.shape[2:], o.encoding).to(x)
+            place = encode_position(x.shape[2], x.shape[3], o.encoding).to(x)
             x = torch.cat([x, place * share], 1)  # (F, third + encoding, h/4, w/4)
         x = self.post(x)
         x = x.relu() if o.activate else x

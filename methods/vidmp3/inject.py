@@ -119,7 +119,8 @@ class GuidedValuesProcessor:
         query, key, value = (layer(hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v))
         added = self.context.values(self.site, attn, hidden_states)
         value = value if added is None else value + added
-        out = _attend(*(x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value)), attn.scale)
+        query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        out = _attend(query, key, value, attn.scale)  # (Bhw,heads,F,c)
         return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))  # (Bhw,F,C)
 
 

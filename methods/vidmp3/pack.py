@@ -73,7 +73,7 @@ class Pack:
 
     def build_guide(self) -> MotionGuide:
         """The guide with its tuned weights, in eval mode; gradients are off."""
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in self.facts.guide.items()}
+        options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.facts.guide.items()}
         with torch.device("meta"):  # sizes from a file: nothing is allocated before they agree with its tensors
             guide = MotionGuide(self.facts.sites, GuideOptions(**options))
         guide.load_state_dict(self.guide, assign=True)
@@ -87,7 +87,8 @@ def schedule_of(scheduler: Any) -> dict[str, Any]:
 
 def guide_facts(guide: MotionGuide) -> dict[str, Any]:
     """`sites` and `guide` of `PackFacts`."""
-    return {"sites": dict(guide.sites), "guide": asdict(guide.options)}
+    options = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(guide.options).items()}  # as JSON has them
+    return {"sites": dict(guide.sites), "guide": options}
 
 
 def save_pack(folder: Path, pack: Pack, dtype: torch.dtype = torch.float16) -> Path:
@@ -121,7 +122,8 @@ def load_pack(folder: Path) -> Pack:
     path = folder / WEIGHTS
     if not path.is_file() or hash_path(path) != digest:
         raise UserError(f"{path} is not the file that {FACTS} describes: half written or changed, tune again")
-    guide, changes = {}, {}
+    guide: dict[str, Tensor] = {}
+    changes: dict[str, Tensor] = {}
     try:
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a mapping)

@@ -1,5 +1,7 @@
 """MotionGuide: what makes it blind to the subject's size, and what it gives to whom."""
 
+import functools
+
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ def square(scale, side=128, frames=1, seed=3):
     return image, mask
 
 
+@functools.cache
 def size_change(scale, **options):
     """Relative change of the vector of a random net when the square is drawn at another size; mean of five nets."""
     changes = []

@@ -3,6 +3,9 @@
 Losses are against the training clip's path, in units in which the path's own mean scores 1.
 """
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -59,9 +62,15 @@ def test_faces_have_six_hues_and_the_same_place_the_same_colour():
     assert toy.face_colours(inward) == pytest.approx(toy.face_colours(inward / 2))  # a sphere's point, seen on the cube
 
 
+@functools.cache
+def learned(seed):
+    """The paper's setting; the losses on the way for seed 0 only, they take their time."""
+    return learn(seed, every=20 * (seed == 0))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_shape_is_forgiven_and_motion_is_not(seed):
-    net, course = learn(seed)
+    net, course = learned(seed)
     assert course.mean("train") <= 0.05
     assert course.mean("shape") <= 0.25 and max(course.last("shape")) <= 0.40
     assert course.mean("size") <= 0.50
@@ -69,18 +78,19 @@ def test_shape_is_forgiven_and_motion_is_not(seed):
     assert course.separation() >= 4
     nothing = toy.GuideMaps(torch.zeros(2, 3, 48, 48), torch.zeros(2, 1, 48, 48))
     nothing.mask[:, :, 20:28, 20:28] = 1
+    net = copy.deepcopy(net)
     net.trunk.post.weight.data[:, 64:] = 0  # the position's share aside, an empty map is an empty vector
     assert not net(nothing).any()
 
 
 def test_losses_run_as_in_figure_2():
-    _, course = learn(0, every=10)
+    _, course = learned(0)
     train, shape = course.losses["train"]["cube"], np.mean(list(course.losses["shape"].values()), 0)
     other = np.mean(list(course.losses["motion"].values()), 0)
-    assert course.steps == list(range(0, 101, 10))
+    assert course.steps == list(range(0, 101, 20))
     for falls in (train, shape):  # the training loss and the other shapes' fall together ...
-        assert falls[-1] < 0.15 * falls[0] and falls[-1] < 0.5 * falls[3]
-    assert other[-1] > 1.3 * other[0] and np.all(other[3:] > 1)  # ... while another motion's rises
+        assert falls[-1] < 0.15 * falls[0] and falls[-1] < 0.7 * falls[2]
+    assert other[-1] > 1.3 * other[0] and np.all(other[2:] > 1)  # ... while another motion's rises
     assert np.corrcoef(train, shape)[0, 1] > 0.95
 
 
@@ -101,6 +111,5 @@ def test_what_the_design_is_for():
         courses = [learn(seed, **options)[1] for seed in range(3)]
         losses[name] = {group: np.mean([c.mean(group) for c in courses]) for group in ("shape", "size")}
     ours = losses["proposed"]
-    assert max(losses["bias"]["size"], losses["unmasked"]["size"]) >= 3 * ours["size"]
-    assert min(losses["bias"]["size"], losses["unmasked"]["size"]) >= 2 * ours["size"]
+    assert losses["bias"]["size"] >= 3 * ours["size"] and losses["unmasked"]["size"] >= 3 * ours["size"]
     assert losses["none"]["shape"] >= 2 * ours["shape"]

@@ -66,7 +66,7 @@ def tune(unet, guide, weights, call, target, steps, scale=0.1, lr=5e-4):
         everything = {f"guide.{n}": p for n, p in guide.named_parameters()} | dict(unet.named_parameters())
         gradients.append({n: float(p.grad.abs().max()) for n, p in everything.items() if p.grad is not None})
         adam.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     injection.remove()
     return losses, gradients
 
