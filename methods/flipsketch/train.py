@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from diffusers.models.attention_processor import AttnProcessor
-from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from motionkit.backbones.files import read_json
 from motionkit.errors import UserError
 from motionkit.media import replacing
 from motionkit.training.loop import LoopSettings, write_record
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     from motionkit.trainjob import TrainJob
 
 FILE = "lora.safetensors"
-_BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
 
 
 def train(job: TrainJob) -> str:
@@ -95,8 +88,6 @@ def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
     unet = backbone.unet
     if backbone.device.type == "cpu":
         unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward is slow on a CPU for short sequences
-    if backbone.plan.checkpointing and not getattr(unet, "is_gradient_checkpointing", False):
-        checkpoint_blocks(unet)
     alpha = float(options.rank * options.scale)
     add_factors(unet, unet_layers(unet, options.targets), options.rank, alpha, options.dropout, seed)
     parts = [unet]
@@ -111,25 +102,16 @@ def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
                 module.train("lora_dropout" in name or options.model_dropout)
 
 
-def checkpoint_blocks(unet: nn.Module) -> None:
-    """Compute the insides of the UNet's blocks again in the backward pass instead of keeping them."""
-    for module in unet.modules():
-        if isinstance(module, _BLOCKS):
-            module.forward = partial(_recomputed, module.forward)  # type: ignore[method-assign]
-
-
-def _recomputed(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    if not torch.is_grad_enabled():
-        return forward(*given, **named)
-    return checkpoint(forward, *given, use_reentrant=False, **named)
-
-
 def _check_plan(job: TrainJob, options: TrainOptions) -> None:
     if job.plan.offload == "group":
         raise UserError("training keeps the UNet on the device: gpu.offload=group is for use only (try gpu.offload="
                         "model, gpu.checkpointing=true or a smaller size=)")  # fmt: skip
     if job.plan.offload == "model" and options.text_encoder:
         raise UserError("train.text_encoder=true keeps two networks on the device: give gpu.offload=none with it")
+    if job.plan.device == "cpu" and job.plan.autocast == "bfloat16" and options.frames == 2:
+        # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
+        raise UserError("train.frames=2 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=3 or "
+                        "more, or gpu.dtype=float32")  # fmt: skip
 
 
 def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
@@ -164,7 +146,7 @@ def _same_run(
         for old in (checkpoint_file, job.folder / "curve.csv", file):
             old.unlink(missing_ok=True)
     if checkpoint_file.exists() and file.exists():
-        held = json.loads(file.read_text())
+        held = read_json(file)
         if other := [key for key, value in facts.items() if held.get(key) != value]:
             raise UserError(f"{job.folder} holds a run with other settings ({', '.join(other)}): give another output=, "
                             f"or resume=false to start again there")  # fmt: skip

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit.errors import UserError
+from motionkit.hashing import hash_path
 from motionkit.media import Clip, letterbox, read_clip, replacing, resample
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 HELD_OUT = 0.1  # share of the clips that are never trained on, by a hash of their names
 _CAPTION_BYTES = 1 << 16
 _TABLE_BYTES = 1 << 26
+_SMALL_FILE = 1 << 22
 _log = logging.getLogger(__name__)
 
 
@@ -173,9 +175,15 @@ def _is_held_out(name: str) -> bool:
 
 
 def _state(path: Path, name: str) -> str:
-    """A clip's name, sizes and times: the cached latents are those of the same files."""
+    """What tells a clip from another: its name and its bytes, or times where there are many bytes."""
     files = sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
-    return "\0".join([name, *(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)])
+    return "\0".join([name, *(f"{f.name} {_mark(f)}" for f in files)])
+
+
+def _mark(file: Path) -> str:
+    facts = file.stat()
+    # By content, so that clips which are written or copied once more are still the same.
+    return hash_path(file) if facts.st_size < _SMALL_FILE else f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _known(file: Path) -> tuple[int, bool] | None:

@@ -58,6 +58,9 @@ def make_loss(
     """The loss of a step, which depends on the step's number alone."""
     recipe, texts = options.recipe, Texts(backbone, options.text_encoder)
     count, weights = options.accumulate, list(factors.parameters())
+    if backbone.plan.offload == "model" and not options.text_encoder:
+        for caption in sorted({"", *(entry.caption for entry in clips.train)}):
+            texts([caption])  # all at once: later on, text encoder and UNet would take turns on the device
     scale = _HALF_SCALE if backbone.plan.autocast == "float16" else 1.0
 
     def part(number: int) -> Tensor:

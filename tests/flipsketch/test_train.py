@@ -15,7 +15,7 @@ from motionkit.backbones import load
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.errors import Cancelled, UserError
 from motionkit.gpu import Plan
-from motionkit.methods.flipsketch.train import checkpoint_blocks, prepare, train
+from motionkit.methods.flipsketch.train import prepare, train
 from motionkit.methods.flipsketch.train_config import Recipe, TrainOptions
 from motionkit.methods.flipsketch.train_data import DrawingClips
 from motionkit.methods.flipsketch.train_loop import gathered
@@ -247,12 +247,10 @@ class TestLoss:
         assert torch.allclose(Texts(backbone, True)(said), backbone.encode_text(said), atol=1e-6)
         assert torch.allclose(Texts(backbone, False)(said), backbone.encode_text(said), atol=1e-6)
 
-    def test_recomputed_blocks_have_the_same_gradient(self):
+    def test_recomputed_layers_have_the_same_gradient(self):
         grads = []
         for again in (False, True):
-            backbone = tiny()
-            if again:
-                checkpoint_blocks(backbone.unet)
+            backbone = tiny(Plan(checkpointing=again))
             factors = shaken(backbone)
             backbone.denoise(*sample()).square().mean().backward()
             grads.append({n: p.grad for n, p in factors.named_parameters()})
@@ -287,6 +285,20 @@ class TestLoss:
 
 
 class TestSettings:
+    def test_with_one_part_on_the_device_at_a_time_captions_are_read_first(self, clips, tmp_path, monkeypatch):
+        from motionkit.backbones.modelscope import ModelScopeBackbone
+
+        order = []
+        for name in ("encode_text", "denoise"):
+            real = getattr(ModelScopeBackbone, name)
+            spy = lambda *a, real=real, name=name, **k: (order.append(name), real(*a, **k))[1]  # noqa: E731
+            monkeypatch.setattr(ModelScopeBackbone, name, spy)
+        this = job(tmp_path, clips, steps=3, plan=Plan(offload="model"))
+        monkeypatch.setattr("motionkit.methods.flipsketch.train._finish", lambda *a: "")
+        train(this)
+        captions = len({p.read_text() for p in clips.glob("*.txt")} | {""})
+        assert order == ["encode_text"] * captions + ["denoise"] * 3
+
     def test_sprites_need_no_folder(self, tmp_path):
         this = TrainJob(None, DataConfig("sprites"), Plan(), tmp_path, options(sprite_clips=2), 1, size=32)
         train(this)
@@ -298,6 +310,7 @@ class TestSettings:
             ({"backbone": "tiny-sd"}, {}, "tiny-sd makes single pictures.*pocket-modelscope"),
             ({}, {"offload": "group"}, "gpu.offload=group is for use only"),
             ({"text_encoder": True}, {"offload": "model"}, "gpu.offload=none"),
+            ({}, {"autocast": "bfloat16"}, "wrong gradients: take train.frames=3"),
             ({"size": 40}, {}, "size=40: tiny-modelscope needs multiples of 16"),
             ({"frames": 9}, {}, "has 3 frames, train.frames=9"),
         ],
@@ -319,6 +332,14 @@ class TestSettings:
         assert (real.steps, real.noise_share, real.lr, real.schedule) == (2500, 0.0, 5e-6, "constant")
         assert TrainOptions(rank=8, alpha=4.0).scale == 0.5 and TrainOptions(rank=8).scale == 1
 
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_mixed_precision_and_recomputing_follow_the_plan(self, clips, tmp_path, dtype):
+        plan = Plan(dtype=dtype, autocast="bfloat16", checkpointing=True)
+        train(job(tmp_path, clips, steps=2, plan=plan, targets="all", text_encoder=True, frames=3))
+        written = file_of(job(tmp_path, clips))
+        assert {t.dtype for t in written.values()} == {torch.float32}
+        assert all(torch.isfinite(t).all() and t.abs().max() > 0 for t in written.values())
+
     def test_half_precision_gradients_are_scaled(self, clips, tmp_path, monkeypatch):
         """On a CPU float16 is never planned; the road that a GPU without bfloat16 takes is followed here."""
         from motionkit.methods.flipsketch import train_loss
@@ -333,3 +354,41 @@ class TestSettings:
         backbone.plan = replace(backbone.plan, autocast="float16")
         loss, _ = train_loss.make_loss(backbone, source, given, factors, 0)(0)
         assert scales == [1024.0] and loss.requires_grad
+
+
+class TestCommands:
+    """The two commands with which anybody can make such a LoRA."""
+
+    def call(self, capsys, *words):
+        from motionkit.cli import main
+
+        code = main(list(words))
+        return code, *capsys.readouterr()
+
+    def test_two_commands_make_a_lora(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        drawn = self.call(capsys, "sprites", "lines=2", "count=2", "output=clips", "frames=2", "size=32")
+        assert drawn[:2] == (0, "clips: 2 drawings of the train split, with captions\n")
+        words = ["train.backbone=tiny-modelscope", "train.frames=2", f"train.targets={FEW}", "size=32", "steps=2"]
+        code, out, err = self.call(
+            capsys, "train", "method=flipsketch", "data=clips/", "output=lora/", "gpu=cpu", *words
+        )
+        assert code == 0, err
+        assert "after 2 steps" in out and (tmp_path / "lora" / "lora.safetensors").is_file()
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["data=empty/"], "no clips in"),
+            (["data=empty/", "train.rang=2"], "unknown key 'train.rang' (did you mean 'train.rank'?)"),
+            (["data=empty/", "train.rank=0"], "train.rank=0 is outside 1 to 256"),
+            (["train.backbone=tiny-model"], "unknown backbone 'tiny-model' (did you mean 'tiny-modelscope'?)"),
+        ],
+    )
+    def test_mistakes_get_one_line(self, tmp_path, monkeypatch, capsys, words, says):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "empty").mkdir()
+        given = words if "train.backbone=tiny-model" in words else ["train.backbone=tiny-modelscope", *words]
+        code, out, err = self.call(capsys, "train", "method=flipsketch", "gpu=cpu", "progress=none", *given)
+        lines = [line for line in err.splitlines() if line.startswith("motionkit: error:")]
+        assert (code, out, len(lines)) == (2, "", 1) and says in lines[0], err

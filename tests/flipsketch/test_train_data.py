@@ -86,6 +86,7 @@ class TestClips:
         assert torch.allclose(source.cut(entry, 1), whole[:, 1:5], atol=2e-2)
         assert not source.notes and [e.length for e in source.train] == [5, 5, 5]
         monkeypatch.setattr(backbone, "encode", lambda x: pytest.fail("encoded again"))
+        write_drawings(clips, 3, frames=5, size=64)  # the same clips, written once more
         again = read(clips, backbone, tmp_path)
         assert again.identity() == source.identity()
         assert torch.equal(again.cut(again.train[0], 1), source.cut(entry, 1))
