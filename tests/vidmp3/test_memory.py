@@ -5,9 +5,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from vidmp3_models import make_unet, request_of
 
+from motionkit.backbones import checkpointing
 from motionkit.methods.vidmp3.guide import MotionGuide
 from motionkit.methods.vidmp3.inject import install
-from motionkit.methods.vidmp3.memory import save_memory
 from motionkit.methods.vidmp3.trainable import make_trainable
 
 
@@ -44,12 +44,15 @@ def test_gradients_are_the_same_and_motion_modules_keep_nothing(mid):
     unet.enable_gradient_checkpointing()
     _, some = step(unet)
     unet.disable_gradient_checkpointing()
-    undo = save_memory(unet)
+    checkpointing.enable(unet)
+    checkpointing.enable(unet)  # a second call does nothing
+    assert checkpointing.is_enabled(unet)
     saved, least = step(unet)
     assert plain.keys() == saved.keys()
     assert max(float((plain[n] - saved[n]).abs().max()) for n in plain) == 0.0
     assert most > some > 2 * least  # diffusers' own switch leaves the motion modules' activations
-    undo()
+    checkpointing.disable(unet)
+    assert not checkpointing.is_enabled(unet)
     again, bytes_again = step(unet)
     assert bytes_again == pytest.approx(most, rel=0.01)
     assert not [m for m in unet.modules() if "forward" in m.__dict__]
@@ -57,7 +60,7 @@ def test_gradients_are_the_same_and_motion_modules_keep_nothing(mid):
 
 def test_inference_is_not_slowed_down():
     unet = make_unet("sd15")
-    save_memory(unet)
+    checkpointing.enable(unet)
     calls = []
     module = unet.down_blocks[0].motion_modules[0]
     module.norm.register_forward_hook(lambda *_: calls.append(1))
