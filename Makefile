@@ -37,20 +37,38 @@ lint: setup ## ruff, and mypy on the public API
 bench: setup ## quality of every method against the known truth
 	$(BIN)/python benchmarks/quality_pocket_sd.py
 	$(BIN)/python benchmarks/quality_anamodiff.py
+	$(BIN)/python benchmarks/quality_pocket_modelscope.py
+	$(BIN)/python benchmarks/quality_flipsketch.py
+	$(BIN)/python benchmarks/speed_flipsketch.py
 
 train-pocket-sd: setup ## train the shipped pocket-sd weights again (resumes)
 	$(TRAIN).pocket_vae
 	$(TRAIN).pocket_sd
 
+train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
+	$(TRAIN).pocket_decoder
+	$(TRAIN).pocket_modelscope
+
+train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
+	$(TRAIN).pocket_animatediff
+
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised lofnet
+
+train-flipsketch: setup ## train FlipSketch's sketch LoRA again (resumes)
+	$(BIN)/motionkit sprites lines=2-3 count=400 output=runs/train/flipsketch/clips
+	$(BIN)/motionkit train method=flipsketch data=runs/train/flipsketch/clips/ output=runs/train/flipsketch/ train.backbone=pocket-modelscope train.half=true gpu=cpu gpu.dtype=bfloat16
+	mkdir -p motionkit/assets/flipsketch && cp runs/train/flipsketch/lora.safetensors motionkit/assets/flipsketch/
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
 
 train-scorer: setup ## train the sprite classifier that scores generated samples
 	$(TRAIN).judges scorer
+
+train-clipscorer: setup ## train the sprite clip judge: motion, kind and identity of clips
+	$(TRAIN).clip_judge
 
 train-clipscorer: setup ## train the sprite clip judge: motion, kind and identity, in colour and as line drawings
 	$(TRAIN).clip_judge
