@@ -10,7 +10,7 @@ TRAIN = $(BIN)/python -m motionkit.training
 .PHONY: help setup demo test test-slow lint bench train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "motionkit needs Python 3.11 or newer with venv: set PYTHON=..."; exit 1; }
@@ -66,9 +66,6 @@ train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 
 train-scorer: setup ## train the sprite classifier that scores generated samples
 	$(TRAIN).judges scorer
-
-train-clipscorer: setup ## train the sprite clip judge: motion, kind and identity of clips
-	$(TRAIN).clip_judge
 
 train-clipscorer: setup ## train the sprite clip judge: motion, kind and identity, in colour and as line drawings
 	$(TRAIN).clip_judge
