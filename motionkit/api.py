@@ -26,11 +26,15 @@ class Method:
         gpu: Any = "auto",
         backbone_path: str | None = None,
         motion: MotionOptions | None = None,
-        backbone_lora: LoraOptions | None = None,
+        backbone_lora: LoraOptions | str | None = None,
         **settings: Any,
     ) -> None:
         self.spec = registry.spec(name)
         self.settings = method_settings(self.spec, settings)
+        if isinstance(backbone_lora, str):
+            from motionkit.backbones.lora_files import LoraOptions
+
+            backbone_lora = LoraOptions(backbone_lora)
         self._road = {
             "backbone": choose_backbone(self.spec, backbone), "backbone_path": backbone_path, "motion": motion,
             "lora": backbone_lora, "gpu": gpu,

@@ -242,6 +242,34 @@ def test_a_video_unet_that_starts_as_an_image_unet():
         from_image_unet(image, **VIDEO_UNET | {"block_out_channels": (8, 24)})
 
 
+def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypatch):
+    from diffusers import UNet2DConditionModel
+
+    from motionkit.training import pocket_modelscope as trainer
+
+    (tmp_path / "pocket-sd").symlink_to(files.ASSETS / "pocket-sd")
+    image = UNet2DConditionModel.from_pretrained(files.ASSETS / "pocket-sd/unet").float()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = from_image_unet(image, **trainer.UNET)
+    trainer.export(unet, tmp_path / "pocket-modelscope")
+    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    (tmp_path / "pocket-modelscope/shared.json").write_text(json.dumps(shared))
+    monkeypatch.setattr(files, "ASSETS", tmp_path)
+    found, lender = load("pocket-modelscope", Plan()), load("pocket-sd", Plan())
+    for (name, a), b in zip(found.unet.state_dict().items(), unet.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b.half().float(), rtol=0, atol=0, msg=name)
+    assert torch.equal(found.encode_text(["a red cat"]), lender.encode_text(["a red cat"]))
+    assert found.prediction_type == "v_prediction" and found.factor == 4 == lender.factor
+    out = found.denoise(randn(1, 4, 2, 16, 16), 500, found.encode_text(["a red cat"]))
+    assert out.shape == (1, 4, 2, 16, 16) and torch.isfinite(out).all()
+
+
+def test_the_packages_weights_stay_small():
+    sizes = [file.stat().st_size for file in files.ASSETS.rglob("*") if file.is_file()]
+    assert 10e6 < sum(sizes) < 60e6
+
+
 # memory plans
 
 
