@@ -21,7 +21,7 @@ from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
 from . import SPEC
 from .align import checkpointed
 from .compose import Composer
-from .config import FlipSketchConfig, SketchConfig
+from .config import FlipSketchConfig
 from .invert import invert, sketch_latents
 from .keep import remembering
 from .loop import Options, denoise, start
@@ -169,15 +169,11 @@ class FlipSketch(Transfer):
         return to_video(frames)
 
     def _again(self, frame: np.ndarray) -> np.ndarray:
-        """The last frame of a clip as the next one's drawing."""
-        from motionkit.media import from_frames
-
-        try:
-            config = SketchConfig("drawing", thickness=self.config.sketch.thickness)
-            clip = from_frames(finish(to_video(frame[None]), "otsu"))
-            return drawing_of(clip, config, self.run.height, self.run.width).image
-        except UserError as error:
-            raise UserError(f"the clip ends in a frame from which nothing can go on: {error}") from error
+        """The last frame (H, W, 3) of a clip as the next one's drawing, strictly black on white."""
+        drawing = finish(to_video(frame[None]), "otsu")[0]
+        if drawing.min() == drawing.max():
+            raise UserError("the clip ends in an empty frame, from which nothing can go on: try another seed")
+        return drawing
 
     def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
         """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""

@@ -1,0 +1,257 @@
+"""The whole method on the tiny backbone: modes, presets, what is not computed twice, and one-line refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sketch_models import drawing
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.media import from_frames
+from motionkit.methods.flipsketch import method as module
+from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig
+from motionkit.run import execute
+from motionkit.testing.clips import moving_shapes
+from motionkit.transfer import Inputs
+
+QUICK = {"sample": {"steps": 3}, "align": {"updates": 1}, "invert": {"copies": 2}, "binarise": "none"}
+INPUTS = Inputs(reference=drawing(), prompt="a horse walking")
+
+
+def go(folder, inputs=INPUTS, seed=0, frames=3, use_cache=False, **config):
+    settings = {name: dict(value) if isinstance(value, dict) else value for name, value in QUICK.items()}
+    for key, value in config.items():
+        settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
+    return execute(
+        "flipsketch", inputs, config=settings, backbone="tiny-modelscope", seed=seed, frames=frames, folder=folder,
+        use_cache=use_cache,
+    )  # fmt: skip
+
+
+def other(**changes):
+    return dataclasses.replace(INPUTS, **changes)
+
+
+@pytest.fixture
+def walks(monkeypatch):
+    """The frames of each reference branch that was walked."""
+    seen, real = [], module.walk
+    monkeypatch.setattr(module, "walk", lambda *a, **k: (seen.append(a[3].frames), real(*a, **k))[1])
+    return seen
+
+
+def test_black_on_white_and_what_the_model_saw(tmp_path):
+    result = go(tmp_path, binarise="otsu")
+    assert result.frames.shape == (3, 64, 64, 3) and set(np.unique(result.frames)) <= {0, 255}
+    assert result.shown["sketch"].shape == (1, 64, 64, 3) and result.shown["sketch"].min() < 60
+    assert result.manifest["notes"]["sketch"]["kind"] == "lines"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "paper"},
+        {"preset": "app"},
+        {"mode": "words"},
+        {"pin_first_frame": True, "reference_share": 0.7, "motion": 0.0},
+        {"compose": {"first_frames": "linear", "ramp": "constant", "layers": "all", "passes": "both"}},
+        {"invert": {"input_range": "signed", "sample": "mean", "copies": 1}},
+        {"align": {"loss": "norm", "precision": "bfloat16", "checkpointing": "on"}},
+        {"sample": {"batched": "on", "rescale": 0.5}},
+        {"compose": {"spatial": False}},
+        {"motion": 1.0},
+    ],
+    ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items())[:60],
+)
+def test_every_option_changes_the_video(settings, tmp_path, default):
+    frames = go(tmp_path, **settings).frames
+    assert frames.shape == default.shape
+    assert settings == {"preset": "paper"} or not np.array_equal(frames, default)  # best differs by a negative prompt
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    return go(tmp_path_factory.mktemp("default")).frames
+
+
+def test_a_second_prompt_or_seed_walks_no_reference_again(tmp_path, walks):
+    first = go(tmp_path / "a", use_cache=True)
+    prompt = go(tmp_path / "b", other(prompt="a horse jumping"), use_cache=True)
+    seed = go(tmp_path / "c", seed=1, use_cache=True)
+    motion = go(tmp_path / "d", motion=1.0, use_cache=True)
+    assert walks == [3]
+    assert [r.manifest["from_cache"] for r in (first, prompt, seed, motion)] == [[], *[["prepare"]] * 3]
+    assert len({r.frames.tobytes() for r in (first, prompt, seed, motion)}) == 4
+
+
+def test_a_large_reference_stays_in_memory_and_is_made_again_without(tmp_path, walks, monkeypatch):
+    from motionkit.methods.flipsketch import keep
+    from motionkit.methods.flipsketch.compose import Composer
+
+    records, real = [], Composer.record
+    monkeypatch.setattr(Composer, "record", lambda self, *given: (records.append(1), real(self, *given))[1])
+    whole = go(tmp_path / "a")
+    records.clear()
+    large = go(tmp_path / "b", use_cache=True, store_mb=0)
+    assert len(records) == 3 and np.array_equal(large.frames, whole.frames)
+    again = go(tmp_path / "c", use_cache=True, store_mb=0)
+    assert len(records) == 3 and np.array_equal(again.frames, whole.frames)
+    keep._memory.clear()
+    later = go(tmp_path / "d", use_cache=True, store_mb=0)
+    assert len(records) == 6 and np.array_equal(later.frames, whole.frames) and walks == [3, 3]
+
+
+def test_several_seeds_are_ranked_and_none_is_lost(tmp_path, monkeypatch):
+    from motionkit.methods.flipsketch import rank
+
+    alone = [go(tmp_path / str(s), seed=s).frames.astype(int) for s in range(3)]
+    monkeypatch.setattr(rank, "rank_by_consistency", lambda drawing, videos, clip: ([0.2, 0.8, 0.1], "a test"))
+    result = go(tmp_path / "ranked", seeds=3)
+    names = ["ranked-1-seed-1", "ranked-2-seed-0", "ranked-3-seed-2"]
+    assert set(result.shown) == {"sketch", *names}
+    assert {p.stem for p in (tmp_path / "ranked" / "scratch").glob("*.gif")} == set(names)
+    for name, frames in zip(names, (alone[1], alone[0], alone[2]), strict=True):
+        assert np.abs(result.shown[name].astype(int) - frames).max() <= 2  # a video of the batch is the seed's own
+    assert np.array_equal(result.frames, result.shown[names[0]])
+    ranking = result.manifest["notes"]["ranking"]
+    assert ranking["by"] == "a test" and [place["seed"] for place in ranking["order"]] == [1, 0, 2]
+    assert not any(place["kept"] for place in ranking["order"])
+
+
+def test_without_any_ruler_there_is_still_a_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("motionkit.metrics.text_image.available", lambda *a: False)
+    monkeypatch.setattr("motionkit.metrics.clipscorer.available", lambda: False)
+    result = go(tmp_path, seeds=2, frames=2)
+    assert len(result.frames) == 2 and result.manifest["notes"]["ranking"]["by"].startswith("none")
+
+
+def test_sentences_follow_each_other(tmp_path, walks, monkeypatch):
+    """Each clip starts from the last frame of the one before, which is there once."""
+    drawings, real = [], module.FlipSketch._refer
+    monkeypatch.setattr(
+        module.FlipSketch, "_refer",
+        lambda self, picture, frames, negative: (drawings.append(picture), real(self, picture, frames, negative))[1],
+    )  # fmt: skip
+    result = go(tmp_path, frames=6, mode="extrapolate", next_prompts=["it lies down"], binarise="otsu")
+    assert result.frames.shape[0] == 6 and walks == [4, 3] and len(drawings) == 2
+    assert np.array_equal(drawings[1], result.frames[3])
+    single = go(tmp_path / "single", frames=4, binarise="otsu")
+    assert np.array_equal(result.frames[:4], single.frames)
+
+
+def test_nothing_goes_on_from_an_empty_frame(tmp_path, monkeypatch):
+    empty = np.full((4, 64, 64, 3), 255, np.uint8)
+    monkeypatch.setattr(module.FlipSketch, "_best", lambda *a: empty)
+    with pytest.raises(UserError, match="ends in an empty frame"):
+        go(tmp_path, frames=6, mode="extrapolate", next_prompts=["it lies down"])
+
+
+def test_a_video_gives_its_first_frame(tmp_path):
+    clip = moving_shapes(5)
+    video = go(tmp_path / "a", other(reference=clip))
+    still = go(tmp_path / "b", other(reference=from_frames(clip.frames[:1], is_image=True)))
+    assert np.array_equal(video.frames, still.frames)
+    assert video.manifest["notes"]["reference"] == "the first of 3 frames"
+
+
+@pytest.mark.parametrize("frames", [1, 2, 16])
+def test_any_number_of_frames(frames, tmp_path):
+    assert go(tmp_path, frames=frames, sample={"steps": 2}).frames.shape[0] == frames
+
+
+def test_a_wide_drawing_stays_wide(tmp_path):
+    wide = drawing(128, 256, ((20, 20, 230, 90), (60, 110, 180, 30), (200, 20, 150, 110)))
+    settings = {"sample": {"steps": 2}, "align": {"updates": 1}, "invert": {"copies": 2}}
+    result = execute("flipsketch", other(reference=wide), config=settings, backbone="tiny-modelscope", frames=2,
+                     size=(32, 64), folder=tmp_path, use_cache=False)  # fmt: skip
+    assert result.frames.shape == (2, 32, 64, 3) and result.shown["sketch"].shape == (1, 32, 64, 3)
+
+
+class TestRefusals:
+    def refused(self, folder, match, inputs=INPUTS, error=UserError, **config):
+        with pytest.raises(error, match=match) as caught:
+            go(folder, inputs, **config)
+        assert "\n" not in str(caught.value).strip()
+
+    @pytest.mark.parametrize(
+        ("picture", "says"),
+        [
+            (np.full((64, 64, 3), 255, np.uint8), "the drawing is empty"),
+            (np.zeros((64, 64, 3), np.uint8), "black all over"),
+            (np.full((64, 64, 3), 120, np.uint8), "one single colour"),
+        ],
+        ids=["empty", "black", "grey"],
+    )
+    def test_no_drawing(self, picture, says, tmp_path, monkeypatch):
+        monkeypatch.setattr(module.FlipSketch, "prepare", lambda *a: pytest.fail("began to work"))
+        self.refused(tmp_path, says, other(reference=from_frames(picture, is_image=True)))
+
+    def test_no_prompt_and_no_reference(self, tmp_path):
+        self.refused(tmp_path, "flipsketch needs prompt", other(prompt=""))
+        self.refused(tmp_path, "flipsketch needs reference", other(reference=None))
+
+    def test_a_lora_that_is_not_there_or_of_another_model(self, tmp_path):
+        self.refused(tmp_path / "a", "method.lora=nothing.safetensors: no such file", error=MissingWeights,
+                     lora="nothing.safetensors")  # fmt: skip
+        name = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora"
+        factors = {f"{name}_A.weight": torch.zeros(4, 320), f"{name}_B.weight": torch.zeros(320, 4)}
+        save_file(factors, tmp_path / "other.safetensors")
+        self.refused(tmp_path / "b", "other.safetensors", lora=str(tmp_path / "other.safetensors"))
+
+    def test_pocket_goes_without_the_shipped_lora_only_when_told(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "LORA", tmp_path / "lora.safetensors")
+        with pytest.raises(MissingWeights, match="method.lora=auto: the shipped LoRA is missing .* method.lora=none"):
+            execute("flipsketch", INPUTS, backbone="pocket-modelscope", folder=tmp_path / "run", use_cache=False)
+
+    def test_image_models(self, tmp_path):
+        with pytest.raises(UserError, match="flipsketch does not run on sd15: it makes single pictures"):
+            execute("flipsketch", INPUTS, backbone="sd15", folder=tmp_path)
+
+    def test_too_few_frames_for_the_sentences(self, tmp_path):
+        self.refused(tmp_path, "3 sentences need at least 4 frames, not 3: give frames=28",
+                     mode="extrapolate", next_prompts=["a", "b"])  # fmt: skip
+
+    def test_clip_weights_that_are_not_there(self, tmp_path):
+        self.refused(tmp_path, "CLIP", error=MissingWeights, clip=str(tmp_path / "nothing"), seeds=2)
+
+
+class TestLora:
+    def test_its_layers_are_merged_once_and_count(self, tmp_path, default):
+        from motionkit import backbones
+        from motionkit.gpu import Plan
+
+        unet = backbones.load("tiny-modelscope", Plan()).unet
+        name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+        width = unet.get_submodule(name).weight.shape[0]
+        draw = torch.Generator().manual_seed(0)
+        factors = {f"unet.{name}.lora_{x}.weight": torch.randn(s, generator=draw)
+                   for x, s in (("A", (2, width)), ("B", (width, 2)))}  # fmt: skip
+        save_file(factors, tmp_path / "lora.safetensors")
+        result = go(tmp_path / "run", lora=str(tmp_path / "lora.safetensors"))
+        assert result.manifest["notes"]["lora_layers"] == 1 and "lora" in result.manifest["weights"]
+        assert not np.array_equal(result.frames, default)
+
+
+class TestConfig:
+    def test_presets_fill_what_is_not_set(self):
+        app = FlipSketchConfig(preset="app")
+        assert app.align.enabled is False and app.lambda_ == 0.5 and app.sample.guidance == 9.0
+        assert FlipSketchConfig(preset="app", motion=0.2).lambda_ == pytest.approx(0.8)
+        assert set(PRESETS) == {"best", "paper", "app"} and len({frozenset(p) for p in PRESETS.values()}) == 1
+
+    @pytest.mark.parametrize(
+        ("values", "line"),
+        [
+            ({"preset": "fast"}, "method.preset=fast is unknown: choose paper, app, best"),
+            ({"motion": 2.0}, "method.motion=2.0 is outside 0 to 1"),
+            ({"mode": "extrapolate"}, "needs what happens next"),
+            ({"next_prompts": ["x"]}, "is for method.mode=extrapolate, not animate"),
+            ({"mode": "extrapolate", "next_prompts": [" "]}, "holds an empty sentence"),
+            ({"seeds": 0}, "method.seeds=0 is outside 1 to 64"),
+        ],
+    )
+    def test_what_cannot_be_is_one_line(self, values, line):
+        with pytest.raises(UserError, match=line):
+            FlipSketchConfig(**values)
