@@ -131,7 +131,7 @@ def batch_of(data: list[SpriteClip], drawn: list[bool], seed: int) -> tuple[Tens
 
 
 def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> LossFn:
-    """Cross-entropy of motion, kind and colour, InfoNCE of the identity, L1 of the joints; every second pair is drawn."""
+    """Cross-entropy of motion, kind and colour, InfoNCE of the identity, L1 of joints; every second pair is drawn."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         frames = FRAMES[step % len(FRAMES)] if step < (1 - LAST) * steps else 10

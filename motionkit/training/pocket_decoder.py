@@ -27,7 +27,7 @@ WEIGHT = 3.0  # extra weight of the subject, and of the ink of a drawing
 
 
 def drawings(batch: list[SpriteClip], name: str, step: int) -> Tensor:
-    """The first frame of each clip as lines two to four pixels thick, (B, 3, H, W) in [-1, 1]."""
+    """The first frame of each clip as lines 1 to 2 pixels thick, (B, 3, H, W) in [-1, 1]."""
     rng = rng_of("drawings", name, step)
     lines = [torch.from_numpy(c.lines(int(rng.integers(2, 5)))[0]) for c in batch]
     return torch.stack(lines).permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)

@@ -1,8 +1,9 @@
 """Trains the video UNet of `pocket-modelscope`: `pocket-sd`'s layers, with ModelScope's temporal layers between them.
 
 The coarse convolutions of the image UNet stay as they are; the temporal layers, the spatial attention (the 3D class
-groups heads in another way) and the finest level, where colour and line differ, are trained. Three clips in ten are line drawings. v-prediction; part of the noise is shared
-by the frames of most clips, which keeps the identity steady (arXiv 2305.10474).
+groups heads in another way) and the finest level, where colour and line differ, are trained. Three clips in ten are line
+drawings. v-prediction; part of the noise is shared by the frames of most clips, which keeps the identity steady
+(arXiv 2305.10474).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import DOING, SpriteClip
@@ -41,20 +43,6 @@ LINES = 0.3  # share of line drawings
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
-def from_image_unet(image: UNet2DConditionModel) -> UNet3DConditionModel:
-    """The video UNet that starts as the image UNet on every frame: each added temporal layer begins as the identity."""
-    unet = UNet3DConditionModel(**UNET)
-    own, given = unet.state_dict(), image.state_dict()
-    for key, value in given.items():
-        own[key] = value.reshape(own[key].shape)  # 1x1 convolutions become linear layers
-    unet.load_state_dict(own)
-    for name, module in unet.named_modules():
-        if isinstance(module, nn.Linear) and name.endswith("proj_out") and any(t in name for t in TEMPORAL):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
-    return unet
-
-
 def is_trained(name: str) -> bool:
     """Temporal layers, spatial attention and the finest level learn; the rest of the image UNet stays as it is."""
     return any(t in name for t in TEMPORAL) or ".attn1." in name or ".attn2." in name or name.startswith(EDGES)
@@ -66,7 +54,7 @@ def is_drawing(step: int, index: int, seed: int) -> bool:
 
 
 def pictures(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> Tensor:
-    """Frames (F, 3, H, W) in [-1, 1], in colour or as lines two or three pixels thick."""
+    """Frames (F, 3, H, W) in [-1, 1], in colour or as lines 1 or 1.5 pixels thick."""
     frames = clip.lines(int(rng.integers(2, 4))) if drawing else clip.frames
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # (F, 3, H, W)
 
@@ -138,7 +126,8 @@ def export(unet: UNet3DConditionModel, folder: Path) -> None:
     kept = {k: v.detach().half().contiguous().cpu() for k, v in unet.state_dict().items() if is_trained(k)}
     save_file(kept, folder / "unet" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
-    (folder / "shared.json").write_text(json.dumps({"unet": "pocket-sd/unet"}) + "\n")
+    parts = ("unet", "vae", "text_encoder", "tokenizer")
+    (folder / "shared.json").write_text(json.dumps({part: f"pocket-sd/{part}" for part in parts}) + "\n")
 
 
 def main() -> None:
@@ -152,7 +141,7 @@ def main() -> None:
         raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket-sd` first")
     torch.manual_seed(args.seed)
     image = UNet2DConditionModel.from_pretrained(base / "unet").float()
-    unet = from_image_unet(image)
+    unet = from_image_unet(image, **UNET)
     if args.start:
         given = load_file(args.start / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict(given, strict=False)
