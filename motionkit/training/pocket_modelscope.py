@@ -1,8 +1,8 @@
 """Trains the video UNet of `pocket-modelscope`: `pocket-sd`'s layers, with ModelScope's temporal layers between them.
 
 The coarse convolutions of the image UNet stay as they are; the temporal layers, the spatial attention (the 3D class
-groups heads in another way) and the finest level, where colour and line differ, are trained. Three clips in ten are line
-drawings. v-prediction; part of the noise is shared by the frames of most clips, which keeps the identity steady
+groups heads in another way) and the finest level, where colour and line differ, are trained. Three clips in ten are
+line drawings. v-prediction; part of the noise is shared by the frames of most clips, which keeps the identity steady
 (arXiv 2305.10474).
 """
 
