@@ -59,7 +59,7 @@ def _around_sheet(frame: np.ndarray) -> np.ndarray | None:
             best, sheet = found
     if sheet is None:
         return None
-    rim = cv2.erode(sheet, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    rim = cv2.erode(sheet, np.ones((11, 11), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
     return cv2.resize(1 - rim, frame.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
@@ -87,7 +87,7 @@ def _four_sided(bright: np.ndarray, grey: np.ndarray) -> tuple[float, np.ndarray
     if inner.all(-1).sum() < 3 or not all(band.any() for band in beside):
         return None
     darker, lighter = (float(np.median(grey[band > 0])) for band in beside)
-    return (overlap, sheet) if lighter > _STEP * max(darker, 1.0) else None
+    return (overlap, np.minimum(sheet, own)) if lighter > _STEP * max(darker, 1.0) else None
 
 
 def _continued(frame: np.ndarray, outside: np.ndarray) -> np.ndarray:

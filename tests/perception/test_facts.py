@@ -1,5 +1,8 @@
 """Line drawing or picture: decided from measures, on families of both that are made here."""
 
+import subprocess
+import sys
+
 import numpy as np
 import perception_makers as make
 import pytest
@@ -39,3 +42,8 @@ def test_measures_by_hand():
     assert 25 < facts.length < 100 and facts.is_lines and "1.2% ink" in facts.why
     page[150:250, 50:150] = (200, 40, 40)
     assert not measure(find_ink(page, 64)).is_lines and measure(find_ink(page, 64)).fill > 0.1
+
+
+def test_reading_a_drawing_loads_no_torch():
+    code = "import sys, motionkit.perception.sketch, motionkit.perception.lineart; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

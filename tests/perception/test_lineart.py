@@ -56,6 +56,18 @@ def test_edges_are_one_clean_line_wide(side):
     assert inside == 3  # the ring is closed
 
 
+def test_a_drawn_outline_is_one_line_and_not_two():
+    page = np.full((256, 256, 3), 255, np.uint8)
+    cv2.circle(page, (128, 128), 70, (250, 200, 90), -1, cv2.LINE_AA)
+    cv2.circle(page, (128, 128), 70, (20, 20, 20), 4, cv2.LINE_AA)
+    drawing = read_drawing(page)
+    assert drawing.kind == "photo"
+    grounds, _ = cv2.connectedComponents((drawing.image[..., 0] >= 128).astype(np.uint8), connectivity=4)
+    assert grounds == 3  # ink, inside, outside: nothing between two edges
+    y, x = np.nonzero(drawing.image[..., 0] < 128)
+    assert np.abs(np.hypot(x - 128, y - 128) - 70).max() < 3.5
+
+
 def test_texture_is_left_out(rng):
     page = make.jpeg((200 + rng.normal(0, 6, (256, 256, 3))).clip(0, 255).astype(np.uint8), 70)
     page[80:180, 60:200] = (40, 60, 150)

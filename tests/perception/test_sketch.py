@@ -75,6 +75,15 @@ def test_a_table_around_the_sheet_is_left_out(rng):
     assert precision > 0.97 and recall > 0.97 and 0.2 < drawing.notes["around_sheet"] < 0.5
 
 
+def test_a_sheet_that_lies_askew(rng):
+    page = make.doodle(rng, 600, 450, 6.0, kind="person")
+    turn = cv2.getRotationMatrix2D((225, 300), 12, 0.75)
+    true = cv2.warpAffine(255 - page, turn, (450, 600))[..., 0] > 128
+    photo = cv2.warpAffine(make.phone(rng, page, 0.2), turn, (450, 600), borderValue=(60, 70, 90))
+    precision, recall = agreement(dark(read_drawing(photo).image), true, 3)
+    assert precision > 0.97 and recall > 0.97
+
+
 @pytest.mark.parametrize("colour", [(200, 30, 30), (20, 60, 190), (250, 210, 0), (0, 160, 60)])
 def test_any_colour_becomes_black(rng, colour):
     page = make.doodle(rng, thickness=3.0, colour=colour, kind="house")
