@@ -26,6 +26,7 @@ from motionkit.backbones.files import ASSETS
 from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
+from motionkit.media.framing import resize
 from motionkit.metrics import bootstrap_interval, clipscorer, ink_overlap, motion_amount, text_image
 from motionkit.run import execute
 from motionkit.sprites import TRAIN_KINDS, TRAIN_MOTIONS, Motion, SpriteClip, render_clip
@@ -36,6 +37,7 @@ from motionkit.transfer import Inputs
 
 SIZE = 128
 EARLY = 4  # frames 1 to 3 are the early ones
+LEAST = 5  # sketches for a paired difference to show anything
 NO_ALIGN: dict = {"align": {"enabled": False}}
 # What the table compares. Ablations of the composition run without alignment, against the row `no-align` on the same
 # sketches: alignment costs most of the time and changes neither the composition nor lambda.
@@ -59,7 +61,7 @@ FIGURES = {
     "first_frame_ink": "F1 of the first frame's ink against the drawing",
     "clip": "CLIP cosine of frames 1.. to the drawing",
     "xclip": "X-CLIP cosine to the prompt",
-    "seconds": "seconds for the clip, preparation included when it was not cached",
+    "seconds": "processor seconds for the clip, with the preparation where it was not cached (the first row's)",
 }
 DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, what the paper says
     ("consistency", "no-composition", "no-align", -1, "no composition loses consistency"),
@@ -148,17 +150,17 @@ def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespac
         still = np.repeat(sketch.drawing[None], len(sketch.truth), 0)  # (F, H, W, 3)
         return measure(sketch.truth if variant == "truth" else still, sketch) | {"seconds": 0.0}
     config = merged(json.loads(args.config), (MAIN | ABLATIONS)[variant])
-    how = [registry.spec("flipsketch").version, config, args.backbone, args.size, args.frames, args.seed, weights]
-    key = hash_json([how, sketch.prompt, sketch.clip.character.key])[:16]
+    how = [registry.spec("flipsketch").version, config, args.backbone, args.size, args.frames, args.seed, args.dtype]
+    key = hash_json([how, weights, sketch.prompt, sketch.clip.character.key])[:16]
     kept = cells.get(key)
     if kept is None:
-        begun = time.monotonic()
+        begun = time.process_time()
         result = execute(
             "flipsketch", Inputs(reference=from_frames(sketch.drawing[None], 8.0, "sketch"), prompt=sketch.prompt),
-            config=config, backbone=args.backbone, backbone_path=args.path, gpu="cpu", seed=args.seed,
-            frames=args.frames, size=args.size,
+            config=config, backbone=args.backbone, backbone_path=args.path, seed=args.seed,
+            gpu={"name": "cpu", "dtype": args.dtype}, frames=args.frames, size=args.size,
         )  # fmt: skip
-        row = {"variant": variant, "index": sketch.index, "seconds": round(time.monotonic() - begun, 2),
+        row = {"variant": variant, "index": sketch.index, "seconds": round(time.process_time() - begun, 2),
                "prompt": sketch.prompt, "config": config}  # fmt: skip
         cells.put(key, result.frames, row)
         kept = result.frames, row
@@ -167,10 +169,7 @@ def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespac
 
 def measure(video: np.ndarray, sketch: Sketch) -> dict[str, float]:
     """Every figure of a clip at the sketch's size."""
-    if video.shape[1:3] != sketch.drawing.shape[:2]:
-        from motionkit.media.framing import resize
-
-        video = np.stack([resize(frame, *sketch.drawing.shape[:2]) for frame in video])  # (F, H, W, 3)
+    video = as_large(video, sketch)
     verdict, truth = clipscorer.judge(video), sketch.clip
     out = {
         "consistency": clipscorer.reference_consistency(video, sketch.drawing),
@@ -187,6 +186,11 @@ def measure(video: np.ndarray, sketch: Sketch) -> dict[str, float]:
     if text_image.available("xclip"):
         out["xclip"] = text_image.xclip_agreement(video, sketch.prompt)
     return out
+
+
+def as_large(video: np.ndarray, sketch: Sketch) -> np.ndarray:
+    """A clip at the drawing's size (F, H, W, 3)."""
+    return np.stack([resize(frame, *sketch.drawing.shape[:2]) for frame in video])
 
 
 def table(rows: dict[str, dict[int, dict[str, float]]]) -> dict:
@@ -208,7 +212,10 @@ def table(rows: dict[str, dict[int, dict[str, float]]]) -> dict:
 
 
 def direction(rows: dict, figure: str, variant: str, against: str, sign: int, claim: str) -> dict | None:
-    """The paired difference on the sketches of both variants; "seen" when its interval is on the paper's side."""
+    """The paired difference on the sketches of both variants; "seen" when its interval is on the paper's side.
+
+    Fewer than LEAST sketches show nothing: their verdict is "too few".
+    """
     both = sorted(set(rows.get(variant, {})) & set(rows.get(against, {})))
     if not both:
         return None
@@ -216,6 +223,7 @@ def direction(rows: dict, figure: str, variant: str, against: str, sign: int, cl
     mean, low, high = low_mean_high
     seen = (low > 0) if sign > 0 else (high < 0)
     side = "seen" if seen else "in direction" if mean * sign > 0 else "not seen"
+    side = side if len(both) >= LEAST else "too few"
     print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")
     return {"claim": claim, "figure": figure, "difference": low_mean_high, "n": len(both), "verdict": side}
 
@@ -231,8 +239,7 @@ def sheet(path: Path, cells: Cells, sketches: list[Sketch]) -> None:
         keys = [k for k, row in cells.rows.items() if row["index"] == sketch.index and row["prompt"] == sketch.prompt]
         keys.sort(key=lambda k: cells.rows[k]["variant"] != "best")
         if keys and (kept := cells.get(keys[0])) is not None:
-            tiles = [sketch.drawing, *kept[0]]
-            lines.append(np.concatenate([t[:: max(1, len(t) // SIZE), :: max(1, len(t) // SIZE)] for t in tiles], 1))
+            lines.append(np.concatenate([sketch.drawing, *as_large(kept[0], sketch)], 1))
     if lines:
         write_image(path, np.concatenate([line for line in lines if line.shape == lines[0].shape], 0))
 
@@ -260,6 +267,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--backbone", default="pocket-modelscope")
     parser.add_argument("--path", default=None, help="a folder with the backbone's weights (default: the shipped ones)")
     parser.add_argument("--size", type=int, default=None, help="side in pixels (default: the backbone's)")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="the faster one: bfloat16")
     parser.add_argument("--config", default="{}", help="JSON: settings of the method for every row")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench/flipsketch"))
     parser.add_argument("--sheet", type=Path, default=None)

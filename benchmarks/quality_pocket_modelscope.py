@@ -92,7 +92,7 @@ def draw(backbone, asked: list[Asked], seeds: list[int], args: argparse.Namespac
 def finished(backbone, asked: list[Asked], args: argparse.Namespace) -> list[np.ndarray]:
     """The clips, taken from the folder where they are there."""
     args.folder.mkdir(parents=True, exist_ok=True)
-    facts = [backbone.fingerprint(), args.steps, args.guidance, args.share]
+    facts = [backbone.fingerprint(), args.dtype, args.steps, args.guidance, args.share]
     facts += [args.frames] if args.frames != FRAMES else []
     clips = []
     for i, one in enumerate(asked):
@@ -164,11 +164,12 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--share", type=float, default=0.7, help="share of the noise's variance common to the frames")
     parser.add_argument("--backbone", default="pocket-modelscope")
     parser.add_argument("--path", default=None, help="a folder with the backbone's weights (default: the shipped ones)")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="the faster one: bfloat16")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench/pocket-modelscope"))
     parser.add_argument("--sheet", type=Path, default=None)
     args = parser.parse_args(argv)
-    backbone = load(args.backbone, plan_for("cpu"), path=args.path)
-    out: dict = {"steps": args.steps, "guidance": args.guidance, "shared_noise": args.share, "seed": args.seed}
+    backbone = load(args.backbone, plan_for({"name": "cpu", "dtype": args.dtype}), path=args.path)
+    out: dict = {name: getattr(args, name) for name in ("steps", "guidance", "share", "seed", "dtype")}
     sheets = []
     for name, count in (("colour", args.captions), ("drawings", args.drawings)):
         if count:

@@ -27,7 +27,8 @@ class Verdict:
     """What the judge says of one clip: probabilities of each label, and the joints it saw.
 
     Attributes:
-        motion, kind, colour: label -> probability, each sums to 1; motion is empty for clips of under 4 frames.
+        motion, kind, colour: label -> probability, each sums to 1; one motion is "still", and motion is empty for
+            clips of under 4 frames.
         joints: (F, 12, 2) pixels of the clip, in the order of `motionkit.sprites.BONES`.
     """
 

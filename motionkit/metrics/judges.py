@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from motionkit.errors import MissingWeights, UserError
 
 SIZE = 128
+STILL = "still"  # what the clip judge calls a clip that does not move
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

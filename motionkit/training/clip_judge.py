@@ -5,22 +5,25 @@ Frames are spoilt as generated ones are: soft, noisy, blotched, flickering, wobb
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.metrics.judges import ClipNet, save_judge, weights_path
+from motionkit.metrics.judges import STILL, ClipNet, load_judge, save_judge, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, MOTIONS, QUADRUPEDS, SpriteClip, character, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 
-GROUPS = {"motion": list(MOTIONS), "kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS)}
+GROUPS = {"motion": [*MOTIONS, STILL], "kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS)}
 FRAMES = (8, 10, 10, 10, 12, 16)
 TEMPERATURE = 0.1
 LAST = 0.15  # of the steps: on 10 frames only
+FROZEN = 0.12  # share of clips that do not move, so that a posture alone is not taken for a motion
 
 
 def pairs(name: str, seed: int, step: int, count: int, frames: int, split: str) -> list[SpriteClip]:
@@ -94,9 +97,20 @@ def joints_of(data: list[SpriteClip]) -> Tensor:
     return torch.from_numpy(np.stack([c.keypoints for c in data])).float() * 2 / (data[0].size - 1) - 1
 
 
-def labels_of(data: list[SpriteClip]) -> dict[str, Tensor]:
+def freeze(x: Tensor, frozen: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Clips (B, F, ...) of which those marked stand still, half of them jumping to and fro between two neighbours."""
+    out = x.clone()
+    for i in np.flatnonzero(frozen):
+        at = int(rng.integers(0, x.shape[1] - 1))
+        out[i] = x[i, at + rng.integers(0, 2, x.shape[1]) * int(rng.integers(0, 2))]
+    return out
+
+
+def labels_of(data: list[SpriteClip], frozen: np.ndarray | None = None) -> dict[str, Tensor]:
     """Label indices (B,) of each group."""
-    said = [{"motion": c.motion.name, "kind": c.character.kind, "colour": c.character.colour} for c in data]
+    still = np.zeros(len(data), bool) if frozen is None else frozen
+    said = [{"motion": STILL if s else c.motion.name, "kind": c.character.kind, "colour": c.character.colour}
+            for c, s in zip(data, still, strict=True)]  # fmt: skip
     return {g: torch.tensor([GROUPS[g].index(s[g]) for s in said]) for g in GROUPS}
 
 
@@ -107,16 +121,21 @@ def same_or_other(one: Tensor, two: Tensor) -> Tensor:
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
-def batch_of(data: list[SpriteClip], drawn: list[bool], seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def batch_of(
+    data: list[SpriteClip], drawn: list[bool], frozen: np.ndarray, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Spoilt clips (B, F, 3, 64, 64), their joints (B, F, 12, 2), and two frames of each, (2, B, 3, 128, 128).
 
-    The two frames are spoilt each in its own way; half of the second ones, the references, are clean.
+    Clips marked `frozen` (B,) do not move. The two frames are spoilt each in its own way; half of the second ones, the
+    references, are clean.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     clean = torch.stack([frames_of(c, d, rng) for c, d in zip(data, drawn, strict=True)])  # (B, F, 3, H, W)
     b, f = clean.shape[:2]
+    still = np.random.default_rng(seed + 1).integers(0, 2**31)  # the same choice of frames for pixels and joints
+    joints = freeze(joints_of(data), frozen, np.random.default_rng(still))
     small = F.avg_pool2d(clean.flatten(0, 1), 2).unflatten(0, (b, f))  # (B, F, 3, 64, 64)
-    bent, scale, shift = wobble(small, generator)
+    bent, scale, shift = wobble(freeze(small, frozen, np.random.default_rng(still)), generator)
     small = spoil(bent, generator)
     rows, at = torch.arange(b).repeat(2), torch.from_numpy(rng.integers(0, f, 2 * b))
     two = clean[rows, at][:, None]  # (2B, 1, 3, H, W)
@@ -127,7 +146,7 @@ def batch_of(data: list[SpriteClip], drawn: list[bool], seed: int) -> tuple[Tens
         if drawing and rng.uniform() < 0.5:
             small[i] = F.avg_pool2d(otsu(F.interpolate(small[i], scale_factor=2, mode="bilinear")), 2)
             two[i], two[b + i] = otsu(two[i]), otsu(two[b + i])
-    return small, (joints_of(data) - shift) / scale, two[:, 0].unflatten(0, (2, b))
+    return small, (joints - shift) / scale, two[:, 0].unflatten(0, (2, b))
 
 
 def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> LossFn:
@@ -137,8 +156,9 @@ def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> L
         frames = FRAMES[step % len(FRAMES)] if step < (1 - LAST) * steps else 10
         data = pairs("clip judge", seed, step, batch, frames, "judge")
         drawn = [i // 2 % 2 == 1 for i in range(len(data))]
-        whole, joints, two = (v.to(device) for v in batch_of(data, drawn, seed * 1_000_003 + step))
-        true = {g: v.to(device) for g, v in labels_of(data).items()}
+        frozen = rng_of("clip judge frozen", seed, step).uniform(size=len(data)) < FROZEN
+        whole, joints, two = (v.to(device) for v in batch_of(data, drawn, frozen, seed * 1_000_003 + step))
+        true = {g: v.to(device) for g, v in labels_of(data, frozen).items()}
         in_colour = ~torch.tensor(drawn, device=device)
         with torch.autocast(device, torch.bfloat16):
             motion, found = net.moves(whole)
@@ -185,13 +205,16 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
         x = spoil(wobble(clean, torch.Generator().manual_seed(seed))[0], torch.Generator().manual_seed(seed))
         x = torch.stack([otsu(clip) for clip in x]) if drawing else x
     true = labels_of(data)
-    motion, joints = net.moves(F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2]))
+    small = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])  # (B, F, 3, 64, 64)
+    motion, joints = net.moves(small)
+    frozen = net.moves(freeze(small, np.ones(len(data), bool), rng))[0]
     said, identity = net.looks(x.flatten(0, 1))
     said = {g: v.unflatten(0, x.shape[:2]).softmax(-1).mean(1) for g, v in said.items()}
     near = net.looks(clean[:, 0])[1] @ identity.unflatten(0, x.shape[:2])[:, 1:].mean(1).T  # (B, B)
     partner = torch.arange(len(data)) ^ 1
     values = {
-        "motion": motion.argmax(-1) == true["motion"], "kind": said["kind"].argmax(-1) == true["kind"],
+        "motion": motion.argmax(-1) == true["motion"], "still": frozen.argmax(-1) == GROUPS["motion"].index(STILL),
+        "kind": said["kind"].argmax(-1) == true["kind"],
         "same": near.diagonal(), "same_kind_other": near[torch.arange(len(data)), partner],
         "told_apart": near.diagonal() > near[torch.arange(len(data)), partner],
     }  # fmt: skip
@@ -202,11 +225,29 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
     return {k: v.float().tolist() for k, v in values.items()}
 
 
+def begin_with(net: ClipNet, path: Path) -> None:
+    """Takes over the weights of an earlier judge; labels that it does not know keep their fresh rows.
+
+    Raises:
+        UserError: not a file of a clip judge.
+    """
+    given, _ = load_judge("clipscorer", path)
+    own = net.state_dict()
+    for key, value in given.state_dict().items():
+        if value.ndim:
+            own[key][: len(value)] = value
+    net.load_state_dict(own)
+
+
 def main() -> None:
     """Command line: trains the judge, states its error, ships it."""
-    args = arguments(__doc__.splitlines()[0], "runs/train/clipscorer", 1300, 2e-3).parse_args()
+    parser = arguments(__doc__.splitlines()[0], "runs/train/clipscorer", 1300, 2e-3)
+    parser.add_argument("--start", type=Path, default=None, help="the weights of an earlier judge to begin with")
+    args = parser.parse_args()
     torch.manual_seed(args.seed + 20)
     net = ClipNet(GROUPS).to(args.device)
+    if args.start:
+        begin_with(net, args.start)
     loss = make_loss(net, args.batch or 24, args.steps, args.seed + 7, args.device)
     loop = Loop(net, loss, LoopSettings(args.folder, args.steps, args.lr, ema=0.997, weight_decay=0.02))
     trained = loop.run().cpu()

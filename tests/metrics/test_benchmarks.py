@@ -83,6 +83,9 @@ def test_directions_are_read_off_paired_differences(capsys):
     found = flip.direction({"a": mixed, "b": high}, "consistency", "a", "b", 1, "it wins")
     assert found["verdict"] == "in direction"
     assert flip.direction(rows, "consistency", "best", "no-align", 1, "nothing to compare") is None
+    few = {name: dict(list(cells.items())[:2]) for name, cells in rows.items()}
+    said = flip.direction(few, "consistency", "no-composition", "no-align", -1, "it loses")
+    assert said["verdict"] == "too few"
 
 
 @shipped

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from motionkit.metrics.judges import ClipNet
+from motionkit.metrics.judges import ClipNet, save_judge
 from motionkit.training import clip_judge as trainer
 
 
@@ -44,6 +44,30 @@ def test_otsu_leaves_black_on_white():
     grey = 0.2 + 0.6 * lines
     assert set(trainer.otsu(grey).unique().tolist()) == {0.0, 1.0}
     assert ((trainer.otsu(grey) > 0.5) == (lines > 0.5)).float().mean() > 0.99
+
+
+def test_frozen_clips_stand_still_and_the_others_move_on():
+    x = torch.arange(5.0).expand(4, 5).clone()  # four clips whose pixels are the frame's number
+    frozen = np.array([True, False, True, True])
+    out = trainer.freeze(x, frozen, np.random.default_rng(0))
+    assert torch.equal(out[1], x[1])
+    assert all(out[i].max() - out[i].min() <= 1 for i in (0, 2, 3))  # at most to and fro between two neighbours
+    data = trainer.pairs("test", 1, 0, 4, 2, "judge")
+    said = trainer.labels_of(data, frozen)["motion"]
+    names = [trainer.GROUPS["motion"][i] for i in said.tolist()]
+    assert names == ["still", data[1].motion.name, "still", "still"]
+
+
+def test_training_may_begin_with_a_judge_that_knows_fewer_motions(tmp_path):
+    torch.manual_seed(0)
+    fewer = trainer.GROUPS | {"motion": trainer.GROUPS["motion"][:-1]}
+    old = ClipNet(fewer).eval()
+    save_judge(tmp_path / "old.safetensors", old, {"groups": fewer}, {})
+    new = ClipNet(trainer.GROUPS).eval()
+    trainer.begin_with(new, tmp_path / "old.safetensors")
+    x = torch.rand(2, 6, 3, 64, 64)
+    assert torch.allclose(new.moves(x)[0][:, :-1], old.moves(x)[0], atol=0.02)
+    assert torch.allclose(new.moves(x)[1], old.moves(x)[1], atol=0.02)
 
 
 def test_infonce_is_least_when_every_row_finds_its_own():
