@@ -277,6 +277,10 @@ def prepare_unet(plan: Plan, unet: Any) -> str:
     if plan.checkpointing:
         checkpointing.enable(unet)
     set_attention(unet, plan.attention)
+    if plan.device == "cpu":
+        from motionkit.backbones.flatconv import flatten_convolutions
+
+        flatten_convolutions(unet)
     if plan.compile:
         unet.compile()
     kinds = {type(processor).__name__ for processor in unet.attn_processors.values()}
