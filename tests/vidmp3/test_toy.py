@@ -5,6 +5,8 @@ Losses are against the training clip's path, in units in which the path's own me
 
 import copy
 import functools
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +94,23 @@ def test_losses_run_as_in_figure_2():
         assert falls[-1] < 0.15 * falls[0] and falls[-1] < 0.7 * falls[2]
     assert other[-1] > 1.3 * other[0] and np.all(other[2:] > 1)  # ... while another motion's rises
     assert np.corrcoef(train, shape)[0, 1] > 0.95
+
+
+def test_the_figure_is_drawn_from_what_was_measured():
+    path = Path(__file__).parents[2] / "benchmarks" / "toy_vidmp3.py"
+    spec = importlib.util.spec_from_file_location("toy_vidmp3", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    _, course = learned(0)
+    sheet = bench.figure([course], seed=0)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    for group, colour in bench.CURVES.items():  # each curve ends at its height
+        ys = np.nonzero((sheet[:, -16] == colour).all(-1))[0]
+        expected = 14 + (sheet.shape[0] - 54) * (0.7 - np.log10(course.mean(group))) / 3
+        assert ys.mean() == pytest.approx(expected, abs=8), group
+    row = bench.row_of([course])
+    assert row["motion min"] == pytest.approx(min(course.last("motion")), abs=1e-4)
+    assert len(list(bench.table({"x": row}))) == 3
 
 
 @pytest.mark.slow
