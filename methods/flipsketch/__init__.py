@@ -33,7 +33,10 @@ SPEC = MethodSpec(
         Requirement("prompt", "what the drawing does, such as 'a drawing of a horse walking'"),
     ),
     uses=(Requirement("negative_prompt", "what to avoid; empty is what the authors use"),),
-    backbones=("tiny-modelscope", "pocket-modelscope", "modelscope"),
+    backbones=(
+        "tiny-modelscope", "pocket-modelscope", "modelscope", "tiny-animatediff-sd15", "tiny-animatediff-sdxl",
+        "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
+    ),
     default_backbone="pocket-modelscope",
     no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},
     stages=(

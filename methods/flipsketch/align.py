@@ -14,12 +14,15 @@ import torch
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
 
-_BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
+_BLOCKS = (
+    ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel, AnimateDiffTransformer3D,
+)  # fmt: skip
 _HALF_SCALE = 1024.0  # of the loss, so that gradients of half precision layers do not vanish; Adam does not see it
 
 
@@ -78,7 +81,7 @@ def align(
 def checkpointed(unet: Any, on: bool = True) -> Iterator[None]:
     """Inside, the insides of the UNet's blocks are computed again in a backward pass instead of being kept.
 
-    diffusers' own switch does nothing on a UNet3DConditionModel.
+    diffusers' own switch does nothing on a UNet3DConditionModel; where it works, nothing more is saved by this.
     """
     blocks = [module for module in unet.modules() if on and isinstance(module, _BLOCKS)]
     for module in blocks:

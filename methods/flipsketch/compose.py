@@ -63,7 +63,7 @@ class Composer:
 
     Args:
         denoise: calls that UNet.
-        unet: diffusers' UNet3DConditionModel.
+        unet: diffusers' UNet3DConditionModel or UNetMotionModel.
         ramp: "per_frame": the logit of query frame f towards the reference's frame 0 times 1 + lambda f / 50 (the
             authors' code); "constant": times 1 + lambda / 50 for every frame (the paper, section 3.4).
         spatial, temporal: which attention is composed.

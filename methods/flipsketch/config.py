@@ -5,6 +5,7 @@ Where the paper and the authors' published code differ, each way is a setting; t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -100,6 +101,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "app": _PAPER | {"align.enabled": False},  # the authors' published app leaves alignment out: a third of the time
     "best": _PAPER | {"compose.reference_guidance": "none"},
 }
+# What `best` changes on a backbone, by measurement there (benchmarks/README.md): the pocket autoencoder knows pictures
+# as -1 to 1 only, and its UNet was trained with noise that the frames share.
+TUNED: Mapping[str, Mapping[str, Any]] = {
+    "pocket-modelscope": {
+        "pin_first_frame": True,
+        "reference_share": 0.7,
+        "invert.input_range": "signed",
+        "invert.sample": "mean",
+        "sample.guidance": 4.0,
+    },
+}
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
@@ -162,11 +174,23 @@ class FlipSketchConfig:
     def __post_init__(self) -> None:
         """Fill in the preset and check every value; raises UserError with one line."""
         _choice("preset", self.preset, _CHOICES["preset"])
-        for key, value in PRESETS[self.preset].items():
-            owner, name = _locate(self, key)
-            if getattr(owner, name) is None:
-                setattr(owner, name, value)
+        self._fill({key: v for key, v in PRESETS[self.preset].items() if key not in self._open()})
         _check(self)
+
+    def on(self, backbone: str) -> FlipSketchConfig:
+        """The same settings with those filled in that the preset `best` leaves to the backbone."""
+        out = copy.deepcopy(self)
+        out._fill({**PRESETS[self.preset], **(TUNED.get(backbone, {}) if self.preset == "best" else {})})
+        return out
+
+    def _open(self) -> set[str]:
+        """Settings that may stay None here: they wait for the backbone."""
+        return {key for tuned in TUNED.values() for key in tuned} if self.preset == "best" else set()
+
+    def _fill(self, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            if getattr(*_locate(self, key)) is None:
+                setattr(*_locate(self, key), value)
 
     @property
     def lambda_(self) -> float:
@@ -192,11 +216,13 @@ def _locate(config: FlipSketchConfig, key: str) -> tuple[Any, str]:
 
 
 def _check(config: FlipSketchConfig) -> None:
-    flat = settings(config)
+    flat = {key: v for key, v in settings(config).items() if v is not None or key not in config._open()}
     for key, options in _CHOICES.items():
+        if key not in flat:
+            continue
         _choice(key, flat[key], options)
     for key, (low, high) in _RANGES.items():
-        value = flat[key]
+        value = flat.get(key, low)
         if not isinstance(value, int | float) or not low <= value <= high:
             raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
     if config.mode == "extrapolate" and not config.next_prompts:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -16,17 +16,20 @@ import motionkit
 from motionkit.errors import MissingWeights, UserError
 from motionkit.hashing import hash_tensors, seed_from
 from motionkit.perception.sketch import Drawing
-from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
+from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
 from .align import checkpointed
 from .compose import Composer
-from .config import FlipSketchConfig
+from .config import PRESETS, FlipSketchConfig, settings
 from .invert import invert, sketch_latents
 from .keep import remembering
 from .loop import Options, denoise, start
 from .reference import Recorder, Reference, Schedule, recorder, walk
 from .sketch import drawing_of, finish, to_video
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
 
 LORA = Path(motionkit.__file__).parent / "assets" / "flipsketch" / "lora.safetensors"
 
@@ -49,6 +52,9 @@ class FlipSketch(Transfer):
     config: FlipSketchConfig
     _merged = False
     _drawing: Drawing | None = None
+
+    def __init__(self, config: FlipSketchConfig, backbone: VideoBackbone | None, run: RunContext) -> None:
+        super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
 
     def check(self, inputs: Inputs) -> None:
         """Refuse what is no drawing, a LoRA that is not there, and too few frames for all sentences."""
@@ -92,6 +98,7 @@ class FlipSketch(Transfer):
         self.run.note("sketch", drawing.notes)
         if len(inputs.reference) > 1:
             self.run.note("reference", f"the first of {len(inputs.reference)} frames")
+        self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         reference = self._refer(drawing.image, self._lengths()[0], inputs.negative_prompt)
         self.run.note("stored_qk_mb", round(reference.megabytes, 1))
         small = reference.megabytes <= self.config.store_mb

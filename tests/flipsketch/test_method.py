@@ -11,7 +11,7 @@ from sketch_models import drawing
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import method as module
-from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig
+from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, settings
 from motionkit.run import execute
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
@@ -169,6 +169,16 @@ def test_a_wide_drawing_stays_wide(tmp_path):
     assert result.frames.shape == (2, 32, 64, 3) and result.shown["sketch"].shape == (1, 32, 64, 3)
 
 
+@pytest.mark.parametrize("backbone", ["tiny-animatediff-sd15", "tiny-animatediff-sdxl"])
+def test_animatediff_has_layers_along_time_too(backbone, tmp_path):
+    frames = {}
+    for composed in (True, False):
+        config = QUICK | {"compose": {"spatial": composed, "temporal": composed}}
+        frames[composed] = execute("flipsketch", INPUTS, config=config, backbone=backbone, frames=3, folder=tmp_path,
+                                   use_cache=False).frames  # fmt: skip
+    assert frames[True].shape[0] == 3 and not np.array_equal(frames[True], frames[False])
+
+
 class TestRefusals:
     def refused(self, folder, match, inputs=INPUTS, error=UserError, **config):
         with pytest.raises(error, match=match) as caught:
@@ -255,3 +265,20 @@ class TestConfig:
     def test_what_cannot_be_is_one_line(self, values, line):
         with pytest.raises(UserError, match=line):
             FlipSketchConfig(**values)
+
+
+class TestBestOnABackbone:
+    def test_pocket_takes_what_was_measured_there_unless_it_was_set(self):
+        config = FlipSketchConfig(sample=SampleConfig(guidance=9.0))
+        on = config.on("pocket-modelscope")
+        assert (on.reference_share, on.invert.input_range, on.pin_first_frame) == (0.7, "signed", True)
+        assert on.sample.guidance == 9.0
+        assert (config.on("modelscope").reference_share, config.on("modelscope").invert.input_range) == (0.0, "unit")
+
+    def test_paper_is_the_same_everywhere(self):
+        config = FlipSketchConfig(preset="paper")
+        assert settings(config.on("pocket-modelscope")) == settings(config)
+
+    def test_a_set_value_is_told_from_one_left_open_in_the_cache_key(self):
+        set_one = FlipSketchConfig(invert=InvertConfig(input_range="unit"))
+        assert settings(set_one) != settings(FlipSketchConfig())
