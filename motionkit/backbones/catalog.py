@@ -109,7 +109,8 @@ _SPECS = (
     ),
     BackboneSpec(
         "pocket-animatediff", "animatediff", "pocket-sd with motion modules, 128 px: draws clips of the sprite world",
-        "shipped with motionkit", 128, 16, _MOTION, "Apache-2.0", 0.03, asset="pocket-animatediff", base="pocket-sd",
+        "not shipped yet; in a checkout: make train-pocket-animatediff", 128, 16, _MOTION, "Apache-2.0", 0.03,
+        asset="pocket-animatediff", base="pocket-sd",
     ),
     BackboneSpec(
         "animatediff-sd15", "animatediff", "Stable Diffusion 1.5 with AnimateDiff's motion modules v3, 512 px",
