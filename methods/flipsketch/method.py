@@ -98,7 +98,6 @@ class FlipSketch(Transfer):
         self.run.note("sketch", drawing.notes)
         if len(inputs.reference) > 1:
             self.run.note("reference", f"the first of {len(inputs.reference)} frames")
-        self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         reference = self._refer(drawing.image, self._lengths()[0], inputs.negative_prompt)
         self.run.note("stored_qk_mb", round(reference.megabytes, 1))
         small = reference.megabytes <= self.config.store_mb
@@ -164,6 +163,7 @@ class FlipSketch(Transfer):
     @torch.no_grad()
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
         """Denoise all videos in one batch, rank them, and go on from the best one's last frame if more is to happen."""
+        self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
         schedule = self._schedule(lengths[0])
         scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])

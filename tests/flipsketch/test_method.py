@@ -84,6 +84,8 @@ def test_a_second_prompt_or_seed_walks_no_reference_again(tmp_path, walks):
     assert walks == [3]
     assert [r.manifest["from_cache"] for r in (first, prompt, seed, motion)] == [[], *[["prepare"]] * 3]
     assert len({r.frames.tobytes() for r in (first, prompt, seed, motion)}) == 4
+    told = [r.manifest["notes"]["settings"]["motion"] for r in (first, motion)]
+    assert told == [0.5, 1.0]  # what this run used, not the one that filled the cache
 
 
 def test_a_large_reference_stays_in_memory_and_is_made_again_without(tmp_path, walks, monkeypatch):
