@@ -108,7 +108,6 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
         "pin_first_frame": True,
         "reference_share": 0.7,
         "invert.input_range": "signed",
-        "invert.sample": "mean",
         "sample.guidance": 4.0,
     },
 }
