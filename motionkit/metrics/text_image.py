@@ -65,7 +65,9 @@ def _cached(hub_id: str) -> Path | None:
 
     for local in (True, False) if os.environ.get("MOTIONKIT_ONLINE") == "1" else (True,):
         try:
-            found = snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local)
+            found = snapshot_download(
+                hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local
+            )
         except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
             if not local:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
