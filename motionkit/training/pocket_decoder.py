@@ -73,7 +73,8 @@ def evaluate(vae: AutoencoderKL, count: int = 64) -> dict[str, float]:
 def export(vae: AutoencoderKL, folder: Path) -> None:
     """Writes `vae/` in fp16: the configuration and the decoder; the encoder is `pocket-sd`'s."""
     (folder / "vae").mkdir(parents=True, exist_ok=True)
-    vae.save_config(folder / "vae")
+    config = {key: value for key, value in vae.config.items() if key != "_name_or_path"}  # a place on this disk
+    AutoencoderKL.from_config(config).save_config(folder / "vae")
     kept = {k: v.detach().half().contiguous().cpu() for k, v in vae.state_dict().items() if k.startswith(TRAINED)}
     save_file(kept, folder / "vae" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
