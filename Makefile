@@ -49,6 +49,9 @@ train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd ag
 	$(TRAIN).pocket_decoder
 	$(TRAIN).pocket_modelscope
 
+train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
+	$(TRAIN).pocket_maps
+
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
 	$(TRAIN).pocket_animatediff
 
