@@ -1,0 +1,175 @@
+"""Which point of frame 0 each subject pixel shows: features of diffusion and DINOv2, files, or the sprite network.
+
+The features are SD-DINO's: Zhang et al. 2023, arXiv 2305.15347 (a tale of two features), with DINOv2: Oquab et al.
+2023, arXiv 2304.07193 (Apache-2.0). Imports no torch by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motionkit.errors import UserError, unknown
+from motionkit.perception import files, networks
+from motionkit.perception.files import Correspondence as Correspondence
+
+if TYPE_CHECKING:
+    import torch
+
+    from motionkit.backbones.base import VideoBackbone
+
+BACKENDS = ("auto", "sd_dino", "dino", "files", "pocket")
+SD_FAMILIES = ("sd", "animatediff")  # UNets whose decoder has the three points that SD-DINO reads
+Step = Callable[[int, int], None]  # done, total
+
+
+@dataclass
+class CorrespondenceSettings:
+    """How correspondence is found.
+
+    Attributes:
+        backend: auto (files where `path` is given, else the sprite network on a pocket backbone, else sd_dino on a UNet
+            of SD 1.x, else dino), sd_dino (features of the UNet and of DINOv2), dino, files, pocket.
+        path: a ready-made correspondence for `files`: see `files.read_correspondence`.
+        weights: DINOv2: folder or hub id.
+        sd_side, dino_side: longer side in pixels at which each network sees the frames.
+        grid: longer side of the grid on which pixels are matched.
+        components: of each layer's features, by one PCA over the subject in all frames.
+        timestep, seed: noise on the latents that the UNet sees; all frames get the same.
+        smooth: how many times each match is replaced by the median of those around it; 0 is the paper's way.
+        mutual: matches that do not find back are replaced by the nearest one that does.
+    """
+
+    backend: str = "auto"
+    path: str | None = None
+    weights: str | None = None
+    sd_side: int = 960
+    dino_side: int = 840
+    grid: int = 96
+    components: int = 256
+    timestep: int = 100
+    seed: int = 42
+    smooth: int = 0
+    mutual: bool = False
+
+    def on(self, pocket: bool = False, family: str = "") -> str:
+        """The back end that `backend` means on a backbone of that family. Raises: UserError for an unknown one."""
+        if self.backend not in BACKENDS:
+            raise unknown("correspondence backend", str(self.backend), BACKENDS)
+        if self.backend != "auto":
+            return self.backend
+        if self.path:
+            return "files"
+        return "pocket" if pocket else "sd_dino" if family in SD_FAMILIES else "dino"
+
+    def check(self, pocket: bool = False, family: str = "") -> None:
+        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
+        backend = self.on(pocket, family)
+        if backend == "files" and not self.path:
+            raise UserError("correspondence: backend=files needs the maps: give correspondence=FILE or FOLDER")
+        if backend == "sd_dino" and family and family not in SD_FAMILIES:
+            raise UserError(f"correspondence: sd_dino reads a UNet of SD 1.x, not of {family}: use backend=dino")
+        bounds = {"sd_side": (64, 2048), "dino_side": (56, 2048), "grid": (8, 256), "components": (1, 4096),
+                  "timestep": (0, 999), "smooth": (0, 16)}  # fmt: skip
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"correspondence: {name}={getattr(self, name)} is outside {low} to {high}")
+
+    def files(self, pocket: bool = False, family: str = "") -> dict[str, Path]:
+        """The weight files of the back end by name (not the backbone's), for `Transfer.weights`; loads nothing.
+
+        Raises: MissingWeights, UserError: what would also stop `correspond`.
+        """
+        backend = self.on(pocket, family)
+        if backend in ("sd_dino", "dino"):
+            return networks.files(networks.NETWORKS["dinov2"], self.weights)
+        return files.pocket_file(backend)
+
+    def facts(self, pocket: bool = False, family: str = "") -> dict[str, Any]:
+        """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
+        backend = self.on(pocket, family)
+        if backend not in ("sd_dino", "dino"):
+            return {"backend": backend, **files.pocket_facts(backend)}
+        network = networks.NETWORKS["dinov2"]
+        return {"backend": backend, network.model_type: networks.facts(network, self.weights)}
+
+
+def correspond(
+    frames: np.ndarray, masks: np.ndarray, settings: CorrespondenceSettings | None = None, *, subject: str = "",
+    backbone: VideoBackbone | None = None, pocket: bool = False, device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None, progress: Step | None = None,
+) -> Correspondence:  # fmt: skip
+    """The correspondence of all frames with frame 0, on the subject.
+
+    Args:
+        frames: (F, H, W, 3) uint8 RGB.
+        masks: (F, H, W) bool, the subject; frame 0 has to show it, others need not.
+        subject: a few words; sd_dino's UNet is told "a photo of a ...".
+        backbone: for sd_dino, the loaded model with SD 1.x's UNet, before a method changes anything in it.
+        pocket: the backbone is of the sprite world; decides what `auto` means.
+        dtype: of DINOv2's weights; None is float32.
+
+    Raises:
+        UserError: no subject in frame 0, settings or files that cannot be, a backbone that is not SD 1.x's.
+        MissingWeights: weights are not there; the line says how to get or replace them.
+    """
+    from motionkit.perception.pixels import check_frames
+
+    settings, family = settings or CorrespondenceSettings(), backbone.spec.family if backbone is not None else ""
+    settings.check(pocket, family)
+    check_frames(frames)
+    if masks.shape != frames.shape[:3] or masks.dtype != bool:
+        raise ValueError(f"masks must be bool {frames.shape[:3]}, got {masks.dtype} {masks.shape}")
+    if not masks[0].any():
+        raise UserError("the first frame shows no subject to compare with: start the clip where the subject is seen")
+    backend = settings.on(pocket, family)
+    if backend == "files":
+        assert settings.path is not None
+        return _from_file(settings.path, masks)
+    from motionkit.perception import matching
+
+    if backend == "pocket":
+        return Correspondence(points=_by_parts(frames, masks, device))
+    if backend == "sd_dino" and backbone is None:
+        raise UserError("correspondence: sd_dino reads the UNet of a loaded backbone: give one, or use backend=dino")
+    from motionkit.perception import dense_features
+
+    folder = networks.locate(networks.NETWORKS["dinov2"], settings.weights)  # refuse before the UNet works
+    groups = []
+    if backend == "sd_dino":
+        assert backbone is not None
+        layers = dense_features.sd_features(backbone, frames, subject, settings, progress)
+        groups.append([matching.reduce(layer, masks, settings.components) for layer in layers])
+    groups.append([dense_features.dino_features(frames, str(folder), settings.dino_side, device, dtype, progress)])
+    points = matching.match_features(
+        groups, masks, settings.grid, smooth=settings.smooth, mutual=settings.mutual, device=device
+    )
+    return Correspondence(points=points)
+
+
+def _by_parts(frames: np.ndarray, masks: np.ndarray, device: torch.device | str) -> np.ndarray:
+    """Points (F, H, W, 2) by the sprite network's parts and places; subject pixels that it misses are filled in."""
+    from motionkit.perception.matching import fill, pixels_to_points
+    from motionkit.perception.pocket_maps import PocketMaps, match
+
+    reading = PocketMaps.load().maps(frames, device)
+    part = np.where(masks, reading.part, -1)
+    points = pixels_to_points(match(replace(reading, part=part)), *masks.shape[1:])
+    return fill(points, np.isfinite(points).all(-1), masks, "correspondence: the sprite network")
+
+
+def _from_file(path: str, masks: np.ndarray) -> Correspondence:
+    """A ready-made correspondence on exactly the subject: gaps in it take the nearest pixel's value."""
+    from motionkit.perception.matching import fill
+
+    given = files.read_correspondence(path, *masks.shape)
+    if given.points is not None:
+        known = np.isfinite(given.points).all(-1)
+        return Correspondence(points=fill(given.points, known, masks, f"correspondence: {path}"))
+    assert given.colours is not None
+    known = (given.colours.max(-1) > 0) & (given.colours.min(-1) < 1)  # neither black nor white
+    return Correspondence(colours=np.nan_to_num(fill(given.colours, known, masks, f"correspondence: {path}")))

@@ -1,0 +1,106 @@
+"""Mask2Former's panoptic segments whose class is the subject (Cheng et al. 2022, arXiv 2112.01527)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from motionkit.errors import UserError
+from motionkit.perception.networks import NETWORKS, load, locate
+
+_ELSEWHERE = "or say where it is (masks.box or masks.point with masks.backend=sam2), or give masks="
+
+
+@torch.inference_mode()
+def segment(
+    frames: np.ndarray, subject: str, weights: str | None = None, smallest: float = 0.001,
+    device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:  # fmt: skip
+    """All segments of the subject's class, each frame on its own.
+
+    Args:
+        frames: (F, H, W, 3) uint8.
+        subject: a few words; see `classes_of`.
+        weights: folder or hub id; None is the default.
+        smallest: segments of a smaller share of the frame are left out.
+
+    Returns:
+        (F, H, W) bool.
+
+    Raises:
+        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was seen.
+        MissingWeights, UserError: as `networks.load`.
+    """
+    from transformers import AutoImageProcessor
+
+    network = NETWORKS["mask2former"]
+    names = _names(weights)
+    wanted = classes_of(subject, names)
+    model, folder = load(network, weights, device, dtype)
+    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    masks, seen = np.zeros(frames.shape[:3], bool), set[str]()
+    for i, frame in enumerate(frames):
+        given = processor(images=Image.fromarray(frame), return_tensors="pt")
+        output = model(given["pixel_values"].to(device, model.dtype), pixel_mask=given["pixel_mask"].to(device))
+        output.class_queries_logits = output.class_queries_logits.float().cpu()
+        output.masks_queries_logits = output.masks_queries_logits.float().cpu()
+        found = processor.post_process_panoptic_segmentation(
+            output, target_sizes=[frame.shape[:2]], label_ids_to_fuse=set()
+        )[0]
+        for part in found["segments_info"]:
+            seen.add(names[part["label_id"]])
+            here = (found["segmentation"] == part["id"]).numpy()
+            if part["label_id"] in wanted and here.mean() >= smallest:
+                masks[i] |= here
+        if progress:
+            progress(i + 1, len(frames))
+    if not masks.any():
+        told = ", ".join(sorted(plain(name) for name in seen)) or "nothing"
+        raise UserError(f"no {subject!r} found: Mask2Former sees {told}; name one of these, {_ELSEWHERE}")
+    return masks
+
+
+def _names(weights: str | None) -> dict[int, str]:
+    from motionkit.backbones.files import read_json
+
+    config: Mapping[str, Any] = read_json(locate(NETWORKS["mask2former"], weights) / "config.json")
+    return {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
+
+
+def classes_of(subject: str, names: Mapping[int, str]) -> set[int]:
+    """The classes that a subject's words mean: those of just that name, else those with its last word in their name.
+
+    Only whole words count ("car" is no "carrot"), and an s at the end does not.
+
+    Raises:
+        UserError: none.
+
+    >>> names = {0: "car", 1: "carrot", 2: "teddy bear", 3: "bear", 4: "dining table-merged"}
+    >>> classes_of("red sports cars", names), classes_of("bear", names), classes_of("table", names)
+    ({0}, {3}, {4})
+    """
+    words = _words(subject)
+    for asked in (words, words[-1:]):
+        if found := {number for number, name in names.items() if asked and _words(plain(name)) == asked}:
+            return found
+    if found := {number for number, name in names.items() if words and words[-1] in _words(plain(name))}:
+        return found
+    known = sorted({plain(name) for name in names.values()})
+    shown = ", ".join(known[:80]) + (f" and {len(known) - 80} more" if len(known) > 80 else "")
+    raise UserError(f"Mask2Former has no class for {subject!r}: name one of its own ({shown}), {_ELSEWHERE}")
+
+
+def plain(name: str) -> str:
+    """A class's name without what COCO's panoptic set adds to it."""
+    return re.sub(r"-(merged|other|stuff)\b", "", name)
+
+
+def _words(text: str) -> list[str]:
+    return [w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w
+            for w in re.findall(r"[a-z]+", text.lower())]  # fmt: skip

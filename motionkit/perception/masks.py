@@ -1,0 +1,195 @@
+"""Where the subject is in each frame of a clip: SAM 2, Mask2Former, ready-made masks or the sprite network.
+
+SAM 2: Ravi et al. 2024, arXiv 2408.00714 (code and weights Apache-2.0). Mask2Former: Cheng et al. 2022, arXiv
+2112.01527 (weights MIT; COCO's classes). Imports no torch by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motionkit.errors import UserError, unknown
+from motionkit.perception import files, networks
+
+if TYPE_CHECKING:
+    import torch
+
+BACKENDS = ("auto", "sam2", "mask2former", "files", "pocket")
+Step = Callable[[int, int], None]  # done, total
+
+
+@dataclass
+class MaskSettings:
+    """How the subject is found.
+
+    Attributes:
+        backend: auto (files where `path` is given, else the sprite network on a pocket backbone, else sam2), sam2 (one
+            object followed through the clip from its place in frame 0), mask2former (COCO classes, each frame on its
+            own), files, pocket.
+        path: ready-made masks for `files`: one white-on-black picture per frame in a folder, a video, or npy or npz.
+        weights: SAM 2: folder or hub id.
+        classes: Mask2Former: folder or hub id; for sam2 it finds the subject in frame 0 unless `box`, `point` or
+            `start` does.
+        box: (left, top, right, bottom) of the subject in frame 0, each from 0 to 1 of the frame, for sam2 and pocket.
+        point: (x, y) on the subject in frame 0, from 0 to 1 of the frame, for sam2 and pocket.
+        start: the subject's mask in frame 0 as a picture, for sam2 and pocket.
+        smallest: a subject of a smaller share of the frame is not believed.
+    """
+
+    backend: str = "auto"
+    path: str | None = None
+    weights: str | None = None
+    classes: str | None = None
+    box: tuple[float, ...] | None = None
+    point: tuple[float, ...] | None = None
+    start: str | None = None
+    smallest: float = 0.001
+
+    def on(self, pocket: bool = False) -> str:
+        """The back end that `backend` means. Raises: UserError for an unknown one."""
+        if self.backend not in BACKENDS:
+            raise unknown("mask backend", str(self.backend), BACKENDS)
+        if self.backend != "auto":
+            return self.backend
+        return "files" if self.path else "pocket" if pocket else "sam2"
+
+    def check(self, pocket: bool = False) -> None:
+        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
+        if self.on(pocket) == "files" and not self.path:
+            raise UserError("masks: backend=files needs the masks themselves: give masks=FOLDER (or a video, npy, npz)")
+        for name, values, size in (("box", self.box, 4), ("point", self.point, 2)):
+            if values is not None and (len(values) != size or not all(0 <= v <= 1 for v in values)):
+                raise UserError(f"masks: {name}={list(values)} must be {size} numbers from 0 to 1 (shares of frame 0)")
+        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise UserError(f"masks: box={list(self.box)} is left, top, right, bottom: left < right and top < bottom")
+        if not 0 <= self.smallest < 1:
+            raise UserError(f"masks: smallest={self.smallest:g} is a share of the frame: 0 to below 1")
+
+    @property
+    def started(self) -> bool:
+        """Whether the user says where the subject is in frame 0."""
+        return not (self.box is None and self.point is None and self.start is None)
+
+    def files(self, pocket: bool = False) -> dict[str, Path]:
+        """The weight files of the back end by name, for `Transfer.weights`; loads nothing.
+
+        Raises: MissingWeights, UserError: what would also stop `segment`.
+        """
+        found: dict[str, Path] = {}
+        for network, path in self._networks(pocket):
+            networks.need_module(network)
+            found |= networks.files(network, path)
+        return found | files.pocket_file(self.on(pocket))
+
+    def facts(self, pocket: bool = False) -> dict[str, Any]:
+        """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
+        found = {network.model_type: networks.facts(network, path) for network, path in self._networks(pocket)}
+        return {"backend": self.on(pocket), **found, **files.pocket_facts(self.on(pocket))}
+
+    def _networks(self, pocket: bool) -> list[tuple[networks.Network, str | None]]:
+        backend = self.on(pocket)
+        wanted = [("sam2", self.weights)] if backend == "sam2" else []
+        if backend == "mask2former" or (backend == "sam2" and not self.started):
+            wanted.append(("mask2former", self.classes))
+        return [(networks.NETWORKS[name], path) for name, path in wanted]
+
+
+def segment(
+    frames: np.ndarray, subject: str, settings: MaskSettings | None = None, *, pocket: bool = False,
+    device: torch.device | str = "cpu", dtype: torch.dtype | None = None, progress: Step | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The subject's mask in each frame.
+
+    Args:
+        frames: (F, H, W, 3) uint8 RGB.
+        subject: the subject in a few words, such as "silver jeep"; its last word has to be a COCO class where
+            Mask2Former looks for it.
+        pocket: the backbone is of the sprite world; decides what `auto` means.
+        dtype: of the networks' weights; None is float32.
+
+    Returns:
+        (F, H, W) bool; a frame in which the subject is hidden is empty.
+
+    Raises:
+        UserError: no subject found (never the whole picture instead), or settings that cannot be.
+        MissingWeights: weights or a package are not there; the line says how to get or replace them.
+    """
+    from motionkit.perception.pixels import check_frames
+
+    settings = settings or MaskSettings()
+    settings.check(pocket)
+    check_frames(frames)
+    backend = settings.on(pocket)
+    if backend == "files":
+        assert settings.path is not None
+        return believed(files.read_masks(settings.path, *frames.shape[:3]), settings.smallest, subject)
+    if backend == "pocket":
+        return _by_sprites(frames, subject, settings, device)
+    from motionkit.perception import mask2former, sam2
+
+    if backend == "mask2former":
+        found = mask2former.segment(frames, subject, settings.classes, settings.smallest, device, dtype, progress)
+        return believed(found, settings.smallest, subject)
+    start = _start(frames, subject, settings, device, dtype)
+    masks = sam2.follow(frames, start, settings.weights, device, dtype, progress)
+    return believed(masks, settings.smallest, subject)
+
+
+def _start(
+    frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str, dtype: torch.dtype | None
+) -> Any:
+    """Where SAM 2 starts in frame 0: the user's box, point or mask, else what Mask2Former finds there."""
+    from motionkit.perception import mask2former
+    from motionkit.perception.sam2 import Start
+
+    mask = None
+    if settings.start is not None:
+        mask = believed(files.read_masks(settings.start, 1, *frames.shape[1:3]), settings.smallest, subject)[0]
+    elif not settings.started:
+        networks.files(networks.NETWORKS["sam2"], settings.weights)  # refuse before the other network works
+        mask = mask2former.segment(frames[:1], subject, settings.classes, settings.smallest, device, dtype)[0]
+    return Start(mask, settings.box, settings.point)
+
+
+def _by_sprites(
+    frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str
+) -> np.ndarray:  # fmt: skip
+    """Masks (F, H, W) by the sprite network, of the one character that is meant where there are several."""
+    from motionkit.perception.one_of import choose
+    from motionkit.perception.pocket_maps import PocketMaps
+    from motionkit.sprites.kinds import COLOURS
+
+    masks = believed(PocketMaps.load().maps(frames, device).mask > 0.5, settings.smallest, subject)
+    height, width = frames.shape[1:3]
+    place = None
+    if settings.start is not None:
+        place = files.read_masks(settings.start, 1, height, width)[0]
+    elif settings.started:
+        x, y = settings.point or (0.0, 0.0)
+        left, top, right, bottom = settings.box or (x, y, x, y)
+        place = np.zeros((height, width), bool)
+        rows = slice(int(top * (height - 1)), int(np.ceil(bottom * (height - 1))) + 1)
+        place[rows, int(left * (width - 1)) : int(np.ceil(right * (width - 1))) + 1] = True
+    return believed(choose(masks, frames, subject, COLOURS, place), settings.smallest, subject)
+
+
+def believed(masks: np.ndarray, smallest: float, subject: str) -> np.ndarray:
+    """The masks, those of a tiny share of the frame emptied.
+
+    Raises:
+        UserError: no frame shows the subject, or it fills every frame entirely.
+    """
+    shares = masks.mean((1, 2))
+    masks = masks & (shares >= smallest)[:, None, None]
+    named = f"no subject {subject!r} found" if subject else "no subject found"
+    if not masks.any():
+        seen = f" (at most {shares.max():.2%} of a frame, less than {smallest:.2%})" if shares.max() > 0 else ""
+        raise UserError(f"{named}{seen}: name another subject, say where it is in frame 0, or give masks=")
+    if masks.all():
+        raise UserError(f"{named}: the masks cover every frame entirely; name another subject, or give masks=")
+    return masks

@@ -1,0 +1,218 @@
+"""Public vision networks from a local folder or the hub's cache: where they lie, what they are, loaded strictly.
+
+Nothing is downloaded unless MOTIONKIT_ONLINE=1, and nothing pickled is read. Imports no torch by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from motionkit.backbones.files import hash_files, read_json, weight_files
+from motionkit.errors import MissingWeights, UserError
+from motionkit.hashing import hash_json
+
+if TYPE_CHECKING:
+    import torch
+
+PREPROCESSOR = "preprocessor_config.json"
+_OTHER_PREPROCESSOR = "processor_config.json"  # where newer versions of transformers save it, beneath "image_processor"
+_STEM = "model"
+_WANTED = ("*.json", f"{_STEM}*.safetensors")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # what all of these networks were trained with
+
+
+@dataclass(frozen=True)
+class Network:
+    """A vision network of transformers.
+
+    Attributes:
+        title: its name for people.  architecture: the class in transformers.  model_type: what config.json calls it.
+        hub_id, size, licence: of the default weights.
+        setting: how a user names other weights.  instead: what works without any.
+        prepares: whether its preprocessor configuration is needed (else ImageNet's mean and deviation hold).
+        module: a package that the class needs besides transformers; it is in the extra `vidmp3`.
+    """
+
+    title: str
+    architecture: str
+    model_type: str
+    hub_id: str
+    size: str
+    licence: str
+    setting: str
+    instead: str
+    prepares: bool = False
+    module: str | None = None
+
+
+NETWORKS: Mapping[str, Network] = MappingProxyType(
+    {
+        "sam2": Network(
+            "SAM 2", "Sam2VideoModel", "sam2_video", "facebook/sam2.1-hiera-small", "0.18 GB", "Apache-2.0",
+            "masks.weights", "masks=FOLDER with ready-made masks",
+        ),
+        "mask2former": Network(
+            "Mask2Former", "Mask2FormerForUniversalSegmentation", "mask2former",
+            "facebook/mask2former-swin-large-coco-panoptic", "0.87 GB", "MIT", "masks.classes",
+            "masks=FOLDER with ready-made masks", prepares=True, module="scipy",
+        ),
+        "depth_anything": Network(
+            "Depth Anything", "DepthAnythingForDepthEstimation", "depth_anything",
+            "depth-anything/Depth-Anything-V2-Small-hf", "0.10 GB", "Apache-2.0 (Base and Large: CC BY-NC 4.0)",
+            "depth.weights", "depth=FOLDER with ready-made depth",
+        ),
+        "dinov2": Network(
+            "DINOv2", "Dinov2Model", "dinov2", "facebook/dinov2-base", "0.35 GB", "Apache-2.0",
+            "correspondence.weights", "correspondence=FILE with a ready-made one",
+        ),
+    }
+)  # fmt: skip
+
+
+def locate(network: Network, path: str | None = None) -> Path:
+    """The folder with a network's weights: `path` (a folder or a hub id), else its own hub id in the hub's cache.
+
+    Raises:
+        MissingWeights: not on this machine; the line says how to get or replace them.
+        UserError: the folder holds another kind of model, or only pickled weights.
+    """
+    if path and Path(path).expanduser().is_dir():
+        return _checked(network, Path(path).expanduser())
+    hub_id = path or network.hub_id
+    if hub_id.count("/") != 1 or hub_id.startswith((".", "~", "/")) or hub_id.endswith("/"):
+        raise MissingWeights(
+            f"{network.setting}: no folder {path} with {network.title} weights (give a folder or a hub id owner/name)"
+        )
+    if (folder := _cached(hub_id)) is not None:
+        return _checked(network, folder)
+    about = f"about {network.size}; " if hub_id == network.hub_id else ""
+    raise MissingWeights(
+        f"the {network.title} weights {hub_id} are not on this machine: get them with: hf download {hub_id}  "
+        f"({about}or set MOTIONKIT_ONLINE=1; or give their folder as {network.setting}=FOLDER; or {network.instead})"
+    )
+
+
+def _cached(hub_id: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    for local in (True, False) if os.environ.get("MOTIONKIT_ONLINE") == "1" else (True,):
+        try:
+            found = Path(
+                snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local)
+            )
+        except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
+            if not local:
+                raise MissingWeights(f"the download of {hub_id} failed: {first_line(error)}") from error
+            continue
+        if _complete(found):
+            return found
+    return None
+
+
+def _complete(folder: Path) -> bool:
+    found = weight_files(folder, _STEM)
+    return bool(found) and all(file.is_file() for file in found)
+
+
+def _checked(network: Network, folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise MissingWeights(f"{folder} is not a {network.title} folder: it has no config.json")
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != network.model_type:
+        raise UserError(
+            f"{folder} holds a model of type {config.get('model_type')!r}, not {network.title} ({network.model_type!r})"
+        )
+    if not _complete(folder):
+        pickles = sorted(file.name for file in folder.glob("*") if file.suffix in _PICKLES)
+        if pickles and not weight_files(folder, _STEM):
+            raise UserError(
+                f"{folder} has its weights only as a pickle ({pickles[0]}), which can run any code and is not read: "
+                f"get {_STEM}.safetensors"
+            )
+        lost = [file.name for file in weight_files(folder, _STEM) if not file.is_file()]
+        raise MissingWeights(f"{folder} lacks its weights: {lost[0] if lost else f'{_STEM}.safetensors'}")
+    if network.prepares and _preprocessor(folder) is None:
+        raise MissingWeights(f"{folder} lacks {PREPROCESSOR}")
+    return folder
+
+
+def _preprocessor(folder: Path) -> Path | None:
+    return next((folder / n for n in (PREPROCESSOR, _OTHER_PREPROCESSOR) if (folder / n).is_file()), None)
+
+
+def files(network: Network, path: str | None = None) -> dict[str, Path]:
+    """The files that decide what the network computes: "title/name" -> file. Raises: as `locate`."""
+    folder = locate(network, path)
+    found = [folder / "config.json", *weight_files(folder, _STEM)]
+    found += [file for file in (_preprocessor(folder),) if file is not None]
+    return {f"{network.model_type}/{file.name}": file for file in found}
+
+
+def facts(network: Network, path: str | None = None) -> dict[str, Any]:
+    """Which weights these are, for manifests: id or folder, and a hash over their files. Raises: as `locate`."""
+    found = hash_files(files(network, path))
+    folder = Path(path).expanduser() if path and Path(path).expanduser().is_dir() else None
+    return {"weights": folder.name if folder else path or network.hub_id, "sha256": hash_json(found)}
+
+
+def need_module(network: Network) -> None:
+    """Raises: MissingWeights when a package that the network needs cannot be imported."""
+    import importlib
+
+    if network.module is None:
+        return
+    try:
+        importlib.import_module(network.module)
+    except ImportError as error:
+        raise MissingWeights(
+            f"{network.title} needs {network.module}: pip install 'motionkit[vidmp3]', or {network.instead}"
+        ) from error
+
+
+def load(
+    network: Network, path: str | None = None, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Any, Path]:
+    """The network in eval mode without gradients, and its folder.
+
+    Raises:
+        MissingWeights: as `locate` and `need_module`.
+        UserError: files that are damaged, or that lack weights or have other shapes than the configuration says.
+    """
+    import torch
+    import transformers
+
+    folder = locate(network, path)
+    need_module(network)
+    try:
+        model, found = getattr(transformers, network.architecture).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # damaged files end in many kinds of error
+        raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
+    lost = sorted(str(name) for name in found["missing_keys"] or ())
+    if lost:  # transformers would go on with random numbers in their place
+        few = f"it lacks {len(lost)} weights, e.g. {lost[0]}"
+        raise UserError(f"{folder} is not a usable {network.title} folder: {few}")
+    return model.to(device, dtype or torch.float32).eval().requires_grad_(False), folder
+
+
+def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each colour in [0, 1]: those of the folder's preprocessor, else ImageNet's."""
+    file = _preprocessor(folder)
+    given = read_json(file) if file else {}
+    given = given.get("image_processor", given)
+    mean, deviation = (given.get(name) for name in ("image_mean", "image_std"))
+    return tuple(mean or IMAGENET[0]), tuple(deviation or IMAGENET[1])
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, not endlessly long."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

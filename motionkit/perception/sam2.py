@@ -1,0 +1,95 @@
+"""SAM 2 follows one object from its place in frame 0 through a clip (Ravi et al. 2024, arXiv 2408.00714)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from motionkit.errors import UserError
+from motionkit.perception.networks import NETWORKS, load, normalisation
+from motionkit.perception.pixels import to_pixels
+
+_INSIDE, _LEFT_TOP, _RIGHT_BOTTOM = 1, 2, 3  # labels of points
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the object is in frame 0: a mask (H, W) bool, or a box and a point as shares of the frame."""
+
+    mask: np.ndarray | None = None
+    box: tuple[float, ...] | None = None
+    point: tuple[float, ...] | None = None
+
+
+@torch.inference_mode()
+def follow(
+    frames: np.ndarray, start: Start, weights: str | None = None, device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None, progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The object's mask in each frame.
+
+    The pictures are prepared here and not by transformers' processor, which needs torchvision.
+
+    Args:
+        frames: (F, H, W, 3) uint8.
+        weights: folder or hub id; None is the default.
+
+    Returns:
+        (F, H, W) bool.
+
+    Raises:
+        UserError: the start says nothing; MissingWeights, UserError: as `networks.load`.
+    """
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+    if start.mask is None and start.box is None and start.point is None:
+        raise UserError("masks: sam2 needs to know where the subject is in frame 0: give a box, a point or a mask")
+    model, folder = load(NETWORKS["sam2"], weights, device, dtype)
+    size = model.config.image_size
+    side = size if isinstance(size, int) else size[0]
+    height, width = frames.shape[1:3]
+    session = Sam2VideoInferenceSession(
+        video=to_pixels(frames, side, side, *normalisation(folder), Image.Resampling.BILINEAR),
+        video_height=height, video_width=width, inference_device=device, inference_state_device=device,
+        video_storage_device="cpu", dtype=model.dtype,
+    )  # fmt: skip
+    _tell(session, start, side)
+    masks = np.zeros((len(frames), height, width), bool)
+    for output in model.propagate_in_video_iterator(session, start_frame_idx=0):
+        logits = functional.interpolate(output.pred_masks.float(), (height, width), mode="bilinear")  # (1, 1, H, W)
+        masks[output.frame_idx] = (logits[0, 0] > 0).cpu().numpy()
+        if progress:
+            progress(output.frame_idx + 1, len(frames))
+    return masks
+
+
+def _tell(session: Any, start: Start, side: int) -> None:
+    """Put the start into the session as one object in frame 0; coordinates are pixels of the square picture."""
+    index = session.obj_id_to_idx(1)
+    if start.mask is not None:
+        mask = torch.from_numpy(start.mask).float()[None, None]  # (1, 1, H, W)
+        mask = functional.interpolate(mask, (side, side), mode="bilinear", antialias=True)
+        session.add_mask_inputs(index, 0, (mask >= 0.5).float())
+    else:
+        points, labels = _points(start)
+        points, labels = points[None, None] * side, labels[None, None]  # (1, 1, n, 2), (1, 1, n)
+        session.add_point_inputs(index, 0, {"point_coords": points, "point_labels": labels})
+    session.obj_with_new_inputs = [1]
+
+
+def _points(start: Start) -> tuple[Tensor, Tensor]:
+    """A box as its two corners, then the point: (n, 2) float32 and their labels (n,) int32."""
+    points: list[tuple[float, ...]] = []
+    labels: list[int] = []
+    if start.box is not None:
+        points, labels = [start.box[:2], start.box[2:]], [_LEFT_TOP, _RIGHT_BOTTOM]
+    if start.point is not None:
+        points, labels = [*points, start.point], [*labels, _INSIDE]
+    return torch.tensor(points, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
