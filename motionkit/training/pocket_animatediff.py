@@ -1,8 +1,8 @@
-"""Trains the motion modules of `pocket-animatediff` on sprite clips; every weight of `pocket-sd` stays as it is.
+"""Trains the motion modules of `pocket-animatediff` on sprite clips; every weight of `pocket-sd`'s UNet stays as it is.
 
 As AnimateDiff does it (Guo et al. 2023, arXiv 2307.04725): a frozen image UNet, and between its layers attention over
-time that starts as the identity. v-prediction on colour clips of 8, then 16 frames; part of the noise is shared by the
-frames of two clips in three (arXiv 2305.10474).
+time that starts as the identity. Single pictures taught the text encoder next to nothing about verbs, so the embeddings
+of those words learn too, as in textual inversion. v-prediction on colour clips of 8, then 16 frames.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
@@ -21,12 +20,10 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionkit.errors import UserError
-from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.world import SpriteClip
+from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_modelscope import ASSETS, NOISES, caption, draw_noise, pictures
-from motionkit.training.pocket_sd import LENGTH, SCHEDULE
-from motionkit.training.sprite_batches import clips
+from motionkit.training.pocket_modelscope import ASSETS
+from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
 ADAPTER = dict(
     block_out_channels=(48, 96, 192), motion_layers_per_block=1, motion_num_attention_heads=4,
@@ -57,60 +54,61 @@ def build(image: UNet2DConditionModel) -> tuple[UNetMotionModel, MotionAdapter]:
     return unet.eval(), adapter.requires_grad_(True)
 
 
-def captions(data: list[SpriteClip], seed: int, step: int) -> list[str]:
-    """What each clip of a step shows, a tenth of them empty."""
-    rng = rng_of("pocket-animatediff captions", seed, step)
-    return [caption(c, False, rng) for c in data]
+class Words(nn.Module):
+    """Changes of the embeddings of a few words, added to what the text encoder looks up (arXiv 2208.01618)."""
+
+    def __init__(self, text: CLIPTextModel, ids: list[int]) -> None:
+        super().__init__()
+        table = text.get_input_embeddings()
+        self.change = nn.Parameter(torch.zeros(len(ids), table.embedding_dim))
+        place = torch.full((table.num_embeddings,), len(ids))
+        place[ids] = torch.arange(len(ids))
+        self.register_buffer("ids", torch.tensor(ids), persistent=False)
+        self.register_buffer("place", place, persistent=False)
+        table.register_forward_hook(self._add)
+
+    def _add(self, table: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        changes = torch.cat([self.change, torch.zeros_like(self.change[:1])])
+        return out + F.embedding(self.place[args[0]], changes)
+
+    @torch.no_grad()
+    def merge(self, text: CLIPTextModel) -> CLIPTextModel:
+        """Adds the changes to the table of a text encoder."""
+        text.get_input_embeddings().weight[self.ids] += self.change
+        return text
 
 
-def subject_cells(data: list[SpriteClip], side: tuple[int, int]) -> Tensor:
-    """Latent cells (b, 1, F, h, w) near the subject: 1, elsewhere 0."""
-    m = torch.from_numpy(np.stack([c.mask for c in data])).float()  # (b, F, H, W)
-    return F.max_pool2d(m, 8, 4, 2)[:, None, :, : side[0], : side[1]]  # (b, 1, F, h, w)
+def verbs(tokenizer: CLIPTokenizer) -> list[int]:
+    """The tokens of the words that name motions."""
+    found = {i for word in DOING.values() for i in tokenizer(word, add_special_tokens=False).input_ids}
+    return sorted(found)
 
 
 def make_loss(
-    unet: UNetMotionModel, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer,
-    batch: int, frames_at: Callable[[int], int], seed: int, device: str,
-) -> LossFn:  # fmt: skip
-    """MSE of v, subject cells weighted, late timesteps (where motion is decided) drawn more often."""
-    scheduler = DDIMScheduler(**SCHEDULE)
-    patch = int((vae.config.in_channels // 3) ** 0.5)
+    unet: UNetMotionModel, text: CLIPTextModel, batches: VideoBatches, frames_at: Callable[[int], int]
+) -> LossFn:
+    """MSE of v for the batch of a step."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         frames = frames_at(step)
-        data = clips("pocket-animatediff", seed, step, batch // NOISES, frames)
-        rng = rng_of("pocket-animatediff pictures", seed, step)
-        x = torch.cat([pictures(c, False, rng) for c in data]).to(device)
-        ids = tokenizer(captions(data, seed, step), padding="max_length", max_length=LENGTH, truncation=True,
-                        return_tensors="pt").input_ids  # fmt: skip
-        with torch.no_grad():
-            with torch.autocast(device, torch.bfloat16):
-                z = vae.encode(F.pixel_unshuffle(x, patch)).latent_dist.mean.float() * vae.config.scaling_factor
-            states = text(ids.to(device)).last_hidden_state.repeat(NOISES, 1, 1)
-        z = z.unflatten(0, (len(data), frames)).transpose(1, 2)  # (b, 4, F, h, w)
-        m = subject_cells(data, (z.shape[3], z.shape[4])).to(device).repeat(NOISES, 1, 1, 1, 1)
-        z = z.repeat(NOISES, 1, 1, 1, 1)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        noise = draw_noise(z.shape, generator).to(device)
-        even = (torch.randperm(len(z), generator=generator) + torch.rand(len(z), generator=generator)) / len(z)
-        t = (even.sqrt() * 1000).long().to(device)  # density grows with t
-        noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        with torch.autocast(device, torch.bfloat16):
-            v = unet(noisy, t, states.repeat_interleave(frames, 0)).sample
-        error = (v.float() - target) ** 2
-        return (error * (1 + 2 * m)).mean(), {"mse": error.mean().item(), "frames": float(frames)}
+        batch = batches.at(step, frames)
+        states = text(batch.ids).last_hidden_state
+        with torch.autocast(batches.device, torch.bfloat16):
+            v = unet(batch.noisy, batch.t, states.repeat_interleave(frames, 0)).sample
+        value, logs = batch.loss(v)
+        return value, logs | {"frames": float(frames)}
 
     return loss
 
 
-def export(adapter: MotionAdapter, folder: Path) -> None:
-    """Writes `motion_adapter/` in fp16 as diffusers has it, `scheduler/`, and whose parts the other parts are."""
+def export(adapter: MotionAdapter, text: CLIPTextModel, folder: Path) -> None:
+    """Writes fp16 `motion_adapter/`, as diffusers has it, `text_encoder/`, and whose the other parts are."""
     half = MotionAdapter(**ADAPTER)
     half.load_state_dict(adapter.state_dict())
     half.half().save_pretrained(folder / "motion_adapter", safe_serialization=True)
-    DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
-    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    text.half().save_pretrained(folder / "text_encoder", safe_serialization=True)
+    DDIMScheduler(**VIDEO_SCHEDULE).save_pretrained(folder / "scheduler")
+    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "tokenizer")}
     (folder / "shared.json").write_text(json.dumps(shared) + "\n")
 
 
@@ -123,23 +121,24 @@ def main() -> None:
     if not (base / "unet").is_dir():
         raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket-sd` first")
     torch.manual_seed(args.seed)
-    image = UNet2DConditionModel.from_pretrained(base / "unet").float()
-    unet, adapter = build(image)
+    unet, adapter = build(UNet2DConditionModel.from_pretrained(base / "unet").float())
     unet.to(args.device)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
-    text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-    short_until = SHORT_SHARE * args.steps
-    loss = make_loss(unet, vae, text, tokenizer, args.batch or 4, lambda step: SHORT if step < short_until else LONG,
-                     args.seed, args.device)  # fmt: skip
-    loop = Loop(adapter, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
+    text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
+    model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
+    batches = VideoBatches("pocket-animatediff", vae, tokenizer, args.batch or 4, args.seed, args.device)
+    loss = make_loss(unet, text, batches, lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG)
+    loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
     if args.export_only:
         if not loop.resume():
             raise UserError(f"no checkpoint in {args.folder}")
-        export(loop.ema, out)
-        return
-    export(loop.run(), out)
-    write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds})
+        finished = loop.ema
+    else:
+        finished = loop.run()
+        write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds})
+    plain = CLIPTextModel.from_pretrained(base / "text_encoder").float()
+    export(finished["adapter"], finished["words"].merge(plain), out)
 
 
 if __name__ == "__main__":

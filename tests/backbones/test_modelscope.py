@@ -244,6 +244,7 @@ def test_a_video_unet_that_starts_as_an_image_unet():
 
 def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypatch):
     from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
 
     from motionkit.training import pocket_modelscope as trainer
 
@@ -252,14 +253,16 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = from_image_unet(image, **trainer.UNET)
-    trainer.export(unet, tmp_path / "pocket-modelscope")
-    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
-    (tmp_path / "pocket-modelscope/shared.json").write_text(json.dumps(shared))
+    text = CLIPTextModel.from_pretrained(files.ASSETS / "pocket-sd/text_encoder").float()
+    with torch.no_grad():
+        text.get_input_embeddings().weight.add_(0.25)
+    trainer.export(unet, text, tmp_path / "pocket-modelscope")
     monkeypatch.setattr(files, "ASSETS", tmp_path)
     found, lender = load("pocket-modelscope", Plan()), load("pocket-sd", Plan())
     for (name, a), b in zip(found.unet.state_dict().items(), unet.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b.half().float(), rtol=0, atol=0, msg=name)
-    assert torch.equal(found.encode_text(["a red cat"]), lender.encode_text(["a red cat"]))
+    assert not torch.allclose(found.encode_text(["a red cat"]), lender.encode_text(["a red cat"]))
+    assert found.scheduler.alphas_cumprod[-1] < 3e-4 < lender.scheduler.alphas_cumprod[-1]
     assert found.prediction_type == "v_prediction" and found.factor == 4 == lender.factor
     out = found.denoise(randn(1, 4, 2, 16, 16), 500, found.encode_text(["a red cat"]))
     assert out.shape == (1, 4, 2, 16, 16) and torch.isfinite(out).all()

@@ -8,8 +8,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.gpu import Plan
-from motionkit.training.pocket_animatediff import ASSETS, build, export, make_loss
-from motionkit.training.pocket_modelscope import NOISES
+from motionkit.training.pocket_animatediff import ASSETS, Words, build, export, make_loss, verbs
+from motionkit.training.video_batches import VideoBatches
 
 BASE = ASSETS / "pocket-sd"
 
@@ -29,7 +29,8 @@ def loss_of(unet):
     vae = AutoencoderKL.from_pretrained(BASE / "vae").float().eval().requires_grad_(False)
     text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float().eval().requires_grad_(False)
     tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
-    return make_loss(unet, vae, text, tokenizer, NOISES, lambda step: 2, 0, "cpu")
+    words = Words(text, verbs(tokenizer))
+    return make_loss(unet, text, VideoBatches("pocket-animatediff", vae, tokenizer, 2, 0, "cpu"), lambda step: 2), words
 
 
 def test_it_starts_as_the_image_model(image, built):
@@ -43,13 +44,13 @@ def test_it_starts_as_the_image_model(image, built):
 
 def test_only_motion_modules_learn_and_a_step_is_the_same_twice(built):
     unet, adapter = built
-    loss = loss_of(unet)
+    loss, words = loss_of(unet)
     value, logs = loss(3)
     again, _ = loss(3)
     other, _ = loss(4)
     assert value.item() == again.item() != other.item() and logs["frames"] == 2
     before = {k: v.clone() for k, v in unet.state_dict().items()}
-    trained = list(adapter.parameters())
+    trained = [*adapter.parameters(), *words.parameters()]
     for _ in range(2):  # with proj_out at zero, the layers below it get their first gradient in the second step
         adapter.zero_grad()
         loss(3)[0].backward()
@@ -68,7 +69,18 @@ def test_an_export_loads_as_the_backbone(built, tmp_path):
     with torch.no_grad():
         for p in adapter.parameters():
             p.add_(0.01)
-    export(adapter, tmp_path)
+    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float()
+    tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
+    words, before = Words(text, verbs(tokenizer)), text.get_input_embeddings().weight.clone()
+    with torch.no_grad():
+        words.change.add_(0.5)
+    ids = tokenizer(["a red cat walking"], return_tensors="pt").input_ids
+    learning = text(ids).last_hidden_state
+    merged = words.merge(CLIPTextModel.from_pretrained(BASE / "text_encoder").float())
+    torch.testing.assert_close(merged(ids).last_hidden_state, learning)
+    changed = (merged.get_input_embeddings().weight != before).any(1)
+    assert changed.sum() == 11 and changed[verbs(tokenizer)].all()
+    export(adapter, merged, tmp_path)
     size = (tmp_path / "motion_adapter/diffusion_pytorch_model.safetensors").stat().st_size
     assert size < 6.6e6
     found = load("pocket-animatediff", Plan(), path=str(BASE), motion=MotionOptions(str(tmp_path), schedule="base"))
