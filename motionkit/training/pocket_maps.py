@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motionkit.errors import UserError
 from motionkit.perception.pocket_maps import SIZE, WEIGHTS, MapsNet, save
 from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import SETTINGS, rng_of
@@ -154,16 +155,20 @@ def make_loss(net: MapsNet, batch: int, seed: int, device: str) -> LossFn:
 
 def main() -> None:
     """Command line: trains, measures on the test split, ships."""
-    args = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 2400, 3e-3).parse_args()
+    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 2400, 3e-3)
+    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    args = parser.parse_args()
     torch.manual_seed(args.seed + 30)
     net = MapsNet().to(args.device, memory_format=torch.channels_last)
     batch = args.batch or 16
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.997)
     loop = Loop(net, make_loss(net, batch, args.seed + 9, args.device), settings)
-    trained = loop.run().float().cpu()
+    if args.export_only and not loop.resume():
+        raise UserError(f"no checkpoint in {args.folder}")
+    trained = (loop.ema if args.export_only else loop.run()).float().cpu()
     figures = evaluate(trained)
     save(args.out or WEIGHTS, trained, {}, figures)
-    record = {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "lr": args.lr, "figures": figures,
+    record = {"steps": loop.step, "seconds": round(loop.seconds), "batch": batch, "lr": args.lr, "figures": figures,
               "parameters": sum(p.numel() for p in net.parameters())}  # fmt: skip
     write_record(args.folder / "record.json", record)
     print(record)

@@ -61,8 +61,8 @@ def depth_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     right, ranks = [], []
     for f, codes in enumerate(clip.parts):
         bones = [b for b in range(PARTS) if (codes == b).sum() >= LEAST_PIXELS]
-        true = np.array([clip.depth[f][codes == b].mean() for b in bones])
-        said = np.array([reading.depth[f][codes == b].mean() for b in bones])
+        true = np.array([clip.depth[f][codes == b].mean() for b in bones]).round(5)  # equal depths are ties
+        said = np.array([reading.depth[f][codes == b].mean() for b in bones]).round(5)
         i, j = np.triu_indices(len(bones), 1)
         apart = np.abs(true[i] - true[j]) > 1e-4
         if apart.any():
