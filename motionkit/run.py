@@ -67,6 +67,7 @@ def execute(
         raise UserError(f"seed={seed} is outside 0 to 2^63 - 1")
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
+    spec.check_length(inputs, frames)
     settings = method_settings(spec, config)
     name = choose_backbone(spec, backbone)
     fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps)

@@ -71,6 +71,7 @@ class MethodSpec:
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
+        distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
 
@@ -93,6 +94,7 @@ class MethodSpec:
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True
+    distinct_frames: bool = False
     year: int = 0
     version: str = "1"
 
@@ -110,6 +112,17 @@ class MethodSpec:
         for need in self.requires:
             if need.name not in present:
                 raise self.missing(need)
+
+    def check_length(self, inputs: Inputs, frames: int | None) -> None:
+        """Refuse a driving clip that is too short, for a method that takes no frame twice.
+
+        Raises:
+            UserError: it has fewer frames than asked for.
+        """
+        clip = inputs.driving
+        if self.distinct_frames and frames is not None and clip is not None and 1 < len(clip) < frames:
+            raise UserError(f"frames={frames}, but the driving clip has only {len(clip)}: give frames={len(clip)} or a "
+                            "longer clip")  # fmt: skip
 
     def missing(self, need: Requirement) -> UserError:
         """The one line for a required input that is not there."""

@@ -1,5 +1,63 @@
-"""VIDMP3: the motion of a clip, given to another subject by prompt (arXiv 2510.12069).
+"""VIDMP3: the motion of a clip, given to another subject by prompt.
 
 Paper: "VIDMP3: Video Editing by Representing Motion with Pose and Position Priors", arXiv 2510.12069.
 Authors' code: none was published; this is an independent implementation (Apache-2.0).
+Weights: an AnimateDiff model (motion modules Apache-2.0, on Stable Diffusion: CreativeML Open RAIL); the estimators of
+masks, depth and correspondence have licences of their own (`motionkit/perception`). The pocket weights were trained on
+motionkit's own sprites (Apache-2.0).
 """
+
+from __future__ import annotations
+
+from motionkit.transfer import MethodSpec, Requirement, Stage
+
+_IMAGES = "it makes single pictures: the motion enters in the layers of a video model that look along time"
+
+SPEC = MethodSpec(
+    name="vidmp3",
+    title="VIDMP3",
+    summary="Edits a clip by a sentence: another subject or style in the same motion, learnt as pose and position.",
+    paper_url="https://arxiv.org/abs/2510.12069",
+    citation="""@misc{vidmp3_2025,
+  title         = {VIDMP3: Video Editing by Representing Motion with Pose and Position Priors},
+  author        = {Mishra, Sandeep and Saha, Oindrila and Bovik, Alan C.},
+  year          = {2025},
+  eprint        = {2510.12069},
+  archivePrefix = {arXiv}
+}""",
+    licence="Apache-2.0 (independent implementation; the authors published no code)",
+    transfer="motionkit.methods.vidmp3.method:VidMP3",
+    config="motionkit.methods.vidmp3.config:VidMP3Config",
+    requires=(
+        Requirement("driving", "the video that is edited: its motion stays"),
+        Requirement("prompt", "what the edited video shows, such as 'a bulldog on roller blades on a road'"),
+    ),
+    uses=(
+        Requirement("source_prompt", "what the driving video shows, such as 'a silver jeep on a road'"),
+        Requirement("negative_prompt", "what to avoid; counts when sample.guidance is not 1"),
+        Requirement("masks", "ready-made masks of the subject in place of the estimator"),
+        Requirement("depth", "ready-made depth, larger = nearer"),
+        Requirement("correspondence", "ready-made correspondence with the first frame: points or colours"),
+    ),
+    backbones=(
+        "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
+    ),
+    default_backbone="pocket-animatediff",
+    no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},
+    stages=(
+        Stage(
+            "prepare",
+            ("driving", "masks", "depth", "correspondence"),
+            ("subject", "subjects", "perceive", "masks", "depth", "correspondence", "maps"),
+            seeded=False,
+        ),
+        Stage(
+            "fit",
+            ("driving", "source_prompt"),
+            ("guide.inputs", "guide.strength", "guide.centre", "guide.heads", "guide.sites", "guide.blocks", "tune",
+             "pack", "steps", "invert_prompt"),
+        ),
+    ),
+    distinct_frames=True,
+    year=2025,
+)  # fmt: skip

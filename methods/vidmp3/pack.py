@@ -44,6 +44,7 @@ class PackFacts:
         scale: lambda.
         sites, guide: arguments of `MotionGuide`.
         centre: whether phi's mean over time is subtracted.
+        subjects: the subjects' words, one guide for each; () is one guide.
         frames, height, width: of the clip in pixels.
         source_prompt: the text that it was tuned with.
         extra: anything else, for people.
@@ -60,24 +61,45 @@ class PackFacts:
     height: int = 0
     width: int = 0
     source_prompt: str = ""
+    subjects: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A tuned pack: its facts, the guide's weights, and the changes of the UNet's weights (`trainable.deltas`)."""
+    """A tuned pack: its facts, the guide's weights, and the changes of the UNet's weights (`trainable.deltas`).
+
+    With several subjects each guide's names begin with its number: "0.trunk...", "1.trunk...".
+    """
 
     facts: PackFacts
     guide: dict[str, Tensor]
     deltas: dict[str, Tensor]
 
     def build_guide(self) -> MotionGuide:
-        """The guide with its tuned weights, in eval mode; gradients are off."""
+        """The only guide, or the first of several, with its tuned weights; gradients are off."""
+        return self.build_guides()[0]
+
+    def build_guides(self) -> list[MotionGuide]:
+        """The guides with their tuned weights, in eval mode; gradients are off."""
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.facts.guide.items()}
-        with torch.device("meta"):  # sizes from a file: nothing is allocated before they agree with its tensors
-            guide = MotionGuide(self.facts.sites, GuideOptions(**options))
-        guide.load_state_dict(self.guide, assign=True)
-        return guide.eval().requires_grad_(False)
+        guides = []
+        for weights in self._each():
+            with torch.device("meta"):  # sizes from a file: nothing is allocated before they agree with its tensors
+                guide = MotionGuide(self.facts.sites, GuideOptions(**options))
+            guide.load_state_dict(weights, assign=True)
+            guides.append(guide.eval().requires_grad_(False))
+        return guides
+
+    def _each(self) -> list[dict[str, Tensor]]:
+        """The weights of each guide."""
+        count = len(self.facts.subjects)
+        if count < 2:
+            return [self.guide]
+        parts = [{k[len(f"{i}.") :]: v for k, v in self.guide.items() if k.startswith(f"{i}.")} for i in range(count)]
+        if sum(map(len, parts)) != len(self.guide):
+            raise ValueError(f"its guides are not those of {count} subjects")
+        return parts
 
 
 def schedule_of(scheduler: Any) -> dict[str, Any]:
@@ -133,7 +155,7 @@ def load_pack(folder: Path) -> Pack:
                 place, start = (guide, _GUIDE) if name.startswith(_GUIDE) else (changes, _DELTA)
                 place[name.removeprefix(start)] = tensor
         pack = Pack(facts, guide, changes)
-        pack.build_guide()
+        pack.build_guides()
         _whole(pack.deltas)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OSError) as error:
         raise UserError(f"{folder} is not a usable vidmp3 pack: {_first_line(error)}") from error
@@ -147,11 +169,12 @@ def _read_facts(folder: Path) -> tuple[PackFacts, str]:
             found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
             raise ValueError(f"{FACTS} says {found!r}, not {FORMAT!r}")
         known = {f.name for f in fields(PackFacts)}
-        facts = PackFacts(**{name: value for name, value in raw.items() if name in known})
+        given = {name: value for name, value in raw.items() if name in known}
+        facts = PackFacts(**given | {"subjects": tuple(given.get("subjects", ()))})
         numbers = (facts.scale, facts.frames, facts.height, facts.width, *facts.sites.values())
         if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
             raise ValueError("a number in it is none")
-        texts = (facts.backbone, facts.base, facts.source_prompt, *facts.sites)
+        texts = (facts.backbone, facts.base, facts.source_prompt, *facts.sites, *facts.subjects)
         if not all(isinstance(t, str) for t in texts) or not isinstance(facts.schedule, dict):
             raise ValueError("a name in it is none")
         return facts, str(raw["weights_sha256"])
@@ -213,6 +236,11 @@ def add_pack(unet: Any, pack: Pack) -> None:
         for name, change in _whole(pack.deltas).items():
             weight = weights[name]
             weight.copy_((weight.float() + change.to(weight.device)).to(weight.dtype))
+
+
+def changed_names(pack: Pack) -> set[str]:
+    """The parameters of the UNet that a pack changes."""
+    return set(_whole(pack.deltas, values=False))
 
 
 def _whole(changes: Mapping[str, Tensor], values: bool = True) -> dict[str, Tensor]:

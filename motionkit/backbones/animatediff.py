@@ -7,6 +7,7 @@ The weights have licences of their own.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ class AnimateDiffBackbone(StableDiffusion):
         with self._arithmetic():
             return unet(x, times, states, **conditions, **unet_arguments).sample.float()
 
-    def fresh_unet(self) -> Any:
+    def fresh_unet(self, own: Collection[str] | None = None) -> Any:
         """As in the base class; the copy's motion modules normalise as the backbone's do."""
-        return set_motion_norm(super().fresh_unet(), self.per_frame_norm)
+        return set_motion_norm(super().fresh_unet(own), self.per_frame_norm)
 
 
 class AnimateDiffXLBackbone(AnimateDiffBackbone, StableDiffusionXL):

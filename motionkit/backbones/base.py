@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -180,11 +180,15 @@ class VideoBackbone(abc.ABC):
         """As `attention_sites`, of the backbone's own UNet or of a copy of it."""
         return attention_sites(self.unet if unet is None else unet, role)
 
-    def fresh_unet(self) -> Any:
-        """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off."""
+    def fresh_unet(self, own: Collection[str] | None = None) -> Any:
+        """A copy of the UNet, with the plan's switches, for a method that tunes or rebuilds it; gradients are off.
+
+        `own` names the weights that the copy is going to change; the others then share the backbone's memory.
+        """
         with init_empty_weights():  # draws nothing from the global generator
             unet = type(self.unet).from_config(self.unet.config)
-        unet.load_state_dict({k: v.clone() for k, v in self.unet.state_dict().items()}, assign=True)
+        state = {k: v.clone() if own is None or k in own else v for k, v in self.unet.state_dict().items()}
+        unet.load_state_dict(state, assign=True)
         unet.eval().requires_grad_(False)
         gpu.prepare_unet(self.plan, unet)
         return unet

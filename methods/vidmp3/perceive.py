@@ -1,0 +1,204 @@
+"""From frames to what the guide sees: masks, depth and correspondence of each subject, and pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from motionkit.errors import UserError
+from motionkit.perception.correspondence import correspond
+from motionkit.perception.depth import estimate_depth
+from motionkit.perception.masks import segment
+from motionkit.transfer import Inputs
+
+from . import plain
+from .config import VidMP3Config
+from .maps import build_maps, clean_masks, normalise_depth, steady_depth, wheel_on
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.context import RunContext
+
+_TILE = 160  # pixels, longer side of a picture in the report
+_FIELDS = ("masks", "depth", "correspondence")
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What perceives on a backbone: the settings of the three rooms, their ready-made files filled in.
+
+    Attributes:
+        plain: without networks, where no file is given.
+        pocket: the backbone is of the sprite world.
+        family: of the backbone.
+    """
+
+    config: VidMP3Config
+    plain: bool
+    pocket: bool
+    family: str
+
+    @classmethod
+    def of(cls, config: VidMP3Config, inputs: Inputs | None, backbone: BackboneSpec) -> Eyes:
+        """For a request (None: its files are not known yet) on a backbone."""
+        given = {name: getattr(inputs, name) for name in _FIELDS} if inputs else {}
+        rooms = {name: replace(getattr(config, name), path=path) for name, path in given.items() if path}
+        simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.name.startswith("tiny-"))
+        return cls(replace(config, **rooms), simple, backbone.name.startswith("pocket-"), backbone.family)
+
+    def room(self, name: str) -> Any:
+        """The settings of "masks", "depth" or "correspondence"."""
+        return getattr(self.config, name)
+
+    def networks(self, name: str) -> bool:
+        """Whether one of the rooms' back ends is asked, and not the plain one."""
+        room = self.room(name)
+        return not (self.plain and room.backend == "auto" and not room.path)
+
+    def _where(self, name: str) -> dict[str, Any]:
+        return {"pocket": self.pocket} | ({"family": self.family} if name == "correspondence" else {})
+
+    def check(self) -> None:
+        """Refuse settings that cannot be. Raises: UserError, one line."""
+        for name in filter(self.networks, _FIELDS):
+            self.room(name).check(**self._where(name))
+        if len(self.config.names) > 1:
+            if self.plain and self.networks("masks") is False:
+                raise UserError("method.perceive=plain cannot tell subjects apart: give masks= with a folder for each")
+            if self.room("masks").started:
+                raise UserError("method.masks.box, point and start are for one subject: leave method.subjects out")
+            for name in self.config.names:
+                self.masks_of(name)
+
+    def weights(self) -> dict[str, Path]:
+        """Every file that decides what is perceived and is no input. Raises: MissingWeights, UserError."""
+        found: dict[str, Path] = {}
+        for name in filter(self.networks, _FIELDS):
+            room, own = self.room(name), f"{name}/files"
+            found |= {f"{name}/{file}": path for file, path in room.files(**self._where(name)).items()}
+            if getattr(self.config, name).path and room.on(**self._where(name)) == "files":
+                found[own] = Path(room.path).expanduser()
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Which back ends and weights perceive, for the manifest."""
+        return {
+            name: self.room(name).facts(**self._where(name)) if self.networks(name) else {"backend": "plain"}
+            for name in _FIELDS
+        }
+
+    def masks_of(self, subject: str) -> Any:
+        """The mask settings for one of several subjects: ready-made ones lie below their folder by the subject's name.
+
+        Raises:
+            UserError: no such file or folder.
+        """
+        room = self.room("masks")
+        if len(self.config.names) == 1 or not room.path:
+            return room
+        folder = Path(room.path).expanduser()
+        found = [p for p in sorted(folder.glob("*")) if p.stem == subject] if folder.is_dir() else []
+        if not found:
+            raise UserError(f"masks={room.path}: several subjects need a folder with masks for each, and there is none "
+                            f"called {subject!r} in it")  # fmt: skip
+        return replace(room, path=str(found[0]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One subject as it is seen.
+
+    Attributes:
+        mask: (F, 1, H, W) of 0 and 1, of the clip's size.
+        image: (F, 4, h, w): correspondence colours and depth at the guide's resolution, 0 off the subject.
+        small: (F, 1, h, w): the mask there.
+        pictures: (F, 5 h', w', 3) uint8: frame, correspondence, depth, mask, and correspondence times depth.
+    """
+
+    mask: Tensor
+    image: Tensor
+    small: Tensor
+    pictures: np.ndarray
+
+
+def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run: RunContext) -> list[Seen]:
+    """Look at (F, H, W, 3) uint8 frames; one result for each subject.
+
+    Raises:
+        UserError: a subject that is not found, or not in the first frame; settings or files that cannot be.
+        MissingWeights: weights of a network that is asked.
+    """
+    config, where = eyes.config, {"pocket": eyes.pocket, "device": run.device}
+    masks = [_masks(frames, name, eyes, where, run) for name in config.names]
+    if eyes.networks("depth"):
+        depth = estimate_depth(frames, config.depth, subject=config.names[0], progress=_tell(run, "depth"), **where)
+    else:
+        depth = plain.depth_by_size(np.any(masks, 0))
+    return [_seen(frames, m, depth, n, eyes, backbone, run) for m, n in zip(masks, config.names, strict=True)]
+
+
+def _masks(frames: np.ndarray, name: str, eyes: Eyes, where: dict[str, Any], run: RunContext) -> np.ndarray:
+    if eyes.networks("masks"):
+        found = segment(frames, name, eyes.masks_of(name), progress=_tell(run, "masks"), **where)
+    else:
+        found = plain.segment(frames)
+    return clean_masks(torch.from_numpy(found)[:, None].float())[:, 0].numpy() > 0.5
+
+
+def _seen(
+    frames: np.ndarray, masks: np.ndarray, depth: np.ndarray, name: str, eyes: Eyes, backbone: VideoBackbone | None,
+    run: RunContext,
+) -> Seen:  # fmt: skip
+    config = eyes.config
+    colours = _colours(frames, masks, name, eyes, backbone, run)
+    mask = torch.from_numpy(masks)[:, None].float()  # (F,1,H,W)
+    near = torch.from_numpy(depth)[:, None]
+    near = normalise_depth(steady_depth(near, mask) if config.maps.steady else near, mask)
+    maps = build_maps(colours, near, mask, "concat", int(config.maps.long_side or 0))
+    return Seen(mask, maps.image, maps.mask, _pictures(frames, colours, near, mask))
+
+
+def _colours(
+    frames: np.ndarray, masks: np.ndarray, name: str, eyes: Eyes, backbone: VideoBackbone | None, run: RunContext
+) -> Tensor:
+    """Correspondence as colours (F, 3, H, W) in [0, 1], 0 off the subject."""
+    config = eyes.config
+    if not masks[0].any():
+        raise UserError("the first frame shows no subject to compare with: start the clip where the subject is seen")
+    if eyes.networks("correspondence"):
+        found = correspond(
+            frames, masks, config.correspondence, subject=name, backbone=backbone, pocket=eyes.pocket,
+            device=run.device, progress=_tell(run, "correspondence"),
+        )  # fmt: skip
+        points, ready = found.points, found.colours
+    else:
+        points, ready = plain.follow(frames, masks), None
+    if ready is not None:
+        return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]
+    assert points is not None
+    wheel = wheel_on(torch.from_numpy(masks[0]).float(), config.maps.colours)
+    painted = wheel(torch.from_numpy(np.nan_to_num(points)).float())  # (F,H,W,3)
+    return (painted * torch.from_numpy(masks)[..., None]).permute(0, 3, 1, 2)
+
+
+def _tell(run: RunContext, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: run.progress.tick(what, done, total)
+
+
+def _pictures(frames: np.ndarray, colours: Tensor, depth: Tensor, mask: Tensor) -> np.ndarray:
+    """The paper's Figure 4 for every frame, one map below the other."""
+    source = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    rows = [source, colours, depth.expand(-1, 3, -1, -1), mask.expand(-1, 3, -1, -1), colours * depth]
+    stacked = torch.cat(rows, 2).clamp(0, 1).permute(0, 2, 3, 1)  # (F,5H,W,3)
+    scale = min(1.0, _TILE / max(frames.shape[1:3]))
+    size = (max(1, round(frames.shape[2] * scale)), 5 * max(1, round(frames.shape[1] * scale)))
+    pictures = (stacked * 255).round().byte().numpy()
+    return np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures])

@@ -1,0 +1,166 @@
+"""Tuning MotionGuide and a few of the UNet's weights to reconstruct the source video (VIDMP3 section 3.2, Eq. 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motionkit.backbones import checkpointing
+from motionkit.diffusion.schedule import alpha_at
+from motionkit.errors import UserError
+
+from .config import VidMP3Config
+from .inject import install
+from .maps import GuideMaps
+from .options import TuneOptions
+from .pack import Pack, PackFacts, guide_facts, schedule_of
+from .scene import Scene, fresh_guides
+from .trainable import deltas, make_trainable, trainable_names
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.context import RunContext
+    from motionkit.transfer import Tensors
+
+OnStep = Callable[[int, float], None]
+
+
+def tune(
+    backbone: VideoBackbone,
+    config: VidMP3Config,
+    run: RunContext,
+    latents: Tensor,
+    source_prompt: str,
+    maps: Sequence[GuideMaps],
+    gates: Sequence[Tensor | None],
+    strength: float,
+    weight: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> Pack:
+    """Adam on noise prediction at random noise levels; every draw depends on the step alone, so a killed run goes on.
+
+    Args:
+        latents: (F, 4, h, w) of the source video.
+        maps, gates: of each subject; no maps: nothing is guided, only the UNet is tuned (as Tune-A-Video does).
+        strength: lambda.
+        weight: (F, 1, h, w): the loss counts where it is 1 (method.tune.loss=subject); None is everywhere.
+        on_step: called with each step and its loss.
+
+    Raises:
+        UserError: the loss is no number any more.
+    """
+    options = TuneOptions(config.tune.temporal, config.tune.ends, config.tune.rank)
+    unet = backbone.fresh_unet(own=trainable_names(backbone.unet, options))
+    weights = make_trainable(unet, options, run.generator("lora").initial_seed())
+    if config.tune.checkpointing != "auto":
+        (checkpointing.enable if config.tune.checkpointing == "on" else checkpointing.disable)(unet)
+    injection = install(unet, config.guide.sites, config.guide.blocks)
+    count = max(len(maps), 1)
+    guides = fresh_guides(injection, config.guide, count, run.generator("guide").initial_seed() % 2**31)
+    guides.to(backbone.device).train()
+    scene = Scene(backbone, unet, injection, guides, maps, gates[: len(maps)], strength, bool(config.guide.centre))
+    _loop(scene, weights, config, run, latents, backbone.encode_text([source_prompt]), weight, on_step)
+    base = dict(backbone.unet.named_parameters())
+    changed = {name: change.to(kept_dtype(backbone)) for name, change in deltas(base, weights).items()}
+    state = _unnumbered({k: v.detach().float().cpu() for k, v in guides.state_dict().items()}, count)
+    return Pack(_facts(backbone, config, run, source_prompt, scene), state, changed)
+
+
+def kept_dtype(backbone: VideoBackbone) -> torch.dtype:
+    """The type in which the UNet's changes are kept: half precision where the UNet's own weights are."""
+    return torch.float32 if backbone.dtype == torch.float32 else torch.float16
+
+
+def _unnumbered(state: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """A single guide's weights have no number, as `Pack` has them."""
+    return {name.removeprefix("0."): value for name, value in state.items()} if count == 1 else state
+
+
+def _facts(
+    backbone: VideoBackbone, config: VidMP3Config, run: RunContext, source_prompt: str, scene: Scene
+) -> PackFacts:
+    guide: nn.Module = scene.guides[0]
+    return PackFacts(
+        backbone.spec.name, backbone.fingerprint(), schedule_of(backbone.scheduler), scene.scale,
+        **guide_facts(guide),  # type: ignore[arg-type]
+        centre=scene.centre, frames=run.frames, height=run.height, width=run.width, source_prompt=source_prompt,
+        subjects=tuple(name for name in config.names if name), extra={"steps": config.tune.steps},
+    )  # fmt: skip
+
+
+def _loop(
+    scene: Scene, weights: dict[str, nn.Parameter], config: VidMP3Config, run: RunContext, latents: Tensor,
+    text: Tensor, weight: Tensor | None, on_step: OnStep | None,
+) -> None:  # fmt: skip
+    tuned = weights | ({f"guide.{name}": p for name, p in scene.guides.named_parameters()} if scene.maps else {})
+    adam = torch.optim.Adam([
+        {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": float(config.tune.lr or 0)},
+        {"params": list(weights.values()), "lr": float(config.tune.unet_lr or 0)},
+    ])  # fmt: skip
+    total, checkpoint = int(config.tune.steps or 0), run.checkpoint("fit:tune")
+    begin = _restore(checkpoint.load(), tuned, adam)
+    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
+    weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
+    for step in range(begin, total):
+        run.progress.tick("tune", step, total)
+        loss = _loss(scene, clean, text, weight, float(config.tune.least_t or 0), run.generator(f"tune {step}"))
+        loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise UserError(f"tuning broke at step {step} of {total}: lower method.tune.unet_lr={config.tune.unet_lr}")
+        nn.utils.clip_grad_norm_([w for w in tuned.values() if w.grad is not None], config.tune.max_grad)
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+        if (step + 1) % config.tune.save_every == 0 or step + 1 == total:
+            checkpoint.save(_state(step + 1, tuned, adam))
+        if on_step:
+            on_step(step, value)
+    if total:
+        run.progress.tick("tune", total, total)
+
+
+def _loss(
+    scene: Scene, clean: Tensor, text: Tensor, weight: Tensor | None, least_t: float, generator: torch.Generator
+) -> Tensor:
+    """The error of the prediction at one noise level, with phi made anew so that the guide gets its gradient."""
+    backbone = scene.backbone
+    steps = backbone.scheduler.config.num_train_timesteps
+    t = torch.randint(int(least_t * steps), steps, (1,), generator=generator).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    alpha = alpha_at(backbone.scheduler, t, clean)
+    scene.guide()
+    found = scene.denoise(alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, t, text)
+    target = backbone.training_target(clean, noise, t)
+    if weight is None:
+        return F.mse_loss(found, target)
+    return ((found - target).square() * weight).sum() / (weight.sum() * clean.shape[1]).clamp_min(1)
+
+
+def _state(step: int, tuned: dict[str, nn.Parameter], adam: torch.optim.Adam) -> Tensors:
+    state = {"step": torch.tensor(step)}
+    for name, weight in tuned.items():
+        state[f"p.{name}"] = weight
+        if moments := adam.state.get(weight):  # none for a weight that has had no gradient yet
+            state |= {f"m.{name}": moments["exp_avg"], f"v.{name}": moments["exp_avg_sq"]}
+            state[f"n.{name}"] = torch.as_tensor(moments["step"])
+    return state
+
+
+def _restore(state: Tensors | None, tuned: dict[str, nn.Parameter], adam: torch.optim.Adam) -> int:
+    if state is None:
+        return 0
+    with torch.no_grad():
+        for name, weight in tuned.items():
+            weight.copy_(state[f"p.{name}"])
+            if f"m.{name}" in state:
+                adam.state[weight] = {
+                    "step": state[f"n.{name}"].float(),
+                    "exp_avg": state[f"m.{name}"].to(weight.device),
+                    "exp_avg_sq": state[f"v.{name}"].to(weight.device),
+                }
+    return int(state["step"])
