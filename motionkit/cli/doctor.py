@@ -15,6 +15,7 @@ from motionkit.cli.backbones import presence
 from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.output import check_writable
+from motionkit.perception import networks
 
 HELP = """usage: motionkit doctor
 
@@ -27,6 +28,7 @@ EXTRAS = {
     "controlnet_aux": "annotators",
     "rtmlib": "pose",
     "onnxruntime": "pose",
+    "scipy": "vidmp3",
     "hydra_plugins.hydra_joblib_launcher": "joblib",
     "hydra_plugins.hydra_submitit_launcher": "submitit",
 }
@@ -37,7 +39,7 @@ def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     if argv:
         raise UserError(f"doctor takes nothing, not {argv[0]!r}")
-    rows = [*packages(), *extras(), *places(), *weights(), *plugins()]
+    rows = [*packages(), *extras(), *places(), *weights(), *vision(), *plugins()]
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), rows).strip("\n"))
     for failure in registry.failures():
@@ -116,6 +118,20 @@ def weights() -> list[Row]:
         if state == "missing" and not bad:
             line = f"optional: `motionkit backbones {name}` says how to get it"
         rows.append((name, "WRONG" if bad else "missing" if state == "missing" else "ok", line))
+    return rows
+
+
+def vision() -> list[Row]:
+    """The weights of the networks that look at pictures; ready-made maps do in place of each."""
+    rows: list[Row] = []
+    for network in networks.NETWORKS.values():
+        try:
+            networks.locate(network, fetch=False)
+        except UserError:
+            line = f"optional: hf download {network.hub_id}  (about {network.size}, {network.licence})"
+            rows.append((network.title, "missing", line))
+        else:
+            rows.append((network.title, "ok", f"{network.hub_id} ({network.licence})"))
     return rows
 
 

@@ -61,8 +61,9 @@ def segment(
         if progress:
             progress(i + 1, len(frames))
     if not masks.any():
-        told = ", ".join(sorted(plain(name) for name in seen)) or "nothing"
-        raise UserError(f"no {subject!r} found: Mask2Former sees {told}; name one of these, {_ELSEWHERE}")
+        told = ", ".join(sorted(plain(name) for name in seen))
+        told = f"sees {told}: name one of these" if told else "sees nothing: name another subject"
+        raise UserError(f"no {subject!r} found: Mask2Former {told}, {_ELSEWHERE}")
     return masks
 
 

@@ -6,7 +6,8 @@ Nothing is downloaded unless MOTIONKIT_ONLINE=1, and nothing pickled is read. Im
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -75,8 +76,10 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 )  # fmt: skip
 
 
-def locate(network: Network, path: str | None = None) -> Path:
+def locate(network: Network, path: str | None = None, fetch: bool = True) -> Path:
     """The folder with a network's weights: `path` (a folder or a hub id), else its own hub id in the hub's cache.
+
+    With `fetch` and MOTIONKIT_ONLINE=1 what is not there is downloaded.
 
     Raises:
         MissingWeights: not on this machine; the line says how to get or replace them.
@@ -89,7 +92,7 @@ def locate(network: Network, path: str | None = None) -> Path:
         raise MissingWeights(
             f"{network.setting}: no folder {path} with {network.title} weights (give a folder or a hub id owner/name)"
         )
-    if (folder := _cached(hub_id)) is not None:
+    if (folder := _cached(hub_id, fetch and os.environ.get("MOTIONKIT_ONLINE") == "1")) is not None:
         return _checked(network, folder)
     about = f"about {network.size}; " if hub_id == network.hub_id else ""
     raise MissingWeights(
@@ -98,11 +101,11 @@ def locate(network: Network, path: str | None = None) -> Path:
     )
 
 
-def _cached(hub_id: str) -> Path | None:
+def _cached(hub_id: str, online: bool) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    for local in (True, False) if os.environ.get("MOTIONKIT_ONLINE") == "1" else (True,):
+    for local in (True, False) if online else (True,):
         try:
             found = Path(
                 snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local)
@@ -191,10 +194,11 @@ def load(
     folder = locate(network, path)
     need_module(network)
     try:
-        model, found = getattr(transformers, network.architecture).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-            output_loading_info=True,
-        )  # fmt: skip
+        with _quietly():
+            model, found = getattr(transformers, network.architecture).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
+                output_loading_info=True,
+            )  # fmt: skip
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
     lost = sorted(str(name) for name in found["missing_keys"] or ())
@@ -202,6 +206,22 @@ def load(
         few = f"it lacks {len(lost)} weights, e.g. {lost[0]}"
         raise UserError(f"{folder} is not a usable {network.title} folder: {few}")
     return model.to(device, dtype or torch.float32).eval().requires_grad_(False), folder
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' bars and warnings; what they would warn of is an error here."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
