@@ -136,18 +136,20 @@ def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run
         UserError: a subject that is not found, or not in the first frame; settings or files that cannot be.
         MissingWeights: weights of a network that is asked.
     """
-    config, where = eyes.config, {"pocket": eyes.pocket, "device": run.device}
-    masks = [_masks(frames, name, eyes, where, run) for name in config.names]
+    config = eyes.config
+    masks = [_masks(frames, name, eyes, run) for name in config.names]
     if eyes.networks("depth"):
-        depth = estimate_depth(frames, config.depth, subject=config.names[0], progress=_tell(run, "depth"), **where)
+        told = _tell(run, "depth")
+        depth = estimate_depth(frames, config.depth, pocket=eyes.pocket, device=run.device, progress=told)
     else:
         depth = plain.depth_by_size(np.any(masks, 0))
     return [_seen(frames, m, depth, n, eyes, backbone, run) for m, n in zip(masks, config.names, strict=True)]
 
 
-def _masks(frames: np.ndarray, name: str, eyes: Eyes, where: dict[str, Any], run: RunContext) -> np.ndarray:
+def _masks(frames: np.ndarray, name: str, eyes: Eyes, run: RunContext) -> np.ndarray:
     if eyes.networks("masks"):
-        found = segment(frames, name, eyes.masks_of(name), progress=_tell(run, "masks"), **where)
+        told = _tell(run, "masks")
+        found = segment(frames, name, eyes.masks_of(name), pocket=eyes.pocket, device=run.device, progress=told)
     else:
         found = plain.segment(frames)
     return clean_masks(torch.from_numpy(found)[:, None].float())[:, 0].numpy() > 0.5

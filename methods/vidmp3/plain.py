@@ -60,7 +60,8 @@ def follow(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
     places = [grid]
     for before, now in zip(greys, greys[1:], strict=False):
         at = grid + _flow(now, before)
-        places.append(cv2.remap(places[-1], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        read = cv2.remap(places[-1], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        places.append(read.astype(np.float32))
     points = np.stack(places) / (np.array([max(width - 1, 1), max(height - 1, 1)], np.float32) / 2) - 1  # (F,H,W,2)
     return np.where(masks[..., None], points.clip(-1, 1), np.nan).astype(np.float32)
 

@@ -13,6 +13,12 @@ QUICK = {  # guidance, so that the negative prompt counts
         "sample": {"steps": 3, "start_t": 600, "guidance": 2.0},
     },
     "flipsketch": {"sample": {"steps": 3}, "align": {"updates": 1}, "invert": {"copies": 2}, "binarise": "none"},
+    "vidmp3": {
+        "steps": 2,
+        "tune": {"steps": 2},
+        "maps": {"long_side": 16},
+        "sample": {"guidance": 2.0, "negative": "red"},
+    },
 }
 BUILT_IN = [name for name in registry.names() if registry.registered(name).dist == registry.OWN]
 
