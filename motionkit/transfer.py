@@ -65,6 +65,7 @@ class MethodSpec:
         transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass,
             trainer a function of one `motionkit.trainjob.TrainJob` that returns the path of the trained weights.
         train_config: a torch-free dataclass of the trainer's own settings (`train.` on the command line).
+        converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
         no_backbones: backbone name -> one line that says why the method has no meaning on it.
@@ -91,6 +92,7 @@ class MethodSpec:
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
     train_config: str | None = None
+    converter: str | None = None
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True

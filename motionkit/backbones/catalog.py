@@ -23,6 +23,7 @@ class BackboneSpec:
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
+        converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
     """
 
     name: str
@@ -41,6 +42,7 @@ class BackboneSpec:
     base: str | None = None
     motion_id: str | None = None
     per_frame_motion_norm: bool = False
+    converter: str | None = None
 
 
 @dataclass
@@ -125,6 +127,16 @@ _SPECS = (
         1024, 64, _MOTION, "CreativeML Open RAIL++-M (use restrictions); motion modules Apache-2.0", 7.9,
         hub_id="stabilityai/stable-diffusion-xl-base-1.0", hub_variant="fp16", expects=(("cross_attention_dim", 2048),),
         base="sdxl", motion_id="guoyww/animatediff-motion-adapter-sdxl-beta",
+    ),
+    BackboneSpec(
+        "tiny-animatex", "animatex", "Animate-X's classes at toy size, random seeded weights: for tests",
+        "none: made from the seed", 64, 16, "motionkit.backbones.animatex.tiny:load", "Apache-2.0", 0.001,
+    ),
+    BackboneSpec(
+        "animatex", "animatex", "Animate-X, 512x768 px: any character by the skeletons of a video",
+        "hub: Shuaishuai0219/Animate-X (animate-x_ckpt.pth, to be converted once)", 512, 64,
+        "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 6.3,
+        hub_id="Shuaishuai0219/Animate-X", converter="motionkit.backbones.animatex.convert:run",
     ),
 )  # fmt: skip
 _BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})

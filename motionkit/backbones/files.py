@@ -28,6 +28,7 @@ LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
 LAYOUTS["modelscope"] = LAYOUTS["sd"] | {"tokenizer": (*_TOKENIZER, *_OPTIONAL)}
 LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
 LAYOUTS |= {"animatediff": LAYOUTS["sd"], "animatediff-xl": LAYOUTS["sdxl"]}  # motion modules: see motion_files
+LAYOUTS["animatex"] = LAYOUTS["modelscope"] | {"image_encoder": ("config.json", TEXT)}
 
 
 def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) -> Path:
@@ -52,12 +53,20 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
             )
         return folder
     hub_id = path or spec.hub_id
+    if spec.converter and not path:
+        raise MissingWeights(
+            f"{spec.name}: its folder is made once of the authors' checkpoint ({spec.weights}): motionkit convert "
+            f"{spec.name} CHECKPOINT FOLDER, then give backbone.path=FOLDER"
+        )
     if hub_id is None:
         raise MissingWeights(f"{spec.name}: give the folder with its weights as backbone.path=FOLDER")
     return _cached(spec, hub_id, online or os.environ.get("MOTIONKIT_ONLINE") == "1", bool(path))
 
 
 def _local(spec: BackboneSpec, folder: Path) -> Path:
+    if folder.is_file() and spec.converter:
+        raise UserError(f"{spec.name}: {folder} is one file; make a folder of it once: motionkit convert {spec.name} "
+                        f"{folder} FOLDER, then give backbone.path=FOLDER")  # fmt: skip
     if folder.is_file():
         convert = (
             f'. Convert it once with: python -c "from diffusers import StableDiffusion{"XL" * (spec.family == "sdxl")}'
@@ -181,7 +190,7 @@ def refuse_pickle(spec: BackboneSpec, folder: Path) -> None:
     """Say what to do where a folder's weights are pickled. Raises: UserError."""
     found = sorted(p for p in folder.glob("*") if p.suffix in _PICKLES)
     if found:
-        target = found[0].parent / ((TEXT if "text" in folder.name else MODEL) + ".safetensors")
+        target = found[0].parent / ((TEXT if "encoder" in folder.name else MODEL) + ".safetensors")
         raise UserError(
             f"{spec.name}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, "
             f'or convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '

@@ -42,7 +42,11 @@ VIDEO_UNET: dict[str, Any] = {
 
 
 def architecture(family: str) -> dict[str, dict[str, Any]]:
-    """The sizes of every part of the toy of a family ("sd" or "modelscope")."""
+    """The sizes of every part of the toy of a family ("sd", "modelscope" or "animatex")."""
+    if family == "animatex":
+        from motionkit.backbones.animatex import tiny as animatex
+
+        return ARCHITECTURE | animatex.architecture()
     return ARCHITECTURE | ({"unet": VIDEO_UNET} if family == "modelscope" else {})
 
 

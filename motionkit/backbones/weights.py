@@ -26,10 +26,13 @@ def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
     return {k: v for k, v in config.items() if not k.startswith("_") and k not in ("auto_map", "quantization_config")}
 
 
-def load_model(build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype) -> nn.Module:
+def load_model(
+    build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype, skip: tuple[str, ...] = ()
+) -> nn.Module:
     """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
     `folders`: the model's own, and those that lend what it lacks (see `files.part_folders`).
+    `skip`: beginnings of names that belong to another model in the same file.
     Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
     other shapes, and values that are not finite.
     """
@@ -45,8 +48,9 @@ def load_model(build: Callable[[], nn.Module], folders: Sequence[Path], stem: st
         lent = file.parent != folders[0]
         try:
             with safe_open(file, "pt") as source:
-                _check(file, {k: tuple(source.get_slice(k).get_shape()) for k in source.keys()}, wanted, state, lent)
-                for key in source.keys():  # noqa: SIM118 (not a dict)
+                names = [key for key in source.keys() if not skip or not key.startswith(skip)]  # noqa: SIM118 (no dict)
+                _check(file, {k: tuple(source.get_slice(k).get_shape()) for k in names}, wanted, state, lent)
+                for key in names:
                     name = wanted.get(_plain(key))
                     if name is not None and name not in tensors:
                         value = _finite(source.get_tensor(key), file, key).to(dtype)

@@ -1,0 +1,82 @@
+"""The input branches: pictures and latents beside the noise, and tokens of the reference's features.
+
+The layout is the authors' (github.com/antgroup/animate-x, Apache-2.0), which took it from VideoComposer and UniAnimate.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from motionkit.backbones.animatex.config import AnimateXConfig
+
+CHUNK_PIXELS = 512 * 512  # the first convolution keeps 32 numbers per pixel: about 34 MB at a time in float32
+
+
+class FrameMixer(nn.Module):
+    """Attention of each pixel over its frames, and a pixel-wise MLP without a norm of its own."""
+
+    def __init__(self, width: int, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * heads * width, bias=False)  # each head is as wide as the pixel
+        self.out = nn.Linear(heads * width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, F, C) to the same shape."""
+        q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (N, H, F, C) each
+        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (N, F, H C)
+        x = x + self.out(mixed)
+        return x + self.mlp(x)
+
+
+class Branch(nn.Module):
+    """Convolutions on every frame, then the mixing over frames."""
+
+    def __init__(self, conv: nn.Sequential, width: int, depth: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.mix = nn.ModuleList(FrameMixer(width) for _ in range(depth))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, C', F, H, W) to (B, C, F, h, w); a few frames at a time pass the convolutions."""
+        batch = frames.shape[0]
+        flat = frames.transpose(1, 2).flatten(0, 1)  # (B F, C', H, W)
+        chunk = max(1, CHUNK_PIXELS // (flat.shape[-2] * flat.shape[-1]))
+        return self.mixed(torch.cat([self.conv(part) for part in flat.split(chunk)]), batch)
+
+    def mixed(self, features: Tensor, batch: int) -> Tensor:
+        """Features of the convolutions (B F, C, h, w) to (B, C, F, h, w)."""
+        height, width = features.shape[-2:]
+        tokens = features.unflatten(0, (batch, -1)).permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B h w, F, C)
+        for layer in self.mix:
+            tokens = layer(tokens)
+        return tokens.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)  # (B, C, F, h, w)
+
+
+def pixel_branch(config: AnimateXConfig, width: int) -> Branch:
+    """Pictures (B, 3, F, H, W) in [0, 1] to (B, width, F, H / factor, W / factor)."""
+    inner = config.branch_channels
+    conv = nn.Sequential(
+        nn.Conv2d(3, inner, 3, padding=1), nn.SiLU(), nn.AvgPool2d(config.factor // 4),
+        nn.Conv2d(inner, inner, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(inner, width, 3, stride=2, padding=1),
+    )  # fmt: skip
+    return Branch(conv, width, config.branch_depth)
+
+
+def latent_branch(config: AnimateXConfig, width: int) -> Branch:
+    """Latents (B, 4, F, h, w) to (B, width, F, h, w)."""
+    inner = config.branch_channels
+    conv = nn.Sequential(
+        nn.Conv2d(config.latent_channels, inner, 3, padding=1), nn.SiLU(), nn.Conv2d(inner, inner, 3, padding=1),
+        nn.SiLU(), nn.Conv2d(inner, width, 3, padding=1),
+    )  # fmt: skip
+    return Branch(conv, width, config.branch_depth)
+
+
+def token_maker(features: int, width: int, count: int) -> nn.Sequential:
+    """An MLP from one vector (..., features) to `count` tokens in a row (..., count * width)."""
+    return nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, count * width))

@@ -1,0 +1,61 @@
+"""tiny-animatex: Animate-X's classes at toy size with seeded random weights, in milliseconds, for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motionkit.backbones.animatex.config import TINY
+from motionkit.backbones.catalog import BackboneSpec
+from motionkit.errors import UserError
+from motionkit.gpu import Plan
+
+IMAGE_ENCODER: dict[str, Any] = {
+    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+    "patch_size": 16, "projection_dim": TINY.feature_dim,
+}  # fmt: skip
+
+
+def architecture() -> dict[str, dict[str, Any]]:
+    """The sizes of the parts that other toys do not have."""
+    return {"unet": TINY.as_dict(), "image_encoder": IMAGE_ENCODER}
+
+
+def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False) -> Any:
+    """A toy with weights drawn from `seed`, apart from the global generator. Raises: UserError when a path is given."""
+    import torch
+
+    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.backbones.files import fingerprint
+
+    if path:
+        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = components()
+    for name in ("vae", "network", "text_encoder", "image_encoder"):
+        torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
+    return AnimateXBackbone(spec, plan, **parts, fingerprint=fingerprint(spec, seed=seed))
+
+
+def components() -> dict[str, Any]:
+    """The six parts, weights drawn from the global generator.
+
+    New, the network's layers add nothing to what passes them; here they do, as trained ones do.
+    """
+    import torch
+    from diffusers import DDIMScheduler
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from motionkit.backbones import tiny
+    from motionkit.backbones.animatex.backbone import SCHEDULE
+    from motionkit.backbones.animatex.network import AnimateXNetwork
+
+    parts = tiny.components("v_prediction")
+    network = AnimateXNetwork(TINY)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    network.unet.conv_out.weight.data *= tiny.OUTPUT_SCALE
+    del parts["unet"]
+    encoder = CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(IMAGE_ENCODER))
+    return parts | {"network": network, "image_encoder": encoder, "scheduler": DDIMScheduler(**SCHEDULE)}
