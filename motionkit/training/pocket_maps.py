@@ -155,7 +155,7 @@ def make_loss(net: MapsNet, batch: int, seed: int, device: str) -> LossFn:
 
 def main() -> None:
     """Command line: trains, measures on the test split, ships."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 2400, 3e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 1700, 3e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
     args = parser.parse_args()
     torch.manual_seed(args.seed + 30)

@@ -33,6 +33,7 @@ FIGURES = {
     "median_px": "the same, median",
     "within_6px": "share within 6 pixels",
     "left_px": "mean distance when every pixel is said to stay where it is",
+    "plain_px": "mean distance with the places alone: no stiff parts, no nearness",
     "codes_px": "mean distance when the true codes are matched: the least that codes can give",
     "found": "share of those pixels that the mask has found",
 }
@@ -83,17 +84,18 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     """Distance of matched to true places in frame 0, over the subject's pixels of the later frames that it shows."""
     if not (reading.part[0] >= 0).any():
         return {"found": 0.0}
-    said = match(reading)
+    said, plain = match(reading), match(reading, near=0, rigid=False)
     codes = clip.correspondence
     ideal = match(PocketReading(clip.mask.astype(np.float32), clip.depth, clip.parts, codes[..., 1:]))
     grid = np.stack(np.meshgrid(np.arange(clip.size), np.arange(clip.size)), -1)  # (H, W, 2)
-    wrong, stay, least, found = [], [], [], []
+    wrong, bare, stay, least, found = [], [], [], [], []
     for f in range(1, len(clip.frames)):
         places, valid = clip.flow(f, 0)
         use = valid & clip.mask[f]
         both = use & np.isfinite(said[f, ..., 0])
         found.append(float(both.sum() / max(use.sum(), 1)))
         wrong.append(np.linalg.norm(said[f][both] - places[both], axis=-1))
+        bare.append(np.linalg.norm(plain[f][both] - places[both], axis=-1))
         stay.append(np.linalg.norm(grid[both] - places[both], axis=-1))
         least.append(np.linalg.norm(ideal[f][use] - places[use], axis=-1))
     error = np.concatenate(wrong)
@@ -102,7 +104,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     return {
         "error_px": float(error.mean()), "median_px": float(np.median(error)), "found": float(np.mean(found)),
         "within_6px": float((error < 6).mean()), "left_px": float(np.concatenate(stay).mean()),
-        "codes_px": float(np.concatenate(least).mean()),
+        "plain_px": float(np.concatenate(bare).mean()), "codes_px": float(np.concatenate(least).mean()),
     }  # fmt: skip
 
 
