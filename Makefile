@@ -47,12 +47,14 @@ train-pocket-sd: setup ## train the shipped pocket-sd weights again (resumes)
 
 train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
 	$(TRAIN).pocket_decoder
+	$(TRAIN).verb_critic
 	$(TRAIN).pocket_modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
 	$(TRAIN).pocket_maps
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
+	$(TRAIN).verb_critic
 	$(TRAIN).pocket_animatediff
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)

@@ -23,6 +23,7 @@ from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.pocket_modelscope import ASSETS
+from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
 ADAPTER = dict(
@@ -85,9 +86,10 @@ def verbs(tokenizer: CLIPTokenizer) -> list[int]:
 
 
 def make_loss(
-    unet: UNetMotionModel, text: CLIPTextModel, batches: VideoBatches, frames_at: Callable[[int], int]
-) -> LossFn:
-    """MSE of v for the batch of a step."""
+    unet: UNetMotionModel, text: CLIPTextModel, batches: VideoBatches, frames_at: Callable[[int], int],
+    critic: VerbCritic,
+) -> LossFn:  # fmt: skip
+    """MSE of v for the batch of a step, and whether the clip it stands for moves as it was told."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         frames = frames_at(step)
@@ -95,8 +97,9 @@ def make_loss(
         states = text(batch.ids).last_hidden_state
         with torch.autocast(batches.device, torch.bfloat16):
             v = unet(batch.noisy, batch.t, states.repeat_interleave(frames, 0)).sample
-        value, logs = batch.loss(v)
-        return value, logs | {"frames": float(frames)}
+        error, logs = batch.loss(v)
+        wrong, right = moves_as_told(critic, batch, v, torch.Generator().manual_seed(step))
+        return error + VERB * wrong, logs | {"verb": wrong.item(), "right": right, "frames": float(frames)}
 
     return loss
 
@@ -116,6 +119,7 @@ def main() -> None:
     """Command line: trains and exports."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-animatediff", 1350, 1e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser.add_argument("--critic", type=Path, default=CRITIC)
     args = parser.parse_args()
     base, out = ASSETS / "pocket-sd", args.out or ASSETS / "pocket-animatediff"
     if not (base / "unet").is_dir():
@@ -128,7 +132,8 @@ def main() -> None:
     text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
     model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
     batches = VideoBatches("pocket-animatediff", vae, tokenizer, args.batch or 4, args.seed, args.device)
-    loss = make_loss(unet, text, batches, lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG)
+    loss = make_loss(unet, text, batches, lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG,
+                     load_critic(args.critic).to(args.device))  # fmt: skip
     loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
     if args.export_only:
         if not loop.resume():

@@ -24,6 +24,8 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
+from motionkit.training.pocket_sd import ASSETS
+from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
 UNET = dict(
@@ -35,7 +37,6 @@ UNET = dict(
 TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
 EDGES = ("conv_in.", "conv_out.", "conv_norm_out.", "down_blocks.0.", "up_blocks.2.", "time_embedding.")
 LINES = 0.3  # share of line drawings
-ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def is_trained(name: str) -> bool:
@@ -43,15 +44,19 @@ def is_trained(name: str) -> bool:
     return any(t in name for t in (*TEMPORAL, ".attn1.", ".attn2.", ".time_emb_proj.")) or name.startswith(EDGES)
 
 
-def make_loss(model: nn.ModuleDict, batches: VideoBatches, frames_at: Callable[[int], int]) -> LossFn:
-    """MSE of v for the batch of a step; both models learn."""
+def make_loss(
+    model: nn.ModuleDict, batches: VideoBatches, frames_at: Callable[[int], int], critic: VerbCritic
+) -> LossFn:
+    """MSE of v for the batch of a step, and whether the clip it stands for moves as it was told; both models learn."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = batches.at(step, frames_at(step))
         states = model["text"](batch.ids).last_hidden_state
         with torch.autocast(batches.device, torch.bfloat16):
             v = model["unet"](batch.noisy, batch.t, states).sample
-        return batch.loss(v)
+        error, logs = batch.loss(v)
+        wrong, right = moves_as_told(critic, batch, v, torch.Generator().manual_seed(step))
+        return error + VERB * wrong, logs | {"verb": wrong.item(), "right": right}
 
     return loss
 
@@ -97,6 +102,7 @@ def main() -> None:
     """Command line: trains and exports."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-modelscope", 3000, 1e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser.add_argument("--critic", type=Path, default=CRITIC)
     parser.add_argument("--start", type=Path, default=None, help="an exported folder to begin with")
     args = parser.parse_args()
     base, out = ASSETS / "pocket-sd", args.out or ASSETS / "pocket-modelscope"
@@ -107,7 +113,8 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
     batches = VideoBatches("pocket-modelscope", vae, tokenizer, args.batch or 4, args.seed, args.device, LINES)
-    loss = make_loss(model, batches, lambda step: 8 if step < 0.8 * args.steps else 10)
+    loss = make_loss(model, batches, lambda step: 8 if step < 0.8 * args.steps else 10,
+                     load_critic(args.critic).to(args.device))  # fmt: skip
     loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, scale=rate))
     if args.export_only:
         if not loop.resume():

@@ -38,6 +38,7 @@ WORDS = (
     "with", "in", "is", "of", "plain", "background", "picture", "drawing", "animal", "character", "standing", "colored",
 )  # fmt: skip
 LENGTH = 16
+ASSETS = Path(__file__).parents[1] / "assets"
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
 
 
@@ -120,7 +121,7 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-sd", 2150, 1e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
     args = parser.parse_args()
-    out = args.out or Path(__file__).parents[1] / "assets" / "pocket-sd"
+    out = args.out or ASSETS / "pocket-sd"
     if not (out / "vae").is_dir():
         raise UserError(f"no autoencoder at {out / 'vae'}: run `python -m motionkit.training.pocket_vae` first")
     torch.manual_seed(args.seed)

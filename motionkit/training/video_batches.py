@@ -16,6 +16,7 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.pocket_sd import LENGTH, SCHEDULE
@@ -27,18 +28,28 @@ LATE, LATE_FROM = 0.35, 820  # this share of the timesteps is drawn from there u
 
 
 class Batch(NamedTuple):
-    """Noisy latents (B, 4, F, h, w), steps t (B,), word ids (B, L), the true v, subject cells (B, 1, F, h, w)."""
+    """Noisy latents (B, 4, F, h, w), steps t (B,), word ids (B, L), the true v, subject cells (B, 1, F, h, w).
+
+    Further the place (B,) of each motion in TRAIN_MOTIONS, whether it was said (B,), and alpha_bar (B, 1, 1, 1, 1).
+    """
 
     noisy: Tensor
     t: Tensor
     ids: Tensor
     target: Tensor
     subject: Tensor
+    motion: Tensor
+    told: Tensor
+    alpha: Tensor
 
     def loss(self, v: Tensor) -> tuple[Tensor, dict[str, float]]:
         """MSE of v, the subject's cells three times as heavy."""
         error = (v.float() - self.target) ** 2
         return (error * (1 + 2 * self.subject)).mean(), {"mse": error.mean().item()}
+
+    def predicted(self, v: Tensor) -> Tensor:
+        """The clean latents that a predicted v stands for."""
+        return self.alpha.sqrt() * self.noisy - (1 - self.alpha).sqrt() * v.float()
 
 
 class VideoBatches:
@@ -59,20 +70,39 @@ class VideoBatches:
     @torch.no_grad()
     def at(self, step: int, frames: int) -> Batch:
         """The batch of a step, of clips of that length."""
-        data = clips(self.name, self.seed, step, self.count, frames)
+        data, drawn = self._clips(step, frames)
         rng = rng_of(f"{self.name} captions", self.seed, step)
-        drawn = [self._is_drawing(step, i) for i in range(len(data))]
-        x = torch.cat([pictures(c, d, rng) for c, d in zip(data, drawn, strict=True)]).to(self.device)
+        z = self._encode(data, drawn, rng)
         said = [caption(c, d, rng) for c, d in zip(data, drawn, strict=True)]
-        with torch.autocast(self.device, torch.bfloat16):
-            z = self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist.mean.float()
-        z = z * self.vae.config.scaling_factor
-        z = z.unflatten(0, (len(data), frames)).transpose(1, 2)  # (B, 4, F, h, w)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         noise = draw_noise(z.shape, generator).to(self.device)
         t = draw_times(len(z), generator).to(self.device)
         noisy, target = self.scheduler.add_noise(z, noise, t), self.scheduler.get_velocity(z, noise, t)
-        return Batch(noisy, t, self._words(said), target, subject_cells(data, z.shape[3], z.shape[4]).to(self.device))
+        subject = subject_cells(data, z.shape[3], z.shape[4]).to(self.device)
+        told = torch.tensor([bool(words) for words in said], device=self.device)
+        alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)
+        return Batch(noisy, t, self._words(said), target, subject, self._motions(data), told, alpha)
+
+    @torch.no_grad()
+    def clean(self, step: int, frames: int) -> tuple[Tensor, Tensor]:
+        """Latents (B, 4, F, h, w) of a step's clips, and the places (B,) of their motions in TRAIN_MOTIONS."""
+        data, drawn = self._clips(step, frames)
+        z = self._encode(data, drawn, rng_of(f"{self.name} captions", self.seed, step))
+        return z, self._motions(data)
+
+    def _motions(self, data: list[SpriteClip]) -> Tensor:
+        return torch.tensor([TRAIN_MOTIONS.index(c.motion.name) for c in data], device=self.device)
+
+    def _clips(self, step: int, frames: int) -> tuple[list[SpriteClip], list[bool]]:
+        data = clips(self.name, self.seed, step, self.count, frames)
+        return data, [self._is_drawing(step, i) for i in range(len(data))]
+
+    def _encode(self, data: list[SpriteClip], drawn: list[bool], rng: np.random.Generator) -> Tensor:
+        x = torch.cat([pictures(c, d, rng) for c, d in zip(data, drawn, strict=True)]).to(self.device)
+        with torch.autocast(self.device, torch.bfloat16):
+            z = self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist.mean.float()
+        z = z * self.vae.config.scaling_factor
+        return z.unflatten(0, (len(data), -1)).transpose(1, 2)  # (B, 4, F, h, w)
 
     def _is_drawing(self, step: int, index: int) -> bool:
         return bool(rng_of("drawing", self.seed, step, index).uniform() < self.lines)

@@ -9,6 +9,7 @@ from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.gpu import Plan
 from motionkit.training.pocket_animatediff import ASSETS, Words, build, export, make_loss, verbs
+from motionkit.training.verb_critic import VerbCritic
 from motionkit.training.video_batches import VideoBatches
 
 BASE = ASSETS / "pocket-sd"
@@ -30,7 +31,9 @@ def loss_of(unet):
     text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float().eval().requires_grad_(False)
     tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
     words = Words(text, verbs(tokenizer))
-    return make_loss(unet, text, VideoBatches("pocket-animatediff", vae, tokenizer, 2, 0, "cpu"), lambda step: 2), words
+    torch.manual_seed(0)
+    batches = VideoBatches("pocket-animatediff", vae, tokenizer, 2, 0, "cpu")
+    return make_loss(unet, text, batches, lambda step: 2, VerbCritic().eval().requires_grad_(False)), words
 
 
 def test_it_starts_as_the_image_model(image, built):
