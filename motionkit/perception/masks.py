@@ -1,7 +1,7 @@
 """Where the subject is in each frame of a clip: SAM 2, Mask2Former, ready-made masks or the sprite network.
 
 SAM 2: Ravi et al. 2024, arXiv 2408.00714 (code and weights Apache-2.0). Mask2Former: Cheng et al. 2022, arXiv
-2112.01527 (weights MIT; COCO's classes). Imports no torch by itself.
+2112.01527 (code MIT; COCO's classes). Imports no torch by itself.
 """
 
 from __future__ import annotations

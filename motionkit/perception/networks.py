@@ -60,8 +60,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
         ),
         "mask2former": Network(
             "Mask2Former", "Mask2FormerForUniversalSegmentation", "mask2former",
-            "facebook/mask2former-swin-large-coco-panoptic", "0.87 GB", "MIT", "masks.classes",
-            "masks=FOLDER with ready-made masks", prepares=True, module="scipy",
+            "facebook/mask2former-swin-large-coco-panoptic", "0.87 GB", "code MIT, weights: see their page",
+            "masks.classes", "masks=FOLDER with ready-made masks", prepares=True, module="scipy",
         ),
         "depth_anything": Network(
             "Depth Anything", "DepthAnythingForDepthEstimation", "depth_anything",
