@@ -36,12 +36,14 @@ class Eyes:
     """What perceives on a backbone: the settings of the three rooms, their ready-made files filled in.
 
     Attributes:
+        given: the rooms whose files came with the request, and are hashed as its inputs.
         plain: without networks, where no file is given.
         pocket: the backbone is of the sprite world.
         family: of the backbone.
     """
 
     config: VidMP3Config
+    given: tuple[str, ...]
     plain: bool
     pocket: bool
     family: str
@@ -52,7 +54,7 @@ class Eyes:
         given = {name: getattr(inputs, name) for name in _FIELDS} if inputs else {}
         rooms = {name: replace(getattr(config, name), path=path) for name, path in given.items() if path}
         simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.name.startswith("tiny-"))
-        return cls(replace(config, **rooms), simple, backbone.name.startswith("pocket-"), backbone.family)
+        return cls(replace(config, **rooms), tuple(rooms), simple, backbone.name.startswith("pocket-"), backbone.family)
 
     def room(self, name: str) -> Any:
         """The settings of "masks", "depth" or "correspondence"."""
@@ -82,10 +84,10 @@ class Eyes:
         """Every file that decides what is perceived and is no input. Raises: MissingWeights, UserError."""
         found: dict[str, Path] = {}
         for name in filter(self.networks, _FIELDS):
-            room, own = self.room(name), f"{name}/files"
+            room = self.room(name)
             found |= {f"{name}/{file}": path for file, path in room.files(**self._where(name)).items()}
-            if getattr(self.config, name).path and room.on(**self._where(name)) == "files":
-                found[own] = Path(room.path).expanduser()
+            if name not in self.given and room.on(**self._where(name)) == "files":
+                found[f"{name}/files"] = Path(room.path).expanduser()
         return found
 
     def facts(self) -> dict[str, Any]:

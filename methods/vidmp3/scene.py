@@ -49,7 +49,7 @@ class Scene:
         device = self.backbone.device
         subjects = [
             Subject(guide(m.image.to(device), m.mask.to(device)), gate)
-            for guide, m, gate in zip(self.guides, self.maps, self.gates, strict=True)
+            for guide, m, gate in zip(self.guides[: len(self.maps)], self.maps, self.gates, strict=True)
         ]
         self.injection.guide(*subjects, scale=self.scale * factor, centre=self.centre)
 

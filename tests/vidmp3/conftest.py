@@ -1,4 +1,4 @@
-"""The tiny models beside the tests, and seeded draws."""
+"""The tiny models beside the tests, seeded draws, and a cache of each test's own."""
 
 import sys
 from pathlib import Path
@@ -18,3 +18,9 @@ def draw():
 @pytest.fixture(params=["sd15", "sdxl"])
 def kind(request):
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "stages"
