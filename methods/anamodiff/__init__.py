@@ -41,6 +41,7 @@ SPEC = MethodSpec(
     ),
     trainer="motionkit.methods.anamodiff.train:train",
     train_config="motionkit.methods.anamodiff.train_config:TrainOptions",
+    converter="motionkit.methods.anamodiff.convert:run",
     status="working",
     year=2024,
     version="2",

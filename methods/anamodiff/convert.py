@@ -1,13 +1,11 @@
-"""Public first-order-model checkpoints (.pth.tar) to a keypoints file: `python -m motionkit.methods.anamodiff.convert`.
+"""Public first-order-model checkpoints (.pth.tar) to a keypoints file: `motionkit convert anamodiff SOURCE FILE`.
 
 Weights: those of the first-order-model repository (MIT); only the keypoint detector is of use on latents.
 """
 
 from __future__ import annotations
 
-import argparse
 import pickle
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, unknown
 
 from .keypoints import KPDetector
 from .weights import save_network
 
+_OPTIONS: dict[str, type] = {"pad": int, "temperature": float}
 _SCALES = {5: 0.5, 13: 0.25, 29: 0.125}  # width of the anti-aliasing kernel -> input scale
 
 
@@ -91,22 +90,19 @@ def convert(source: Path, target: Path, pad: int = 0, temperature: float = 0.1) 
     return arguments
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line: `in.pth.tar out.safetensors`; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="a checkpoint such as mgif-256.pth.tar")
-    parser.add_argument("target", type=Path, help="the keypoints.safetensors to write")
-    parser.add_argument("--pad", type=int, default=0, help="padding of the heads (0 in the public weights)")
-    parser.add_argument("--temperature", type=float, default=0.1)
-    given = parser.parse_args(argv)
-    try:
-        arguments = convert(given.source, given.target, given.pad, given.temperature)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{given.target}: {arguments['num_kp']} keypoints; use it with train.keypoints={given.target}")
-    return 0
+def run(source: Path, target: Path, options: Mapping[str, str]) -> str:
+    """What `motionkit convert` calls; returns what to print. Options: pad, temperature, as in `convert`.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        UserError: an unknown option, no number, or a checkpoint that cannot be used.
+    """
+    values: dict[str, Any] = {}
+    for name, text in options.items():
+        if name not in _OPTIONS:
+            raise unknown("option", name, _OPTIONS)
+        try:
+            values[name] = _OPTIONS[name](text)
+        except ValueError as error:
+            raise UserError(f"{name}={text} is no number") from error
+    arguments = convert(source, target, **values)
+    return f"{target}: {arguments['num_kp']} keypoints; use it with train.keypoints={target}"

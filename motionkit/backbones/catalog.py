@@ -135,7 +135,7 @@ _SPECS = (
     BackboneSpec(
         "animatex", "animatex", "Animate-X, 512x768 px: any character by the skeletons of a video",
         "hub: Shuaishuai0219/Animate-X (animate-x_ckpt.pth, to be converted once)", 512, 64,
-        "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 6.3,
+        "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 7.9,
         hub_id="Shuaishuai0219/Animate-X", converter="motionkit.backbones.animatex.convert:run",
     ),
 )  # fmt: skip

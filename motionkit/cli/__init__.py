@@ -24,6 +24,7 @@ VERBS = {
     "transfer": Verb("motionkit.cli.transfer", "make one character perform the motion of another clip"),
     "compare": Verb("motionkit.cli.compare", "the same inputs through several methods, side by side"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
+    "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
     "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "the backbones: which weights are here, how to get the others"),
     "doctor": Verb("motionkit.cli.doctor", "look at this installation"),

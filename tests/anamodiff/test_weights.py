@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.methods.anamodiff.convert import arguments_of, convert, main, read_checkpoint
+from motionkit.methods.anamodiff.convert import arguments_of, convert, read_checkpoint
 from motionkit.methods.anamodiff.keypoints import KPDetector
 from motionkit.methods.anamodiff.lofnet import LOFNet
 from motionkit.methods.anamodiff.weights import (
@@ -129,10 +129,16 @@ class TestPublicCheckpoints:
         assert facts == {"size": 256, "source": "first-order-model"}
 
     def test_the_command_line(self, checkpoint, tmp_path, capsys):
+        from motionkit.cli import main
+
         path, net = checkpoint
-        assert main([str(path), str(tmp_path / "out.safetensors")]) == 0
+        words = ["convert", "anamodiff", str(path), str(tmp_path / "out.safetensors")]
+        assert main([*words, "temperature=0.2"]) == 0
         assert f"{net.num_kp} keypoints" in capsys.readouterr().out
-        assert main([str(tmp_path / "none.tar"), str(tmp_path / "x.safetensors")]) == 2
+        assert load_network(tmp_path / "out.safetensors", "keypoints")[0].temperature == 0.2
+        for wrong, said in (("pad=x", "pad=x is no number"), ("paddling=1", "unknown option 'paddling'")):
+            assert main([*words, wrong]) == 2 and said in capsys.readouterr().err
+        assert main(["convert", "anamodiff", str(tmp_path / "none.tar"), str(tmp_path / "x.safetensors")]) == 2
         assert "it is not there" in capsys.readouterr().err and not (tmp_path / "x.safetensors").exists()
 
     def test_code_in_a_checkpoint_is_refused_and_not_run(self, tmp_path):

@@ -90,24 +90,16 @@ class Keep:
 def draw_keep(
     batch: int, generator: torch.Generator, drop: float = 0.5, all_drop: float = 0.1, all_keep: float = 0.1
 ) -> Keep:
-    """Draw what training keeps: some clips lose all conditions, some none, the others each of three with `drop`.
+    """Draw what training keeps: a clip loses all conditions, or keeps all, or loses each of three with `drop`.
 
-    The rates are those of the authors' class, which never drops the indicator's input and slot 0; here the clips that
-    lose all lose those too, so that the unconditional pass is trained.
+    The rates are those of the authors' class. It never drops the indicator's input and slot 0; here the clips that lose
+    all lose those too, so that the unconditional pass is trained.
     """
-    lose, spare = (int((torch.rand(batch, generator=generator) < rate).sum()) for rate in (all_drop, all_keep))
-    order = torch.randperm(batch, generator=generator)
-    bare, free = order[:lose], order[lose + spare :]  # those between keep everything
-    masks = []
-    for _ in range(3):
-        mask = torch.ones(batch)
-        count = int((torch.rand(batch, generator=generator) < drop).sum())
-        mask[free[torch.randperm(len(free), generator=generator)[:count]]] = 0
-        mask[bare] = 0
-        masks.append(mask)
-    rest = torch.ones(batch)
-    rest[bare] = 0
-    return Keep(masks[0], masks[1], masks[2], rest)
+    fate = torch.rand(batch, generator=generator)
+    bare, whole = fate < all_drop, fate >= 1 - all_keep
+    kept = (torch.rand(3, batch, generator=generator) >= drop) | whole
+    local, pose, image = (kept & ~bare).float()
+    return Keep(local, pose, image, (~bare).float())
 
 
 @dataclass(frozen=True)

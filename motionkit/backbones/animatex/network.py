@@ -78,19 +78,20 @@ class AnimateXNetwork(nn.Module):
 
     def assemble(self, noisy: Tensor, prepared: Prepared) -> Tensor:
         """What enters the UNet: latents with the branches beside them, slot 0 first, (B, 12, T, h, w)."""
-        batch, channels, frames, *size = noisy.shape
+        batch, _, frames, *size = noisy.shape
         if (batch, frames) != (prepared.batch, prepared.frames):
             made = f"{prepared.batch} of {prepared.frames}"
             raise ValueError(f"{batch} clip(s) of {frames} frames, but {made} were prepared")
-        x = noisy.new_zeros(batch, self.config.slot_channels, frames + 1, *size)
-        x[:, :channels, 1:] = noisy
-        for part, place in ((prepared.concat, x[:, channels:, 1:]), (prepared.slot, x[:, :, :1])):
-            if part is None:
-                continue
-            if part.shape[-2:] != noisy.shape[-2:]:
+        for part in (prepared.concat, prepared.slot):
+            if part is not None and part.shape[-2:] != noisy.shape[-2:]:
                 raise ValueError(f"latents of {size[1]}x{size[0]}, but {part.shape[-1]}x{part.shape[-2]} were prepared")
-            place.copy_(part)
-        return x
+        concat, slot = prepared.concat, prepared.slot
+        if concat is None:
+            concat = noisy.new_zeros(batch, self.config.concat_channels, frames, *size)
+        if slot is None:
+            slot = noisy.new_zeros(batch, self.config.slot_channels, 1, *size)
+        clip = torch.cat([noisy, concat.to(noisy.dtype)], dim=1)  # (B, 12, F, h, w)
+        return torch.cat([slot.to(noisy.dtype), clip], dim=2)  # (B, 12, T, h, w)
 
     # the parts of `prepare`
 
