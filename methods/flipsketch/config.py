@@ -22,6 +22,8 @@ class SketchConfig:
     source: str = "auto"  # auto | drawing | edges | lineart
     clean: bool = True
     thickness: float | None = None  # pixels; None keeps the strokes' own
+    weights: str = "lllyasviel/Annotators"  # lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id
+    coarse: bool = False  # lineart: fewer lines
 
 
 @dataclass

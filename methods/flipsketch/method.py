@@ -26,7 +26,7 @@ from .invert import invert, sketch_latents
 from .keep import remembering
 from .loop import Options, denoise, start
 from .reference import Recorder, Reference, Schedule, recorder, walk
-from .sketch import drawing_of, finish, to_video
+from .sketch import drawing_of, finish, network_files, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -71,15 +71,19 @@ class FlipSketch(Transfer):
             self._read(inputs)
 
     def weights(self) -> Mapping[str, Path]:
-        """The LoRA's file or folder, if there is one."""
+        """The LoRA's file or folder, if there is one, and the files of a network that draws the lines."""
+        lora = self._lora()
+        return ({"lora": lora} if lora else {}) | network_files(self.config.sketch)
+
+    def _lora(self) -> Path | None:
         name = self.config.lora
         if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
-            return {}
+            return None
         path = LORA if name == "auto" else Path(name).expanduser()
         if not path.exists():
             what = "the shipped LoRA is missing" if name == "auto" else "no such file or folder"
             raise MissingWeights(f"method.lora={name}: {what} ({path}); give method.lora=none to go without")
-        return {"lora": path}
+        return path
 
     def _read(self, inputs: Inputs) -> Drawing:
         assert inputs.reference is not None
@@ -145,10 +149,10 @@ class FlipSketch(Transfer):
     def _composer(self) -> Iterator[Composer]:
         """The backbone's UNet with the LoRA in its weights and this method's attention in its layers."""
         if not self._merged:
-            for path in self.weights().values():
+            if lora := self._lora():
                 from motionkit.backbones.lora import merge_lora
 
-                self.run.note("lora_layers", len(merge_lora(path, self.backbone.unet, self.backbone.text_encoder)))
+                self.run.note("lora_layers", len(merge_lora(lora, self.backbone.unet, self.backbone.text_encoder)))
             self._merged = True
         compose, words = self.config.compose, self.config.mode == "words"
         composer = Composer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,9 +22,21 @@ def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Dra
     Raises:
         UserError, MissingWeights: as `motionkit.perception.sketch.read_drawing`.
     """
-    settings = SketchSettings(source=config.source, clean=config.clean, thickness=config.thickness)
+    settings = SketchSettings(
+        source=config.source, clean=config.clean, thickness=config.thickness, weights=config.weights,
+        coarse=config.coarse,
+    )  # fmt: skip
     picture = clip.frames[0] if clip.original is None else clip.original
     return read_drawing(picture, settings, (height, width))
+
+
+def network_files(config: SketchConfig) -> dict[str, Path]:
+    """The weight files that decide how a picture becomes a drawing: none but for `lineart`. Raises: MissingWeights."""
+    if config.source != "lineart":
+        return {}
+    from motionkit.perception.lineart import weight_files
+
+    return {f"lineart/{file.name}": file for file in weight_files(config.weights)}
 
 
 def finish(video: Tensor, method: str) -> np.ndarray:

@@ -158,6 +158,12 @@ def load_detector(weights: str) -> Detector:
         raise UserError(f"{folder}: no weights of the line drawing network ({reason}); get them again") from error
 
 
+def weight_files(weights: str) -> list[Path]:
+    """The network's two files, in a folder or the hub cache. Raises: MissingWeights when one is not there."""
+    folder = _weights_folder(weights)
+    return [folder / name for name in FILES]
+
+
 def _weights_folder(weights: str) -> Path:
     path = Path(weights).expanduser()
     if path.is_dir():
