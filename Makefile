@@ -69,6 +69,9 @@ train-flipsketch: setup ## train FlipSketch's sketch LoRA again (resumes)
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
 
+train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
+	$(TRAIN).pocket_joints
+
 train-scorer: setup ## train the sprite classifier that scores generated samples
 	$(TRAIN).judges scorer
 

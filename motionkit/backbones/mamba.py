@@ -105,7 +105,7 @@ class MambaTemporal(nn.Module):
     Args:
         channels: C, a multiple of `norm_groups`.
         d_state, d_conv, expand, bidirectional: of `BiMamba`.
-        layers: blocks; a temporal transformer has 22 C^2 weights, one block about 7.5 C^2.
+        layers: blocks; a temporal transformer has 22 C^2 weights, one block about 8 C^2.
         norm_groups: of the GroupNorm; lowered to the largest divisor of C.
         max_tokens: without gradients, pixels are taken in turns of at most this many tokens (pixels x frames).
     """

@@ -1,0 +1,226 @@
+"""Driving poses fitted to the body of a reference: `compat` as in UniAnimate's tool, `safe` where joints are missing.
+
+Animate-X itself aligns nothing; its users scale by hand. UniAnimate (arXiv 2406.01188) publishes the tool whose
+arithmetic `compat` repeats: it needs a whole frontal body in the first frame and takes unseen joints for joints at -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from motionkit.errors import UserError, unknown
+from motionkit.perception.pose.clip import FACE, HANDS, LEFT_HAND, RIGHT_HAND, PoseClip
+
+MODES = ("none", "safe", "compat")
+FACTORS = (0.25, 4.0)  # what `safe` lets one bone change at most
+SHORTEST = 0.05  # a bone shorter than this share of the longest one seen is foreshortened: nothing is measured on it
+
+
+class Bone(NamedTuple):
+    """A bone whose length is fitted, and the points that its far end carries along."""
+
+    name: str
+    parent: int
+    child: int
+    moves: tuple[int, ...]
+
+
+def _indices(*parts: slice) -> tuple[int, ...]:
+    return tuple(i for part in parts for i in range(part.start, part.stop))
+
+
+_RIGHT, _LEFT = _indices(RIGHT_HAND), _indices(LEFT_HAND)
+BONES = (
+    Bone("neck", 1, 0, (0, 14, 15, 16, 17)),
+    Bone("shoulder2", 1, 2, (2, 3, 4, *_RIGHT)),
+    Bone("shoulder5", 1, 5, (5, 6, 7, *_LEFT)),
+    Bone("arm3", 2, 3, (3, 4, *_RIGHT)),
+    Bone("arm4", 3, 4, (4, *_RIGHT)),
+    Bone("arm6", 5, 6, (6, 7, *_LEFT)),
+    Bone("arm7", 6, 7, (7, *_LEFT)),
+    Bone("head14", 0, 14, (14, 16)),
+    Bone("head15", 0, 15, (15, 17)),
+    Bone("head16", 14, 16, (16,)),
+    Bone("head17", 15, 17, (17,)),
+    Bone("ll1", 8, 9, (9, 10, 19)),
+    Bone("ll2", 9, 10, (10, 19)),
+    Bone("rl1", 11, 12, (12, 13, 18)),
+    Bone("rl2", 12, 13, (13, 18)),
+)
+NECK, HIPS, SHOULDERS = 1, (8, 11), (2, 5)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What an alignment did, the same on every frame.
+
+    Attributes:
+        scale: (x, y) factors of the whole body.
+        ratios: bone -> factor of its length; bones that were skipped are 1.
+        offset: (2,) shift at the end, fractions of the reference picture.
+        anchor: the driving frame on which it was measured.
+        skipped: bones with an end that was not seen.
+    """
+
+    scale: tuple[float, float]
+    ratios: Mapping[str, float]
+    offset: np.ndarray
+    anchor: int = 0
+    skipped: tuple[str, ...] = field(default=())
+
+
+def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[PoseClip, Fit | None]:
+    """The driving poses with the proportions and the place of the reference's first pose.
+
+    Args:
+        driving: poses to change.
+        reference: its first frame is the body to fit.
+        mode: "none", "safe" or "compat" (see the module).
+
+    Returns:
+        The poses, as fractions of the reference picture, and what was done (None for "none").
+
+    Raises:
+        UserError: unknown mode; nothing to fit by (safe); joints missing so that the result is not finite (compat).
+    """
+    if mode not in MODES:
+        raise unknown("alignment", mode, MODES)
+    if mode == "none":
+        return driving, None
+    fit = measure_compat(driving, reference) if mode == "compat" else measure_safe(driving, reference)
+    return (apply_compat if mode == "compat" else apply_safe)(driving, reference, fit), fit
+
+
+def stretch(xy: np.ndarray, bone: Bone, ratio: float | np.ndarray) -> None:
+    """Moves the far end of a bone and what it carries by (child - parent) (ratio - 1), in place; xy (F, 130, 2)."""
+    shift = (xy[:, bone.child] - xy[:, bone.parent]) * (ratio - 1)  # (F, 2)
+    xy[:, bone.moves] += shift[:, None]
+
+
+def measure_compat(driving: PoseClip, reference: PoseClip) -> Fit:
+    """The authors' 17 numbers and the offset, from the first frames as they are, unseen joints at -1 included.
+
+    Raises:
+        UserError: a division by zero, which means that joints are missing.
+    """
+    first, ref = driving.xy[:1].copy(), reference.xy[0]
+    with np.errstate(all="ignore"):
+        scale_x = (ref[5, 0] - ref[2, 0]) / (first[0, 5, 0] - first[0, 2, 0])
+        tall = [(p[8, 1] + p[11, 1]) / 2 - (p[2, 1] + p[5, 1]) / 2 for p in (ref, first[0])]
+        scale_y = tall[0] / tall[1]
+        first *= [scale_x, scale_y]
+        ratios: dict[str, float] = {}
+        for bone in BONES:
+            ratios[bone.name] = float(_length(ref, bone) / _length(first[0], bone))
+            stretch(first, bone, ratios[bone.name])
+    offset = ref[NECK] - first[0, NECK]
+    if not (np.isfinite([scale_x, scale_y, *ratios.values()]).all() and np.isfinite(offset).all()):
+        raise UserError(
+            "align=compat needs the whole body in the first driving frame and in the reference; "
+            "joints are missing there: use align=safe or align=none"
+        )
+    return Fit((float(scale_x), float(scale_y)), ratios, offset)
+
+
+def apply_compat(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
+    """Every point of every frame scaled, its bones stretched, then shifted; unseen points are moved like the others.
+
+    Points of hands and face count as seen afterwards: the authors' drawing asks only whether they lie in the picture.
+    """
+    xy = driving.xy * fit.scale
+    for bone in BONES:
+        stretch(xy, bone, fit.ratios[bone.name])
+    xy += fit.offset
+    seen = driving.seen.copy()
+    seen[:, HANDS] = seen[:, FACE] = True
+    return PoseClip(xy, seen, reference.size, driving.fps, driving.notes)
+
+
+def measure_safe(driving: PoseClip, reference: PoseClip) -> Fit:
+    """Factors in pixels of each picture's own aspect, from the driving frame that shows most of the body.
+
+    One scale for the whole body, by the length from neck to hips (else shoulders, else all shared bones); a bone is
+    skipped when one of its ends is not seen in either picture or it is foreshortened there, and changes within
+    FACTORS.
+
+    Raises:
+        UserError: fewer than two joints are seen in both.
+    """
+    ref = reference.pixels()[0]
+    shared = driving.seen[:, :18] & reference.seen[0, :18]
+    anchor = int(shared.sum(1).argmax())
+    if shared[anchor].sum() < 2:
+        raise UserError(
+            "align=safe found fewer than two joints that both the driving clip and the reference show: "
+            "use align=none, or give the poses as files"
+        )
+    first = driving.pixels()[[anchor]]
+    scale = _overall(ref, first[0])
+    first *= scale
+    ratios, skipped = {}, []
+    least = [SHORTEST * np.nanmax([_length(p, bone) for bone in _MEASURED] + [1e-9]) for p in (ref, first[0])]
+    for bone in BONES:
+        lengths = _length(ref, bone), _length(first[0], bone)
+        usable = all(np.isfinite(n) and n >= short for n, short in zip(lengths, least, strict=True))
+        ratios[bone.name] = float(np.clip(lengths[0] / lengths[1], *FACTORS)) if usable else 1.0
+        if not usable:
+            skipped.append(bone.name)
+        stretch(first, bone, ratios[bone.name])
+    offset = _place(ref, first[0]) / [reference.size[1], reference.size[0]]
+    return Fit((scale, scale), ratios, offset, anchor, tuple(skipped))
+
+
+def apply_safe(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
+    """The fit on every frame in the reference's aspect; what was not seen stays so, the face goes with the nose."""
+    xy = driving.pixels() * fit.scale
+    nose = xy[:, 0].copy()
+    for bone in BONES:
+        both = np.isfinite(xy[:, [bone.child, bone.parent]]).all((1, 2))
+        stretch(xy, bone, np.where(both, fit.ratios[bone.name], 1.0)[:, None])
+    moved = xy[:, 0] - nose
+    xy[:, FACE] += np.where(np.isfinite(moved), moved, 0.0)[:, None]
+    height, width = reference.size
+    xy = xy / [width, height] + fit.offset
+    return driving.with_points(xy, size=reference.size)
+
+
+def _length(points: np.ndarray, bone: Bone) -> float:
+    dx, dy = points[bone.parent] - points[bone.child]
+    return float((dx**2 + dy**2) ** 0.5)
+
+
+_MEASURED = (*BONES, Bone("torso8", 1, 8, ()), Bone("torso11", 1, 11, ()))
+
+
+def _overall(ref: np.ndarray, drv: np.ndarray) -> float:
+    """One factor for the whole body, from the first pair of lengths that both show."""
+    longest = [np.nanmax([_length(p, bone) for bone in _MEASURED] + [0.0]) for p in (ref, drv)]
+    for length in (_torso, _shoulders):
+        sizes = length(ref), length(drv)
+        if all(np.isfinite(n) and n >= SHORTEST * most > 0 for n, most in zip(sizes, longest, strict=True)):
+            return sizes[0] / sizes[1]
+    pairs = [(_length(ref, bone), _length(drv, bone)) for bone in _MEASURED]
+    known = [a / b for a, b in pairs if np.isfinite([a, b]).all() and a > 0 and b > 0]
+    return float(np.median(known)) if known else 1.0
+
+
+def _torso(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points[list(HIPS)].mean(0) - points[NECK]))
+
+
+def _shoulders(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points[SHOULDERS[0]] - points[SHOULDERS[1]]))
+
+
+def _place(ref: np.ndarray, drv: np.ndarray) -> np.ndarray:
+    """The shift (2,) in pixels that puts the neck, else the hips, else the middle of the shared joints in place."""
+    for joints in ([NECK], list(HIPS), list(range(18))):
+        shift = ref[joints] - drv[joints]
+        there = np.isfinite(shift).all(-1)
+        if there.any() and (there.all() or len(joints) == 18):
+            return shift[there].mean(0)
+    raise AssertionError("two shared joints were counted before")

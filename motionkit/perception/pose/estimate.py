@@ -1,0 +1,111 @@
+"""Poses of a clip by the estimator of one's choice, or from a file; one clear line where nothing was found.
+
+Each estimator is a module of its own that is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from motionkit.errors import UserError, unknown
+from motionkit.perception.pose.clip import PoseClip
+from motionkit.perception.pose.people import CHOICES
+
+BACKENDS = ("dwpose", "openpose", "pocket")  # "files" is taken where a file is given
+GAPS = ("keep", "fill")
+
+
+@dataclass
+class PoseSettings:
+    """How poses are found.
+
+    Attributes:
+        backend: auto (a file where one is given, pocket for the pocket models, else dwpose) | dwpose | openpose |
+            pocket | files.
+        weights: folder or hub id of the estimator's own weights; empty is the authors' hub id.
+        person: tracked (the largest at first, then followed) | largest (of each frame) | first (the surest detection
+            of each frame, as Animate-X takes it).
+        gaps: keep (frames in which nobody was found stay empty) | fill (they get joints in between).
+    """
+
+    backend: str = "auto"
+    weights: str = ""
+    person: str = "tracked"
+    gaps: str = "keep"
+
+
+def choose_backend(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> str:
+    """The estimator that will be used.
+
+    Raises:
+        UserError: unknown words, or `files` without a file.
+    """
+    for what, word, known in (
+        ("pose estimator", settings.backend, ("auto", "files", *BACKENDS)), ("person", settings.person, CHOICES),
+        ("treatment of gaps", settings.gaps, GAPS),
+    ):  # fmt: skip
+        if word not in known:
+            raise unknown(what, word, known)
+    if settings.backend == "files" and file is None:
+        raise UserError("pose backend files needs a file: poses=FILE (.npz, .json, or a folder of OpenPose json files)")
+    if file is not None:
+        return "files"
+    return settings.backend if settings.backend != "auto" else "pocket" if pocket else "dwpose"
+
+
+def check(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> None:
+    """Everything that can be known to be wrong before any work: words, missing libraries, weights and files.
+
+    Raises:
+        UserError, MissingWeights: one line that says what to do.
+    """
+    _module(choose_backend(settings, file, pocket)).check(settings, file)
+
+
+def read_poses(
+    frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, pocket: bool = False, fps: float = 0.0,
+    device: str = "cpu", what: str = "the driving clip",
+) -> PoseClip:  # fmt: skip
+    """The poses of one person in a clip or picture.
+
+    Args:
+        frames: (F, H, W, 3) uint8 RGB.
+        settings: see `PoseSettings`.
+        file: ready-made poses that replace the estimator.
+        pocket: whether the pocket models ask.
+        fps: frames a second, to be noted.
+        device: where an estimator runs, "cpu" or "cuda".
+        what: how messages call the clip.
+
+    Raises:
+        UserError: nobody was found in any frame; a file that does not fit.
+        MissingWeights: the estimator's library or weights are not here.
+    """
+    name = choose_backend(settings, file, pocket)
+    clip = _module(name).read(frames, settings, file=file, device=device)
+    empty = clip.empty
+    if empty.all():
+        raise UserError(
+            f"nobody was found in {what} ({len(clip)} frames, {name}): take a clip that shows the body, "
+            "another pose backend, or give the poses as a file"
+        )
+    notes = list(clip.notes)
+    if empty.any():
+        done = "filled from their neighbours" if settings.gaps == "fill" else "left without a pose"
+        notes.append(f"nobody was found in {empty.sum()} of {len(clip)} frames of {what} ({_listed(empty)}): {done}")
+        clip = clip.filled() if settings.gaps == "fill" else clip
+    return replace(clip, fps=fps or clip.fps, notes=tuple(notes))
+
+
+def _module(name: str):  # noqa: ANN202 (a module)
+    return importlib.import_module(f"motionkit.perception.pose.{name}")
+
+
+def _listed(flags: np.ndarray) -> str:
+    """The first few numbers of the frames."""
+    numbers = np.flatnonzero(flags)
+    return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")

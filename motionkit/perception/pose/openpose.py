@@ -1,0 +1,117 @@
+"""OpenPose through controlnet-aux (extra `annotators`), with body, hands and face.
+
+Cao et al. 2019, arXiv 1812.08008. Weights: hub id lllyasviel/Annotators; their licence (CMU) is for non-commercial use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.perception.pose.clip import PoseClip
+from motionkit.perception.pose.estimate import PoseSettings
+from motionkit.perception.pose.people import box_of, choose
+
+HUB_ID = "lllyasviel/Annotators"
+FILES = ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")
+FACE_POINTS = 68
+
+
+def check(settings: PoseSettings, file: Path | None = None) -> None:
+    """controlnet-aux and its three files are here. Raises: MissingWeights."""
+    locate(settings.weights)
+    if importlib.util.find_spec("controlnet_aux") is None:
+        raise MissingWeights(
+            "pose backend openpose needs controlnet-aux: pip install 'motionkit[annotators]', "
+            "or give the poses as a file (.npz or .json)"
+        )
+
+
+def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+    """One person's poses in frames (F, H, W, 3) uint8 RGB.
+
+    Raises:
+        MissingWeights: controlnet-aux or a file is missing.
+        UserError: a file holds something else.
+    """
+    check(settings)
+    detector = load_detector(locate(settings.weights), device)
+    return find(frames, detector, settings.person)
+
+
+def locate(weights: str = "") -> Path:
+    """The folder with the three files; nothing is downloaded unless MOTIONKIT_ONLINE=1. Raises: MissingWeights."""
+    folder = Path(weights).expanduser()
+    if weights and folder.is_dir():
+        if missing := [name for name in FILES if not (folder / name).is_file()]:
+            raise MissingWeights(f"{folder}: lacks {', '.join(missing)}: hf download {HUB_ID} {' '.join(missing)}")
+        return folder
+    if weights and (weights.count("/") != 1 or weights.startswith((".", "~", "/"))):
+        raise MissingWeights(f"no folder {weights}: OpenPose's weights are a folder or a hub id owner/name")
+    hub_id = weights or HUB_ID
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        local = os.environ.get("MOTIONKIT_ONLINE") != "1"
+        found = [hf_hub_download(hub_id, f, cache_dir=HF_HUB_CACHE, local_files_only=local) for f in FILES]
+        return Path(found[0]).parent
+    except Exception as error:
+        raise MissingWeights(
+            f"OpenPose's weights are not on this machine: hf download {hub_id} {' '.join(FILES)} (or a folder with "
+            "them as the weights of the pose settings, or the poses as a file)"
+        ) from error
+
+
+def load_detector(folder: Path, device: str = "cpu") -> Any:
+    """controlnet-aux's detector. Raises: MissingWeights, UserError."""
+    try:
+        from controlnet_aux import OpenposeDetector
+    except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise MissingWeights(
+            f"controlnet-aux cannot be imported ({reason}): pip install 'motionkit[annotators]'"
+        ) from error
+    import torch
+
+    try:
+        for name in FILES:  # read here first: the library itself leaves it to torch's default not to unpickle code
+            torch.load(folder / name, map_location="cpu", weights_only=True)
+        return OpenposeDetector.from_pretrained(str(folder)).to(device)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise UserError(f"{folder}: no weights of OpenPose ({reason}); get them again") from error
+
+
+def find(frames: np.ndarray, detector: Any, person: str) -> PoseClip:
+    """Runs controlnet-aux's `detect_poses` on each frame and chooses one person."""
+    height, width = frames.shape[1:3]
+    people = [detector.detect_poses(frame, include_hand=True, include_face=True) for frame in frames]
+    bodies = [[_points(p.body.keypoints, 18) for p in found] for found in people]
+    boxes = [np.array([box_of(b * [width, height]) for b in found]).reshape(-1, 4) for found in bodies]
+    chosen = choose(boxes, person)
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for found, at in zip(people, chosen, strict=True):
+        one = found[at] if at is not None else None
+        parts[0].append(_points(one.body.keypoints if one else None, 18))
+        parts[1].append(np.stack([_points(h, 21) for h in ((one.left_hand, one.right_hand) if one else (None, None))]))
+        parts[2].append(_points(one.face if one else None, FACE_POINTS))
+    most = max((len(found) for found in people), default=0)
+    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    body, hands, faces = (np.stack(part) for part in parts)
+    return PoseClip.of(body, (height, width), hands=hands, faces=faces, notes=notes)
+
+
+def _points(keypoints: Sequence[Any] | None, count: int) -> np.ndarray:
+    """(count, 2) fractions, NaN for what is None or negative (how the library says that it saw nothing)."""
+    out = np.full((count, 2), np.nan)
+    for i, point in enumerate((keypoints or ())[:count]):
+        if point is not None and point.x >= 0 and point.y >= 0:
+            out[i] = point.x, point.y
+    return out

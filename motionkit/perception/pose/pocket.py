@@ -1,0 +1,104 @@
+"""Poses of sprites: the shipped estimator finds twelve points, a small net of joints makes an OpenPose body of them.
+
+Limbs are the estimator's own points. Neck and face have no point of their own: a net of 7,000 weights tells them from
+all twelve; the hips follow, since the estimator's torso point is the middle between neck and hips. Sprites have both
+shoulders in one place and both hips in another. All of it knows the sprite world only.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.metrics import pose as estimator
+from motionkit.perception.pose.clip import PoseClip
+from motionkit.perception.pose.estimate import PoseSettings
+from motionkit.sprites import BONES
+
+WEIGHTS = Path(__file__).parents[2] / "assets" / "judges" / "joints.safetensors"
+GUESSED = (1, 0, 14, 15, 16, 17)  # neck, nose, eyes, ears: what the net tells
+TAKEN = {
+    3: "arm_near", 4: "forearm_near", 6: "arm_far", 7: "forearm_far",
+    9: "leg_near", 10: "shin_near", 12: "leg_far", 13: "shin_far",
+}  # fmt: skip
+TORSO = BONES.index("torso")
+SURE = 0.5  # mean certainty of the twelve points below which a frame shows no body
+
+
+class JointNet(nn.Module):
+    """Twelve points to six joints, both relative to the torso's point and the points' spread."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(2 * len(BONES), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, 2 * len(GUESSED)),
+        )  # fmt: skip
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(F, 12, 2) in any unit to (F, 6, 2) in the same unit."""
+        centre = points[:, TORSO, None]
+        away = points - centre
+        spread = away.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6)  # (F, 1, 1)
+        return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre
+
+
+def check(settings: PoseSettings, file: Path | None = None) -> None:
+    """Both nets are in the package, and no other weights were asked for. Raises: UserError, MissingWeights."""
+    if settings.weights:
+        raise UserError("the pocket pose estimator has its own weights: leave the weights of the pose settings out")
+    for path, name in ((estimator.weights_path("pose"), "pose"), (WEIGHTS, "joints")):
+        if not path.is_file():
+            raise MissingWeights(f"no weights at {path}: train them with `make train-{name}`")
+
+
+@lru_cache(maxsize=1)
+def load_joints() -> tuple[JointNet, dict[str, float]]:
+    """The net and its own error on truth. Raises: MissingWeights, UserError."""
+    if not WEIGHTS.is_file():
+        raise MissingWeights(f"no weights at {WEIGHTS}: train them with `make train-joints`")
+    try:
+        with safe_open(WEIGHTS, "pt") as file:
+            figures = json.loads((file.metadata() or {})["figures"])
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        net = JointNet()
+        net.load_state_dict(state)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"{WEIGHTS} is not a usable file of joints: {str(error).splitlines()[0]}") from error
+    return net.eval().requires_grad_(False), figures
+
+
+@torch.no_grad()
+def to_openpose(points: np.ndarray, net: JointNet) -> np.ndarray:
+    """Twelve points (F, 12, 2) to OpenPose joints (F, 18, 2) in the same unit."""
+    guessed = net(torch.from_numpy(points).float()).double().numpy()
+    out = np.empty((len(points), 18, 2))
+    out[:, list(GUESSED)] = guessed
+    out[:, list(TAKEN)] = points[:, [BONES.index(b) for b in TAKEN.values()]]
+    out[:, [2, 5]] = out[:, [1]]
+    out[:, [8, 11]] = 2 * points[:, [TORSO]] - out[:, [1]]
+    return out
+
+
+def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+    """The poses of a sprite in frames (F, H, W, 3) uint8; frames that show no sprite have no pose.
+
+    Raises:
+        MissingWeights, UserError: see `check`.
+    """
+    check(settings)
+    high, wide = frames.shape[1:3]
+    side = max(high, wide)
+    top, left = (side - high) // 2, (side - wide) // 2
+    square = np.pad(frames, ((0, 0), (top, side - high - top), (left, side - wide - left), (0, 0)), mode="edge")
+    found = np.concatenate([estimator.estimate(part) for part in np.array_split(square, -(-len(square) // 32))])
+    joints = to_openpose(found[..., :2], load_joints()[0])
+    joints[found[..., 2].mean(1) < SURE] = np.nan
+    return PoseClip.of((joints - [left, top]) / [wide, high], (high, wide))
