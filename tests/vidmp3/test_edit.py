@@ -36,11 +36,11 @@ def test_the_source_prompt_gives_the_source_back(tiny, scene):
     latents, _, _ = material()
     text = tiny.encode_text(["a red dog"])
     gaps = []
-    for steps in (10, 40):
+    for steps in (8, 32):
         noise = invert(scene, latents, text, steps)
         back = denoise(scene, noise, asked(tiny), steps)
         gaps.append(float((back[0].transpose(0, 1) - latents).norm() / latents.norm()))
-    assert gaps[1] < 0.1 and gaps[1] < gaps[0]
+    assert gaps[1] < 0.2 and gaps[1] < 0.6 * gaps[0]
 
 
 def test_prompt_guidance_and_strength_count(tiny, scene):
