@@ -137,7 +137,7 @@ def transform(
         clip, realigned = align(clip, anchor, "safe")[0], pick
     done: list[tuple[str, float | str]] = []
     enabled = {name for group in settings.groups for name in GROUPS[group]} if settings.rescale else set()
-    xy, seen = clip.xy.copy(), clip.seen.copy()
+    xy, seen = np.where(clip.seen[..., None], clip.xy, np.nan), clip.seen.copy()
     for name in rescale.ORDER:
         chosen, share, part = draws[name]
         if name not in enabled or not chosen:

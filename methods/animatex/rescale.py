@@ -2,7 +2,7 @@
 
 Animate-X (arXiv 2410.10306), section 3.2: "modifying the length of the body, legs, arms, neck, and shoulders, altering
 face size, even adding or removing specific body parts". Points are (F, 130, 2) as in motionkit.perception.pose.clip;
-what is unseen may move and is put back to (-1, -1) by the caller.
+NaN where unseen.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ _ROOT = {"right arm": 2, "left arm": 5, "right leg": 8, "left leg": 11, "face": 
 
 def body(xy: np.ndarray, factor: float) -> None:
     """The trunk's length from neck to hips; legs and feet go along."""
-    hips = xy[:, [8, 11]].mean(1)  # (F, 2)
-    xy[:, _LOWER] += ((hips - xy[:, 1]) * (factor - 1))[:, None]
+    hips = xy[:, [8, 11]]
+    one = np.where(np.isfinite(hips[:, 0]), hips[:, 0], hips[:, 1])  # where only one is seen
+    middle = np.where(np.isfinite(hips).all(1), hips.mean(1), one)  # (F, 2)
+    shift = (middle - xy[:, 1]) * (factor - 1)  # (F, 2)
+    xy[:, _LOWER] += np.where(np.isfinite(shift), shift, 0.0)[:, None]
 
 
 def shoulders(xy: np.ndarray, factor: float) -> None:
@@ -56,8 +59,8 @@ def neck(xy: np.ndarray, factor: float) -> None:
 def face(xy: np.ndarray, factor: float) -> None:
     """The size of the face about the nose: eyes, ears and face points."""
     points = [14, 15, 16, 17, *_FACE]
-    nose = xy[:, [0]]
-    xy[:, points] = nose + (xy[:, points] - nose) * factor
+    shift = (xy[:, points] - xy[:, [0]]) * (factor - 1)
+    xy[:, points] += np.where(np.isfinite(shift), shift, 0.0)
 
 
 def arms(xy: np.ndarray, factor: float) -> None:

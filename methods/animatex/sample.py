@@ -23,12 +23,10 @@ Pair = Callable[[Tensor, int, Window], tuple[Tensor, Tensor]]
 
 
 def scheduler() -> DDIMScheduler:
-    """The noise schedule: scaled linear, zero terminal SNR, v prediction."""
-    return DDIMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type="v_prediction",
-        rescale_betas_zero_snr=True, timestep_spacing="leading", steps_offset=1, set_alpha_to_one=False,
-        clip_sample=False,
-    )  # fmt: skip
+    """The noise schedule of the released weights: scaled linear, zero terminal SNR, v prediction."""
+    from motionkit.backbones.animatex.backbone import SCHEDULE
+
+    return DDIMScheduler(**SCHEDULE)
 
 
 def visited(steps: int) -> list[int]:

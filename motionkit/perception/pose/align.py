@@ -96,9 +96,12 @@ def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[P
 
 
 def stretch(xy: np.ndarray, bone: Bone, ratio: float | np.ndarray) -> None:
-    """Moves the far end of a bone and what it carries by (child - parent) (ratio - 1), in place; xy (F, 130, 2)."""
+    """Moves the far end of a bone and what it carries by (child - parent) (ratio - 1), in place; xy (F, 130, 2).
+
+    Frames in which an end of the bone is NaN keep their points.
+    """
     shift = (xy[:, bone.child] - xy[:, bone.parent]) * (ratio - 1)  # (F, 2)
-    xy[:, bone.moves] += shift[:, None]
+    xy[:, bone.moves] += np.where(np.isfinite(shift), shift, 0.0)[:, None]
 
 
 def measure_compat(driving: PoseClip, reference: PoseClip) -> Fit:
@@ -179,8 +182,7 @@ def apply_safe(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
     xy = driving.pixels() * fit.scale
     nose = xy[:, 0].copy()
     for bone in BONES:
-        both = np.isfinite(xy[:, [bone.child, bone.parent]]).all((1, 2))
-        stretch(xy, bone, np.where(both, fit.ratios[bone.name], 1.0)[:, None])
+        stretch(xy, bone, fit.ratios[bone.name])
     moved = xy[:, 0] - nose
     xy[:, FACE] += np.where(np.isfinite(moved), moved, 0.0)[:, None]
     height, width = reference.size
