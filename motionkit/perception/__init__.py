@@ -1,4 +1,4 @@
-"""What a picture holds, seen by exchangeable back ends: lines so far; each reads numpy arrays and says how it knew.
+"""What pictures hold, seen by exchangeable back ends: lines, masks, depth, correspondence; numpy arrays in and out.
 
 Nothing is imported here: take `motionkit.perception.sketch`, so that one back end never pays for another's libraries.
 """

@@ -13,7 +13,7 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.gpu import Plan
 from motionkit.perception import dense_features, matching
 from motionkit.perception.correspondence import CorrespondenceSettings, correspond
-from motionkit.sprites import render_clip
+from motionkit.sprites import Motion, character, render_clip
 from motionkit.sprites.sampling import stream
 
 
@@ -277,3 +277,22 @@ def test_the_sprite_network_follows_the_parts():
     y, x = np.mgrid[:128, :128]
     off = np.hypot(pixels[..., 0] - x, pixels[..., 1] - y)[clip.mask[0]]
     assert np.median(off) < 2.0  # frame 0 is found in itself
+
+
+def test_a_trained_unet_finds_the_keypoints_again(tiny_backbone):
+    """The sprite UNet's features alone, against the true keypoints of a jump: far nearer than where they were."""
+    clip = render_clip(character(7, "monkey"), Motion("jump"), frames=3, size=128)
+    layers = dense_features.sd_features(
+        tiny_backbone("pocket-sd"), clip.frames, "monkey", CorrespondenceSettings(sd_side=128)
+    )
+    reduced = [matching.reduce(layer, clip.mask, 256) for layer in layers]
+    pixels = (matching.match_features([reduced], clip.mask, 96) + 1) / 2 * 127
+    found, stayed = [], []
+    for f in (1, 2):
+        for bone, place in enumerate(clip.keypoints[f]):
+            x, y = place.round().astype(int).clip(0, 127)
+            if clip.parts[f][y, x] == bone:  # in sight
+                found.append(np.linalg.norm(pixels[f, y, x] - clip.keypoints[0][bone]))
+                stayed.append(np.linalg.norm(place - clip.keypoints[0][bone]))
+    print(f"median error {np.median(found):.1f} px, staying {np.median(stayed):.1f} px, {len(found)} points")
+    assert len(found) > 8 and np.median(found) < 0.6 * np.median(stayed)
