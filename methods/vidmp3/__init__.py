@@ -2,9 +2,9 @@
 
 Paper: "VIDMP3: Video Editing by Representing Motion with Pose and Position Priors", arXiv 2510.12069.
 Authors' code: none was published; this is an independent implementation (Apache-2.0).
-Weights: an AnimateDiff model (motion modules Apache-2.0, on Stable Diffusion: CreativeML Open RAIL); the estimators of
-masks, depth and correspondence have licences of their own (`motionkit/perception`). The pocket weights were trained on
-motionkit's own sprites (Apache-2.0).
+Weights: AnimateDiff's (motion modules Apache-2.0, on Stable Diffusion: CreativeML Open RAIL), or ModelScope's (CC BY-NC
+4.0), on which the paper did not try it and the same layers are tuned. The estimators of masks, depth and correspondence
+have licences of their own (`motionkit/perception`). The pocket weights were trained on our sprites (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ SPEC = MethodSpec(
     ),
     backbones=(
         "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
+        "tiny-modelscope", "pocket-modelscope", "modelscope",
     ),
     default_backbone="pocket-animatediff",
     no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},

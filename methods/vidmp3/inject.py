@@ -152,7 +152,7 @@ def _chosen(unet: Any, sites: str, blocks: str) -> list[AttentionSite]:
     one_of("choice of blocks", blocks, BLOCKS)
     found = attention_sites(unet, "temporal_self")
     if not found:
-        raise UserError("this UNet has no motion modules: vidmp3 needs an AnimateDiff backbone")
+        raise UserError("this UNet has no attention over time: vidmp3 needs AnimateDiff or ModelScope")
     found = [s for s in found if sites in ("all", s.name.rsplit(".", 1)[-1])]
     found = [s for s in found if blocks in ("all", s.block.split(".")[0])]
     if not found:

@@ -23,17 +23,17 @@ _LORA = re.compile(r"\.lora_[AB]\.")
 
 def is_sdxl(unet: Any) -> bool:
     """Whether a UNet takes SDXL's second text embedding and size conditions."""
-    return unet.config.addition_embed_type == "text_time"
+    return getattr(unet.config, "addition_embed_type", None) == "text_time"
 
 
 def trainable_names(unet: Any, options: TuneOptions | None = None) -> list[str]:
     """The parameters that are tuned, in the UNet's order; of a UNet without LoRA.
 
     Args:
-        unet: a UNetMotionModel; it may be on the meta device.
+        unet: a UNetMotionModel or UNet3DConditionModel; it may be on the meta device.
 
     Raises:
-        UserError: a UNet without motion modules.
+        UserError: a UNet without attention over time.
     """
     options = options or TuneOptions()
     temporal = options.temporal
@@ -42,7 +42,7 @@ def trainable_names(unet: Any, options: TuneOptions | None = None) -> list[str]:
     layers = {f"{s.name}.to_q" for role in ("spatial_self", "cross") for s in attention_sites(unet, role)}
     sites = attention_sites(unet, "temporal_self")
     if not sites:
-        raise UserError("this UNet has no motion modules: vidmp3 needs an AnimateDiff backbone")
+        raise UserError("this UNet has no attention over time: vidmp3 needs AnimateDiff or ModelScope")
     parts = ("to_v",) if temporal == "values" else ("to_q", "to_k", "to_v", "to_out.0")
     layers |= {f"{site.name}.{part}" for site in sites for part in parts}
     if options.ends:

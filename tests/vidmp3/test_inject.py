@@ -207,7 +207,7 @@ def test_mistakes_are_named(placed, nets):
     with pytest.raises(UserError, match="unknown choice of blocks"):
         guide_sites(nets("sd15"), blocks="middle")
     image = UNet2DConditionModel(layers_per_block=1, norm_num_groups=4, **SIZES["sd15"])
-    with pytest.raises(UserError, match="no motion modules"):
+    with pytest.raises(UserError, match="no attention over time"):
         install(image)
     odd = make_unet("sd15")
     odd.get_submodule(SITE).to_v = torch.nn.Linear(8, 8)

@@ -28,7 +28,7 @@ def same(a, b):
     return np.array_equal(a.frames, b.frames)
 
 
-@pytest.mark.parametrize("backbone", ["tiny-animatediff-sd15", "tiny-animatediff-sdxl"])
+@pytest.mark.parametrize("backbone", ["tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"])
 def test_a_second_prompt_reuses_tuning_and_inversion(backbone, tmp_path):
     first = edit(tmp_path / "a", backbone=backbone, use_cache=True)
     with mock.patch("motionkit.methods.vidmp3.method.tune", side_effect=AssertionError("tuned again")):

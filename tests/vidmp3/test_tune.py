@@ -15,7 +15,7 @@ from motionkit.methods.vidmp3.scene import gates_of, tuned_scene
 from motionkit.methods.vidmp3.trainable import trainable_names
 from motionkit.methods.vidmp3.tune import tune
 
-BACKBONES = ("tiny-animatediff-sd15", "tiny-animatediff-sdxl")
+BACKBONES = ("tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope")
 
 
 class Memory:
