@@ -84,7 +84,7 @@ class PosePool:
         poses: list[PoseClip] = []
         for clip in clips:
             usable = np.flatnonzero(clip.seen[:, BODY].sum(1) >= least)
-            picked = rng.choice(usable, min(per_clip, len(usable)), replace=False) if len(usable) else []
+            picked = rng.choice(usable, min(per_clip, len(usable)), replace=False) if len(usable) else usable
             poses += [clip.frames([int(f)]) for f in sorted(picked)]
         if not poses:
             raise UserError(f"no training clip shows {least} joints of a body: the pose indicator has no anchor poses")

@@ -106,9 +106,9 @@ def add(xy: np.ndarray, seen: np.ndarray, anchor: PoseClip, share: float, size: 
     root, points = _ROOT[name], [p for p in LIMBS[name] if anchor.seen[0, p]]
     aspect = np.array([anchor.size[1] / size[1], anchor.size[0] / size[0]])
     away = (anchor.xy[0, points] - anchor.xy[0, root]) * aspect * _scale(xy, seen, anchor, size)
-    there = seen[:, root]
-    xy[np.ix_(there, points)] = xy[there, root][:, None] + away
-    seen[np.ix_(there, points)] = True
+    for frame in np.flatnonzero(seen[:, root]):
+        xy[frame, points] = xy[frame, root] + away
+        seen[frame, points] = True
     return name
 
 

@@ -131,7 +131,7 @@ class PoseClip:
     @property
     def empty(self) -> np.ndarray:
         """Frames (F,) bool in which no body joint was seen."""
-        return ~self.seen[:, BODY].any(1)
+        return np.logical_not(self.seen[:, BODY].any(1))
 
     def filled(self) -> PoseClip:
         """Frames without any joint, between frames with some, get joints in between, point by point."""

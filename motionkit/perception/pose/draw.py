@@ -81,7 +81,7 @@ def _limb(out: np.ndarray, a: np.ndarray, b: np.ndarray, colour: tuple[int, int,
     (x, y), (dx, dy) = (a + b) / 2, a - b
     length, angle = (dy**2 + dx**2) ** 0.5, math.degrees(math.atan2(dy, dx))
     around = cv2.ellipse2Poly((int(x), int(y)), (int(length / 2), HALF_WIDTH), int(angle), 0, 360, 1)
-    cv2.fillConvexPoly(out, around, colour)
+    cv2.fillConvexPoly(out, np.asarray(around), colour)
 
 
 def _disc(out: np.ndarray, point: np.ndarray, radius: int, colour: tuple[int, int, int]) -> None:

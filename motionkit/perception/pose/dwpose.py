@@ -168,7 +168,7 @@ def joints(picture: np.ndarray, box: np.ndarray, poser: Network) -> tuple[np.nda
     shift = np.array([WIDTH, HEIGHT]) / 2 - scale * centre
     warp = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     crop = cv2.warpAffine(np.ascontiguousarray(picture), warp, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-    x = (crop.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
+    x = (crop.astype(np.float32) - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     out = poser(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
     wanted = ((1, WHOLEBODY, 2 * WIDTH), (1, WHOLEBODY, 2 * HEIGHT))
     if tuple(o.shape for o in out[:2]) != wanted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def read_poses(
     return replace(clip, fps=fps or clip.fps, notes=tuple(notes))
 
 
-def _module(name: str):  # noqa: ANN202 (a module)
+def _module(name: str) -> Any:
     return importlib.import_module(f"motionkit.perception.pose.{name}")
 
 

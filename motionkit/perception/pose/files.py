@@ -120,8 +120,8 @@ def _clip(data: dict[str, Any], size: tuple[int, int]) -> PoseClip:
     if stated is not None:
         height, width = (int(v) for v in np.asarray(stated).reshape(-1)[:2])
         size = (height, width)
-    points = parts.pop("points")
-    return PoseClip.of(points, size, **parts, fps=float(np.asarray(data.get("fps", 0.0))))
+    fps = float(np.asarray(data.get("fps", 0.0)))
+    return PoseClip.of(parts["points"], size, parts.get("feet"), parts.get("hands"), parts.get("faces"), fps)
 
 
 def _array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -35,7 +35,7 @@ def from_frames(frames: list[dict[str, Any]], size: tuple[int, int], person: str
     parts = {name: np.stack([one[name] for one in taken]) for name in _SHAPES}
     most = max(len(found) for found in people)
     notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
-    return PoseClip.of(parts.pop("points"), size, **parts, notes=notes)
+    return PoseClip.of(parts["points"], size, parts["feet"], parts["hands"], parts["faces"], notes=notes)
 
 
 _SHAPES = {"points": (18, 2), "feet": (2, 2), "hands": (2, 21, 2), "faces": (68, 2)}

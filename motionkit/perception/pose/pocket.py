@@ -90,15 +90,25 @@ def to_openpose(points: np.ndarray, net: JointNet) -> np.ndarray:
 def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
     """The poses of a sprite in frames (F, H, W, 3) uint8; frames that show no sprite have no pose.
 
+    The estimator knows squares that a sprite fills: of other shapes it sees the square of the shorter side in which it
+    is surest, of five along the longer one, the same in all frames.
+
     Raises:
         MissingWeights, UserError: see `check`.
     """
     check(settings)
     high, wide = frames.shape[1:3]
-    side = max(high, wide)
-    top, left = (side - high) // 2, (side - wide) // 2
-    square = np.pad(frames, ((0, 0), (top, side - high - top), (left, side - wide - left), (0, 0)), mode="edge")
-    found = np.concatenate([estimator.estimate(part) for part in np.array_split(square, -(-len(square) // 32))])
+    side = min(high, wide)
+    steps = np.unique(np.linspace(0, max(high, wide) - side, 5).round().astype(int))
+    corners = [(0, int(x)) for x in steps] if wide > high else [(int(y), 0) for y in steps]
+    views = [_points(frames[:, y : y + side, x : x + side]) for y, x in corners]
+    best = int(np.argmax([view[..., 2].mean() for view in views]))
+    found, (y, x) = views[best], corners[best]
     joints = to_openpose(found[..., :2], load_joints()[0])
     joints[found[..., 2].mean(1) < SURE] = np.nan
-    return PoseClip.of((joints - [left, top]) / [wide, high], (high, wide))
+    return PoseClip.of((joints + [x, y]) / [wide, high], (high, wide))
+
+
+def _points(frames: np.ndarray) -> np.ndarray:
+    """Twelve points of each square frame with their certainty (F, 12, 3), a few frames at a time."""
+    return np.concatenate([estimator.estimate(part) for part in np.array_split(frames, -(-len(frames) // 32))])

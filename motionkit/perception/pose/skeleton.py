@@ -31,16 +31,17 @@ def assemble(points: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> t
     Returns:
         xy (N, 130, 2) fractions, (-1, -1) where the score is below 0.3; seen (N, 130) bool.
     """
-    shoulders = scores[:, [5, 6]] > MIN_SCORE
-    neck, sure = points[:, [5, 6]].mean(1), shoulders.all(1).astype(scores.dtype)
+    neck = points[:, [5, 6]].mean(1)
+    sure = np.all(scores[:, [5, 6]] > MIN_SCORE, axis=1).astype(scores.dtype)
     every = np.insert(points, 17, neck, axis=1)  # (N, 134, 2)
     score = np.insert(scores, 17, sure, axis=1)  # (N, 134)
     every[:, _OPENPOSE], score[:, _OPENPOSE] = every[:, _COCO], score[:, _COCO]
     every = every / [float(size[1]), float(size[0])]
     every[score < MIN_SCORE] = UNSEEN
     xy = np.concatenate([every[:, :20], every[:, 92:], every[:, 24:92]], 1)  # (N, 130, 2)
-    seen = np.concatenate([score[:, :20], score[:, 92:], score[:, 24:92]], 1) >= MIN_SCORE
-    seen[:, :18] = score[:, :18] > MIN_SCORE
+    kept = np.concatenate([score[:, :20], score[:, 92:], score[:, 24:92]], 1)  # (N, 130)
+    seen = np.greater_equal(kept, MIN_SCORE)
+    seen[:, :18] = np.greater(score[:, :18], MIN_SCORE)
     for i, (big, small) in enumerate(_TOES):
         both = (score[:, [big, small]] > MIN_SCORE).all(1)
         xy[:, 18 + i] = np.where(both[:, None], (every[:, big] + every[:, small]) / 2, UNSEEN)

@@ -1,0 +1,112 @@
+"""Sampling: timesteps, windows over clips of any length, offset noise, the guided loop, frames of short clips."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motionkit.errors import UserError
+from motionkit.methods.animatex import sample
+
+
+def test_thirty_steps_visit_thirty_one_timesteps():
+    assert sample.visited(30)[:3] == [991, 958, 925] and len(sample.visited(30)) == 31
+    assert sample.visited(50) == list(range(981, 0, -20))
+    assert sample.visited(1) == [1] and sample.visited(1000)[0] == 999
+    for wrong in (0, 1001):
+        with pytest.raises(UserError, match="between 1 and 1000"):
+            sample.visited(wrong)
+
+
+@given(st.integers(1, 400), st.integers(1, 40), st.data())
+def test_windows_cover_every_frame_and_overlap_as_asked(frames, size, data):
+    overlap = data.draw(st.integers(0, size - 1))
+    spans = sample.windows(frames, size, overlap)
+    assert spans[0][0] == 0 and spans[-1][1] == frames
+    assert all(stop - first == min(size, frames) for first, stop in spans)
+    for (_, stop), (first, _) in zip(spans, spans[1:], strict=False):
+        assert first <= stop - overlap and (first == stop - overlap or (first, frames) == (frames - size, spans[-1][1]))
+    assert len(set(spans)) == len(spans)
+
+
+def test_windows_that_cannot_be_are_refused():
+    for frames, size, overlap in ((0, 4, 1), (8, 4, 4), (8, 4, -1), (8, 0, 0)):
+        with pytest.raises(UserError, match="0 <= overlap < size"):
+            sample.windows(frames, size, overlap)
+
+
+def test_windows_are_averaged_frame_by_frame_before_guidance():
+    asked = []
+
+    def pair(x, t, window):
+        asked.append(window)
+        return x * 0 + window[0], x * 0 + 10 * window[0]
+
+    uncond, cond = sample.averaged(pair, sample.windows(10, 6, 2))(torch.randn(1, 4, 10, 2, 2), 5)
+    assert asked == [(0, 6), (4, 10)]
+    assert uncond[0, 0, :, 0, 0].tolist() == [0] * 4 + [2] * 2 + [4] * 4
+    assert torch.equal(cond, 10 * uncond)
+
+
+def test_a_model_that_sees_frames_alone_does_not_notice_the_windows():
+    noise = torch.randn(1, 4, 13, 3, 2, generator=torch.Generator().manual_seed(0))
+
+    def pair(x, t, window):
+        at = torch.arange(*window).reshape(1, 1, -1, 1, 1)
+        return 0.2 * x.sin() - t / 5000, 0.3 * x.cos() + 0.01 * at
+
+    whole = sample.sample(pair, noise, 4, size=13)
+    assert torch.allclose(sample.sample(pair, noise, 4, size=5, overlap=2), whole, atol=1e-5)
+
+
+def test_guidance_is_between_and_beyond_both_halves():
+    noise = torch.randn(1, 4, 2, 3, 2)
+    given_v = torch.randn(2, *noise.shape)
+    results = [sample.sample(lambda x, t, w: tuple(given_v), noise, 1, guidance=g) for g in (0.0, 1.0, 2.5)]
+    assert torch.allclose(results[2], results[0] + 2.5 * (results[1] - results[0]), atol=1e-4)
+
+
+def test_a_perfect_model_is_followed_to_its_clean_latents():
+    clean = torch.randn(1, 4, 2, 3, 2)
+    schedule = sample.scheduler()
+
+    def pair(x, t, window):
+        a = schedule.alphas_cumprod[t]
+        eps = (x - a.sqrt() * clean) / (1 - a).sqrt()
+        v = a.sqrt() * eps - (1 - a).sqrt() * clean
+        return v, v
+
+    steps = []
+    out = sample.sample(pair, torch.randn_like(clean), 30, progress=lambda done, total: steps.append((done, total)))
+    assert (out - clean).abs().max() < 0.1 and steps[-1] == (31, 31)  # the last step ends at alpha 0.99915
+
+
+@pytest.mark.parametrize("steps", [500, 1000])
+def test_the_noisiest_timestep_stays_finite(steps):
+    noise = torch.randn(1, 4, 1, 2, 2)
+    out = sample.sample(lambda x, t, w: (0.1 * x, 0.2 * x), noise, steps)
+    assert torch.isfinite(out).all()
+
+
+def test_nan_is_named_with_its_step():
+    with pytest.raises(UserError, match="sampling broke at step 1 of 4"):
+        sample.sample(lambda x, t, w: (x, x * float("nan")), torch.randn(1, 4, 2, 2, 2), 4)
+
+
+def test_offset_noise_shares_a_number_in_each_frame_and_channel():
+    def noise(strength):
+        return sample.offset_noise((1, 4, 6, 8, 8), torch.Generator().manual_seed(1), strength)
+
+    difference = noise(0.1) - noise(0.0)
+    assert torch.allclose(difference, difference[..., :1, :1].expand_as(difference), atol=1e-6)
+    assert 0.05 < difference[..., 0, 0].std() < 0.2 and torch.equal(noise(0.1), noise(0.1))
+
+
+def test_short_clips_get_a_smaller_stride_then_repeat_their_end():
+    assert sample.frame_indices(100, 4, 2) == [0, 2, 4, 6]
+    assert sample.frame_indices(7, 4, 4) == [0, 2, 4, 6]
+    assert sample.frame_indices(5, 4, 3) == [0, 1, 2, 3]
+    assert sample.frame_indices(3, 5, 2) == [0, 1, 2, 2, 2]
+    assert sample.frame_indices(9, 1, 5) == [0]
+    with pytest.raises(UserError, match="at least 1"):
+        sample.frame_indices(0, 4)
