@@ -26,7 +26,6 @@ Exit code 1 when something that motionkit needs is missing or broken.
 EXTRAS = {
     "xformers": "gpu",
     "controlnet_aux": "annotators",
-    "rtmlib": "pose",
     "onnxruntime": "pose",
     "scipy": "vidmp3",
     "hydra_plugins.hydra_joblib_launcher": "joblib",

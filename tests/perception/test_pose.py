@@ -190,6 +190,16 @@ def test_the_face_goes_with_the_nose():
     assert np.allclose(moved, [0, -0.1], atol=1e-9)
 
 
+def test_compat_takes_unseen_joints_for_joints_at_minus_one():
+    driving, reference = hide(standing(2, full=True), 4, 30), hide(standing(), 17)
+    aligned, fit = align(driving, reference, "compat")
+    eye, ear = driving.xy[0, 15], driving.xy[0, 17]
+    expected = np.linalg.norm(reference.xy[0, 15] + 1) / np.linalg.norm(ear - eye)
+    assert fit.ratios["head17"] == pytest.approx(expected) and expected > 10
+    assert (aligned.xy[0, 4] != -1).all() and not aligned.seen[0, 4] and aligned.seen[0, 30]
+    assert (aligned.keypoints()[0, :, 4] == -1).all()
+
+
 def test_alignments_that_cannot_be_say_so():
     nobody = hide(standing(), *range(18))
     with pytest.raises(UserError, match="fewer than two joints"):

@@ -43,7 +43,7 @@ def assemble(points: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> t
     seen = np.greater_equal(kept, MIN_SCORE)
     seen[:, :18] = np.greater(score[:, :18], MIN_SCORE)
     for i, (big, small) in enumerate(_TOES):
-        both = (score[:, [big, small]] > MIN_SCORE).all(1)
+        both = np.logical_and(score[:, big] > MIN_SCORE, score[:, small] > MIN_SCORE)  # (N,)
         xy[:, 18 + i] = np.where(both[:, None], (every[:, big] + every[:, small]) / 2, UNSEEN)
         seen[:, 18 + i] = both
     assert xy.shape[1] == POINTS
