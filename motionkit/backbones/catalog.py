@@ -133,6 +133,11 @@ _SPECS = (
         "none: made from the seed", 64, 16, "motionkit.backbones.animatex.tiny:load", "Apache-2.0", 0.001,
     ),
     BackboneSpec(
+        "pocket-animatex", "animatex", "a small Animate-X of this project's sprite world, 128 px: moves only sprites",
+        "not shipped yet; in a checkout: make train-pocket-animatex", 128, 16,
+        "motionkit.backbones.animatex.backbone:load", "Apache-2.0", 0.05, asset="pocket-animatex",
+    ),
+    BackboneSpec(
         "animatex", "animatex", "Animate-X, 512x768 px: any character by the skeletons of a video",
         "hub: Shuaishuai0219/Animate-X (animate-x_ckpt.pth, to be converted once)", 512, 64,
         "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 7.9,

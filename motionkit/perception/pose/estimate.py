@@ -67,9 +67,24 @@ def check(settings: PoseSettings, file: Path | None = None, pocket: bool = False
     _module(choose_backend(settings, file, pocket)).check(settings, file)
 
 
+def weight_files(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> dict[str, Path]:
+    """The weights that decide the poses, by name; none where they come from a file. Raises: MissingWeights."""
+    name = choose_backend(settings, file, pocket)
+    if name == "files":
+        return {}
+    if name == "pocket":
+        from motionkit.metrics.pose import weights_path
+        from motionkit.perception.pose.pocket import WEIGHTS
+
+        return {"pose": weights_path("pose"), "joints": WEIGHTS}
+    module = _module(name)
+    found = module.locate(settings.weights)
+    return {f: (found / f if isinstance(found, Path) else found[i]) for i, f in enumerate(module.FILES)}
+
+
 def read_poses(
     frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, pocket: bool = False, fps: float = 0.0,
-    device: str = "cpu", what: str = "the driving clip",
+    device: str = "cpu", what: str = "the driving clip", required: bool = True,
 ) -> PoseClip:  # fmt: skip
     """The poses of one person in a clip or picture.
 
@@ -81,6 +96,7 @@ def read_poses(
         fps: frames a second, to be noted.
         device: where an estimator runs, "cpu" or "cuda".
         what: how messages call the clip.
+        required: whether it is an error when nobody is found at all.
 
     Raises:
         UserError: nobody was found in any frame; a file that does not fit.
@@ -88,18 +104,27 @@ def read_poses(
     """
     name = choose_backend(settings, file, pocket)
     clip = _module(name).read(frames, settings, file=file, device=device)
+    return settle(replace(clip, fps=fps or clip.fps), settings, f"{what} ({len(clip)} frames, {name})", required)
+
+
+def settle(clip: PoseClip, settings: PoseSettings, what: str, required: bool = True) -> PoseClip:
+    """Frames without anybody filled or left as they are, as the settings say, and noted.
+
+    Raises:
+        UserError: nobody in any frame, if that is required.
+    """
     empty = clip.empty
-    if empty.all():
+    if empty.all() and required:
         raise UserError(
-            f"nobody was found in {what} ({len(clip)} frames, {name}): take a clip that shows the body, "
-            "another pose backend, or give the poses as a file"
+            f"nobody was found in {what}: take a clip that shows the body, another pose backend, or give the poses as "
+            "a file"
         )
     notes = list(clip.notes)
     if empty.any():
         done = "filled from their neighbours" if settings.gaps == "fill" else "left without a pose"
         notes.append(f"nobody was found in {empty.sum()} of {len(clip)} frames of {what} ({_listed(empty)}): {done}")
         clip = clip.filled() if settings.gaps == "fill" else clip
-    return replace(clip, fps=fps or clip.fps, notes=tuple(notes))
+    return replace(clip, notes=tuple(notes))
 
 
 def _module(name: str) -> Any:

@@ -1,0 +1,167 @@
+"""Every setting of Animate-X, its presets and the checks on them; imports no torch.
+
+Where the paper and the authors' published code differ, each way is a setting. Whether the layers along time are a
+temporal transformer or Mamba is the backbone's own (`temporal` in its config.json).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from motionkit.errors import UserError
+from motionkit.perception.pose.estimate import PoseSettings
+
+# A setting left at None takes the preset's value; one that is set explicitly always wins.
+
+
+@dataclass
+class DrawConfig:
+    """How skeletons become the network's pictures."""
+
+    side: int | None = None  # longer side, pixels, at which lines of fixed thickness are drawn; 0: the working size
+    faces: bool = False  # face points too; the released weights were trained without
+
+
+@dataclass
+class WindowConfig:
+    """Clips of more than `size` frames are denoised in windows, averaged where they overlap."""
+
+    size: int | None = None  # frames
+    overlap: int | None = None
+
+
+@dataclass
+class SampleConfig:
+    """From noise to frames."""
+
+    steps: int | None = None  # where it does not divide 1000 one more is made, as the authors' sampler does: 30 is 31
+    guidance: float | None = None
+    offset: float | None = None  # strength of the noise that a frame's channel has in common
+    batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
+
+
+# The authors' published inference. Their alignment was by hand, which is none here.
+_RELEASED: dict[str, Any] = {
+    "reference_mode": "local",
+    "align": "none",
+    "draw.side": 0,
+    "window.size": 32,
+    "window.overlap": 4,
+    "sample.steps": 30,
+    "sample.guidance": 2.5,
+    "sample.offset": 0.1,
+}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "released": _RELEASED,
+    # The reference as a latent on the time axis, poses fitted roughly to it (appendix A), 50 DDIM steps.
+    "paper": _RELEASED | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
+    "best": _RELEASED | {"align": "auto", "window.overlap": 8},
+}
+# What `best` changes on a backbone: how pocket-animatex was trained (see train_config.RECIPES).
+TUNED: Mapping[str, Mapping[str, Any]] = {
+    "pocket-animatex": {
+        "reference_mode": "both",
+        "draw.side": 256,
+        "window.size": 10,
+        "window.overlap": 4,
+        "sample.steps": 20,
+        "sample.guidance": 1.5,
+    },
+}
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
+    "reference_mode": ("local", "latent", "both"),
+    "align": ("auto", "none", "safe", "compat"),
+    "nobody": ("refuse", "blank"),
+    "sample.batched": ("auto", "on", "off"),
+}
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "draw.side": (0, 4096),
+    "window.size": (2, 2000),
+    "window.overlap": (0, 1999),
+    "sample.steps": (1, 1000),
+    "sample.guidance": (0, 50),
+    "sample.offset": (0, 1),
+}
+
+
+@dataclass
+class AnimateXSettings:
+    """Settings under `method.`; a value left out comes from the preset."""
+
+    name: str = "animatex"
+    preset: str = "best"  # best | released (the authors' inference) | paper
+    reference_mode: str | None = None  # local (its pixels beside the noise) | latent (in slot 0) | both
+    indicator: bool = True  # keypoints and image features reach the implicit pose indicator
+    align: str | None = None  # auto (safe where the reference's joints are known) | none | safe | compat
+    reference_pose: str = "auto"  # auto (estimated; else the driving's first pose) | strict | driving | a pose file
+    nobody: str = "refuse"  # refuse | blank (no skeleton: image features alone) where nobody is found in the driving
+    pose: PoseSettings = field(default_factory=PoseSettings)
+    draw: DrawConfig = field(default_factory=DrawConfig)
+    window: WindowConfig = field(default_factory=WindowConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        """Fill in the preset and check every value; raises UserError with one line."""
+        _choice("preset", self.preset, _CHOICES["preset"])
+        self._fill({key: v for key, v in PRESETS[self.preset].items() if key not in self._open()})
+        _check(self)
+
+    def on(self, backbone: str) -> AnimateXSettings:
+        """The same settings with those filled in that the preset `best` leaves to the backbone."""
+        out = copy.deepcopy(self)
+        out._fill({**PRESETS[self.preset], **(TUNED.get(backbone, {}) if self.preset == "best" else {})})
+        _check(out)
+        return out
+
+    def _open(self) -> set[str]:
+        """Settings that may stay None here: they wait for the backbone."""
+        return {key for tuned in TUNED.values() for key in tuned} if self.preset == "best" else set()
+
+    def _fill(self, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            if getattr(*_locate(self, key)) is None:
+                setattr(*_locate(self, key), value)
+
+
+def settings(config: AnimateXSettings) -> dict[str, Any]:
+    """All settings by dotted name, in the order of the dataclass."""
+    flat: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
+        else:
+            flat[item.name] = value
+    return flat
+
+
+def _locate(config: AnimateXSettings, key: str) -> tuple[Any, str]:
+    group, _, name = key.rpartition(".")
+    return (getattr(config, group) if group else config), name
+
+
+def _check(config: AnimateXSettings) -> None:
+    flat = {key: v for key, v in settings(config).items() if v is not None}
+    for key, options in _CHOICES.items():
+        if key in flat:
+            _choice(key, flat[key], options)
+    for key, (low, high) in _RANGES.items():
+        value = flat.get(key, low)
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
+    size, overlap = flat.get("window.size"), flat.get("window.overlap")
+    if size is not None and overlap is not None and overlap >= size:
+        raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
+    if config.reference_pose == "driving" and config.align in ("safe", "compat"):
+        raise UserError(f"method.align={config.align} fits poses to the reference's own: it cannot be with "
+                        "method.reference_pose=driving")  # fmt: skip
+
+
+def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")

@@ -1,0 +1,195 @@
+"""Animate-X as a Transfer: poses and image features once per pair of clips, then guided denoising in windows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motionkit.perception.pose.estimate import check as check_poses
+from motionkit.perception.pose.estimate import weight_files
+from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
+
+from . import SPEC
+from .config import PRESETS, AnimateXSettings, settings
+from .sample import Pair, Window, offset_noise, sample, windows
+from .scene import WORDS, arrange, overlaid, read_driving, read_reference, restored, skeletons, stored
+
+if TYPE_CHECKING:
+    from motionkit.backbones.animatex import Conditions, Prepared
+    from motionkit.backbones.base import VideoBackbone
+
+_log = logging.getLogger(__name__)
+
+
+class AnimateX(Transfer):
+    """Tan et al. 2025: a 3D UNet that reads a reference, skeletons, and what image features say of the motion."""
+
+    spec: ClassVar[MethodSpec] = SPEC
+    config: AnimateXSettings
+    _inputs: Inputs | None = None
+
+    def __init__(self, config: AnimateXSettings, backbone: VideoBackbone | None, run: RunContext) -> None:
+        super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
+
+    @property
+    def _pocket(self) -> bool:
+        return self.backbone.spec.name.startswith(("pocket-", "tiny-"))
+
+    def check(self, inputs: Inputs) -> None:
+        """Refuse pose files that are none, and estimators that are not here, before weights load."""
+        self._inputs, config = inputs, self.config
+        if config.reference_pose not in WORDS:
+            check_poses(config.pose, Path(config.reference_pose).expanduser())
+        elif config.reference_pose != "driving":
+            check_poses(config.pose, None, self._pocket)
+        check_poses(config.pose, Path(inputs.poses) if inputs.poses else None, self._pocket)
+
+    def weights(self) -> Mapping[str, Path]:
+        """The estimator's files, and a file with the reference's pose; of the inputs last checked."""
+        config, found = self.config, dict[str, Path]()
+        if config.reference_pose not in WORDS:
+            found["reference_pose"] = Path(config.reference_pose).expanduser()
+        given = self._inputs is not None and bool(self._inputs.poses)
+        if not given or config.reference_pose in ("auto", "strict"):
+            found |= weight_files(config.pose, None, self._pocket)
+        return found
+
+    # prepare
+
+    @torch.no_grad()
+    def prepare(self, inputs: Inputs) -> Tensors:
+        """Poses, the skeletons as pictures, and the image features of reference and driving frames."""
+        assert inputs.reference is not None and inputs.driving is not None  # required
+        run, config = self.run, self.config
+        picture, frames = inputs.reference.frames[0], inputs.driving.frames
+        file = Path(inputs.poses) if inputs.poses else None
+        run.progress.tick("poses", 0, 2)
+        driving = read_driving(frames, config, file, self._pocket, run.device, run.fps)
+        run.progress.tick("poses", 1, 2)
+        scene = arrange(driving, read_reference(picture, config, self._pocket, run.device), str(config.align))
+        run.progress.tick("poses", 2, 2)
+        for line in scene.facts["notes"]:
+            _log.warning("animatex: %s", line)
+        run.note("poses", scene.facts)
+        drawn = self._draw(scene.poses)
+        run.show("skeletons", drawn)
+        pictures = np.concatenate([picture[None], frames])  # (T, H, W, 3)
+        before = self._draw(driving)
+        run.show("poses-read", overlaid(frames, before))
+        run.show("poses-aligned", overlaid(np.repeat(picture[None], len(frames), 0), drawn[1:]))
+        features = self.backbone.encode_images(floats(pictures)).cpu()  # (T, C)
+        arrays = {name: torch.from_numpy(value) for name, value in stored(scene.poses).items()}
+        return arrays | {"skeletons": torch.from_numpy(drawn), "features": features}
+
+    def _draw(self, poses: Any) -> np.ndarray:
+        draw = self.config.draw
+        return skeletons(poses, self.run.height, self.run.width, int(draw.side or 0), draw.faces)
+
+    # generate
+
+    @torch.no_grad()
+    def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
+        """Denoise under guidance, in windows where the clip is long, and decode."""
+        assert inputs.reference is not None
+        run, config, backbone = self.run, self.config, self.backbone
+        run.note("settings", {k: v for k, v in settings(config).items() if k in PRESETS["released"]})
+        given = self._conditions(inputs.reference.frames[:1], prepared)
+        sampling, window = config.sample, config.window
+        noise = offset_noise(
+            (1, 4, run.frames, run.height // backbone.factor, run.width // backbone.factor), run.generator("noise"),
+            float(sampling.offset or 0),
+        )  # fmt: skip
+        size, overlap = int(window.size or run.frames), int(window.overlap or 0)
+        run.note("windows", len(windows(run.frames, size, overlap)))
+        latents = sample(
+            self._pair(given), noise.to(run.device), int(sampling.steps or 1), guidance=self._guidance, size=size,
+            overlap=overlap, schedule=backbone.scheduler,
+            progress=lambda done, total: run.progress.tick("denoise", done, total),
+        )  # fmt: skip
+        return backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()  # (F, 3, H, W)
+
+    @property
+    def _guidance(self) -> float:
+        return float(self.config.sample.guidance if self.config.sample.guidance is not None else 1)
+
+    def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
+        """Everything the clip is conditioned on, of all T slots."""
+        from motionkit.backbones.animatex import Conditions
+
+        backbone, mode = self.backbone, str(self.config.reference_mode)
+        reference = floats(picture)  # (1, 3, H, W)
+        latent = None
+        if mode != "local":  # a sample of the posterior, as in training
+            latent = backbone.encode(reference, generator=self.run.generator("reference"))
+        poses = restored(*(prepared[name].numpy() for name in ("xy", "seen", "size")))
+        features = prepared["features"][None] if self.config.indicator else None  # (1, T, C)
+        return Conditions(
+            backbone.encode_text([""]), self.run.frames, reference, latent,
+            floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],
+            torch.from_numpy(poses.keypoints())[None] if self.config.indicator else None,
+            prepared["features"][None, :1], features,
+        ).with_reference(mode)  # fmt: skip
+
+    def _pair(self, given: Conditions) -> Pair:
+        """Both halves of guidance for a window; what does not depend on the step is computed once per window."""
+        backbone, batched, guided = self.backbone, self._batched(), self._guidance != 1
+        kept: dict[Window, tuple[Prepared, Prepared | None]] = {}
+        bare: dict[int, Prepared] = {}
+
+        def parts(span: Window) -> tuple[Prepared, Prepared | None]:
+            if span not in kept:
+                cond, length = backbone.prepare(sliced(given, span)), span[1] - span[0]
+                if guided and length not in bare:
+                    bare[length] = backbone.prepare(sliced(given, span).empty())
+                kept[span] = (cond, None)
+                if guided:
+                    kept[span] = (joined_pair(bare[length], cond), None) if batched else (cond, bare[length])
+            return kept[span]
+
+        def pair(latents: Tensor, t: int, span: Window) -> tuple[Tensor, Tensor]:
+            self.run.progress.check()
+            first, second = parts(span)
+            if guided and batched:
+                uncond, cond = backbone.denoise(torch.cat([latents, latents]), t, prepared=first).chunk(2)
+                return uncond, cond
+            cond = backbone.denoise(latents, t, prepared=first)
+            return (backbone.denoise(latents, t, prepared=second) if second is not None else cond), cond
+
+        return pair
+
+    def _batched(self) -> bool:
+        wanted = self.config.sample.batched
+        return wanted == "on" or (wanted == "auto" and str(self.run.device).startswith("cuda"))
+
+
+def joined_pair(uncond: Prepared, cond: Prepared) -> Prepared:
+    """Both halves as a batch of two."""
+    from motionkit.backbones.animatex import join
+
+    return join([uncond, cond])
+
+
+def sliced(given: Conditions, span: Window) -> Conditions:
+    """The conditions of the frames of a window, with slot 0 before them."""
+    first, stop = span
+    slots = [0, *range(first + 1, stop + 1)]
+
+    def at(value: Tensor | None, dim: int) -> Tensor | None:
+        return None if value is None else value.index_select(dim, torch.tensor(slots, device=value.device))
+
+    return replace(
+        given, frames=stop - first, pose_images=at(given.pose_images, 2), keypoints=at(given.keypoints, 1),
+        clip_frames=at(given.clip_frames, 1),
+    )  # fmt: skip
+
+
+def floats(frames: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255

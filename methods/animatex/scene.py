@@ -1,0 +1,153 @@
+"""What a clip is made from: poses of the driving video and of the reference, fitted to each other, as pictures.
+
+Animate-X (arXiv 2410.10306), section 3.2 and appendix A. Shape legend: F frames, T = F + 1 with the reference first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motionkit.errors import UserError
+from motionkit.perception.pose import PoseClip, PoseSettings, align, draw, read_poses
+from motionkit.perception.pose import files as pose_files
+from motionkit.perception.pose.clip import BODY
+from motionkit.perception.pose.estimate import settle
+
+from .config import AnimateXSettings
+
+SHARED = 2  # joints that reference and driving must both show to be fitted to each other
+WORDS = ("auto", "strict", "driving")  # of `reference_pose`; anything else is a file
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Poses as the network gets them.
+
+    Attributes:
+        poses: T of them, the reference's first, as fractions of the working frame; aligned.
+        reference_known: whether the first is the reference's own and not the driving's.
+        facts: how they came about, for the manifest.
+    """
+
+    poses: PoseClip
+    reference_known: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
+    """The driving poses fitted to the reference's, and both in a row.
+
+    Without the reference's own pose the first driving pose that shows anybody stands in, and nothing is fitted.
+
+    Args:
+        mode: auto | none | safe | compat; see `motionkit.perception.pose.align`. auto is safe where that can be.
+
+    Raises:
+        UserError: safe or compat, and the joints for it are not seen.
+    """
+    facts: dict[str, Any] = {"notes": [*driving.notes, *(reference.notes if reference else ())]}
+    if reference is None:
+        if mode in ("safe", "compat"):
+            raise UserError(f"method.align={mode} needs the reference's own pose, and none was found in it: give one "
+                            "as method.reference_pose=FILE, or take method.align=auto")  # fmt: skip
+        first = int(np.argmin(driving.empty))  # 0 when all are empty
+        facts |= {"reference_pose": f"the driving's, frame {first}", "align": "none"}
+        return Scene(joined(driving.frames([first]), driving), False, facts)
+    shared = int((driving.seen[:, BODY] & reference.seen[0, BODY]).sum(1).max())
+    chosen = mode
+    if mode == "auto":
+        chosen = "safe" if shared >= SHARED else "none"
+        if chosen == "none":
+            facts["notes"].append(f"not aligned: reference and driving share {shared} joint(s)")
+    fitted, fit = align(driving, reference, chosen)
+    facts |= {"reference_pose": "its own", "align": chosen}
+    if fit is not None:
+        facts["fit"] = {
+            "scale": [round(float(s), 4) for s in fit.scale], "offset": [round(float(v), 4) for v in fit.offset],
+            "ratios": {name: round(ratio, 3) for name, ratio in fit.ratios.items()}, "anchor": fit.anchor,
+            "skipped": list(fit.skipped),
+        }  # fmt: skip
+    return Scene(joined(reference, fitted), True, facts)
+
+
+def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
+    """One pose and F of them as one clip of T, of the driving's size."""
+    xy = np.concatenate([reference.xy[:1], driving.xy])
+    return replace(driving, xy=xy, seen=np.concatenate([reference.seen[:1], driving.seen]))
+
+
+def read_driving(
+    frames: np.ndarray, config: AnimateXSettings, file: Path | None, pocket: bool, device: str, fps: float
+) -> PoseClip:
+    """The driving poses (F), estimated in (F, H, W, 3) uint8 frames or of a file.
+
+    Raises:
+        UserError: nobody was found (unless nobody=blank), or a file that cannot be read.
+    """
+    required = config.nobody == "refuse"
+    if file is None:
+        return read_poses(frames, config.pose, pocket=pocket, fps=fps, device=device, required=required)
+    poses = placed(pose_files.load(file, frames.shape[1:3], config.pose.person), *frames.shape[1:3])
+    if len(poses) != len(frames):  # the clip was brought to this number evenly; so are its poses
+        chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
+        note = f"{len(poses)} poses of the file, taken evenly for {len(frames)} frames"
+        poses = replace(poses.frames(chosen), notes=(*poses.notes, note))
+    return settle(poses, config.pose, f"the poses of {file.name}", required)
+
+
+def read_reference(
+    picture: np.ndarray, config: AnimateXSettings, pocket: bool, device: str
+) -> PoseClip | None:
+    """The pose of the reference picture (H, W, 3) uint8, one frame; None where the driving's has to do.
+
+    Raises:
+        UserError: none was found, with reference_pose=strict; a file that cannot be read.
+    """
+    word = config.reference_pose
+    if word == "driving":
+        return None
+    if word not in WORDS:
+        pose = placed(pose_files.load(Path(word).expanduser(), picture.shape[:2], config.pose.person),
+                      *picture.shape[:2])  # fmt: skip
+        return settle(pose.frames([0]), config.pose, f"method.reference_pose={word}")
+    strict = word == "strict"
+    settings = PoseSettings(config.pose.backend if config.pose.backend != "files" else "auto", config.pose.weights,
+                            config.pose.person)  # fmt: skip
+    pose = read_poses(picture[None], settings, pocket=pocket, device=device, what="the reference", required=strict)
+    return None if pose.empty.all() else pose
+
+
+def placed(poses: PoseClip, height: int, width: int) -> PoseClip:
+    """Poses as fractions of a frame into which their picture was letterboxed (see `motionkit.media.letterbox`)."""
+    if poses.size == (height, width):
+        return poses
+    scale = min(height / poses.size[0], width / poses.size[1])
+    inner = [round(poses.size[1] * scale), round(poses.size[0] * scale)]
+    corner = [(width - inner[0]) // 2, (height - inner[1]) // 2]
+    return poses.with_points((poses.xy * inner + corner) / [width, height], size=(height, width))
+
+
+def skeletons(poses: PoseClip, height: int, width: int, side: int, faces: bool) -> np.ndarray:
+    """The network's pictures (T, height, width, 3) uint8, drawn at a longer side of `side` pixels (0: at their own)."""
+    scale = side / max(height, width) if side else 1.0
+    at = (max(8, round(height * scale)), max(8, round(width * scale)))
+    return draw(poses, height, width, faces=faces, at=at)
+
+
+def overlaid(frames: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Skeletons on darkened frames, for the report: (F, H, W, 3) uint8, colours as people know them."""
+    return np.maximum(frames // 3, drawn[..., ::-1])
+
+
+def stored(poses: PoseClip) -> dict[str, np.ndarray]:
+    """Poses as plain arrays, for the cache."""
+    return {"xy": poses.xy, "seen": poses.seen.astype(np.uint8), "size": np.array(poses.size)}
+
+
+def restored(xy: np.ndarray, seen: np.ndarray, size: np.ndarray) -> PoseClip:
+    """The poses that `stored` took apart."""
+    return PoseClip(xy.astype(np.float64), seen.astype(bool), (int(size[0]), int(size[1])))
