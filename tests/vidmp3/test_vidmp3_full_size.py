@@ -55,7 +55,7 @@ XL_UNET = sd_files.UNET | {
     "block_out_channels": [320, 640, 1280], "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "use_linear_projection": True,
-    "transformer_layers_per_block": [1, 2, 2],  # SD XL has 10 at the lowest level: 290 tensors are 162 here
+    "transformer_layers_per_block": [1, 2, 2],  # SD XL has 10 at the lowest level: 290 tensors are 194 here
     "addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
 }  # fmt: skip
 XL_ADAPTER = sd_files.ADAPTER | {"block_out_channels": [320, 640, 1280]}
@@ -127,4 +127,4 @@ def test_sdxl_takes_a_tuning_step(tmp_path):
     )
     found = tune_once("animatediff-sdxl", tmp_path / "sdxl", tmp_path / "modules")
     shutil.rmtree(tmp_path / "sdxl")
-    assert found["tensors"] > 150 and found["sites"] == 30 and found["values"] > 86_000_000
+    assert (found["tensors"], found["values"], found["sites"]) == (194, 133_552_000, 30)
