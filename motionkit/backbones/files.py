@@ -123,14 +123,18 @@ def _optional(spec: BackboneSpec) -> list[str]:
 def part_folders(folder: Path, part: str) -> list[Path]:
     """Where the files of a part are looked for, in order: a file or a weight that one lacks is taken from the next.
 
-    There is a second place only for the models in the package, which share parts to stay small: the folder of the
-    package that their shared.json names. In anyone else's folder a shared.json means nothing.
+    There are further places only for the models in the package, which share parts to stay small: the folder of the
+    package that their shared.json names, and those that this one's shared.json names in turn. In anyone else's folder
+    a shared.json means nothing.
     """
     own = [folder / part]
     if folder.resolve().parent != ASSETS.resolve() or not (folder / "shared.json").is_file():
         return own
     other = read_json(folder / "shared.json").get(part)
-    return [*own, ASSETS / other] if other else own
+    if not other:
+        return own
+    lender, _, name = str(other).rpartition("/")
+    return [*own, *part_folders(ASSETS / lender, name)]
 
 
 def part_file(folder: Path, part: str, name: str) -> Path:

@@ -106,14 +106,16 @@ def read_parts(
     Raises: UserError in one line for damaged or inconsistent files.
     """
 
-    def weights(part: str, stem: str, build: Any, part_dtype: torch.dtype = dtype) -> Any:
-        return load_model(build, files.part_folders(folder, part), stem, part_dtype)
+    def weights(part: str, stem: str, build: Any, part_dtype: torch.dtype = dtype, lent_as: str = "") -> Any:
+        return load_model(build, files.part_folders(folder, part), stem, part_dtype, lent_as=lent_as)
 
     # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
     vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
     parts: dict[str, Any] = {
         "vae": weights("vae", files.MODEL, lambda: AutoencoderKL.from_config(vae), vae_dtype),
-        "unet": weights("unet", files.MODEL, lambda: unet_class.from_config(unet)),
+        "unet": weights(
+            "unet", files.MODEL, lambda: unet_class.from_config(unet), lent_as=getattr(unet_class, "LENT_AS", "")
+        ),
         "scheduler": read_scheduler(files.part_file(folder, "scheduler", "scheduler_config.json")),
         "fingerprint": files.fingerprint(spec, str(folder)),
     }

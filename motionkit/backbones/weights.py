@@ -27,12 +27,14 @@ def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
 
 
 def load_model(
-    build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype, skip: tuple[str, ...] = ()
-) -> nn.Module:
+    build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype, skip: tuple[str, ...] = (),
+    lent_as: str = "",
+) -> nn.Module:  # fmt: skip
     """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
     `folders`: the model's own, and those that lend what it lacks (see `files.part_folders`).
     `skip`: beginnings of names that belong to another model in the same file.
+    `lent_as`: what the names of lent weights begin with here, such as "unet." where the lender is the UNet alone.
     Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
     other shapes, and values that are not finite.
     """
@@ -48,10 +50,17 @@ def load_model(
         lent = file.parent != folders[0]
         try:
             with safe_open(file, "pt") as source:
-                names = [key for key in source.keys() if not skip or not key.startswith(skip)]  # noqa: SIM118 (no dict)
-                _check(file, {k: tuple(source.get_slice(k).get_shape()) for k in names}, wanted, state, lent)
-                for key in names:
-                    name = wanted.get(_plain(key))
+                names = {  # in the file -> here
+                    key: lent_as * lent + key
+                    for key in source.keys()  # noqa: SIM118 (no dict)
+                    if not skip or not key.startswith(skip)
+                }
+                if lent:  # what the model has of its own may have another shape there
+                    names = {key: here for key, here in names.items() if wanted.get(_plain(here)) not in tensors}
+                shapes = {here: tuple(source.get_slice(key).get_shape()) for key, here in names.items()}
+                _check(file, shapes, wanted, state, lent)
+                for key, here in names.items():
+                    name = wanted.get(_plain(here))
                     if name is not None and name not in tensors:
                         value = _finite(source.get_tensor(key), file, key).to(dtype)
                         tensors[name] = as_layer(value, state[name].shape)

@@ -173,7 +173,8 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        net = KINDS[name](**json.loads(meta["config"]))
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+            net = KINDS[name](**json.loads(meta["config"]))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is not a usable {name} file: {str(error).splitlines()[0]}") from error

@@ -124,11 +124,12 @@ class Loop:
         while self.step < stop:
             for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
                 group["lr"] = self.lr_at(self.step) * factor
+            self.optimizer.zero_grad(set_to_none=True)  # before the loss, which may add gradients of its own
             loss, logs = self.loss(self.step)
             if not torch.isfinite(loss):
                 raise UserError(f"training diverged at step {self.step} (loss {loss.item()}); lower the learning rate")
-            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self.gather()
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
             self.optimizer.step()
             self.step += 1
@@ -145,6 +146,9 @@ class Loop:
                 saved = time.monotonic()
         self.save()
         return self.ema.eval()
+
+    def gather(self) -> None:  # noqa: B027 (one process has nothing to gather)
+        """Called when the gradients are complete; several processes bring theirs together here."""
 
     @torch.no_grad()
     def _average(self) -> None:

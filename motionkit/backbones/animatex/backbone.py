@@ -58,14 +58,11 @@ class AnimateXBackbone(StableDiffusion):
     def encode_images(self, frames: Tensor) -> Tensor:
         """Frames (F, 3, H, W) in [0, 1] to pooled features (F, C) float32, not normalised; stretched to a square."""
         encoder = self._use(self.image_encoder)
-        side = encoder.config.image_size
-        mean, std = (torch.tensor(v, device=self.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))
-        found = []
+        side, found = encoder.config.image_size, []
         for chunk in self._chunks(frames, side * side):
-            x = chunk.to(self.device, torch.float32)
-            x = functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+            x = look(chunk.to(self.device, torch.float32), side)
             with self._arithmetic(encoder.dtype):
-                found.append(encoder(((x - mean) / std).to(encoder.dtype)).image_embeds.float())
+                found.append(encoder(x.to(encoder.dtype)).image_embeds.float())
         return torch.cat(found)
 
     @torch.no_grad()
@@ -101,6 +98,12 @@ class AnimateXBackbone(StableDiffusion):
         if self.plan.offload == "none":
             network.to(self.plan.device)
         return network.eval().requires_grad_(False)
+
+
+def look(frames: Tensor, side: int) -> Tensor:
+    """What a CLIP image encoder of that side reads of frames (F, 3, H, W) in [0, 1]: stretched, normalised."""
+    mean, std = (torch.tensor(v, device=frames.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))
+    return (functional.interpolate(frames, (side, side), mode="bilinear", antialias=True) - mean) / std
 
 
 def empty_network(config: AnimateXConfig) -> AnimateXNetwork:
@@ -147,7 +150,9 @@ def image_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Build:
-    """What `read_parts` asks of a class of diffusers."""
+    """What `read_parts` asks of a class of diffusers; the pocket's UNet weights are partly those of a video UNet."""
+
+    LENT_AS = "unet."
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> AnimateXNetwork:

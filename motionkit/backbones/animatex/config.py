@@ -10,6 +10,7 @@ from motionkit.errors import UserError, unknown
 
 CLASS_NAME = "AnimateXNetwork"
 TEMPORAL = ("transformer", "mamba")
+MOTION = ("block", "attention")
 REFERENCE_MODES = ("local", "latent", "both")
 
 
@@ -48,6 +49,7 @@ class AnimateXConfig:
         factor: pixels per latent along a side, a multiple of 4.
         concat_channels: of the reference and pose branches beside the latents.
         branch_channels, branch_depth: width of those branches' convolutions, layers of their mixing over frames.
+        motion: "block", a whole transformer block as released, or "attention" alone: x + CA(x, f_i), as in the paper.
         motion_scale: how much the motion attention adds (`our_weight` in the authors' code).
         temporal: "transformer" as released, or "mamba" as in the paper.  mamba: its sizes, see `mamba.MambaTemporal`.
         dropout: in training, of the ResBlocks and temporal convolutions.
@@ -68,6 +70,7 @@ class AnimateXConfig:
     concat_channels: int = 8
     branch_channels: int = 32
     branch_depth: int = 1
+    motion: str = "block"
     motion_scale: float = 1.0
     temporal: str = "transformer"
     mamba: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +81,8 @@ class AnimateXConfig:
         """Refuse sizes that build nothing. Raises: UserError."""
         if self.temporal not in TEMPORAL:
             raise unknown("temporal module", self.temporal, TEMPORAL)
+        if self.motion not in MOTION:
+            raise unknown("motion attention", self.motion, MOTION)
         if len(self.channels) != len(self.attention) or not self.channels:
             raise UserError(f"an Animate-X network of {len(self.channels)} levels needs as many entries in attention, "
                             f"not {len(self.attention)}")  # fmt: skip
@@ -135,9 +140,10 @@ RELEASED = AnimateXConfig()
 # The 3D UNet of pocket-modelscope, 128 px: its weights are the start (see `start.from_video_unet`).
 POCKET = AnimateXConfig(
     channels=(48, 96, 192), attention=(False, True, True), layers=1, head_dim=16, groups=16, context_dim=128,
-    feature_dim=128, factor=4, branch_channels=16,
+    feature_dim=96, factor=4, motion="attention", dropout=0.0,
     indicator=IndicatorConfig(
-        width=128, encoder_layers=2, encoder_heads=4, feedforward=256, depth=3, heads=4, head_dim=32, expansion=2
+        width=96, encoder_layers=1, encoder_heads=4, feedforward=192, dropout=0.0, depth=2, heads=4, head_dim=24,
+        expansion=2,
     ),
 )  # fmt: skip
 TINY = AnimateXConfig(

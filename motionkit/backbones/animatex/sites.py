@@ -8,7 +8,7 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, XFormersAttnProcessor
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from motionkit.backbones.animatex.conditions import Kept, Prepared
@@ -28,21 +28,67 @@ class AppearanceMotion(Transformer2DModel):
             "use_linear_projection": True,
         }  # fmt: skip
         super().__init__(**shape)
-        self.motion = Transformer2DModel(**shape)
+        self.motion = Transformer2DModel(**shape) if config.motion == "block" else MotionAttention(config, channels)
         self.site, self.motion_scale = site, config.motion_scale
-        for model in (self, self.motion):
-            for parameter in model.proj_out.parameters():  # as the authors': new, both are the identity
+        for layer in (self.proj_out, getattr(self.motion, "proj_out", None)):  # as the authors': new, both add nothing
+            for parameter in layer.parameters() if layer is not None else ():
                 torch.nn.init.zeros_(parameter)
 
     def keys_values(self, context: Tensor, motion: Tensor) -> tuple[Kept, Kept]:
         """Those of text and image tokens (B, L, D) and of motion tokens (B T, M, D)."""
-        return _project(self.transformer_blocks[0].attn2, context), _project(_block(self.motion).attn2, motion)
+        layer = self.motion.attn2 if isinstance(self.motion, MotionAttention) else _block(self.motion).attn2
+        return _project(self.transformer_blocks[0].attn2, context), _project(layer, motion)
 
     def forward(self, hidden_states: Tensor, *, cross_attention_kwargs: dict[str, Any], **_: Any) -> tuple[Tensor]:
-        """(B T, C, h, w) to the same shape, in a tuple; `prepared` comes in cross_attention_kwargs."""
+        """(B T, C, h, w) to the same shape, in a tuple; `prepared` comes in cross_attention_kwargs.
+
+        No frame sees another one here: without gradients a few frames pass at a time.
+        """
         prepared: Prepared = cross_attention_kwargs["prepared"]
-        x = hidden_states + added(self, hidden_states, prepared.context[self.site])
-        return (x + self.motion_scale * added(self.motion, x, prepared.motion[self.site]),)
+        context, motion = prepared.context[self.site], prepared.motion[self.site]
+        chunk = max(1, tokens_at_once(hidden_states) // hidden_states[0, 0].numel())
+        if chunk >= len(hidden_states):
+            return (self._frames(hidden_states, context, motion),)
+        slots, out = prepared.frames + 1, torch.empty_like(hidden_states)
+        for start in range(0, len(hidden_states), slots):  # clip by clip: each has its own context
+            clip, own = slice(start, start + slots), _one(context, start // slots)
+            frames = zip(*(part.split(chunk) for part in (hidden_states[clip], motion[0][clip], motion[1][clip])),
+                         strict=True)  # fmt: skip
+            for place, (x, keys, values) in zip(out[clip].split(chunk), frames, strict=True):
+                place.copy_(self._frames(x, own, (keys, values)))
+        return (out,)
+
+    def _frames(self, x: Tensor, context: Kept, motion: Kept) -> Tensor:
+        x = x + added(self, x, context)
+        plain = isinstance(self.motion, MotionAttention)
+        return x + self.motion_scale * (self.motion.added(x, motion) if plain else added(self.motion, x, motion))
+
+
+class MotionAttention(nn.Module):
+    """Cross-attention to the motion tokens alone, as the paper writes it (section 3.2); new, it adds nothing."""
+
+    def __init__(self, config: AnimateXConfig, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, config.context_dim, channels // config.head_dim, config.head_dim)
+        for parameter in self.attn2.to_out[0].parameters():
+            nn.init.zeros_(parameter)
+
+    def added(self, x: Tensor, kept: Kept) -> Tensor:
+        """What it adds to (N, C, h, w)."""
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (N, h w, C)
+        return attend(self.attn2, tokens, kept).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, h, w)
+
+
+def tokens_at_once(x: Tensor) -> int:
+    """How many tokens pass a transformer together: those that stay in the cache of a CPU, many on other devices.
+
+    The inner layer of its MLP holds eight numbers per token and channel: at 32 frames of 768x512 more than 1 GB in half
+    precision, and on a CPU half of its time goes into fresh memory. With gradients all pass together.
+    """
+    if torch.is_grad_enabled():
+        return x.numel()
+    return 2048 if x.device.type == "cpu" else 65536
 
 
 def added(model: Transformer2DModel, x: Tensor, kept: Kept) -> Tensor:
@@ -68,6 +114,10 @@ def attend(layer: Attention, x: Tensor, kept: Kept) -> Tensor:
     else:
         out = functional.scaled_dot_product_attention(q, keys, values).transpose(1, 2)
     return layer.to_out[0](out.reshape(*x.shape[:2], -1))
+
+
+def _one(kept: Kept, clip: int) -> Kept:
+    return kept[0][clip : clip + 1], kept[1][clip : clip + 1]
 
 
 def _project(layer: Attention, tokens: Tensor) -> Kept:

@@ -68,7 +68,8 @@ def load_joints() -> tuple[JointNet, dict[str, float]]:
         with safe_open(WEIGHTS, "pt") as file:
             figures = json.loads((file.metadata() or {})["figures"])
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        net = JointNet()
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+            net = JointNet()
         net.load_state_dict(state)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"{WEIGHTS} is not a usable file of joints: {str(error).splitlines()[0]}") from error

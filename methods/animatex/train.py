@@ -1,0 +1,179 @@
+"""`motionkit train method=animatex`: self-reconstruction of clips from one of their frames and their poses.
+
+Animate-X (arXiv 2410.10306): reference and driving come from the same clip; the explicit pose indicator gives the
+driving poses another body (pool.py). The command writes a model folder, to be used with backbone.path=FOLDER.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from motionkit.backbones.files import read_json
+from motionkit.errors import UserError
+from motionkit.hashing import hash_json, hash_tensors
+from motionkit.media import replacing
+from motionkit.training.loop import LoopSettings, write_record
+
+from .train_batch import Examples
+from .train_config import TrainOptions
+from .train_data import Encoders, PoseClips
+from .train_loop import AnimateLoop, Workers
+from .train_loss import Denoiser, make_loss, measure
+from .train_model import check_plan, denoiser, start, write_compact, write_folder
+
+if TYPE_CHECKING:
+    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.trainjob import TrainJob
+
+
+def train(job: TrainJob) -> str:
+    """Train a network, and write it as the folder `model` (and, for the pocket, `compact`) below the job's folder.
+
+    Returns:
+        What was reached, and how to use the model, in one line.
+
+    Raises:
+        UserError: anything that the user can mend.
+        Cancelled: stopped by the user; the same call goes on from there.
+    """
+    from motionkit import backbones
+
+    options: TrainOptions = job.options or TrainOptions()
+    spec = backbones.get(options.backbone)
+    if spec.family != "animatex":
+        known = [s.name for s in backbones.specs().values() if s.family == "animatex"]
+        raise UserError(f"train.backbone={spec.name} is no Animate-X network: take {', '.join(known)}")
+    size = job.size or spec.default_size
+    if size % spec.size_multiple or size < spec.size_multiple:
+        raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
+    check_plan(job.plan, options)
+    workers = Workers(job.plan.device)
+    backbone = start(spec, options, job.plan, job.seed)
+    model = denoiser(backbone, options)
+    folder = _folder(job, options, size, workers)
+    clips = _clips(job, options, backbone, folder, size, workers)
+    examples = _examples(job, options, backbone, clips)
+    _same_run(job, options, backbone, clips, size)
+    loop = _loop(job, options, backbone, model, examples, workers)
+    try:
+        trained = loop.run()
+    finally:
+        job.progress.end("train")
+    if workers.rank:
+        return f"process {workers.rank} ended"
+    return _finish(job, options, backbone, trained, examples, loop, size)
+
+
+def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -> Path:
+    """The folder to train on; for data=sprites clips are written first."""
+    if job.data.name != "sprites":
+        assert job.data.path is not None
+        return Path(job.data.path)
+    from motionkit.sprites.export import write_dataset
+
+    facts = (options.sprite_clips, options.sprite_frames, size, job.data.setting, job.seed)
+    folder = job.folder / "sprites" / "-".join(map(str, facts))
+    if workers.rank == 0 and len(list(folder.glob("*.json"))) != options.sprite_clips:
+        write_dataset(folder, options.sprite_clips, "train", job.seed, options.sprite_frames, size, job.data.setting)
+    workers.wait()
+    return folder
+
+
+def _clips(
+    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, folder: Path, size: int, workers: Workers
+) -> PoseClips:
+    """The clips, encoded by the first process alone."""
+    features = None if options.trains_encoder else backbone.encode_images
+    weights = {k: v.cpu() for k, v in backbone.vae.state_dict().items()}
+    if features is not None:
+        weights |= {f"image.{k}": v.cpu() for k, v in backbone.image_encoder.state_dict().items()}
+    facts = [hash_tensors(weights), size, options.fps, options.poses, asdict(options.pose), features is not None]
+    pocket = backbone.spec.name.startswith(("pocket-", "tiny-"))
+    encoders = Encoders(
+        backbone.encode, features, size, options.fps, options.poses, options.pose, pocket, job.plan.device,
+        hash_json(facts),
+    )  # fmt: skip
+    if workers.rank == 0:
+        clips = PoseClips(folder, encoders, job.folder / "cache", job.progress)
+    workers.wait()
+    return clips if workers.rank == 0 else PoseClips(folder, encoders, job.folder / "cache")
+
+
+def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
+    draw = job.config.on(backbone.spec.name).draw
+    text = backbone.encode_text([""]).cpu()
+    return Examples(clips, options, text, int(draw.side or 0), job.seed, backbone.factor)
+
+
+def _loop(
+    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, model: Denoiser, examples: Examples,
+    workers: Workers,
+) -> AnimateLoop:  # fmt: skip
+    recipe = options.recipe
+    steps = job.steps or recipe.steps
+    slower = recipe.indicator_lr / recipe.lr
+
+    def scale(name: str) -> float:
+        return slower if name.startswith("network.indicator.") else 1.0
+
+    settings = LoopSettings(
+        job.folder, steps, recipe.lr, (0.9, 0.999), options.weight_decay, options.clip, recipe.ema,
+        options.save_every, options.log_every, scale,
+    )  # fmt: skip
+    loss = make_loss(model, examples, backbone, options, workers.rank, workers.world)
+
+    def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
+        job.progress.tick("train", step, steps)
+        return loss(step)
+
+    return AnimateLoop(model, ticking, settings, recipe, workers)
+
+
+def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips, size: int) -> None:
+    """Begin the folder's record, or check that a checkpoint there is of this very run.
+
+    Raises: UserError naming what differs.
+    """
+    file, checkpoint = job.folder / "run.json", job.folder / "last.pt"
+    free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames")
+    facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
+    facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
+    facts = json.loads(json.dumps(facts | {"recipe": asdict(replace(options.recipe, steps=0))}))
+    if not job.resume:
+        for old in (checkpoint, job.folder / "curve.csv", file):
+            old.unlink(missing_ok=True)
+    if checkpoint.exists() and file.exists():
+        held = read_json(file)
+        if other := [key for key, value in facts.items() if held.get(key) != value]:
+            raise UserError(f"{job.folder} holds a run with other settings ({', '.join(other)}): give another output=, "
+                            f"or resume=false to start again there")  # fmt: skip
+    with replacing(file) as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _finish(
+    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, trained: Any, examples: Examples,
+    loop: AnimateLoop, size: int,
+) -> str:  # fmt: skip
+    figures = measure(trained, examples, backbone, options)
+    write_folder(job.folder / "model", backbone, trained, options.half)
+    record: dict[str, Any] = {
+        "steps": loop.step, "seconds": loop.seconds, "size": size, "seed": job.seed, "figures": figures,
+        "recipe": asdict(options.recipe), "options": asdict(options), "clips": len(examples.clips.train),
+        "notes": examples.clips.notes, "anchors": len(examples.pool), "epi": asdict(options.epi),
+    }  # fmt: skip
+    if backbone.spec.name == "pocket-animatex":
+        record["compact_bytes"] = write_compact(job.folder / "compact", backbone, trained, options.learns)
+    write_record(job.folder / "record.json", record)
+    name = "animatex" if options.backbone.startswith("tiny-") else options.backbone  # a toy reads no folder
+    where = "held-out" if figures["held_out"] else "training"
+    notes = "".join(f"; note: {note}" for note in examples.clips.notes)
+    return (
+        f"error on {where} clips {figures['error']:.4f} (without conditions: {figures['without']:.4f}) after "
+        f"{loop.step} steps{notes}; use it with backbone={name} backbone.path={job.folder / 'model'}"
+    )

@@ -1,0 +1,189 @@
+"""The network that training starts with, which of its weights learn, and the folders that it is written to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import save_file
+from torch import Tensor
+
+from motionkit import backbones
+from motionkit.backbones import files
+from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
+from motionkit.backbones.animatex.config import POCKET, RELEASED
+from motionkit.backbones.animatex.start import from_video_unet
+from motionkit.errors import UserError
+from motionkit.gpu import Plan
+
+from .train_config import TrainOptions
+from .train_loss import Denoiser
+
+if TYPE_CHECKING:
+    from motionkit.backbones.catalog import BackboneSpec
+
+VIDEO = {"pocket-animatex": "pocket-modelscope", "animatex": "modelscope"}  # what a new network begins as
+# A CLIP vision model of 0.18 M weights, in place of the released model's ViT-H/14.
+POCKET_ENCODER: dict[str, Any] = {
+    "hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64,
+    "patch_size": 8, "projection_dim": POCKET.feature_dim, "attention_dropout": 0.0,
+}  # fmt: skip
+# Of the pocket's UNet only these weights learn, so that its file stays small: what reads the new channels and the
+# finest level, attention within a frame where the reference's parts are looked up, and norms. The rest is lent.
+POCKET_LEARNS = (
+    "conv_in.", "conv_out.", "conv_norm_out.", "time_embedding.", "down_blocks.0.", "up_blocks.2.",
+    "down_blocks.1.attentions.0.transformer_blocks.0.attn1.", "up_blocks.1.attentions.0.transformer_blocks.0.attn1.",
+    "up_blocks.1.attentions.1.transformer_blocks.0.attn1.",
+)  # fmt: skip
+_NORMS = (".norm.", ".norm1.", ".norm2.", ".norm3.")
+
+
+def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> AnimateXBackbone:
+    """The backbone as it is before the first step, in float32.
+
+    Raises:
+        UserError: settings that do not fit each other; MissingWeights: of the model that it starts from.
+    """
+    plan = replace(plan, dtype="float32")
+    own = options.start == "own" or (options.start == "auto" and spec.name not in ("pocket-animatex",))
+    if own:
+        if options.temporal != "transformer":
+            raise UserError("train.temporal is for a new network: give train.start=video too")
+        found = backbones.load(spec, plan, path=options.backbone_path)
+        if not isinstance(found, AnimateXBackbone):
+            raise UserError(f"train.backbone={spec.name} is no Animate-X model")
+        return found
+    if spec.name not in VIDEO:
+        raise UserError(f"train.start={options.start}: {spec.name} has no video model to begin as: give "
+                        "train.start=own")  # fmt: skip
+    folder = None if options.start in ("auto", "video") else options.start
+    base = backbones.load(backbones.get(VIDEO[spec.name]), plan, path=folder)
+    config = replace(POCKET if spec.name == "pocket-animatex" else RELEASED, temporal=options.temporal)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = from_video_unet(base.unet, config)
+        encoder = _encoder(spec, options, plan)
+    parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
+    made = f"new on {base.fingerprint()}, seed {seed}, {config.as_dict()}"
+    return AnimateXBackbone(
+        spec, plan, network=network, image_encoder=encoder, scheduler=DDIMScheduler(**SCHEDULE), fingerprint=made,
+        **parts,
+    )  # fmt: skip
+
+
+def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    if spec.name == "pocket-animatex":
+        return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(POCKET_ENCODER))
+    if not options.backbone_path:
+        raise UserError("a new animatex network needs its other parts: give train.backbone_path=FOLDER with vae, "
+                        "text_encoder, tokenizer and image_encoder")  # fmt: skip
+    return backbones.load(spec, plan, path=options.backbone_path).image_encoder
+
+
+def learns(name: str, which: str, temporal: str = "transformer") -> bool:
+    """Whether a weight of the network learns. `which`: all | pocket | conditions."""
+    if which == "all" or not name.startswith("unet."):
+        return True
+    inner = name.removeprefix("unet.")
+    if ".motion." in inner or inner.startswith("conv_in."):
+        return True
+    if which == "conditions":
+        return False
+    mamba = temporal == "mamba" and ("temp_attentions." in inner or inner.startswith("transformer_in."))
+    return mamba or inner.startswith(POCKET_LEARNS) or any(part in inner for part in _NORMS)
+
+
+def denoiser(backbone: AnimateXBackbone, options: TrainOptions) -> Denoiser:
+    """What learns, as one module; weights that do not learn get no gradient."""
+    network, side = backbone.network, backbone.image_encoder.config.image_size
+    temporal = network.config.temporal
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(learns(name, options.learns, temporal))
+    if backbone.device.type == "cpu":
+        network.unet.set_attn_processor(AttnProcessor())
+    encoder = backbone.image_encoder if options.trains_encoder else None
+    if encoder is not None:
+        encoder.requires_grad_(True)
+    if backbone.plan.checkpointing:
+        from motionkit.backbones.checkpointing import enable
+
+        enable(network.unet)
+    return Denoiser(network, encoder, _looker(side))
+
+
+def _looker(side: int) -> Callable[[Tensor], Tensor]:
+    return lambda pictures: look(pictures, side)
+
+
+def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half: bool) -> None:
+    """A whole model folder, for `backbone.path=FOLDER`: what learned, and the other parts as they are."""
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    dtype = torch.float16 if half else torch.float32
+    network: Any = model.network
+    _write(temporary / "unet", files.MODEL, network.state_dict(), dtype, network.config.as_dict())
+    encoder = getattr(model, "image_encoder", backbone.image_encoder)
+    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), dtype, encoder.config.to_diff_dict())
+    _write(temporary / "text_encoder", files.TEXT, backbone.text_encoder.state_dict(), dtype,
+           backbone.text_encoder.config.to_diff_dict())  # fmt: skip
+    _write(temporary / "vae", files.MODEL, backbone.vae.state_dict(), dtype, _plain(backbone.vae.config))
+    backbone.tokenizer.save_pretrained(temporary / "tokenizer")
+    backbone.scheduler.save_pretrained(temporary / "scheduler")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, which: str) -> int:
+    """What `pocket-animatex` ships: float16 weights that its lenders do not hold; returns their bytes.
+
+    The lenders are named in shared.json, which counts in the package's own assets only.
+    """
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    network: Any = model.network
+    own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
+    _write(temporary / "unet", files.MODEL, own, torch.float16, network.config.as_dict())
+    encoder = getattr(model, "image_encoder", backbone.image_encoder)
+    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), torch.float16, encoder.config.to_diff_dict())
+    backbone.scheduler.save_pretrained(temporary / "scheduler")
+    lender = VIDEO["pocket-animatex"]
+    shared = {part: f"{lender}/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    (temporary / "shared.json").write_text(json.dumps(shared) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+    return sum(f.stat().st_size for f in folder.rglob("*.safetensors"))
+
+
+def _write(folder: Path, stem: str, state: dict[str, Tensor], dtype: torch.dtype, config: dict[str, Any]) -> None:
+    folder.mkdir(parents=True)
+    kept = {k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in state.items()}
+    save_file(kept, folder / f"{stem}.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A diffusers configuration without places on this disk."""
+    return {k: v for k, v in dict(config).items() if k != "_name_or_path"} | {"_class_name": "AutoencoderKL"}
+
+
+def check_plan(plan: Plan, options: TrainOptions) -> None:
+    """Refuse plans under which training would fail or be wrong. Raises: UserError."""
+    if plan.offload != "none":
+        raise UserError(f"training keeps the network on the device: give gpu.offload=none (it is {plan.offload}), with "
+                        "gpu.checkpointing=true or a smaller size= where memory is short")  # fmt: skip
+    if plan.autocast == "float16":
+        raise UserError("training in float16 overflows: give gpu.dtype=bfloat16 or gpu.dtype=float32")
+    if plan.device == "cpu" and plan.autocast == "bfloat16" and options.recipe.frames == 1:
+        # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
+        raise UserError("train.frames=1 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=2 or "
+                        "more, or gpu.dtype=float32")  # fmt: skip
