@@ -26,6 +26,7 @@ from motionkit.hashing import hash_path
 from motionkit.media import Clip, letterbox, read_clip, replacing, resample
 from motionkit.perception.pose import PoseClip, PoseSettings, read_poses
 from motionkit.perception.pose import files as pose_files
+from motionkit.perception.pose.clip import POINTS
 from motionkit.progress import Reporter
 
 from .scene import placed
@@ -219,16 +220,15 @@ def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) 
         readings += [poses] if not poses.empty.all() else []
     pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (N, 3, H, W)
     packed = [cv2.imencode(".png", np.ascontiguousarray(f[..., ::-1]))[1].reshape(-1) for f in frames]
-    shape = (len(readings), len(frames))
     out = {
         "latents": encoders.latents(pixels).half().cpu().contiguous(),
         "pictures": torch.from_numpy(np.concatenate(packed)),
         "ends": torch.tensor(np.cumsum([len(p) for p in packed])),
-        "xy": torch.from_numpy(np.array([p.xy for p in readings], np.float32).reshape(*shape, -1, 2)),
-        "seen": torch.from_numpy(np.array([p.seen for p in readings], np.uint8).reshape(*shape, -1)),
+        "xy": torch.zeros(len(readings), len(frames), POINTS, 2),
+        "seen": torch.zeros(len(readings), len(frames), POINTS, dtype=torch.uint8),
     }
-    if not readings:
-        out |= {"xy": torch.zeros(0, len(frames), 1, 2), "seen": torch.zeros(0, len(frames), 1, dtype=torch.uint8)}
+    for i, poses in enumerate(readings):
+        out["xy"][i], out["seen"][i] = torch.from_numpy(poses.xy), torch.from_numpy(poses.seen)
     if encoders.features is not None:
         out["features"] = encoders.features(pixels).half().cpu().contiguous()
     with replacing(file) as part:

@@ -46,7 +46,7 @@ class AppearanceMotion(Transformer2DModel):
         """
         prepared: Prepared = cross_attention_kwargs["prepared"]
         context, motion = prepared.context[self.site], prepared.motion[self.site]
-        chunk = max(1, tokens_at_once(hidden_states) // hidden_states[0, 0].numel())
+        chunk = max(1, 4 * tokens_at_once(hidden_states) // hidden_states[0, 0].numel())
         if chunk >= len(hidden_states):
             return (self._frames(hidden_states, context, motion),)
         slots, out = prepared.frames + 1, torch.empty_like(hidden_states)
@@ -70,11 +70,35 @@ class MotionAttention(nn.Module):
     def __init__(self, config: AnimateXConfig, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.attn2 = Attention(channels, config.context_dim, channels // config.head_dim, config.head_dim)
+        heads = channels // config.head_dim
+        self.attn2 = Attention(channels, config.context_dim, heads=heads, dim_head=config.head_dim)
         for parameter in self.attn2.to_out[0].parameters():
             nn.init.zeros_(parameter)
 
     def added(self, x: Tensor, kept: Kept) -> Tensor:
+        """What it adds to (N, C, h, w)."""
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (N, h w, C)
+        return attend(self.attn2, tokens, kept).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, h, w)
+
+
+def tokens_at_once(x: Tensor) -> int:
+    """How many tokens pass together where none sees another: those that stay in a CPU's cache, many on other devices.
+
+    The inner layer of an MLP here holds eight numbers per token and channel: for 32 frames of 768x512 more than 1 GB in
+    half precision. With gradients, which keep it anyway, all pass together.
+    """
+    if torch.is_grad_enabled():
+        return x.numel()
+    return 1024 if x.device.type == "cpu" else 65536
+
+
+def mlp(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """A feed-forward layer over (..., C), some tokens at a time."""
+    parts = tokens.flatten(0, -2).split(tokens_at_once(tokens))
+    return layer(tokens) if len(parts) == 1 else torch.cat([layer(part) for part in parts]).view_as(tokens)
+
+
+def added(self, x: Tensor, kept: Kept) -> Tensor:
         """What it adds to (N, C, h, w)."""
         tokens = self.norm(x.flatten(2).transpose(1, 2))  # (N, h w, C)
         return attend(self.attn2, tokens, kept).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, h, w)
@@ -88,7 +112,7 @@ def tokens_at_once(x: Tensor) -> int:
     """
     if torch.is_grad_enabled():
         return x.numel()
-    return 2048 if x.device.type == "cpu" else 65536
+    return 1024 if x.device.type == "cpu" else 65536
 
 
 def added(model: Transformer2DModel, x: Tensor, kept: Kept) -> Tensor:
@@ -98,7 +122,7 @@ def added(model: Transformer2DModel, x: Tensor, kept: Kept) -> Tensor:
     block = _block(model)
     tokens = tokens + block.attn1(block.norm1(tokens))
     tokens = tokens + attend(block.attn2, block.norm2(tokens), kept)
-    tokens = tokens + block.ff(block.norm3(tokens))
+    tokens = tokens + mlp(block.ff, block.norm3(tokens))
     return model.proj_out(tokens).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, h, w)
 
 
@@ -107,13 +131,16 @@ def attend(layer: Attention, x: Tensor, kept: Kept) -> Tensor:
     keys, values = kept
     heads = keys.shape[1]
     q = layer.to_q(x).reshape(len(keys), -1, heads, keys.shape[3]).transpose(1, 2)  # (N', H, N / N' L, d)
+    return layer.to_out[0](attention(layer, q, keys, values).reshape(*x.shape[:2], -1))
+
+
+def attention(layer: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Heads (N, H, L, d) to (N, L, H d), by the kernel of the layer's processor."""
     if isinstance(layer.processor, XFormersAttnProcessor):
         from xformers.ops import memory_efficient_attention
 
-        out = memory_efficient_attention(*(part.transpose(1, 2).contiguous() for part in (q, keys, values)))
-    else:
-        out = functional.scaled_dot_product_attention(q, keys, values).transpose(1, 2)
-    return layer.to_out[0](out.reshape(*x.shape[:2], -1))
+        return memory_efficient_attention(*(part.transpose(1, 2).contiguous() for part in (q, k, v))).flatten(2)
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def _one(kept: Kept, clip: int) -> Kept:

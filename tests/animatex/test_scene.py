@@ -1,0 +1,118 @@
+"""Poses of reference and driving, fitted to each other and drawn."""
+
+import numpy as np
+import pytest
+
+from motionkit.errors import UserError
+from motionkit.media import from_frames, letterbox
+from motionkit.methods.animatex.config import AnimateXSettings
+from motionkit.methods.animatex.scene import (
+    arrange,
+    overlaid,
+    placed,
+    read_driving,
+    read_reference,
+    restored,
+    skeletons,
+    stored,
+)  # fmt: skip
+from motionkit.perception.pose import PoseClip
+from motionkit.perception.pose.files import save
+
+
+def standing(frames=3, size=(100, 100), shift=0.0, hidden=()):
+    points = np.array(
+        [(50, 15), (50, 25), (42, 25), (38, 40), (36, 55), (58, 25), (62, 40), (64, 55), (45, 55), (44, 72), (43, 90),
+         (55, 55), (56, 72), (57, 90), (48, 13), (52, 13), (45, 14), (55, 14)], float,
+    ) / 100  # fmt: skip
+    clip = np.stack([points + [shift + 0.01 * f, 0] for f in range(frames)])
+    clip[:, list(hidden)] = np.nan
+    return PoseClip.of(clip, size)
+
+
+class TestArrange:
+    def test_safe_puts_the_driving_where_the_reference_stands(self):
+        scene = arrange(standing(), standing(1, shift=0.2), "auto")
+        assert scene.reference_known and scene.facts["align"] == "safe" and len(scene.poses) == 4
+        assert np.allclose(scene.poses.points[1], scene.poses.points[0])  # the first frame fits the reference
+        assert np.allclose(np.diff(scene.poses.points[1:], axis=0)[..., 0], 0.01)  # and the motion is as it was
+
+    def test_without_a_pose_of_its_own_the_first_driving_pose_with_a_body_stands_in(self):
+        driving = standing()
+        driving.xy[0], driving.seen[0] = -1, False
+        scene = arrange(driving, None, "auto")
+        assert not scene.reference_known and scene.facts["reference_pose"] == "the driving's, frame 1"
+        assert np.array_equal(scene.poses.xy[0], driving.xy[1]) and np.array_equal(scene.poses.xy[1:], driving.xy)
+
+    @pytest.mark.parametrize("mode", ["safe", "compat"])
+    def test_an_alignment_that_was_asked_for_is_not_left_out(self, mode):
+        with pytest.raises(UserError, match=f"method.align={mode} needs the reference's own pose"):
+            arrange(standing(), None, mode)
+
+    def test_auto_leaves_poses_alone_that_share_no_joint_and_says_so(self):
+        legs, arms = standing(hidden=range(8)), standing(1, hidden=range(8, 18))
+        scene = arrange(legs, arms, "auto")
+        assert scene.facts["align"] == "none" and "not aligned" in scene.facts["notes"][-1]
+        with pytest.raises(UserError, match="fewer than two joints"):
+            arrange(legs, arms, "safe")
+
+    def test_compat_with_missing_joints_says_what_to_do(self):
+        with pytest.raises(UserError, match="use align=safe"):
+            arrange(standing(hidden=[5, 2, 8, 11, 1]), standing(1), "compat")
+
+
+class TestReading:
+    def test_a_file_is_placed_where_the_letterbox_put_the_picture(self, tmp_path):
+        points = np.full((2, 18, 2), 0.5)
+        points[:, 1] = (0.25, 0.0)
+        poses = PoseClip.of(points, (100, 200))
+        picture = np.zeros((2, 100, 200, 3), np.uint8)
+        picture[:, 0:4, 48:52] = 255  # what the neck is on
+        fitted = letterbox(from_frames(picture), 64, 64)[0].frames
+        file = save(poses, tmp_path / "poses.npz")
+        found = read_driving(fitted, AnimateXSettings(), file, True, "cpu", 8.0)
+        x, y = (found.points[0, 1] * 64).round().astype(int)
+        assert fitted[0, y, x].max() > 80 and fitted[0, 40, 40].max() == 0
+        assert placed(poses, 100, 200) is poses
+
+    def test_more_poses_than_frames_are_taken_evenly_and_noted(self, tmp_path):
+        file = save(standing(9), tmp_path / "poses.npz")
+        found = read_driving(np.zeros((3, 100, 100, 3), np.uint8), AnimateXSettings(), file, True, "cpu", 8.0)
+        assert np.allclose(found.xy, standing(9).xy[[0, 3, 6]]) and "9 poses of the file" in found.notes[-1]
+
+    def test_nobody_is_refused_or_left_blank(self):
+        grey = np.full((2, 64, 64, 3), 127, np.uint8)
+        with pytest.raises(UserError, match="nobody was found in the driving clip"):
+            read_driving(grey, AnimateXSettings(), None, True, "cpu", 8.0)
+        blank = read_driving(grey, AnimateXSettings(nobody="blank"), None, True, "cpu", 8.0)
+        assert blank.empty.all() and "nobody was found in 2 of 2 frames" in blank.notes[-1]
+        assert skeletons(blank, 64, 64, 0, False).max() == 0
+
+    def test_the_references_pose_by_word(self, horse, tmp_path):
+        picture, grey = horse.frames[0], np.full((64, 64, 3), 127, np.uint8)
+        assert read_reference(picture, AnimateXSettings(), True, "cpu") is not None
+        assert read_reference(picture, AnimateXSettings(reference_pose="driving"), True, "cpu") is None
+        assert read_reference(grey, AnimateXSettings(), True, "cpu") is None
+        with pytest.raises(UserError, match="nobody was found in the reference"):
+            read_reference(grey, AnimateXSettings(reference_pose="strict"), True, "cpu")
+        file = save(standing(1), tmp_path / "own.json")
+        found = read_reference(grey, AnimateXSettings(reference_pose=str(file)), True, "cpu")
+        assert found is not None and np.allclose(found.points, standing(1).points)
+
+
+def test_skeletons_are_drawn_at_the_asked_side():
+    thick, fine = (skeletons(standing(1), 100, 100, side, False) for side in (0, 400))
+    assert thick.shape == fine.shape == (1, 100, 100, 3)
+    assert 0 < (fine.max(-1) > 60).sum() < 0.5 * (thick.max(-1) > 60).sum()
+
+
+def test_overlays_show_frames_and_skeletons():
+    drawn = skeletons(standing(2), 50, 50, 0, False)
+    shown = overlaid(np.full((2, 50, 50, 3), 90, np.uint8), drawn)
+    assert shown.min() == 30 and shown.max() > 200
+
+
+def test_stored_poses_come_back():
+    poses = standing(2, hidden=(3,))
+    again = restored(**stored(poses))
+    assert np.array_equal(again.xy, poses.xy) and np.array_equal(again.seen, poses.seen) and again.size == poses.size

@@ -1,0 +1,310 @@
+"""The trainer: what it learns from, what it writes, how it stops and goes on, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from motionkit.errors import Cancelled, UserError
+from motionkit.gpu import Plan
+from motionkit.media import from_frames, read_clip, write_video
+from motionkit.methods.animatex.config import AnimateXSettings
+from motionkit.methods.animatex.pool import IndicatorSettings
+from motionkit.methods.animatex.train import _clips, _examples, _loop, train
+from motionkit.methods.animatex.train_batch import recoloured
+from motionkit.methods.animatex.train_config import TrainOptions
+from motionkit.methods.animatex.train_data import clips_in, pictures_of, read_given, tensor_of
+from motionkit.methods.animatex.train_loop import Workers
+from motionkit.methods.animatex.train_loss import complete, make_loss, noised
+from motionkit.methods.animatex.train_model import denoiser, learns, start
+from motionkit.perception.pose import PoseClip
+from motionkit.perception.pose.files import save
+from motionkit.progress import NullProgress, Reporter
+from motionkit.run import execute
+from motionkit.sprites.export import write_dataset
+from motionkit.trainjob import DataConfig, TrainJob
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips")
+    write_dataset(path, 3, "train", 5, 4, SIZE)
+    return path
+
+
+def options(**given):
+    small = {"backbone": "tiny-animatex", "frames": 2, "batch": 1, "log_every": 1, "poses": "given"}
+    return TrainOptions(**small | given)
+
+
+def job(out, folder, steps=2, progress=None, resume=True, **given):
+    return TrainJob(
+        AnimateXSettings(), DataConfig("folder", str(folder)), Plan(), out, options(**given), steps, size=SIZE,
+        resume=resume, progress=Reporter(progress or NullProgress()),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(folder, tmp_path_factory):
+    """Backbone, job, clips and examples of one training."""
+    from motionkit import backbones
+
+    this = job(tmp_path_factory.mktemp("run"), folder)
+    backbone = start(backbones.get("tiny-animatex"), this.options, Plan(), 0)
+    clips = _clips(this, this.options, backbone, folder, SIZE, Workers())
+    return backbone, this, clips, _examples(this, this.options, backbone, clips)
+
+
+class Stop(NullProgress):
+    """Cancels after some steps of training."""
+
+    def __init__(self, after):
+        self.after, self.seen = after, 0
+
+    def step(self, stage, done, preview=None):
+        self.seen = done if stage == "train" else 0
+
+    def cancelled(self):
+        return self.seen >= self.after
+
+
+class TestClips:
+    def test_labels_of_sprites_are_read(self, folder):
+        clip = clips_in(folder)[0]
+        poses = read_given(clip.with_suffix(".json"), read_clip(clip))
+        labels = json.loads(clip.with_suffix(".json").read_text())
+        assert np.allclose(poses.points * SIZE, labels["openpose"]) and len(poses) == 4
+
+    def test_what_is_kept_is_what_the_clip_shows(self, parts, folder):
+        backbone, _, clips, _ = parts
+        entry = clips.train[0]
+        frames = read_clip(folder / entry.name).frames
+        assert np.array_equal(pictures_of(entry, [2, 0, 2]), frames[[2, 0, 2]])
+        pixels = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()).float() / 255
+        assert torch.allclose(tensor_of(entry, "latents", [0, 1, 2, 3]), backbone.encode(pixels), atol=2e-2)
+        assert entry.length == 4 and entry.readings == 1
+
+    def test_a_pose_file_beside_a_video_counts_and_its_length_is_checked(self, tmp_path, parts):
+        backbone, this, *_ = parts
+        frames = np.random.default_rng(0).integers(0, 255, (3, SIZE, SIZE, 3), np.uint8)
+        write_video(tmp_path / "in" / "one.mp4", frames, 8.0)
+        points = np.random.default_rng(1).random((3, 18, 2))
+        save(PoseClip.of(points, (SIZE, SIZE)), tmp_path / "in" / "one.npz")
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE, Workers())
+        assert np.allclose(clips.poses(clips.train[0]).points, points, atol=1e-6)
+        save(PoseClip.of(points[:2], (SIZE, SIZE)), tmp_path / "in" / "one.npz")
+        with pytest.raises(UserError, match=r"one.npz holds 2 poses, the clip beside it has 3 frames"):
+            _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE, Workers())
+
+    def test_clips_without_anybody_are_left_out_or_refused(self, tmp_path, parts, folder):
+        backbone, this, *_ = parts
+        place = tmp_path / "in"
+        write_video(place / "grey.mp4", np.full((3, SIZE, SIZE, 3), 127, np.uint8), 8.0)
+        with pytest.raises(UserError, match="nobody was found in any of the 1 clips"):
+            _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE, Workers())
+        source = clips_in(folder)[0]
+        for suffix in (".mp4", ".json"):
+            (place / f"horse{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE, Workers())
+        assert [e.name for e in clips.train] == ["horse.mp4"] and "1 of 2 clips left out" in clips.notes[0]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "says"),
+        [
+            ("one.json", b"{", "cannot be read as JSON"),
+            ("one.json", b'{"openpose": [[1, 2]]}', "its openpose has shape"),
+            ("one.json", b'{"points": "many"}', "holds no poses that can be read"),
+            ("one.npz", b"broken", "holds no poses that can be read"),
+        ],
+    )
+    def test_pose_files_that_are_none_get_one_line(self, tmp_path, name, content, says):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=says):
+            read_given(tmp_path / name, from_frames(np.zeros((2, 8, 8, 3), np.uint8)))
+
+    def test_a_folder_without_clips_says_what_it_needs(self, tmp_path):
+        with pytest.raises(UserError, match="no clips in"):
+            clips_in(tmp_path)
+
+
+class TestExamples:
+    def test_an_example_depends_on_its_place_alone(self, parts):
+        examples = parts[3]
+        two, (first, second) = examples.at(1, 2), (examples.at(2, 1), examples.at(3, 1))
+        for name in ("clean", "noise", "t", "near", "seen"):
+            assert torch.equal(getattr(two, name), torch.cat([getattr(first, name), getattr(second, name)]))
+        assert torch.equal(two.given.keypoints[1:], second.given.keypoints)
+        assert two.changes == first.changes + second.changes
+
+    def test_the_reference_is_a_frame_of_the_clip_with_its_own_pose(self, parts):
+        _, _, clips, examples = parts
+        for number in range(4):
+            batch = examples.at(number, 1)
+            picture = (batch.given.reference[0] * 255).round().byte().permute(1, 2, 0).numpy()
+            entry = examples._entry(number)
+            which = [i for i in range(4) if np.array_equal(pictures_of(entry, [i])[0], picture)]
+            assert which and torch.allclose(batch.given.reference_latent, tensor_of(entry, "latents", which[:1]))
+            own = clips.poses(entry).keypoints()[which[0]]
+            assert np.allclose(batch.given.keypoints[0, 0].numpy(), own)
+
+    def test_the_pose_indicator_changes_the_driving_poses_alone(self, parts):
+        backbone, this, clips, _ = parts
+        poses = []
+        for share in (0.0, 1.0):
+            epi = IndicatorSettings(probability=share, each=1.0)
+            examples = _examples(this, replace(this.options, epi=epi), backbone, clips)
+            poses.append(examples.at(0, 1))
+        plain, changed = poses
+        assert plain.changes[0].nothing and not changed.changes[0].nothing
+        assert torch.equal(plain.given.keypoints[:, 0], changed.given.keypoints[:, 0])
+        assert not torch.equal(plain.given.keypoints[:, 1:], changed.given.keypoints[:, 1:])
+        assert torch.equal(plain.given.pose_images[:, :, 0], changed.given.pose_images[:, :, 0])
+        assert not torch.equal(plain.given.pose_images, changed.given.pose_images)
+        assert torch.equal(plain.clean, changed.clean) and torch.equal(plain.near, changed.near)
+
+    def test_without_the_indicator_nothing_of_it_is_given(self, parts):
+        backbone, this, clips, _ = parts
+        this = replace(this, options=replace(this.options, indicator=False))
+        batch = _examples(this, this.options, backbone, clips).at(0, 1)
+        given = complete(denoiser(backbone, this.options), batch, indicator=False)
+        assert given.keypoints is None and given.clip_frames is None and given.clip_ref is not None
+
+    def test_recoloured_frames_keep_the_reference(self):
+        pictures = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        out = recoloured(pictures, np.random.default_rng(0))
+        assert torch.equal(out[0], pictures[0]) and not torch.allclose(out[1:], pictures[1:])
+        again = recoloured(torch.cat([pictures, pictures[2:]]), np.random.default_rng(0))
+        assert torch.equal(again[3], out[2])  # every driving frame in the same way
+
+
+class TestLoss:
+    def test_clips_that_lose_everything_train_the_unconditional_pass(self, parts):
+        backbone, this, clips, _ = parts
+        options_ = replace(this.options, all_drop=1.0, all_keep=0.0)
+        batch = _examples(this, options_, backbone, clips).at(0, 1)
+        model = denoiser(backbone, options_).eval()
+        noisy, _ = noised(backbone, batch)
+        with torch.no_grad():
+            given = complete(model, batch, True)
+            dropped = model(replace(batch, given=given), noisy)
+            bare = model(batch, noisy, given.empty())
+            full = model(batch, noisy, given)
+        assert torch.allclose(dropped, bare, atol=1e-5) and (full - bare).abs().max() > 1e-3
+
+    def test_accumulated_batches_give_the_gradient_of_a_large_one(self, parts):
+        backbone, this, clips, _ = parts
+        gradients = []
+        for given in ({"batch": 2}, {"batch": 1, "accumulate": 2}):
+            own = replace(this.options, pose_weight=0.0, **given)
+            model = denoiser(backbone, own).eval()
+            model.zero_grad()
+            loss, _ = make_loss(model, _examples(this, own, backbone, clips), backbone, own)(0)
+            loss.backward()
+            gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+        assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 100
+        for name, value in gradients[0].items():
+            assert torch.allclose(value, gradients[1][name], atol=1e-5), name
+        assert any("image_encoder" in n for n in gradients[0]) and any("indicator" in n for n in gradients[0])
+
+    def test_the_indicator_has_a_rate_of_its_own(self, parts):
+        backbone, this, _, examples = parts
+        own = replace(this.options, lr=1e-3, indicator_lr=1e-5)
+        model = denoiser(backbone, own)
+        loop = _loop(this, own, backbone, model, examples, Workers())
+        slow = {id(p) for p in model.network.indicator.parameters()}
+        for factor, group in zip(loop.factors, loop.optimizer.param_groups, strict=True):
+            assert ({id(p) for p in group["params"]} == slow) == (factor == pytest.approx(0.01))
+        assert sorted(loop.factors) == pytest.approx([0.01, 1.0])
+
+
+def test_which_weights_learn():
+    kept = "unet.mid_block.resnets.0.conv1.weight"
+    for name in ("indicator.resampler.latents", "local.conv.0.weight", "unet.conv_in.weight",
+                 "unet.mid_block.attentions.0.motion.attn2.to_q.weight"):  # fmt: skip
+        assert all(learns(name, which) for which in ("all", "pocket", "conditions"))
+    assert learns(kept, "all") and not learns(kept, "pocket") and not learns(kept, "conditions")
+    assert learns("unet.conv_out.weight", "pocket") and not learns("unet.conv_out.weight", "conditions")
+    temporal = "unet.down_blocks.1.temp_attentions.0.proj.weight"
+    assert learns(temporal, "pocket", "mamba") and not learns(temporal, "pocket")
+
+
+class TestRun:
+    def test_it_leaves_a_model_that_the_method_takes(self, folder, tmp_path, request_):
+        line = train(job(tmp_path, folder))
+        assert "after 2 steps" in line and f"backbone.path={tmp_path / 'model'}" in line
+        record = json.loads((tmp_path / "record.json").read_text())
+        assert record["clips"] == 3 and record["figures"]["error"] > 0 and record["epi"]["probability"] == 0.98
+        assert len((tmp_path / "curve.csv").read_text().splitlines()) == 3
+        assert not list(tmp_path.glob(".*"))
+        given = {"config": {"sample": {"steps": 2}, "pose": {"backend": "pocket"}}, "frames": 4, "size": 64}
+        result = execute("animatex", request_, backbone="animatex", backbone_path=str(tmp_path / "model"), **given)
+        assert result.frames.shape == (4, 64, 64, 3)
+        before = execute("animatex", request_, backbone="tiny-animatex", **given)
+        assert not np.array_equal(result.frames, before.frames)
+
+    def test_a_stopped_run_goes_on_to_the_same_weights(self, folder, tmp_path):
+        train(job(tmp_path / "whole", folder, 3))
+        with pytest.raises(Cancelled, match="stopped after step 2 of 3"):
+            train(job(tmp_path / "parts", folder, 3, Stop(1)))
+        assert not (tmp_path / "parts" / "model").exists()
+        train(job(tmp_path / "parts", folder, 3))
+        one, two = (load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+                    for n in ("whole", "parts"))  # fmt: skip
+        assert all(torch.equal(one[k], two[k]) for k in one)
+        with pytest.raises(UserError, match=r"holds a run with other settings \(.*drop"):
+            train(job(tmp_path / "parts", folder, 3, drop=0.2))
+        assert "after 1 steps" in train(job(tmp_path / "parts", folder, 1, resume=False, drop=0.2))
+
+    @pytest.mark.parametrize(
+        ("given", "plan", "says"),
+        [
+            ({"backbone": "pocket-sd"}, {}, "is no Animate-X network: take"),
+            ({"start": "video"}, {}, "has no video model to begin as"),
+            ({"temporal": "mamba"}, {}, "train.temporal is for a new network"),
+            ({}, {"offload": "model"}, "give gpu.offload=none"),
+            ({}, {"autocast": "float16"}, "training in float16 overflows"),
+            ({"frames": 1}, {"autocast": "bfloat16"}, "gives wrong gradients"),
+        ],
+    )
+    def test_what_cannot_be_trained_is_refused(self, folder, tmp_path, given, plan, says):
+        with pytest.raises(UserError, match=says):
+            train(replace(job(tmp_path, folder, **given), plan=Plan(**plan)))
+
+    def test_a_size_that_is_no_multiple_is_refused(self, folder, tmp_path):
+        with pytest.raises(UserError, match="size=40: tiny-animatex needs multiples of 16"):
+            train(replace(job(tmp_path, folder), size=40))
+
+
+TWO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from test_train import job
+from motionkit.methods.animatex.train import train
+print(train(job(Path(sys.argv[1]), sys.argv[2], batch=1, clip=1e6)))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does_with_the_double_batch(folder, tmp_path):
+    train(job(tmp_path / "one", folder, batch=2, clip=1e6))
+    (tmp_path / "two.py").write_text(TWO)
+    here = os.path.dirname(__file__)
+    words = [str(tmp_path / "two.py"), str(tmp_path / "two"), str(folder), here]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517", *words]
+    done = subprocess.run(launch, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "after 2 steps" in done.stdout and "process 1 ended" in done.stdout
+    one, two = (load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+                for n in ("one", "two"))  # fmt: skip
+    # AdamW's first steps are as large for a gradient of 1e-9 as for one of 1: a few may turn about.
+    different = [k for k in one if not torch.allclose(one[k], two[k], atol=2e-3)]
+    assert len(different) < 0.02 * len(one)
