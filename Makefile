@@ -66,6 +66,21 @@ train-flipsketch: setup ## train FlipSketch's sketch LoRA again (resumes)
 	$(BIN)/motionkit train method=flipsketch data=runs/train/flipsketch/clips/ output=runs/train/flipsketch/ train.backbone=pocket-modelscope train.half=true gpu=cpu gpu.dtype=bfloat16
 	mkdir -p motionkit/assets/flipsketch && cp runs/train/flipsketch/lora.safetensors motionkit/assets/flipsketch/
 
+ANIMATEX = $(BIN)/motionkit train method=animatex gpu=cpu gpu.dtype=bfloat16 train.drop=0.2
+train-pocket-animatex: setup ## train pocket-animatex on top of pocket-modelscope again (resumes)
+	$(ANIMATEX) data=sprites output=runs/train/pocket-animatex/ train.sprite_clips=1200 train.epi.probability=0.6
+	rm -rf motionkit/assets/pocket-animatex && cp -r runs/train/pocket-animatex/compact motionkit/assets/pocket-animatex
+
+ABLATE = runs/train/animatex-ablations
+SMALL = $(ANIMATEX) data=$(ABLATE)/clips/ train.cache=$(ABLATE)/cache steps=400
+train-animatex-ablations: setup ## train the five small models of Animate-X's ablation table (resumes)
+	test -d $(ABLATE)/clips || $(BIN)/motionkit sprites what=dataset split=train count=600 frames=16 output=$(ABLATE)/clips
+	$(SMALL) output=$(ABLATE)/full
+	$(SMALL) output=$(ABLATE)/no-ipi train.indicator=false
+	$(SMALL) output=$(ABLATE)/no-epi train.epi.probability=0
+	$(SMALL) output=$(ABLATE)/no-realign train.epi.realign=false
+	$(SMALL) output=$(ABLATE)/no-rescale train.epi.rescale=false
+
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
 

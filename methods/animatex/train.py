@@ -98,10 +98,11 @@ def _clips(
         backbone.encode, features, size, options.fps, options.poses, options.pose, pocket, job.plan.device,
         hash_json(facts),
     )  # fmt: skip
+    cache = Path(options.cache).expanduser() if options.cache else job.folder / "cache"
     if workers.rank == 0:
-        clips = PoseClips(folder, encoders, job.folder / "cache", job.progress)
+        clips = PoseClips(folder, encoders, cache, job.progress)
     workers.wait()
-    return clips if workers.rank == 0 else PoseClips(folder, encoders, job.folder / "cache")
+    return clips if workers.rank == 0 else PoseClips(folder, encoders, cache)
 
 
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
@@ -140,7 +141,7 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
     Raises: UserError naming what differs.
     """
     file, checkpoint = job.folder / "run.json", job.folder / "last.pt"
-    free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames")
+    free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
     facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
     facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
     facts = json.loads(json.dumps(facts | {"recipe": asdict(replace(options.recipe, steps=0))}))

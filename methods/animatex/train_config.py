@@ -98,6 +98,7 @@ class TrainOptions:
     recolour: bool = True  # a trained image encoder sees driving frames in other colours: no look leaks through it
     sprite_clips: int = 400  # with data=sprites
     sprite_frames: int = 16
+    cache: str | None = None  # folder of encoded clips, to be shared by runs; None: below the run's own
     half: bool = True  # write weights in float16
     save_every: float = 120.0  # seconds
     log_every: int = 20  # steps

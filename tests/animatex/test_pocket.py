@@ -1,0 +1,82 @@
+"""pocket-animatex: what a new network begins as, and that its small files with its lenders are the trained network."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from motionkit import backbones
+from motionkit.backbones import files
+from motionkit.gpu import Plan
+from motionkit.methods.animatex.train_config import TrainOptions
+from motionkit.methods.animatex.train_model import denoiser, learns, start, write_compact, write_folder
+
+shipped = pytest.mark.skipif(
+    not (files.ASSETS / "pocket-modelscope" / "unet").is_dir(), reason="pocket-modelscope's weights are not here"
+)
+SPEC = backbones.get("pocket-animatex")
+
+
+@pytest.fixture(scope="module")
+def new():
+    return start(SPEC, TrainOptions(), Plan(), 0)
+
+
+@pytest.fixture
+def assets(tmp_path, monkeypatch):
+    """The package's models, in a folder to which others can be added."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name in ("pocket-sd", "pocket-modelscope"):
+        os.symlink(files.ASSETS / name, folder / name)
+    monkeypatch.setattr(files, "ASSETS", folder)
+    return folder
+
+
+@shipped
+def test_a_new_network_draws_what_the_video_model_draws(new):
+    video = backbones.load("pocket-modelscope", Plan())
+    x = torch.randn(1, 4, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    text = new.encode_text([""])
+    assert torch.equal(text, video.encode_text([""]))
+    # slot 0 is zeros there and is dropped; the image tokens of nothing are four more zeros, which the video model
+    # does not read: it is given them.
+    slots = torch.cat([torch.zeros_like(x[:, :, :1]), x], dim=2)
+    longer = torch.cat([text, text.new_zeros(1, 4, text.shape[2])], dim=1)
+    assert torch.allclose(new.denoise(x, 700, text), video.denoise(slots, 700, longer)[:, :, 1:], atol=1e-4)
+    assert new.scheduler.alphas_cumprod[-1] < 1e-7 and new.prediction_type == "v_prediction"
+    assert sum(p.numel() for p in new.image_encoder.parameters()) < 2e5
+
+
+@shipped
+def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tmp_path):
+    model = denoiser(new, TrainOptions())
+    learning = {n for n, p in model.network.named_parameters() if p.requires_grad}
+    assert learning == {n for n, _ in model.network.named_parameters() if learns(n, "pocket")}
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    size = write_compact(assets / "pocket-animatex", new, model, "pocket")
+    assert size < 3.7e6
+    found = backbones.load("pocket-animatex", Plan())
+    for (name, wanted), (_, value) in zip(
+        model.network.state_dict().items(), found.network.state_dict().items(), strict=True
+    ):
+        assert torch.allclose(wanted, value, atol=2e-3, rtol=2e-3), name
+    assert found.spec.name == "pocket-animatex" and found.encode_text(["a horse"]).shape[2] == 128
+    before = backbones.fingerprint(SPEC)
+    write_folder(tmp_path / "whole", new, model, half=True)
+    whole = backbones.load("pocket-animatex", Plan(), path=str(tmp_path / "whole"))
+    x, text = torch.randn(1, 4, 2, 8, 8, generator=generator), found.encode_text([""])
+    assert torch.allclose(whole.denoise(x, 500, text), found.denoise(x, 500, text), atol=1e-2)
+    assert whole.fingerprint() != before
+
+
+@shipped
+def test_mamba_takes_the_place_of_the_temporal_transformers():
+    made = start(SPEC, replace(TrainOptions(), temporal="mamba"), Plan(), 0)
+    names = [n for n, _ in made.network.named_parameters() if "temp_attentions" in n]
+    assert names and all(learns(n, "pocket", "mamba") for n in names) and made.network.config.temporal == "mamba"
