@@ -73,8 +73,9 @@ def test_a_file_of_the_released_size_goes_through_the_command(released, tmp_path
     block = torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)).half() * 0.02
 
     def drawn(number, shape):  # shifted pieces of one block: drawing 1.8 billion numbers takes a minute
-        count = torch.Size(shape).numel()
-        return block.roll(7919 * number).repeat(-(-count // len(block)))[:count].reshape(shape)
+        count, start = torch.Size(shape).numel(), 7919 * number % len(block)
+        times = -(-(start + count) // len(block))
+        return block.repeat(times)[start : start + count].reshape(shape).clone()  # a copy, or the whole would stay
 
     state = {name: drawn(i, shape) for i, (name, shape) in enumerate(released.items())}
     torch.save({"state_dict": state, "step": 1}, source)
