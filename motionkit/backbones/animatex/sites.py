@@ -75,7 +75,30 @@ class MotionAttention(nn.Module):
         for parameter in self.attn2.to_out[0].parameters():
             nn.init.zeros_(parameter)
 
-    def added(model: Transformer2DModel, x: Tensor, kept: Kept) -> Tensor:
+    def added(self, x: Tensor, kept: Kept) -> Tensor:
+        """What it adds to (N, C, h, w)."""
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (N, h w, C)
+        return attend(self.attn2, tokens, kept).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, h, w)
+
+
+def tokens_at_once(x: Tensor) -> int:
+    """How many tokens pass together where none sees another: those that stay in a CPU's cache, many on other devices.
+
+    The inner layer of an MLP here holds eight numbers per token and channel: for 32 frames of 768x512 more than 1 GB in
+    half precision. With gradients, which keep it anyway, all pass together.
+    """
+    if torch.is_grad_enabled():
+        return x.numel()
+    return 1024 if x.device.type == "cpu" else 65536
+
+
+def mlp(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """A feed-forward layer over (..., C), some tokens at a time."""
+    parts = tokens.flatten(0, -2).split(tokens_at_once(tokens))
+    return layer(tokens) if len(parts) == 1 else torch.cat([layer(part) for part in parts]).view_as(tokens)
+
+
+def added(model: Transformer2DModel, x: Tensor, kept: Kept) -> Tensor:
     """What a spatial transformer adds to (N, C, h, w)."""
     tokens = model.norm(x).flatten(2).transpose(1, 2)  # (N, h w, C)
     tokens = model.proj_in(tokens)
