@@ -1,6 +1,6 @@
 """pocket-animatex: what a new network begins as, and that its small files with its lenders are the trained network."""
 
-import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -29,7 +29,7 @@ def assets(tmp_path, monkeypatch):
     folder = tmp_path / "assets"
     folder.mkdir()
     for name in ("pocket-sd", "pocket-modelscope"):
-        os.symlink(files.ASSETS / name, folder / name)
+        shutil.copytree(files.ASSETS / name, folder / name)
     monkeypatch.setattr(files, "ASSETS", folder)
     return folder
 

@@ -1,12 +1,13 @@
 """Animate-X's benchmark at small size: its pairs, its cells, what it concludes."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.metrics import pose
+from motionkit.metrics import bootstrap_interval, pose
 from motionkit.sprites import BIPEDS
 from motionkit.sprites.sampling import split_of
 
@@ -15,7 +16,9 @@ shipped = pytest.mark.skipif(not pose.available(), reason="the judges' weights a
 
 @pytest.fixture(scope="module")
 def bench(script):
-    return script("quality_animatex")
+    module = script("quality_animatex")
+    module.bootstrap_interval = partial(bootstrap_interval, resamples=100)
+    return module
 
 
 def test_pairs_are_held_out_characters_driven_by_themselves_or_by_another_body(bench):
