@@ -111,7 +111,7 @@ _SPECS = (
     ),
     BackboneSpec(
         "pocket-animatediff", "animatediff", "pocket-sd with motion modules, 128 px: draws clips of the sprite world",
-        "not shipped yet; in a checkout: make train-pocket-animatediff", 128, 16, _MOTION, "Apache-2.0", 0.03,
+        "shipped with motionkit", 128, 16, _MOTION, "Apache-2.0", 0.03,
         asset="pocket-animatediff", base="pocket-sd",
     ),
     BackboneSpec(

@@ -11,6 +11,7 @@ from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from motionkit.backbones import eight_bit
 from motionkit.backbones.files import read_json, weight_files
 from motionkit.errors import UserError
 
@@ -50,10 +51,11 @@ def load_model(
         lent = file.parent != folders[0]
         try:
             with safe_open(file, "pt") as source:
+                held = set(source.keys())
                 names = {  # in the file -> here
                     key: lent_as * lent + key
-                    for key in source.keys()  # noqa: SIM118 (no dict)
-                    if not skip or not key.startswith(skip)
+                    for key in sorted(held)
+                    if not (skip and key.startswith(skip)) and not key.endswith(eight_bit.SCALE)
                 }
                 if lent:  # what the model has of its own may have another shape there
                     names = {key: here for key, here in names.items() if wanted.get(_plain(here)) not in tensors}
@@ -62,7 +64,10 @@ def load_model(
                 for key, here in names.items():
                     name = wanted.get(_plain(here))
                     if name is not None and name not in tensors:
-                        value = _finite(source.get_tensor(key), file, key).to(dtype)
+                        value = source.get_tensor(key)
+                        if scale := eight_bit.scale_of(key, held):
+                            value = eight_bit.unpack(value, source.get_tensor(scale))
+                        value = _finite(value, file, key).to(dtype)
                         tensors[name] = as_layer(value, state[name].shape)
         except (SafetensorError, OSError) as error:
             pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
@@ -110,6 +115,8 @@ def _plain(name: str) -> str:
 
 
 def _finite(tensor: Tensor, file: Path, key: str) -> Tensor:
+    if tensor.dtype == torch.int8:
+        raise UserError(f"{file}: {key} is in eight bits without a scale: get the file in float16 or float32")
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training broke")
     return tensor

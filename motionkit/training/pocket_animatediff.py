@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -30,6 +31,7 @@ ADAPTER = dict(
     block_out_channels=(48, 96, 192), motion_layers_per_block=1, motion_num_attention_heads=4,
     motion_norm_num_groups=16, motion_max_seq_length=32, use_motion_mid_block=False,
 )  # fmt: skip
+TABLE = "embeddings.token_embedding"
 SHORT, LONG = 8, 16  # frames
 SHORT_SHARE = 0.75  # of the steps
 
@@ -105,13 +107,15 @@ def make_loss(
 
 
 def export(adapter: MotionAdapter, text: CLIPTextModel, folder: Path) -> None:
-    """Writes fp16 `motion_adapter/`, as diffusers has it, `text_encoder/`, and whose the other parts are."""
+    """Writes fp16 `motion_adapter/`, as diffusers has it, the words of `text_encoder/`, and whose the rest is."""
     half = MotionAdapter(**ADAPTER)
     half.load_state_dict(adapter.state_dict())
     half.half().save_pretrained(folder / "motion_adapter", safe_serialization=True)
-    text.half().save_pretrained(folder / "text_encoder", safe_serialization=True)
+    words = {f"{TABLE}.weight": text.get_submodule(TABLE).weight.detach().half()}
+    (folder / "text_encoder").mkdir(exist_ok=True)
+    save_file(words, folder / "text_encoder" / "model.safetensors", {"format": "pt"})
     DDIMScheduler(**VIDEO_SCHEDULE).save_pretrained(folder / "scheduler")
-    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "tokenizer")}
+    shared = {part: f"pocket-sd/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
     (folder / "shared.json").write_text(json.dumps(shared) + "\n")
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from motionkit.backbones.eight_bit import pack
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
@@ -62,11 +63,11 @@ def make_loss(
 
 
 def export(unet: UNet3DConditionModel, text: CLIPTextModel, folder: Path) -> None:
-    """Writes fp16 `unet/` (configuration and only the tensors that `pocket-sd` does not hold) and `text_encoder/`."""
+    """Writes `unet/` in eight bits (only the tensors that `pocket-sd` does not hold) and `text_encoder/` in fp16."""
     (folder / "unet").mkdir(parents=True, exist_ok=True)
     unet.save_config(folder / "unet")
-    kept = {k: v.detach().half().contiguous().cpu() for k, v in unet.state_dict().items() if is_trained(k)}
-    save_file(kept, folder / "unet" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    kept = {k: v.detach().cpu() for k, v in unet.state_dict().items() if is_trained(k)}
+    save_file(pack(kept), folder / "unet" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     copy.deepcopy(text).half().save_pretrained(folder / "text_encoder", safe_serialization=True)
     DDIMScheduler(**VIDEO_SCHEDULE).save_pretrained(folder / "scheduler")
     parts = ("unet", "vae", "tokenizer")

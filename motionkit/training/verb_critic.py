@@ -25,7 +25,7 @@ from motionkit.training.video_batches import Batch, VideoBatches
 
 MOST_NOISE = 0.8  # standard deviation of what is added to latents in training: predictions are never clean
 CRITIC = Path("runs/train/verb-critic/critic.pt")
-VERB = 0.1  # weight of the critic's cross entropy
+VERB = 0.03  # weight of the critic's cross entropy
 VERB_FROM = 500  # timestep from which the critic is asked
 VERB_NOISE = 0.3  # added to what it sees
 COPIES = 2  # noise draws for each encoded clip

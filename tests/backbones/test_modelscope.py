@@ -260,7 +260,7 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
     monkeypatch.setattr(files, "ASSETS", tmp_path)
     found, lender = load("pocket-modelscope", Plan()), load("pocket-sd", Plan())
     for (name, a), b in zip(found.unet.state_dict().items(), unet.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b.half().float(), rtol=0, atol=0, msg=name)
+        torch.testing.assert_close(a, b, rtol=0, atol=b.abs().max().item() / 200, msg=name)
     assert not torch.allclose(found.encode_text(["a red cat"]), lender.encode_text(["a red cat"]))
     assert found.scheduler.alphas_cumprod[-1] < 3e-4 < lender.scheduler.alphas_cumprod[-1]
     assert found.prediction_type == "v_prediction" and found.factor == 4 == lender.factor
