@@ -19,7 +19,7 @@ OUT = Path(__file__).parent / "pictures"
 
 
 def main() -> None:
-    """Writes sprites.png and transfer.png."""
+    """Writes sprites.png, transfer.png and vidmp3.png."""
     OUT.mkdir(exist_ok=True)
     kinds = (*QUADRUPEDS, *BIPEDS, "letter A", "letter K", "flag")
     write_image(OUT / "sprites.png", contact_sheet(kinds, tuple(MOTIONS), 80))
@@ -31,6 +31,19 @@ def main() -> None:
     rows["truth"] = clips["truth"].frames
     panels = [Panel(name, np.asarray(frames)) for name, frames in rows.items()]
     write_image(OUT / "transfer.png", labelled_sheet(panels))
+    edits()
+
+
+def edits() -> None:
+    """Writes vidmp3.png: a clip, what the guide sees of it, and two edits."""
+    clip = read_clip(EXAMPLE / "driving.mp4")
+    rows = {"clip": clip.frames}
+    for prompt in ("a blue horse running", "a green turtle running"):
+        inputs = Inputs(driving=clip, prompt=prompt, source_prompt="a purple cat running")
+        made = execute("vidmp3", inputs, config={"subject": "cat"}, gpu="cpu", seed=0)
+        strips = np.split(made.shown["maps"], 5, axis=1)  # frame, correspondence, depth, mask, product
+        rows |= {"correspondence": strips[1], "depth": strips[2], prompt: made.frames}
+    write_image(OUT / "vidmp3.png", labelled_sheet([Panel(name, np.asarray(f)) for name, f in rows.items()]))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class Inputs:
     Attributes:
         reference: image or video of the character that is to move.
         driving: video of the motion.
-        prompt, source_prompt, negative_prompt: what the result shows, what the reference shows, what to avoid.
+        prompt, source_prompt, negative_prompt: what the result shows, what the driving video shows, what to avoid.
         poses, masks, depth, correspondence, keypoints: paths of ready-made maps that replace the estimators.
     """
 
