@@ -168,6 +168,44 @@ def test_gradients_reach_every_weight_that_the_conditions_use(backbone):
     assert not silent
 
 
+def test_many_tokens_pass_a_few_at_a_time_with_the_same_result(backbone, monkeypatch):
+    """Whole clips, single frames and pixels: chunks of every size, for a batch of clips with contexts of their own."""
+    from motionkit.backbones.animatex import sites
+
+    network, x = backbone.network, noise(1, batch=2)
+    prepared = join([backbone.prepare(made_up(2)), backbone.prepare(made_up(3))])
+    found = []
+    for count in (10**9, 100, 1):
+        monkeypatch.setattr(sites, "tokens_at_once", lambda x, count=count: count)
+        with torch.no_grad():
+            found.append(network(x, 301, prepared))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-6, rtol=0)
+
+
+def test_gradients_with_checkpointing_are_the_same(backbone):
+    from motionkit.backbones import checkpointing
+
+    found = []
+    for checkpointed in (False, True):
+        network = backbone.fresh_unet().requires_grad_(True)
+        if checkpointed:
+            checkpointing.enable(network.unet)
+            assert checkpointing.is_enabled(network.unet)
+        network(noise(1), 301, network.prepare(made_up(2))).square().mean().backward()
+        found.append({name: p.grad for name, p in network.named_parameters()})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-7, rtol=1e-4, msg=name)
+
+
+def test_bfloat16_arithmetic_stays_near(backbone):
+    rounded = load("tiny-animatex", Plan(autocast="bfloat16"))
+    x, given = noise(1), made_up(2)
+    exact = backbone.denoise(x, 301, prepared=backbone.prepare(given))
+    v = rounded.denoise(x, 301, prepared=rounded.prepare(given))
+    assert v.dtype == torch.float32 and 0 < (v - exact).abs().max() < 0.1 * exact.abs().max()
+
+
 @pytest.mark.parametrize("temporal", ["transformer", "mamba"])
 def test_it_begins_as_the_video_unet(temporal):
     """Slot 0 and the four image tokens are zeros to it; conditions only count once the network has learnt."""
