@@ -59,9 +59,9 @@ class Branch(nn.Module):
 
 def pixel_branch(config: AnimateXConfig, width: int) -> Branch:
     """Pictures (B, 3, F, H, W) in [0, 1] to (B, width, F, H / factor, W / factor)."""
-    inner = config.branch_channels
+    inner, pool = config.branch_channels, config.factor // 4
     conv = nn.Sequential(
-        nn.Conv2d(3, inner, 3, padding=1), nn.SiLU(), nn.AvgPool2d(config.factor // 4),
+        nn.Conv2d(3, inner, 3, padding=1), nn.SiLU(), nn.AvgPool2d(pool) if pool > 1 else nn.Identity(),
         nn.Conv2d(inner, inner, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(inner, width, 3, stride=2, padding=1),
     )  # fmt: skip
     return Branch(conv, width, config.branch_depth)
