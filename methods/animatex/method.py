@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from .scene import WORDS, arrange, overlaid, read_driving, read_reference, resto
 
 if TYPE_CHECKING:
     from motionkit.backbones.animatex import Conditions, Prepared
+    from motionkit.backbones.animatex.backbone import AnimateXBackbone
     from motionkit.backbones.base import VideoBackbone
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ class AnimateX(Transfer):
 
     def __init__(self, config: AnimateXSettings, backbone: VideoBackbone | None, run: RunContext) -> None:
         super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
+
+    @property
+    def _model(self) -> AnimateXBackbone:
+        """The backbone, or the handle that stands for it."""
+        return cast("AnimateXBackbone", self.backbone)
 
     @property
     def _pocket(self) -> bool:
@@ -84,7 +90,7 @@ class AnimateX(Transfer):
         before = self._draw(driving)
         run.show("poses-read", overlaid(frames, before))
         run.show("poses-aligned", overlaid(np.repeat(picture[None], len(frames), 0), drawn[1:]))
-        features = self.backbone.encode_images(floats(pictures)).cpu()  # (T, C)
+        features = self._model.encode_images(floats(pictures)).cpu()  # (T, C)
         arrays = {name: torch.from_numpy(value) for name, value in stored(scene.poses).items()}
         return arrays | {"skeletons": torch.from_numpy(drawn), "features": features}
 
@@ -139,7 +145,7 @@ class AnimateX(Transfer):
 
     def _pair(self, given: Conditions) -> Pair:
         """Both halves of guidance for a window; what does not depend on the step is computed once per window."""
-        backbone, batched, guided = self.backbone, self._batched(), self._guidance != 1
+        backbone, batched, guided = self._model, self._batched(), self._guidance != 1
         kept: dict[Window, tuple[Prepared, Prepared | None]] = {}
         bare: dict[int, Prepared] = {}
 

@@ -85,7 +85,9 @@ class PoseClips:
     def __init__(self, folder: Path, encoders: Encoders, cache: Path, progress: Reporter | None = None) -> None:
         self.size = encoders.size
         cache = cache / hashlib.sha256(encoders.identity.encode()).hexdigest()[:12]
-        found, entries, lost = clips_in(folder), [], []
+        found = clips_in(folder)
+        entries: list[Entry] = []
+        lost: list[Entry] = []
         for i, path in enumerate(found):
             if progress:
                 progress.tick("encode clips", i, len(found))
@@ -241,8 +243,8 @@ def pictures_of(entry: Entry, which: list[int]) -> np.ndarray:
     with safe_open(entry.file, "pt") as file:
         ends, packed = [0, *file.get_tensor("ends").tolist()], file.get_slice("pictures")
         found = {i: packed[ends[i] : ends[i + 1]].numpy() for i in set(which)}
-    decoded = {i: cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] for i, data in found.items()}
-    return np.stack([decoded[i] for i in which])
+    decoded = {i: np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)) for i, data in found.items()}
+    return np.stack([decoded[i][..., ::-1] for i in which])
 
 
 def tensor_of(entry: Entry, name: str, which: list[int]) -> Tensor:

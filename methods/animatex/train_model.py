@@ -87,7 +87,8 @@ def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
     if not options.backbone_path:
         raise UserError("a new animatex network needs its other parts: give train.backbone_path=FOLDER with vae, "
                         "text_encoder, tokenizer and image_encoder")  # fmt: skip
-    return backbones.load(spec, plan, path=options.backbone_path).image_encoder
+    whole: Any = backbones.load(spec, plan, path=options.backbone_path)
+    return whole.image_encoder
 
 
 def learns(name: str, which: str, temporal: str = "transformer") -> bool:
