@@ -96,7 +96,7 @@ def read_driving(
         chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
         note = f"{len(poses)} poses of the file, taken evenly for {len(frames)} frames"
         poses = replace(poses.frames(chosen), notes=(*poses.notes, note))
-    return settle(poses, config.pose, f"the poses of {file.name}", required)
+    return settle(poses, config.pose, "the driving clip", file.name, required)
 
 
 def read_reference(
@@ -113,7 +113,7 @@ def read_reference(
     if word not in WORDS:
         pose = placed(pose_files.load(Path(word).expanduser(), picture.shape[:2], config.pose.person),
                       *picture.shape[:2])  # fmt: skip
-        return settle(pose.frames([0]), config.pose, f"method.reference_pose={word}")
+        return settle(pose.frames([0]), config.pose, "the reference", word)
     strict = word == "strict"
     settings = PoseSettings(config.pose.backend if config.pose.backend != "files" else "auto", config.pose.weights,
                             config.pose.person)  # fmt: skip

@@ -104,11 +104,14 @@ def read_poses(
     """
     name = choose_backend(settings, file, pocket)
     clip = _module(name).read(frames, settings, file=file, device=device)
-    return settle(replace(clip, fps=fps or clip.fps), settings, f"{what} ({len(clip)} frames, {name})", required)
+    return settle(replace(clip, fps=fps or clip.fps), settings, what, name, required)
 
 
-def settle(clip: PoseClip, settings: PoseSettings, what: str, required: bool = True) -> PoseClip:
+def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required: bool = True) -> PoseClip:
     """Frames without anybody filled or left as they are, as the settings say, and noted.
+
+    Args:
+        what, how: what messages call the clip, and where its poses come from.
 
     Raises:
         UserError: nobody in any frame, if that is required.
@@ -116,8 +119,8 @@ def settle(clip: PoseClip, settings: PoseSettings, what: str, required: bool = T
     empty = clip.empty
     if empty.all() and required:
         raise UserError(
-            f"nobody was found in {what}: take a clip that shows the body, another pose backend, or give the poses as "
-            "a file"
+            f"nobody was found in {what} ({len(clip)} frames, {how}): take a clip that shows the body, "
+            "another pose backend, or give the poses as a file"
         )
     notes = list(clip.notes)
     if empty.any():
