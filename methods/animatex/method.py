@@ -112,6 +112,9 @@ class AnimateX(Transfer):
             (1, 4, run.frames, run.height // backbone.factor, run.width // backbone.factor), run.generator("noise"),
             float(sampling.offset or 0),
         )  # fmt: skip
+        if sampling.prior:
+            still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
+            noise = backbone.scheduler.add_noise(still, noise, torch.tensor([sampling.prior]))
         size, overlap = int(window.size or run.frames), int(window.overlap or 0)
         run.note("windows", len(windows(run.frames, size, overlap)))
         latents = sample(
@@ -131,9 +134,7 @@ class AnimateX(Transfer):
 
         backbone, mode = self.backbone, str(self.config.reference_mode)
         reference = floats(picture)  # (1, 3, H, W)
-        latent = None
-        if mode != "local":  # a sample of the posterior, as in training
-            latent = backbone.encode(reference, generator=self.run.generator("reference"))
+        latent = None if mode == "local" else self._latent(picture)
         poses = restored(*(prepared[name].numpy() for name in ("xy", "seen", "size")))
         features = prepared["features"][None] if self.config.indicator else None  # (1, T, C)
         return Conditions(
@@ -142,6 +143,10 @@ class AnimateX(Transfer):
             torch.from_numpy(poses.keypoints())[None] if self.config.indicator else None,
             prepared["features"][None, :1], features,
         ).with_reference(mode)  # fmt: skip
+
+    def _latent(self, picture: np.ndarray) -> Tensor:
+        """The reference (1, H, W, 3) as a latent (1, 4, h, w): a sample of the posterior, as the authors take it."""
+        return self.backbone.encode(floats(picture), generator=self.run.generator("reference"))
 
     def _pair(self, given: Conditions) -> Pair:
         """Both halves of guidance for a window; what does not depend on the step is computed once per window."""

@@ -45,6 +45,11 @@ def test_each_reference_mode_sees_the_reference(request_, mode):
     assert first.manifest["notes"]["settings"]["reference_mode"] == mode
 
 
+def test_the_reference_can_be_in_the_noise_that_it_begins_with(request_):
+    plain = run(request_)
+    assert not np.array_equal(run(request_, sample={"steps": 2, "prior": 949}).frames, plain.frames)
+
+
 def test_the_indicator_can_be_left_out(request_):
     assert not np.array_equal(run(request_).frames, run(request_, indicator=False).frames)
 
