@@ -40,7 +40,7 @@ class SampleConfig:
     steps: int | None = None  # where it does not divide 1000 one more is made, as the authors' sampler does: 30 is 31
     guidance: float | None = None
     offset: float | None = None  # strength of the noise that a frame's channel has in common
-    prior: int = 0  # 0: begin with noise alone | 1 to 999: with the reference, noised to that timestep (UniAnimate: 949)
+    prior: int = 0  # 0: begin with noise | 1 to 999: with the reference, noised to that timestep (UniAnimate: 949)
     batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
 
 
