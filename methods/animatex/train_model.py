@@ -23,6 +23,7 @@ from motionkit.backbones.animatex.config import POCKET, RELEASED
 from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
+from motionkit.hashing import hash_path
 
 from .train_config import TrainOptions
 from .train_loss import Denoiser
@@ -159,6 +160,7 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     backbone.scheduler.save_pretrained(temporary / "scheduler")
     lender = VIDEO["pocket-animatex"]
     shared = {part: f"{lender}/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    shared["made_with"] = hash_path(files.ASSETS / lender / "unet")  # it fits that lender alone
     (temporary / "shared.json").write_text(json.dumps(shared) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)

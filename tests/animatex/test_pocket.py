@@ -9,6 +9,7 @@ import torch
 from motionkit import backbones
 from motionkit.backbones import files
 from motionkit.gpu import Plan
+from motionkit.hashing import hash_path
 from motionkit.methods.animatex.train_config import TrainOptions
 from motionkit.methods.animatex.train_model import denoiser, learns, start, write_compact, write_folder
 
@@ -73,6 +74,13 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
     x, text = torch.randn(1, 4, 2, 8, 8, generator=generator), found.encode_text([""])
     assert torch.allclose(whole.denoise(x, 500, text), found.denoise(x, 500, text), atol=1e-2)
     assert whole.fingerprint() != before
+
+
+@shipped
+@pytest.mark.skipif(not (files.ASSETS / "pocket-animatex").is_dir(), reason="pocket-animatex is not shipped yet")
+def test_the_shipped_weights_fit_the_lender_that_is_shipped():
+    made_with = files.read_json(files.ASSETS / "pocket-animatex" / "shared.json")["made_with"]
+    assert made_with == hash_path(files.ASSETS / "pocket-modelscope" / "unet"), "train pocket-animatex again"
 
 
 @shipped
