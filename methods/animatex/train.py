@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from motionkit.backbones.files import read_json
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_tensors
+from motionkit.hashing import hash_json, hash_tensors, seed_from
 from motionkit.media import replacing
 from motionkit.training.loop import LoopSettings, write_record
 
@@ -130,6 +131,7 @@ def _loop(
 
     def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
         job.progress.tick("train", step, steps)
+        torch.manual_seed(seed_from(job.seed, f"animatex dropout {step} {workers.rank}"))  # as a resumed run would
         return loss(step)
 
     return AnimateLoop(model, ticking, settings, recipe, workers)
