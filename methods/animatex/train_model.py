@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit import backbones
-from motionkit.backbones import files
+from motionkit.backbones import eight_bit, files
 from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
 from motionkit.backbones.animatex.config import POCKET, RELEASED
 from motionkit.backbones.animatex.start import from_video_unet
@@ -37,14 +37,13 @@ POCKET_ENCODER: dict[str, Any] = {
     "hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64,
     "patch_size": 8, "projection_dim": POCKET.feature_dim, "attention_dropout": 0.0,
 }  # fmt: skip
-# Of the pocket's UNet only these weights learn, so that its file stays small: what reads the new channels and the
-# finest level, attention within a frame where the reference's parts are looked up, and norms. The rest is lent.
+# Of the pocket's UNet only these weights learn, so that its file stays small: what reads the new channels, two finer
+# levels, and attention within a frame, where the reference's parts are looked up, and norms. The rest is lent.
 POCKET_LEARNS = (
     "conv_in.", "conv_out.", "conv_norm_out.", "time_embedding.", "down_blocks.0.", "up_blocks.2.",
-    "down_blocks.1.attentions.0.transformer_blocks.0.attn1.", "up_blocks.1.attentions.0.transformer_blocks.0.attn1.",
-    "up_blocks.1.attentions.1.transformer_blocks.0.attn1.",
+    "down_blocks.1.resnets.", "up_blocks.1.resnets.",
 )  # fmt: skip
-_NORMS = (".norm.", ".norm1.", ".norm2.", ".norm3.")
+_ANYWHERE = (".attn1.", ".norm.", ".norm1.", ".norm2.", ".norm3.")
 
 
 def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> AnimateXBackbone:
@@ -102,7 +101,10 @@ def learns(name: str, which: str, temporal: str = "transformer") -> bool:
     if which == "conditions":
         return False
     mamba = temporal == "mamba" and ("temp_attentions." in inner or inner.startswith("transformer_in."))
-    return mamba or inner.startswith(POCKET_LEARNS) or any(part in inner for part in _NORMS)
+    if mamba or inner.startswith(POCKET_LEARNS):
+        return True
+    along_time = "temp_attentions." in inner or inner.startswith("transformer_in.")
+    return not along_time and any(part in inner for part in _ANYWHERE)
 
 
 def denoiser(backbone: AnimateXBackbone, options: TrainOptions) -> Denoiser:
@@ -146,7 +148,7 @@ def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half
 
 
 def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, which: str) -> int:
-    """What `pocket-animatex` ships: float16 weights that its lenders do not hold; returns their bytes.
+    """What `pocket-animatex` ships: weights that its lenders do not hold, in eight bits; returns their bytes.
 
     The lenders are named in shared.json, which counts in the package's own assets only.
     """
@@ -154,9 +156,9 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     shutil.rmtree(temporary, ignore_errors=True)
     network: Any = model.network
     own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
-    _write(temporary / "unet", files.MODEL, own, torch.float16, network.config.as_dict())
+    _write(temporary / "unet", files.MODEL, own, None, network.config.as_dict())
     encoder = getattr(model, "image_encoder", backbone.image_encoder)
-    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), torch.float16, encoder.config.to_diff_dict())
+    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), None, encoder.config.to_diff_dict())
     backbone.scheduler.save_pretrained(temporary / "scheduler")
     lender = VIDEO["pocket-animatex"]
     shared = {part: f"{lender}/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
@@ -167,9 +169,13 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     return sum(f.stat().st_size for f in folder.rglob("*.safetensors"))
 
 
-def _write(folder: Path, stem: str, state: dict[str, Tensor], dtype: torch.dtype, config: dict[str, Any]) -> None:
+def _write(
+    folder: Path, stem: str, state: dict[str, Tensor], dtype: torch.dtype | None, config: dict[str, Any]
+) -> None:
+    """Weights in a type, or in eight bits when that is None, and their configuration."""
     folder.mkdir(parents=True)
-    kept = {k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in state.items()}
+    kept = {k: v.detach().cpu() for k, v in state.items() if v.is_floating_point()}
+    kept = eight_bit.pack(kept) if dtype is None else {k: v.to(dtype).contiguous() for k, v in kept.items()}
     save_file(kept, folder / f"{stem}.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
 

@@ -66,13 +66,14 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
     for (name, wanted), (_, value) in zip(
         model.network.state_dict().items(), found.network.state_dict().items(), strict=True
     ):
-        assert torch.allclose(wanted, value, atol=2e-3, rtol=2e-3), name
+        assert (wanted - value).abs().max() <= max(1e-3, float(wanted.abs().max()) / 200), name
     assert found.spec.name == "pocket-animatex" and found.encode_text(["a horse"]).shape[2] == 128
     before = backbones.fingerprint(SPEC)
     write_folder(tmp_path / "whole", new, model, half=True)
     whole = backbones.load("pocket-animatex", Plan(), path=str(tmp_path / "whole"))
     x, text = torch.randn(1, 4, 2, 8, 8, generator=generator), found.encode_text([""])
-    assert torch.allclose(whole.denoise(x, 500, text), found.denoise(x, 500, text), atol=1e-2)
+    one, two = whole.denoise(x, 500, text), found.denoise(x, 500, text)
+    assert (one - two).abs().mean() < 0.03 * one.abs().mean()  # eight bits
     assert whole.fingerprint() != before
 
 
