@@ -57,5 +57,6 @@ SPEC = MethodSpec(
     ),
     trainer="motionkit.methods.animatex.train:train",
     train_config="motionkit.methods.animatex.train_config:TrainOptions",
+    status="reproducing",
     year=2025,
 )  # fmt: skip

@@ -60,5 +60,6 @@ SPEC = MethodSpec(
         ),
     ),
     distinct_frames=True,
+    status="reproducing",
     year=2025,
 )  # fmt: skip
