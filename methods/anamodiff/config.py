@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
+from motionkit.presets import PresetSettings, settings
 
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 
@@ -168,7 +169,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
     "adapt.mode": ("relative", "absolute"),
     "adapt.scale": ("hull", "box", "none"),
     "warp.space": ("latent", "pixel"),
@@ -209,7 +209,7 @@ LORA_TARGETS = ("attn1", "attn2", "attn_temp")
 
 
 @dataclass
-class AnaMoDiffConfig:
+class AnaMoDiffConfig(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
     name: str = "anamodiff"
@@ -223,58 +223,26 @@ class AnaMoDiffConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
 
-    def __post_init__(self) -> None:
-        """Fill in the preset and check every value; raises UserError with one line."""
-        _choice("preset", self.preset, _CHOICES["preset"])
-        for key, value in PRESETS[self.preset].items():
-            owner, name = _locate(self, key)
-            if getattr(owner, name) is None:
-                setattr(owner, name, value)
-        _check(self)
+    presets = PRESETS
+    choices = _CHOICES
+    ranges = _RANGES
 
-
-def settings(config: AnaMoDiffConfig) -> dict[str, Any]:
-    """All settings by dotted name, in the order of the dataclass."""
-    flat: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            flat[item.name] = value
-    return flat
-
-
-def _locate(config: AnaMoDiffConfig, key: str) -> tuple[Any, str]:
-    group, _, name = key.rpartition(".")
-    return (getattr(config, group) if group else config), name
-
-
-def _check(config: AnaMoDiffConfig) -> None:
-    flat = settings(config)
-    for key, options in _CHOICES.items():
-        _choice(key, flat[key], options)
-    for key, (low, high) in _RANGES.items():
-        value = flat[key]
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
-    if config.source_frame not in ("auto", "nearest") and not str(config.source_frame).isdigit():
-        raise UserError(f"method.source_frame={config.source_frame}: give a frame number, auto or nearest")
-    reference = str(config.adapt.reference)
-    anchored = config.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
-    if config.video.anchor == "reference" and not (anchored and config.source_frame != "nearest"):
-        raise UserError("method.video.anchor=reference needs adapt.reference=first, auto or N, and one source frame")
-    if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
-        raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
-    for name in ("source", "warped"):
-        low, high = flat[f"lora.{name}_low"], flat[f"lora.{name}_high"]
-        if low >= high:
-            raise UserError(f"method.lora.{name}_low={low} must be below method.lora.{name}_high={high}")
-    targets = [t.strip() for t in config.lora.targets.split(",")]
-    if not all(t in LORA_TARGETS for t in targets):
-        raise UserError(f"method.lora.targets={config.lora.targets}: give a list of {', '.join(LORA_TARGETS)}")
-
-
-def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
+    def agree(self) -> None:
+        """Refuse settings that cannot stand together; raises UserError with one line."""
+        flat = settings(self)
+        if self.source_frame not in ("auto", "nearest") and not str(self.source_frame).isdigit():
+            raise UserError(f"method.source_frame={self.source_frame}: give a frame number, auto or nearest")
+        reference = str(self.adapt.reference)
+        anchored = self.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
+        if self.video.anchor == "reference" and not (anchored and self.source_frame != "nearest"):
+            raise UserError("method.video.anchor=reference needs adapt.reference=first, auto or N, and one "
+                            "source frame")  # fmt: skip
+        if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
+            raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
+        for name in ("source", "warped"):
+            low, high = flat[f"lora.{name}_low"], flat[f"lora.{name}_high"]
+            if low >= high:
+                raise UserError(f"method.lora.{name}_low={low} must be below method.lora.{name}_high={high}")
+        targets = [t.strip() for t in self.lora.targets.split(",")]
+        if not all(t in LORA_TARGETS for t in targets):
+            raise UserError(f"method.lora.targets={self.lora.targets}: give a list of {', '.join(LORA_TARGETS)}")

@@ -6,13 +6,13 @@ temporal transformer or Mamba is the backbone's own (`temporal` in its config.js
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import PoseSettings
+from motionkit.presets import PresetSettings, settings
 
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 
@@ -74,7 +74,6 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
 }
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
     "reference_mode": ("local", "latent", "both"),
     "align": ("auto", "none", "safe", "compat"),
     "nobody": ("refuse", "blank"),
@@ -92,7 +91,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass
-class AnimateXSettings:
+class AnimateXSettings(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
     name: str = "animatex"
@@ -107,63 +106,17 @@ class AnimateXSettings:
     window: WindowConfig = field(default_factory=WindowConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
-    def __post_init__(self) -> None:
-        """Fill in the preset and check every value; raises UserError with one line."""
-        _choice("preset", self.preset, _CHOICES["preset"])
-        self._fill({key: v for key, v in PRESETS[self.preset].items() if key not in self._open()})
-        _check(self)
+    presets = PRESETS
+    tuned = TUNED
+    choices = _CHOICES
+    ranges = _RANGES
 
-    def on(self, backbone: str) -> AnimateXSettings:
-        """The same settings with those filled in that the preset `best` leaves to the backbone."""
-        out = copy.deepcopy(self)
-        out._fill({**PRESETS[self.preset], **(TUNED.get(backbone, {}) if self.preset == "best" else {})})
-        _check(out)
-        return out
-
-    def _open(self) -> set[str]:
-        """Settings that may stay None here: they wait for the backbone."""
-        return {key for tuned in TUNED.values() for key in tuned} if self.preset == "best" else set()
-
-    def _fill(self, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            if getattr(*_locate(self, key)) is None:
-                setattr(*_locate(self, key), value)
-
-
-def settings(config: AnimateXSettings) -> dict[str, Any]:
-    """All settings by dotted name, in the order of the dataclass."""
-    flat: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            flat[item.name] = value
-    return flat
-
-
-def _locate(config: AnimateXSettings, key: str) -> tuple[Any, str]:
-    group, _, name = key.rpartition(".")
-    return (getattr(config, group) if group else config), name
-
-
-def _check(config: AnimateXSettings) -> None:
-    flat = {key: v for key, v in settings(config).items() if v is not None}
-    for key, options in _CHOICES.items():
-        if key in flat:
-            _choice(key, flat[key], options)
-    for key, (low, high) in _RANGES.items():
-        value = flat.get(key, low)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
-    size, overlap = flat.get("window.size"), flat.get("window.overlap")
-    if size is not None and overlap is not None and overlap >= size:
-        raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
-    if config.reference_pose == "driving" and config.align in ("safe", "compat"):
-        raise UserError(f"method.align={config.align} fits poses to the reference's own: it cannot be with "
-                        "method.reference_pose=driving")  # fmt: skip
-
-
-def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
+    def agree(self) -> None:
+        """Refuse settings that cannot stand together; raises UserError with one line."""
+        flat = settings(self)
+        size, overlap = flat.get("window.size"), flat.get("window.overlap")
+        if size is not None and overlap is not None and overlap >= size:
+            raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
+        if self.reference_pose == "driving" and self.align in ("safe", "compat"):
+            raise UserError(f"method.align={self.align} fits poses to the reference's own: it cannot be with "
+                            "method.reference_pose=driving")  # fmt: skip

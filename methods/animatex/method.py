@@ -14,10 +14,11 @@ from torch import Tensor
 
 from motionkit.perception.pose.estimate import check as check_poses
 from motionkit.perception.pose.estimate import weight_files
+from motionkit.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
-from .config import PRESETS, AnimateXSettings, settings
+from .config import PRESETS, AnimateXSettings
 from .sample import Pair, Window, offset_noise, sample, windows
 from .scene import WORDS, arrange, overlaid, read_driving, read_reference, restored, skeletons, stored
 

@@ -5,12 +5,12 @@ Where the paper and the authors' published code differ, each way is a setting; t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
+from motionkit.presets import PresetSettings
 
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 
@@ -115,7 +115,6 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
 }
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
     "mode": ("animate", "words", "extrapolate"),
     "binarise": ("otsu", "none"),
     "sketch.source": ("auto", "drawing", "edges", "lineart"),
@@ -150,7 +149,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass
-class FlipSketchConfig:
+class FlipSketchConfig(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
     name: str = "flipsketch"
@@ -172,68 +171,21 @@ class FlipSketchConfig:
     compose: ComposeConfig = field(default_factory=ComposeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
-    def __post_init__(self) -> None:
-        """Fill in the preset and check every value; raises UserError with one line."""
-        _choice("preset", self.preset, _CHOICES["preset"])
-        self._fill({key: v for key, v in PRESETS[self.preset].items() if key not in self._open()})
-        _check(self)
-
-    def on(self, backbone: str) -> FlipSketchConfig:
-        """The same settings with those filled in that the preset `best` leaves to the backbone."""
-        out = copy.deepcopy(self)
-        out._fill({**PRESETS[self.preset], **(TUNED.get(backbone, {}) if self.preset == "best" else {})})
-        return out
-
-    def _open(self) -> set[str]:
-        """Settings that may stay None here: they wait for the backbone."""
-        return {key for tuned in TUNED.values() for key in tuned} if self.preset == "best" else set()
-
-    def _fill(self, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            if getattr(*_locate(self, key)) is None:
-                setattr(*_locate(self, key), value)
+    presets = PRESETS
+    tuned = TUNED
+    choices = _CHOICES
+    ranges = _RANGES
 
     @property
     def lambda_(self) -> float:
         """Lambda of FlipSketch section 3.4: 1 - motion."""
         return 1 - float(self.motion or 0)
 
-
-def settings(config: FlipSketchConfig) -> dict[str, Any]:
-    """All settings by dotted name, in the order of the dataclass."""
-    flat: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            flat[item.name] = value
-    return flat
-
-
-def _locate(config: FlipSketchConfig, key: str) -> tuple[Any, str]:
-    group, _, name = key.rpartition(".")
-    return (getattr(config, group) if group else config), name
-
-
-def _check(config: FlipSketchConfig) -> None:
-    flat = {key: v for key, v in settings(config).items() if v is not None or key not in config._open()}
-    for key, options in _CHOICES.items():
-        if key not in flat:
-            continue
-        _choice(key, flat[key], options)
-    for key, (low, high) in _RANGES.items():
-        value = flat.get(key, low)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
-    if config.mode == "extrapolate" and not config.next_prompts:
-        raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
-    if config.mode != "extrapolate" and config.next_prompts:
-        raise UserError(f"method.next_prompts is for method.mode=extrapolate, not {config.mode}")
-    if not all(text.strip() for text in config.next_prompts):
-        raise UserError("method.next_prompts holds an empty sentence")
-
-
-def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
+    def agree(self) -> None:
+        """Refuse settings that cannot stand together; raises UserError with one line."""
+        if self.mode == "extrapolate" and not self.next_prompts:
+            raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
+        if self.mode != "extrapolate" and self.next_prompts:
+            raise UserError(f"method.next_prompts is for method.mode=extrapolate, not {self.mode}")
+        if not all(text.strip() for text in self.next_prompts):
+            raise UserError("method.next_prompts holds an empty sentence")

@@ -16,12 +16,13 @@ import motionkit
 from motionkit.errors import MissingWeights, UserError
 from motionkit.hashing import hash_tensors, seed_from
 from motionkit.perception.sketch import Drawing
+from motionkit.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
 from .align import checkpointed
 from .compose import Composer
-from .config import PRESETS, FlipSketchConfig, settings
+from .config import PRESETS, FlipSketchConfig
 from .invert import invert, sketch_latents
 from .keep import remembering
 from .loop import Options, denoise, start

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
 from motionkit.perception.correspondence import CorrespondenceSettings
 from motionkit.perception.depth import DepthSettings
 from motionkit.perception.masks import MaskSettings
+from motionkit.presets import PresetSettings
 
 from .options import BLOCKS, HEADS, INPUTS, SITES, TEMPORAL
 
@@ -107,7 +107,6 @@ _POCKET: dict[str, Any] = {
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatediff": _POCKET, "pocket-modelscope": _POCKET}
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
     "mode": ("subject", "background", "style", "personalised"),
     "perceive": ("auto", "networks", "plain"),
     "invert_prompt": ("source", "empty"),
@@ -143,7 +142,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass
-class VidMP3Config:
+class VidMP3Config(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
     name: str = "vidmp3"
@@ -167,17 +166,10 @@ class VidMP3Config:
     sample: SampleConfig = field(default_factory=SampleConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
 
-    def __post_init__(self) -> None:
-        """Fill in the preset and check every value; raises UserError with one line."""
-        _choice("preset", self.preset, _CHOICES["preset"])
-        self._fill({key: v for key, v in PRESETS[self.preset].items() if key not in self._open()})
-        _check(self)
-
-    def on(self, backbone: str) -> VidMP3Config:
-        """The same settings with those filled in that the preset `best` leaves to the backbone."""
-        out = copy.deepcopy(self)
-        out._fill({**PRESETS[self.preset], **(TUNED.get(backbone, {}) if self.preset == "best" else {})})
-        return out
+    presets = PRESETS
+    tuned = TUNED
+    choices = _CHOICES
+    ranges = _RANGES
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -193,54 +185,15 @@ class VidMP3Config:
             return "background"
         return "subject" if self.mode == "background" else "none"
 
-    def _open(self) -> set[str]:
-        """Settings that may stay None here: they wait for the backbone."""
-        return {key for tuned in TUNED.values() for key in tuned} if self.preset == "best" else set()
-
-    def _fill(self, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            if getattr(*_locate(self, key)) is None:
-                setattr(*_locate(self, key), value)
-
-
-def settings(config: VidMP3Config) -> dict[str, Any]:
-    """All settings by dotted name, in the order of the dataclass."""
-    flat: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            flat[item.name] = value
-    return flat
-
-
-def _locate(config: VidMP3Config, key: str) -> tuple[Any, str]:
-    group, _, name = key.rpartition(".")
-    return (getattr(config, group) if group else config), name
-
-
-def _check(config: VidMP3Config) -> None:
-    flat = {key: v for key, v in settings(config).items() if v is not None or key not in config._open()}
-    for key, options in _CHOICES.items():
-        if key in flat:
-            _choice(key, flat[key], options)
-    for key, (low, high) in _RANGES.items():
-        value = flat.get(key, low)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
-    strength = config.guide.strength
-    if strength is not None and not 0 <= strength <= 10:
-        raise UserError(f"method.guide.strength={strength:g} is outside 0 to 10 (the paper: 0.05 to 0.1)")
-    if config.subject and config.subjects:
-        raise UserError("method.subject and method.subjects are both given: give one of them")
-    words = [name.strip().lower() for name in config.subjects]
-    if config.subjects and (not all(words) or len(set(words)) < len(words)):
-        raise UserError("method.subjects must be different words, such as method.subjects=['dog','cat']")
-    if config.keep.what == "subject" and config.size != 1:
-        raise UserError("method.keep.what=subject keeps the subject as it is: leave method.size out")
-
-
-def _choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
+    def agree(self) -> None:
+        """Refuse settings that cannot stand together; raises UserError with one line."""
+        strength = self.guide.strength
+        if strength is not None and not 0 <= strength <= 10:
+            raise UserError(f"method.guide.strength={strength:g} is outside 0 to 10 (the paper: 0.05 to 0.1)")
+        if self.subject and self.subjects:
+            raise UserError("method.subject and method.subjects are both given: give one of them")
+        words = [name.strip().lower() for name in self.subjects]
+        if self.subjects and (not all(words) or len(set(words)) < len(words)):
+            raise UserError("method.subjects must be different words, such as method.subjects=['dog','cat']")
+        if self.keep.what == "subject" and self.size != 1:
+            raise UserError("method.keep.what=subject keeps the subject as it is: leave method.size out")

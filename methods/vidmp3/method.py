@@ -14,10 +14,11 @@ from torch import Tensor
 
 from motionkit.diffusion.schedule import rungs
 from motionkit.errors import UserError
+from motionkit.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
-from .config import PRESETS, VidMP3Config, settings
+from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
 from .maps import choose_lambda, motion_size
 from .pack import Pack, save_pack

@@ -8,8 +8,9 @@ import pytest
 from motionkit.config import method_settings
 from motionkit.errors import UserError
 from motionkit.methods.anamodiff import SPEC
-from motionkit.methods.anamodiff.config import PRESETS, AnaMoDiffConfig, settings
+from motionkit.methods.anamodiff.config import PRESETS, AnaMoDiffConfig
 from motionkit.methods.anamodiff.train_config import TrainOptions
+from motionkit.presets import settings
 
 # What the paper states, by section; the other values of that preset are readings of its named parts.
 PAPER = {

@@ -11,7 +11,8 @@ from sketch_models import drawing
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import method as module
-from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, settings
+from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig
+from motionkit.presets import settings
 from motionkit.run import execute
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs

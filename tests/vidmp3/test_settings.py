@@ -5,7 +5,8 @@ import pytest
 from motionkit.config import typed
 from motionkit.errors import UserError
 from motionkit.methods.vidmp3 import SPEC
-from motionkit.methods.vidmp3.config import PRESETS, TUNED, VidMP3Config, settings
+from motionkit.methods.vidmp3.config import PRESETS, TUNED, VidMP3Config
+from motionkit.presets import settings
 
 
 def config(**values):
