@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from quality_flipsketch import Cells
 
 from motionkit.backbones import catalog, load
 from motionkit.backbones.files import ASSETS
@@ -88,38 +89,6 @@ def make_pair(which: str, index: int, seed: int, frames: int) -> Pair:
     return Pair(f"cross-{index}", reference, render_clip(other, motion, frames, SIZE).frames, truth)
 
 
-class Cells:
-    """Finished clips by a key of everything that decides them: cells.jsonl, and one npz for each clip."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / "cells.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.rows: dict[str, dict] = {}
-        if self.path.is_file():
-            for line in self.path.read_text().splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:  # a line that a stop cut off
-                    continue
-                self.rows[row["key"]] = row
-
-    def get(self, key: str) -> tuple[np.ndarray, float] | None:
-        """The clip (F, H, W, 3) uint8 and its seconds, or None."""
-        path = self.folder / f"{key}.npz"
-        if key not in self.rows or not path.is_file():
-            return None
-        return np.load(path, allow_pickle=False)["video"], self.rows[key]["seconds"]
-
-    def put(self, key: str, video: np.ndarray, row: dict) -> None:
-        """Keep a clip; the line is written last, so that a stop leaves no half cell."""
-        part = self.folder / f"{key}.part.npz"
-        np.savez_compressed(part, video=video)
-        part.replace(self.folder / f"{key}.npz")
-        self.rows[key] = {"key": key, **row}
-        with self.path.open("a") as out:
-            out.write(json.dumps(self.rows[key]) + "\n")
-
-
 def weights_hash(backbone: str, path: str | None) -> str:
     """Changes with the weights of the model, of those that lend to it, and of the pose estimator."""
     asset = catalog.get(backbone).asset
@@ -138,13 +107,14 @@ def run_cell(cells: Cells, row: str, pair: Pair, args: argparse.Namespace) -> tu
     config = json.loads(args.config) | (MAIN | ABLATIONS).get(row, {})
     how = [row, config, args.backbone, args.size, args.frames, args.seed, args.dtype, weights_hash(args.backbone, path)]
     key = hash_json([how, pair.name, pair.truth.character.key])[:16]
-    if (kept := cells.get(key)) is None:
+    kept = cells.get(key)
+    if kept is None:
         begun = time.process_time()
         video = bound(pair, args) if row == "bound" else made(pair, config, path, args)
         seconds = round(time.process_time() - begun, 2)
         cells.put(key, video, {"row": row, "pair": pair.name, "seconds": seconds, "config": config})
-        kept = video, seconds
-    video, seconds = kept
+    else:
+        video, seconds = kept[0], kept[1]["seconds"]
     return np.stack([resize(frame, SIZE, SIZE) for frame in video]), seconds
 
 

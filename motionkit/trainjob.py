@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit.backbones.files import read_json
+from motionkit.errors import UserError
+from motionkit.media import replacing
 from motionkit.progress import NullProgress, Reporter
 
 if TYPE_CHECKING:
@@ -51,3 +55,21 @@ class TrainJob:
     size: int | None = None
     resume: bool = True
     progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
+
+    def claim(self, facts: dict[str, Any]) -> None:
+        """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.
+
+        With resume=false what an earlier run left is removed first. Raises: UserError naming what differs.
+        """
+        file, checkpoint = self.folder / "run.json", self.folder / "last.pt"
+        facts = json.loads(json.dumps(facts))  # as they will be read again
+        if not self.resume:
+            for old in (checkpoint, self.folder / "curve.csv", file):
+                old.unlink(missing_ok=True)
+        if checkpoint.exists() and file.exists():
+            held = read_json(file)
+            if other := [key for key, value in facts.items() if held.get(key) != value]:
+                raise UserError(f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "
+                                f"output=, or resume=false to start again there")  # fmt: skip
+        with replacing(file) as part:
+            part.write_text(json.dumps(facts, indent=1) + "\n")

@@ -6,7 +6,6 @@ driving poses another body (pool.py). The command writes a model folder, to be u
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from motionkit.backbones.files import read_json
 from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_tensors, seed_from
-from motionkit.media import replacing
 from motionkit.training.loop import LoopSettings, write_record
 
 from .train_batch import Examples
@@ -142,21 +139,10 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
 
     Raises: UserError naming what differs.
     """
-    file, checkpoint = job.folder / "run.json", job.folder / "last.pt"
     free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
     facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
     facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
-    facts = json.loads(json.dumps(facts | {"recipe": asdict(replace(options.recipe, steps=0))}))
-    if not job.resume:
-        for old in (checkpoint, job.folder / "curve.csv", file):
-            old.unlink(missing_ok=True)
-    if checkpoint.exists() and file.exists():
-        held = read_json(file)
-        if other := [key for key, value in facts.items() if held.get(key) != value]:
-            raise UserError(f"{job.folder} holds a run with other settings ({', '.join(other)}): give another output=, "
-                            f"or resume=false to start again there")  # fmt: skip
-    with replacing(file) as part:
-        part.write_text(json.dumps(facts, indent=1) + "\n")
+    job.claim(facts | {"recipe": asdict(replace(options.recipe, steps=0))})
 
 
 def _finish(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from motionkit.backbones.files import read_json
 from motionkit.errors import UserError
-from motionkit.media import replacing
 from motionkit.training.loop import LoopSettings, write_record
 
 from .train_config import TrainOptions
@@ -135,23 +132,13 @@ def _same_run(
 
     Raises: UserError naming what differs.
     """
-    file, recipe = job.folder / "run.json", options.recipe
+    recipe = options.recipe
     facts = {
         "backbone": backbone.fingerprint(), "clips": clips.identity(), "seed": job.seed, "size": size,
         **{n: getattr(options, n) for n in ("rank", "targets", "text_encoder", "frames", "fps", "accumulate")},
         "scale": options.scale, "batch": recipe.batch,
     }  # fmt: skip
-    checkpoint_file = job.folder / "last.pt"
-    if not job.resume:
-        for old in (checkpoint_file, job.folder / "curve.csv", file):
-            old.unlink(missing_ok=True)
-    if checkpoint_file.exists() and file.exists():
-        held = read_json(file)
-        if other := [key for key, value in facts.items() if held.get(key) != value]:
-            raise UserError(f"{job.folder} holds a run with other settings ({', '.join(other)}): give another output=, "
-                            f"or resume=false to start again there")  # fmt: skip
-    with replacing(file) as part:
-        part.write_text(json.dumps(facts, indent=1) + "\n")
+    job.claim(facts)
 
 
 def _finish(
