@@ -24,7 +24,7 @@ from motionkit.training.sprite_batches import clips
 
 VIDEO_SCHEDULE = SCHEDULE | dict(beta_end=0.02)  # alpha_bar ends at 0.0002; AnimateDiff's SDXL branch ends there too
 SHARES = (0.0, 0.5, 0.7)  # of the noise's variance, each in a third of the clips (arXiv 2305.10474)
-LATE, LATE_FROM = 0.35, 820  # this share of the timesteps is drawn from there up
+LATE, LATE_FROM = 0.25, 820  # this share of the timesteps is drawn from there up
 
 
 class Batch(NamedTuple):
