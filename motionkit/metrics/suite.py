@@ -125,11 +125,11 @@ def measure(
             "l1": l1(video, truth),
             "motion_ratio_truth": motion_ratio(video, truth) if moves else None,
             "histogram_distance": histogram_distance(video, truth),
-            **_joints(video, truth),
+            **joints(video, truth),
         }
     if reference is not None:
         values |= _kept(video, reference)
-    values |= _told(video, prompt)
+    values |= told(video, prompt)
     return {name: _finite(values[name]) for name in FACTS if name in values}
 
 
@@ -146,7 +146,7 @@ def _kept(video: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
     return values
 
 
-def _told(video: np.ndarray, prompt: str) -> dict[str, float | None]:
+def told(video: np.ndarray, prompt: str) -> dict[str, float | None]:
     """What the sprite clip judge says of the prompt's words; nothing when it knows none of them."""
     from motionkit.metrics import clipscorer
 
@@ -159,7 +159,7 @@ def _told(video: np.ndarray, prompt: str) -> dict[str, float | None]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+def joints(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
     """Keypoint metrics, when the pose estimator's weights are there."""
     from motionkit.metrics import pose
 

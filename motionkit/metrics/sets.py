@@ -1,0 +1,119 @@
+"""What can be measured on a set of videos against a set of true ones, by name; figures, intervals, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from motionkit.metrics.frechet import Distance, frechet_distance, kernel_distance, measured
+from motionkit.metrics.suite import Fact
+
+Videos = Sequence[np.ndarray]
+Features = Callable[[np.ndarray, Mapping[str, Any], Mapping[str, str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SetFigure:
+    """One figure of a whole set, or the reason why there is none.
+
+    Attributes:
+        value, low, high: the figure and its 95 % interval; None when it was not measured.
+        n: how many clips each side had.
+        skipped: the one line that says why there is no value; "" when there is one.
+        note: what a reader has to know beside it, such as what a set of this size costs.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    skipped: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SetMeasure:
+    """One figure of a set: its fact, the features it compares, and by which distance.
+
+    Attributes:
+        features: video (F, H, W, 3) uint8, settings, weights -> (k, D), one row for each thing that is counted.
+        settings: name -> default; "least" is the fewest clips that it is made of, "frames" the fewest frames of a clip.
+        judges: shipped networks of the sprite world that it is made by.
+        needs: names in `motionkit.metrics.needs.NEEDS`, weights that do not come with the package.
+        floor: the lowest possible value; None for none.
+        counts: what "least" counts: "clips" or "frames".
+    """
+
+    fact: Fact
+    features: Features
+    distance: Distance = frechet_distance
+    settings: dict[str, Any] = field(default_factory=lambda: {"least": 256, "frames": 1})
+    judges: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    floor: float | None = 0.0
+    counts: str = "clips"
+
+    def call(
+        self, videos: Videos, truths: Videos, settings: Mapping[str, Any], weights: Mapping[str, str]
+    ) -> SetFigure:
+        """The figure, or why there is none; nothing heavy loads before that is known.
+
+        Args:
+            videos, truths: each (F, H, W, 3) uint8, one for one.
+        """
+        counted = len(videos) if self.counts == "clips" else sum(map(len, videos))
+        least = max(3, settings["least"]) if self.counts == "clips" else settings["least"]
+        if counted < least or len(videos) < 3:
+            told = f"; tell it to take fewer with least.{self.fact.name}={max(3, counted)}" if len(videos) >= 3 else ""
+            reason = f"{self.fact.title} of {counted} {self.counts} says little: it takes at least {least}{told}"
+            return SetFigure(n=len(videos), skipped=reason)
+        shortest = min(map(len, (*videos, *truths)))
+        if shortest < settings["frames"]:
+            reason = f"{self.fact.title} needs clips of at least {settings['frames']} frames, one has {shortest}"
+            return SetFigure(n=len(videos), skipped=reason)
+        one, two = ([self.features(v, settings, weights) for v in side] for side in (videos, truths))
+        found = measured(self.distance, one, two, self.floor)
+        note = f"{found.null:.4g} is what {len(videos)} clips alone cost (sides exchanged by chance)"
+        return SetFigure(found.value, found.low, found.high, len(videos), note=note)
+
+
+def _pocket_clip(video: np.ndarray, settings: Mapping[str, Any], weights: Mapping[str, str]) -> np.ndarray:
+    from motionkit.metrics import pocket
+
+    return pocket.clip_features(video)
+
+
+def _pocket_frames(video: np.ndarray, settings: Mapping[str, Any], weights: Mapping[str, str]) -> np.ndarray:
+    from motionkit.metrics import pocket
+
+    return pocket.frame_features(video)
+
+
+SETS: dict[str, SetMeasure] = {
+    "pocket_fvd": SetMeasure(
+        Fact(
+            "pocket_fvd", "Pocket FVD", "", "0 and up", "lower", "truth",
+            "Fréchet distance of clips in the features of the sprite clip judge (pocket: a small network of the sprite "
+            "world; not FVD by I3D).",
+        ),
+        _pocket_clip, settings={"least": 16, "frames": 4}, judges=("clipscorer",),
+    ),
+    "pocket_kvd": SetMeasure(
+        Fact(
+            "pocket_kvd", "Pocket KVD", "", "about 0 and up", "lower", "truth",
+            "Unbiased kernel distance of clips in the same features: comparable between sets of different size.",
+        ),
+        _pocket_clip, kernel_distance, settings={"least": 8, "frames": 4}, judges=("clipscorer",), floor=None,
+    ),
+    "pocket_fid": SetMeasure(
+        Fact(
+            "pocket_fid", "Pocket FID", "", "0 and up", "lower", "truth",
+            "Fréchet distance of single frames in the features of the sprite frame classifier (pocket: not FID by "
+            "Inception).",
+        ),
+        _pocket_frames, settings={"least": 8, "frames": 1}, judges=("scorer",),
+    ),
+}  # fmt: skip
