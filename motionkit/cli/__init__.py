@@ -30,6 +30,7 @@ VERBS = {
     "doctor": Verb("motionkit.cli.doctor", "look at this installation"),
     "cite": Verb("motionkit.cli.cite", "BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
+    "new-method": Verb("motionkit.cli.new_method", "write a package with a method of your own, to start from"),
 }
 _LIST = "\n".join(f"  {name:<10} {verb.what}" for name, verb in VERBS.items())
 HELP = f"""usage: motionkit VERB [key=value ...]

@@ -1,0 +1,112 @@
+"""`motionkit new-method`: write a package with a method that works, to start from."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from motionkit import registry
+from motionkit.errors import UserError
+from motionkit.output import check_writable, temporary_beside, writing
+
+HELP = """usage: motionkit new-method NAME [FOLDER]
+
+Writes a Python package that brings one method to motionkit: pyproject.toml with its entry point, the facts (SPEC),
+settings, a small method that works, its YAML, and tests that hold it to motionkit's contract. Nothing in motionkit
+changes. FOLDER is made, with its parents (default: motionkit-NAME); one that exists is left alone and refused.
+
+example: motionkit new-method puppet
+         pip install -e motionkit-puppet && python -m motionkit.testing puppet
+"""
+TEMPLATES = "assets/new_method"
+LONGEST = 40
+# What YAML or Hydra reads as something other than a name.
+_NO_NAMES = ("true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf", "auto")
+
+
+def main(argv: list[str]) -> int:
+    """Write the package; returns the exit code."""
+    words = [word for word in argv if not word.startswith("-")]
+    if strange := [word for word in argv if word.startswith("-")]:
+        raise UserError(f"new-method does not take {strange[0]}: give NAME and, if you like, FOLDER")
+    if not 1 <= len(words) <= 2:
+        raise UserError("new-method takes a name and, if you like, a folder: motionkit new-method puppet my_folder")
+    name, folder = words[0], Path(words[1] if len(words) == 2 else f"motionkit-{words[0]}")
+    check_name(name)
+    files = write_package(name, folder)
+    print(f"{folder}: {' '.join(files)}")
+    print(f"next: pip install -e {folder} && python -m motionkit.testing {name}")
+    return 0
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be, or should not be, a method's name.
+
+    Raises:
+        UserError: other characters than the contract's, a word that YAML takes for a value, or a name that is taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name) or len(name) > LONGEST:
+        raise UserError(
+            f"{name!r} cannot be a method's name: use up to {LONGEST} lower case letters and digits, a letter first, "
+            "words joined by - or _, such as paper-puppet"
+        )
+    if name in _NO_NAMES:
+        raise UserError(f"{name!r} cannot be a method's name: YAML and Hydra read it as a value; choose another")
+    taken = {known: registry.registered(known).dist for known in registry.names()}
+    taken |= {failure.name: failure.dist for failure in registry.failures()}
+    if name in taken:
+        raise UserError(f"the name {name!r} is taken by {taken[name]}: choose another (`motionkit methods` lists them)")
+
+
+def write_package(name: str, folder: Path) -> list[str]:
+    """Write the package as `folder`, whole or not at all; returns its files, relative to it.
+
+    Raises:
+        UserError: the folder exists, or cannot be written.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise UserError(f"{folder} exists: give the new package a folder of its own, as a second word")
+    check_writable(folder.parent)
+    files = rendered(name)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(folder) as temporary:
+            for path, text in files.items():
+                (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / path).write_text(text, encoding="utf-8")
+    return sorted(files)
+
+
+def rendered(name: str) -> dict[str, str]:
+    """The package's files for a method of that name: relative path -> text."""
+    package = "motionkit_" + name.replace("-", "_")
+    words = re.split("[-_]", name)
+    values = {
+        "name": name,
+        "package": package,
+        "dist": "motionkit-" + name.replace("_", "-"),
+        "cls": "".join(word.capitalize() for word in words),
+        "title": " ".join(words).capitalize(),
+        "year": str(datetime.date.today().year),
+    }
+    root = resources.files("motionkit").joinpath(TEMPLATES)
+    names = {"package": package, "NAME.yaml": f"{name}.yaml", "test_NAME.py": f"test_{package[10:]}.py"}
+    found = {}
+    for parts, text in _texts(root):
+        path = "/".join(names.get(part, part) for part in parts)
+        found[path] = Template(text).substitute(values)
+    return found
+
+
+def _texts(folder: resources.abc.Traversable, above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], str]]:
+    """Every template below a folder: the parts of its path, without the suffix .txt, and its text."""
+    found = []
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.is_dir():
+            found += _texts(item, (*above, item.name))
+        elif item.name.endswith(".txt"):
+            found.append(((*above, item.name.removesuffix(".txt")), item.read_text(encoding="utf-8")))
+    return found
