@@ -2,6 +2,7 @@
 
 from motionkit.report.model import Entry as Entry
 from motionkit.report.model import Report as Report
+from motionkit.report.page import document as document
 from motionkit.report.page import write_report as write_report
 from motionkit.report.tiles import Panel as Panel
 from motionkit.report.tiles import contact_sheet as contact_sheet

@@ -31,23 +31,28 @@ def write_report(path: str | Path, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as text."""
+    parts = (_header, _players, table, _sheet, cards, _citations, _footer)
+    return document(report.title, "\n".join(part(report) for part in parts), player=True)
+
+
+def document(title: str, body: str, player: bool = False) -> str:
+    """A whole HTML page in the house style around a body, which must have been escaped; `player` adds the script.
+
+    Nothing may be fetched, and no script may run but this one, whatever a prompt or a method's note contains.
+    """
     style, script = (
         resources.files("motionkit.report").joinpath(name).read_text("utf-8") for name in ("style.css", "player.js")
     )
-    # Nothing may be fetched, and no script may run but this one, whatever a prompt or a method's note contains.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
-    )
-    parts = (_header, _players, table, _sheet, cards, _citations, _footer)
-    body = "\n".join(part(report) for part in parts)
+    policy = "default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline'"
+    if player:
+        policy += f"; script-src 'sha256-{digest}'"
+        body += f"\n<script>{script}</script>"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n"
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
