@@ -27,7 +27,7 @@ from motionkit.registry import load_object
 from motionkit.report import Entry
 from motionkit.road import MANIFEST, SHOWN
 from motionkit.run import execute, plan_for
-from motionkit.transfer import Inputs, MethodSpec
+from motionkit.transfer import Inputs, MethodSpec, Result
 
 FRAMES, ERROR = "frames", "error.txt"
 _UNBOUNDED = media.Limits(longest_side=2**16)  # our own frames come back as they are
@@ -97,69 +97,89 @@ class Cell:
 
     def _identity(self) -> dict[str, Any]:
         """Everything that the video depends on; inputs that the method does not read are no part of it."""
-        spec, shared, fitted = self.spec, self.shared, self.shared.fitted
-        spec.check_inputs(shared.inputs)
-        name = choose_backbone(spec, shared.backbone)
-        plan = plan_for(shared.gpu, name)
-        given = (shared.backbone_path, shared.online, shared.motion, shared.lora)
-        handle = BackboneHandle(name, plan, *given) if name else None
-        run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, self.root)
-        weights = load_object(spec.transfer)(self.settings, handle, run).weights()
-        return {
-            "motionkit": __version__,
-            "method": (spec.name, spec.version),
-            "settings": asdict(self.settings),
-            "backbone": (name, handle.fingerprint()) if handle else None,
-            "weights": {key: hash_path(path) for key, path in sorted(weights.items())},
-            "computed in": (plan.device, plan.dtype, plan.autocast),
-            "seed": shared.seed,
-            "size": (fitted.frames, fitted.height, fitted.width, fitted.fps),
-            "inputs": {key: shared.inputs.hash_of(key) for key in spec.used(shared.inputs)},
-        }
+        spec, inputs = self.spec, self.shared.inputs
+        spec.check_inputs(inputs)
+        given = {key: inputs.hash_of(key) for key in spec.used(inputs)}
+        return configuration(spec, self.settings, self.shared, self.root) | {"inputs": given}
 
     def _run(self, folder: Path, progress: Progress | None, use_cache: bool) -> None:
-        shared, fitted = self.shared, self.shared.fitted
-        result = execute(
-            self.spec,
-            shared.inputs,
-            config=self.settings,
-            backbone=shared.backbone,
-            backbone_path=shared.backbone_path,
-            online=shared.online,
-            motion=shared.motion,
-            lora=shared.lora,
-            gpu=shared.gpu,
-            seed=shared.seed,
-            frames=fitted.frames,
-            size=(fitted.height, fitted.width),
-            fps=fitted.fps,
-            folder=folder,
-            progress=progress,
-            use_cache=use_cache,
-        )
+        result = run_into(folder, self.spec, self.settings, self.shared, progress, use_cache)
         media.write_frames(folder / FRAMES, result.frames)  # last: a cell is finished when they are there
 
     def _read(self, folder: Path) -> Entry:
         shown = {path.stem: path.read_bytes() for path in sorted((folder / SHOWN).glob("*.png"))}
-        return Entry(self.spec.name, _manifest(folder), _frames(folder), shown=shown)
+        return Entry(self.spec.name, read_manifest(folder), read_frames(folder), shown=shown)
 
     def _failed(self, folder: Path | None, reason: str) -> Entry:
-        return Entry(self.spec.name, _manifest(folder) if folder else {}, reason=reason)
+        return Entry(self.spec.name, read_manifest(folder) if folder else {}, reason=reason)
+
+
+def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -> dict[str, Any]:
+    """Everything but the inputs that a method's video depends on: versions, settings, weights, precision, seed, size.
+
+    Raises:
+        UserError: it cannot run: weights are missing, or the backbone does not fit.
+    """
+    fitted = shared.fitted
+    name = choose_backbone(spec, shared.backbone)
+    plan = plan_for(shared.gpu, name)
+    given = (shared.backbone_path, shared.online, shared.motion, shared.lora)
+    handle = BackboneHandle(name, plan, *given) if name else None
+    run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, root)
+    weights = load_object(spec.transfer)(settings, handle, run).weights()
+    return {
+        "motionkit": __version__,
+        "method": (spec.name, spec.version),
+        "settings": asdict(settings),
+        "backbone": (name, handle.fingerprint()) if handle else None,
+        "weights": {key: hash_path(path) for key, path in sorted(weights.items())},
+        "computed in": (plan.device, plan.dtype, plan.autocast),
+        "seed": shared.seed,
+        "size": (fitted.frames, fitted.height, fitted.width, fitted.fps),
+    }
+
+
+def run_into(
+    folder: Path, spec: MethodSpec, settings: Any, shared: Shared, progress: Progress | None = None,
+    use_cache: bool = True,
+) -> Result:  # fmt: skip
+    """Run a method on the shared request, into a folder; raises as `motionkit.run.execute`."""
+    fitted = shared.fitted
+    return execute(
+        spec,
+        shared.inputs,
+        config=settings,
+        backbone=shared.backbone,
+        backbone_path=shared.backbone_path,
+        online=shared.online,
+        motion=shared.motion,
+        lora=shared.lora,
+        gpu=shared.gpu,
+        seed=shared.seed,
+        frames=fitted.frames,
+        size=(fitted.height, fitted.width),
+        fps=fitted.fps,
+        folder=folder,
+        progress=progress,
+        use_cache=use_cache,
+    )
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a cell's run was completed and all of its frames are on disk."""
-    facts = _manifest(folder)
+    facts = read_manifest(folder)
     if facts.get("status") != "complete" or not (folder / FRAMES).is_dir():
         return False
     return len(list((folder / FRAMES).glob("*.png"))) == facts.get("frames")
 
 
-def _frames(folder: Path) -> np.ndarray:
+def read_frames(folder: Path) -> np.ndarray:
+    """The frames of a finished cell without loss, (F, H, W, 3) uint8."""
     return media.read_clip(folder / FRAMES, _UNBOUNDED).frames
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a cell's run says of itself; {} when there is none that can be read."""
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

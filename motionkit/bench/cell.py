@@ -1,0 +1,135 @@
+"""What is done for one cell: run the method, keep the frames, take time and memory, take the figures."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motionkit import fitting, media, registry
+from motionkit.bench import measuring, tasks
+from motionkit.bench.entry import FAILED, RECORD, TRACE, Cell, Entry, Options, settled, side_of
+from motionkit.bench.protocol import Protocol
+from motionkit.compare.cell import FRAMES, Shared, configuration, is_finished, read_frames, run_into
+from motionkit.errors import Cancelled, UserError
+from motionkit.fitting import Fitted
+from motionkit.media.framing import resize
+from motionkit.output import write_json
+from motionkit.transfer import Inputs, MethodSpec, Result
+
+if TYPE_CHECKING:
+    from motionkit.backbones.catalog import BackboneSpec
+
+
+def configuration_of(
+    entry: Entry, protocol: Protocol, seed: int, root: Path, options: Options, spec: MethodSpec, settings: Any,
+    backbone: BackboneSpec | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything but the case that an entry's videos depend on; raises UserError when its weights are not here."""
+    side = side_of(protocol, backbone)
+    fitted = Fitted(Inputs(), None, protocol.frames, side, side, tasks.FPS)
+    return configuration(spec, settings, _shared(entry, seed, options, Inputs(), fitted, backbone), root)
+
+
+def perform(cell: Cell) -> None:
+    """Make a cell and take its figures, as far as that is not done; a failure is kept as its reason.
+
+    Raises:
+        Cancelled: the user stopped it.
+    """
+    try:
+        (cell.folder / FAILED).unlink(missing_ok=True)
+        case = tasks.make_case(
+            cell.protocol.task, cell.index, cell.protocol.pair_seed, cell.protocol.frames, cell.protocol.size
+        )
+        if not is_made(cell):
+            _make(cell, case)
+        _measure(cell, case)
+    except (Cancelled, KeyboardInterrupt):
+        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+    except UserError as error:
+        cell.fail(" ".join(str(error).split()))
+    except (Exception, SystemExit) as error:  # whatever one cell does, the others shall run
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        (cell.folder / TRACE).write_text(traceback.format_exc(), encoding="utf-8")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        cell.fail(f"{reason} (a defect: see {cell.folder.name}/{TRACE})")
+
+
+def is_made(cell: Cell) -> bool:
+    """Whether a cell's video is whole and its record was written."""
+    return bool(cell.record()) and is_finished(cell.folder)
+
+
+def video_of(cell: Cell) -> np.ndarray:
+    """A made cell's frames at the protocol's size: (F, S, S, 3) uint8."""
+    frames, side = read_frames(cell.folder), cell.protocol.size
+    return np.stack([resize(frame, side, side) for frame in frames])  # (F, S, S, 3)
+
+
+def _make(cell: Cell, case: tasks.Case) -> None:
+    spec, settings, backbone = settled(cell.entry, tasks.get(cell.protocol.task))
+    fitted = fitting.fit(case.inputs, backbone, cell.protocol.frames, side_of(cell.protocol, backbone))
+    shared = _shared(cell.entry, cell.seed, cell.options, case.inputs, fitted, backbone)
+    for name in (RECORD, TRACE):
+        (cell.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(cell.folder / FRAMES, ignore_errors=True)
+    began = time.process_time()  # of all threads of this process
+    result = run_into(cell.folder, spec, settings, shared, use_cache=cell.options.use_cache)
+    seconds = time.process_time() - began
+    media.write_frames(cell.folder / FRAMES, result.frames)
+    write_json(cell.folder / RECORD, _record(cell, case, spec, result, seconds))  # last: the cell is made
+
+
+def _record(cell: Cell, case: tasks.Case, spec: MethodSpec, result: Result, cpu_seconds: float) -> dict[str, Any]:
+    facts, memory = result.manifest, result.manifest["peak_memory"]
+    return {
+        "key": cell.key,
+        "label": cell.entry.label,
+        "method": {"name": spec.name, "version": spec.version, "distribution": registry.dist_of(spec)},
+        "backbone": facts["backbone"],
+        "weights": facts.get("weights"),
+        "case": {"index": cell.index, **case.facts},
+        "seed": cell.seed,
+        "seconds": facts["seconds"],
+        "cpu_seconds": round(cpu_seconds, 3),
+        "rss_mb": memory["rss_mb"],
+        "cuda_mb": memory.get("cuda_mb"),
+        "from_cache": facts["from_cache"],
+        "inputs_used": facts["inputs_used"],
+        "size": facts["size"],
+        "plan": facts["plan"],
+        "threads": _threads(),
+    }
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _measure(cell: Cell, case: tasks.Case) -> None:
+    metrics = measuring.get(cell.protocol.metrics)
+    if cell.figures(metrics.hash) is not None:
+        return
+    inputs, video = case.inputs, video_of(cell)
+    figures = metrics.video(
+        video,
+        driving=inputs.driving.frames if inputs.driving else None,
+        truth=case.truth,
+        reference=inputs.reference.frames[0] if inputs.reference else None,
+        prompt=inputs.prompt,
+    )
+    write_json(cell.figures_path(metrics.hash), {"metrics": metrics.hash, "figures": dict(figures)})
+
+
+def _shared(
+    entry: Entry, seed: int, options: Options, inputs: Inputs, fitted: Fitted, backbone: BackboneSpec | None
+) -> Shared:
+    name = backbone.name if backbone else None
+    return Shared(inputs, fitted, name, entry.backbone_path, options.online, options.gpu, seed)

@@ -1,0 +1,120 @@
+"""The table: plan its cells, read finished ones back, run the others, and gather what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motionkit.bench import measuring
+from motionkit.bench.cell import is_made
+from motionkit.bench.entry import Cell, Entry, Options, cells_of
+from motionkit.bench.protocol import Protocol, title
+from motionkit.bench.runners import Runner, Serial
+from motionkit.errors import UserError
+from motionkit.output import check_writable
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one cell.
+
+    Attributes:
+        record: seconds, cpu_seconds, rss_mb, inputs_used and more (`motionkit.bench.cell`); {} when it failed.
+        figures: by the names of the metric protocol's facts.
+        reason: why it failed, in one line; "" when it did not.
+    """
+
+    cell: Cell
+    record: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float | None] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry with its cells; `refused` says in one line why it has none."""
+
+    entry: Entry
+    cells: Sequence[Done] = ()
+    refused: str = ""
+
+    def values(self, figure: str) -> dict[tuple[int, int], float]:
+        """(case, seed) -> value of a figure, where there is one."""
+        found = {(done.cell.index, done.cell.seed): done.figures.get(figure) for done in self.cells}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A whole table."""
+
+    protocol: Protocol
+    rows: Sequence[Row]
+
+    @property
+    def failed(self) -> list[Done]:
+        """The cells that failed; the next start tries them again."""
+        return [done for row in self.rows for done in row.cells if done.reason]
+
+
+def run(
+    protocol: Protocol,
+    entries: Sequence[Entry],
+    folder: str | Path,
+    options: Options | None = None,
+    runner: Runner | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Every entry on every case with every seed; a second call reads finished cells back and goes on.
+
+    Args:
+        say: gets a line for each refused entry and each cell that ends.
+
+    Raises:
+        UserError: nothing can run at all: no entries, a label twice, or a folder that cannot be written.
+        Cancelled: stopped by the user; finished cells are kept.
+    """
+    folder, labels = Path(folder), [entry.label for entry in entries]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise UserError(f"two rows are called {twice[0]!r}: give each a label of its own")
+    check_writable(folder)
+    metrics = measuring.get(protocol.check().metrics)
+    say(f"protocol {title(protocol)}")
+    planned = [_plan(entry, protocol, folder, options, say) for entry in entries]
+    todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.hash) is None])
+    for number, cell in enumerate((runner or Serial()).run(todo), 1):
+        say(f"[{number}/{len(todo)}] {cell.name}: {_how(_done(cell, metrics.hash))}")
+    rows = [
+        Row(entry, [_done(cell, metrics.hash) for cell in cells], refused)
+        for entry, (cells, refused) in zip(entries, planned, strict=True)
+    ]
+    return Outcome(protocol, rows)
+
+
+def _plan(
+    entry: Entry, protocol: Protocol, folder: Path, options: Options | None, say: Callable[[str], None]
+) -> tuple[list[Cell], str]:
+    try:
+        return cells_of(entry, protocol, folder, options), ""
+    except UserError as error:
+        reason = " ".join(str(error).split())
+        say(f"{entry.label}: refused: {reason}")
+        return [], reason
+
+
+def _in_turn(cells: Sequence[Cell]) -> list[Cell]:
+    """Case by case, so that a start that is stopped early has every row on the same cases; equal cells once."""
+    return sorted({cell.key: cell for cell in cells}.values(), key=lambda cell: (cell.index, cell.seed))
+
+
+def _done(cell: Cell, metrics_hash: str) -> Done:
+    figures = cell.figures(metrics_hash)
+    if is_made(cell) and figures is not None:
+        return Done(cell, cell.record(), figures)
+    return Done(cell, reason=cell.failure() or "it was not run")
+
+
+def _how(done: Done) -> str:
+    return f"failed: {done.reason}" if done.reason else f"{done.record['seconds']:.1f} s"
