@@ -31,8 +31,7 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
     for candidate in spec.backbones:
         if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
             return candidate
-    catalog.get(name)
-    reason = spec.no_backbones.get(name)
+    reason = spec.refusal(catalog.get(name))
     because = f": {reason}" if reason else ""
     raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(spec.backbones)}")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip
 
     Tensors = dict[str, torch.Tensor]
@@ -68,7 +69,8 @@ class MethodSpec:
         converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
-        no_backbones: backbone name -> one line that says why the method has no meaning on it.
+        refuses: family of backbones -> one line that says why the method has no meaning on any of them.
+        no_backbones: the same for single backbones of a family on which it does run.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
@@ -88,6 +90,7 @@ class MethodSpec:
     uses: tuple[Requirement, ...] = ()
     backbones: tuple[str, ...] = ()
     default_backbone: str | None = None
+    refuses: Mapping[str, str] = field(default_factory=dict)
     no_backbones: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
@@ -103,6 +106,12 @@ class MethodSpec:
     def stage(self, name: str) -> Stage | None:
         """The declared stage of that name, or None when its output is not cached."""
         return next((stage for stage in self.stages if stage.name == name), None)
+
+    def refusal(self, backbone: BackboneSpec) -> str:
+        """Why it does not run on that backbone, in one line; "" where it does, or where it says nothing."""
+        if not self.backbones or backbone.name in self.backbones:
+            return ""
+        return self.no_backbones.get(backbone.name) or self.refuses.get(backbone.family, "")
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Name the first required input that is missing.

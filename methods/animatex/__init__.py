@@ -39,14 +39,7 @@ SPEC = MethodSpec(
     uses=(Requirement("poses", "ready-made poses of the driving video in place of the estimator"),),
     backbones=("tiny-animatex", "pocket-animatex", "animatex"),
     default_backbone="pocket-animatex",
-    no_backbones={
-        name: _OTHER
-        for name in (
-            "tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl", "tiny-modelscope", "pocket-modelscope", "modelscope",
-            "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff", "animatediff-sd15",
-            "animatediff-sdxl",
-        )
-    },
+    refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},
     stages=(
         Stage(
             "prepare",

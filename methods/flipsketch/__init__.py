@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Requirement, Stage
 
-_IMAGES = "it makes single pictures: the motion comes from a text-to-video model whose layers look along time"
+_IMAGES = ("it makes single pictures, and a drawing is no clip from which new layers along time could be learnt: the "
+           "motion comes from a text-to-video model")  # fmt: skip
+_NO_TEXT = "it reads no prompt, which is what says how the drawing moves, and it needs a driving video's skeletons"
 
 SPEC = MethodSpec(
     name="flipsketch",
@@ -38,7 +40,7 @@ SPEC = MethodSpec(
         "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
     ),
     default_backbone="pocket-modelscope",
-    no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},
+    refuses={"sd": _IMAGES, "sdxl": _IMAGES, "animatex": _NO_TEXT},
     stages=(
         Stage(
             "prepare",

@@ -157,3 +157,8 @@ def get(name: str) -> BackboneSpec:
     if name not in _BY_NAME:
         raise unknown("backbone", name, _BY_NAME)
     return _BY_NAME[name]
+
+
+def families() -> dict[str, tuple[str, ...]]:
+    """Family -> the names of its backbones, both in the order of the list."""
+    return {f: tuple(s.name for s in _SPECS if s.family == f) for f in dict.fromkeys(s.family for s in _SPECS)}

@@ -22,15 +22,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from motionkit.testing import facts, runs
+from motionkit.testing import facts, matrix, runs
 from motionkit.testing.clips import moving_shapes, other_inputs, picture, sample_inputs
 from motionkit.testing.report import RULES, Check, Report, Rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, MethodSpec, Transfer
 
 __all__ = [
-    "Check", "Report", "Rule", "Subject", "check_transfer", "checks", "facts", "moving_shapes",
-    "other_inputs", "picture", "runs", "sample_inputs",
+    "Check", "Report", "Rule", "Subject", "check_transfer", "checks", "facts", "matrix",
+    "moving_shapes", "other_inputs", "picture", "runs", "sample_inputs",
 ]  # fmt: skip
 
 

@@ -94,12 +94,18 @@ def stages_are_valid(subject: Subject) -> None:
 
 @rule()
 def backbones_exist(subject: Subject) -> None:
-    """Backbones are in the catalogue, the default is one of them, and none is also refused with a reason."""
-    spec = subject.spec
+    """Backbones and families are in the catalogue, the default is one of them, none is also refused with a reason."""
+    spec, families = subject.spec, catalog.families()
     unknown = [name for name in (*spec.backbones, *spec.no_backbones) if name not in catalog.specs()]
     expect(not unknown, f"no such backbone: {listed(unknown)}")
     expect(not set(spec.backbones) & set(spec.no_backbones), "a backbone is both supported and refused")
-    expect(all(reason.strip() for reason in spec.no_backbones.values()), "a refused backbone needs a reason")
+    strange = [family for family in spec.refuses if family not in families]
+    expect(not strange, f"no such family of backbones: {listed(strange)}; there are {listed(families)}")
+    both = [name for family in spec.refuses for name in families[family] if name in spec.backbones]
+    expect(not both, f"their family is refused: {listed(both)}")
+    expect(spec.backbones or not (spec.refuses or spec.no_backbones), "it refuses backbones and needs none")
+    reasons = [*spec.refuses.values(), *spec.no_backbones.values()]
+    expect(all(r.strip() and "\n" not in r for r in reasons), "a refused backbone needs a reason of one line")
     expect(spec.default_backbone in (spec.backbones or (None,)), f"default_backbone {spec.default_backbone!r}")
 
 

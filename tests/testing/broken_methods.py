@@ -347,6 +347,14 @@ class LoadsAtOnce(GoodOnTiny):
         self.width = self.backbone.unet.config.block_out_channels[0]
 
 
+@breaks("declared_backbones_work", backbones=("tiny-sd", "tiny-modelscope"), default_backbone="tiny-sd")
+class FailsOnAnother(GoodOnTiny):
+    def generate(self, inputs, prepared, fitted):
+        if self.backbone.spec.family == "modelscope":
+            raise AttributeError("no such layer")
+        return super().generate(inputs, prepared, fitted)
+
+
 # What it declares
 
 
@@ -397,6 +405,16 @@ class StageReadsUndeclared(Good):
 
 @breaks("backbones_exist", no_backbones={"sd99": "no such thing"})
 class UnknownBackbone(Good):
+    pass
+
+
+@breaks("backbones_exist", backbones=("tiny-sd",), default_backbone="tiny-sd", refuses={"sdx": "two text encoders"})
+class UnknownFamily(Good):
+    pass
+
+
+@breaks("backbones_exist", backbones=("tiny-sd",), default_backbone="tiny-sd", refuses={"sd": "single pictures"})
+class RunsWhereItRefuses(Good):
     pass
 
 

@@ -13,7 +13,10 @@ from motionkit.testing.report import RULES
 
 CASES = [(rule, cls) for rule, classes in BROKEN.items() for cls in classes]
 # Broken below: in the toolkit itself, and with examples of maps; the last one is the rule of negative_prompt again.
-ELSEWHERE = {"shape_follows_the_reference", "maps_count_as_declared", "source_prompt_counts_as_declared"}
+ELSEWHERE = {
+    "shape_follows_the_reference", "maps_count_as_declared", "source_prompt_counts_as_declared",
+    "other_backbones_are_refused",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", [Good, GOOD, GoodOnTiny], ids=["class", "spec", "backbone"])
@@ -41,6 +44,16 @@ def test_every_rule_has_a_method_that_breaks_it():
 def test_a_lost_aspect_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr(media, "unletterbox", lambda frames, box: frames)
     assert check_transfer(Good, folder=tmp_path, size=32, frames=3).failed == ("shape_follows_the_reference",)
+
+
+@pytest.mark.parametrize("kept", ["sdxl", "animatex"])
+def test_a_backbone_that_is_not_refused_is_caught(kept, tmp_path, monkeypatch):
+    from motionkit import run
+
+    choose = run.choose_backbone
+    monkeypatch.setattr(run, "choose_backbone", lambda spec, name: name if name == kept else choose(spec, name))
+    report = check_transfer(GoodOnTiny, folder=tmp_path, size=64, frames=3)
+    assert report.failed == ("other_backbones_are_refused",)
 
 
 def test_one_test_for_each_rule(tmp_path):
