@@ -1,6 +1,6 @@
-"""Distances between two sets of feature vectors: Fréchet and kernel, how sure they are, and what a small set costs.
+"""Distances between two sets of feature vectors: Fréchet and energy, how sure they are, and what a small set costs.
 
-Fréchet: Heusel et al. 2017 (arXiv 1706.08500, eq. 6); kernel: Bińkowski et al. 2018 (arXiv 1801.01401, sec. 4). With
+Fréchet: Heusel et al. 2017 (arXiv 1706.08500, eq. 6); energy: Székely and Rizzo 2013, J. Stat. Plan. Inference 143. With
 few vectors the Fréchet distance of two equal distributions is far from 0; `expected_at_null` says how far.
 """
 
@@ -43,28 +43,30 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return max(0.0, float(gap @ gap + (left**2).sum() + (right**2).sum() - 2 * shared))
 
 
-def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Unbiased squared MMD with the kernel (x.y / D + 1)^3; lower is better, 0 expected for equal distributions.
+def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'| of paired sets, without bias; lower is better, 0 expected when they agree.
 
-    The same for any number of vectors in expectation, so that small sets can be compared; it can be below 0 by chance.
+    Only terms of different pairs are averaged (the U-statistic of Gretton et al. 2012, eq. 4, with the kernel -|x - y|),
+    so it is the same in expectation for any number of pairs, also when x_i and y_i show the same thing, and can be
+    below 0 by chance. Identical sets have exactly 0.
 
     Args:
-        first, second: (n, D) and (m, D) finite, n, m >= 2.
+        first, second: (n, D) finite, n >= 2; row i of both belong together.
 
     Raises:
-        ValueError: as `frechet_distance`.
+        ValueError: as `frechet_distance`, or not as many rows on both sides.
 
     >>> one, two = np.array([[0.0], [0.0]]), np.array([[1.0], [1.0]])
-    >>> kernel_distance(one, two)  # 1 + 8 - 2 * 1
-    7.0
+    >>> energy_distance(one, two)
+    2.0
     """
     a, b = _checked(first), _checked(second)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"features of {a.shape[1]} and {b.shape[1]} numbers cannot be compared")
-    width, n, m = a.shape[1], len(a), len(b)
-    within_a, within_b, across = ((x @ y.T / width + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
-    own = (within_a.sum() - np.trace(within_a)) / (n * (n - 1)) + (within_b.sum() - np.trace(within_b)) / (m * (m - 1))
-    return float(own - 2 * across.mean())
+    if a.shape != b.shape:
+        raise ValueError(f"paired sets have one shape, got {a.shape} and {b.shape}")
+    apart = np.array([[np.linalg.norm(x - y, axis=-1) for x in a] for y in b])  # (n, n)
+    own = sum(np.array([np.linalg.norm(x - s, axis=-1) for x in s]) for s in (a, b))  # (n, n)
+    terms = apart + apart.T - own
+    return float((terms.sum() - np.trace(terms)) / (len(a) * (len(a) - 1)))
 
 
 class Spread(NamedTuple):
@@ -106,7 +108,7 @@ def expected_at_null(
 ) -> float:
     """Mean distance when the clips of each pair are exchanged by chance: what is left when the sides do not differ.
 
-    It is the bias of a small set, above 0 for the Fréchet distance and about 0 for the kernel distance.
+    It is the bias of a small set, above 0 for the Fréchet distance and about 0 for the energy distance.
     """
     rng = np.random.default_rng(seed)
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from motionkit.metrics.frechet import Distance, frechet_distance, kernel_distance, measured
+from motionkit.metrics.frechet import Distance, frechet_distance, energy_distance, measured
 from motionkit.metrics.suite import Fact
 
 Videos = Sequence[np.ndarray]
@@ -101,12 +101,13 @@ SETS: dict[str, SetMeasure] = {
         ),
         _pocket_clip, settings={"least": 16, "frames": 4}, judges=("clipscorer",),
     ),
-    "pocket_kvd": SetMeasure(
+    "pocket_energy": SetMeasure(
         Fact(
-            "pocket_kvd", "Pocket KVD", "", "about 0 and up", "lower", "truth",
-            "Unbiased kernel distance of clips in the same features: comparable between sets of different size.",
+            "pocket_energy", "Pocket energy", "", "about 0 and up", "lower", "truth",
+            "Energy distance of clips in the same features, without bias: comparable between sets of different size, and "
+            "the surer one for few clips.",
         ),
-        _pocket_clip, kernel_distance, settings={"least": 8, "frames": 4}, judges=("clipscorer",), floor=None,
+        _pocket_clip, energy_distance, settings={"least": 8, "frames": 4}, judges=("clipscorer",), floor=None,
     ),
     "pocket_fid": SetMeasure(
         Fact(
