@@ -1,9 +1,9 @@
-"""`motionkit compare`: the same inputs through several methods, side by side."""
+"""`motionkit compare`: the same inputs through several methods, side by side; or a list of such jobs."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
+    from motionkit.compare import Comparison
     from motionkit.media import Clip
     from motionkit.transfer import Inputs
 
@@ -21,6 +22,9 @@ inputs
   reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT    as for transfer; every method gets
                           the same, and the report says which of them each one used
   truth=FILE              the true video, when it is known: figures are then taken against it
+  jobs=FOLDER|FILE.csv    many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*,
+                          prompt.txt, masks.* ...; a CSV file: a row for each job, columns named as the keys, and name;
+                          paths start from its folder. What a job does not give is taken from the command line
 how
   methods=[still,warp]    see `motionkit methods`
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
@@ -29,9 +33,10 @@ how
 output
   output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
                           (default: runs/compare/HASH, the same for the same inputs)
+                          with jobs=: index.html, summary.json (n, mean, interval over all jobs), and jobs/NAME/
 
-A second start reads finished cells back and goes on. A method that fails is reported, the others run; the exit code
-is then 1.
+A second start reads finished cells back and goes on. A method or job that fails is reported, the others run; the
+exit code is then 1.
 """
 
 
@@ -42,12 +47,13 @@ class CompareConfig(RequestConfig):
     methods: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     truth: str | None = None
+    jobs: str | None = None
     output: str | None = None
 
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code: 1 when a method failed."""
-    from motionkit.cli import hydra_app, transfer
+    from motionkit.cli import hydra_app
 
     for word in argv:
         if word.startswith(("method=", "method.")):
@@ -56,15 +62,49 @@ def main(argv: list[str]) -> int:
     words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
     config = hydra_app.compose("compare", CompareConfig, words)
     start = hydra_app.Start(Path.cwd(), Path.cwd())
+    if config.jobs is not None:
+        return _run_jobs(config, start)
     inputs, truth = _read(config, start)
+    done = _compare(config, start, inputs, truth, _folder(config, inputs, start))
+    print(done.report)
+    return 1 if done.failed else 0
 
+
+def _run_jobs(config: CompareConfig, start: Start) -> int:
+    """Every job of the list, each a comparison; what holds for all of them is checked before the first."""
+    from motionkit.hashing import hash_json
+    from motionkit.jobs import read_jobs
+
+    jobs = read_jobs(start.resolve(str(config.jobs)))
+    names = hash_json([asdict(job) for job in jobs])
+    folder = start.resolve(_checked(config.output)) if config.output else Path("runs/compare") / names[:8]
+
+    from motionkit.compare import Job, compare_jobs
+    from motionkit.compare.engine import choose_methods
+    from motionkit.run import plan_for
+
+    choose_methods(config.methods, config.settings)
+    plan_for(config.gpu, None)
+
+    def run(job: Job, own: Path) -> Comparison:
+        one = replace(config, **job.values)
+        return _compare(one, start, *_read(one, start), own)
+
+    done = compare_jobs(jobs, run, folder, _say)
+    print(done.index)
+    return 1 if done.failed else 0
+
+
+def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | None, folder: Path) -> Comparison:
+    """One comparison as it is configured."""
+    from motionkit.cli import transfer
     from motionkit.compare import compare
 
-    done = compare(
+    return compare(
         config.methods,
         inputs,
         config.settings,
-        _folder(config, inputs, start),
+        folder,
         truth,
         backbone=config.backbone["name"],
         backbone_path=start.resolve_if_there(config.backbone.get("path")),
@@ -78,10 +118,12 @@ def main(argv: list[str]) -> int:
         fps=config.fps,
         progress=transfer.progress(config.progress),
         use_cache=config.cache,
-        say=lambda line: print(line, file=sys.stderr),
+        say=_say,
     )
-    print(done.report)
-    return 1 if done.failed else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
@@ -100,7 +142,12 @@ def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:
     if config.output is None:
         key = hash_json({name: inputs.hash_of(name) for name in inputs.present()})
         return Path("runs") / "compare" / key[:8]
-    folder = start.resolve(config.output)
-    if folder.suffix.lower() in (".mp4", ".gif", ".html", ".json"):
-        raise UserError(f"output={config.output}: compare writes a folder; give a name without {folder.suffix}")
-    return folder
+    return start.resolve(_checked(config.output))
+
+
+def _checked(output: str) -> str:
+    """The output's name, unless it is that of a file."""
+    suffix = Path(output).suffix
+    if suffix.lower() in (".mp4", ".gif", ".html", ".json"):
+        raise UserError(f"output={output}: compare writes a folder; give a name without {suffix}")
+    return output

@@ -9,7 +9,7 @@ from motionkit.errors import UserError, unknown
 
 TEXT = frozenset(
     "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "
-    "truth report".split()
+    "truth report jobs".split()
 )
 _TEXT_ENDINGS = (".path", ".weights", ".folder", ".checkpoint")
 _PLAIN_FLAGS = ("-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help", "--shell-completion", "-sc")

@@ -30,7 +30,7 @@ from motionkit.run import execute, plan_for
 from motionkit.transfer import Inputs, MethodSpec, Result
 
 FRAMES, ERROR = "frames", "error.txt"
-_UNBOUNDED = media.Limits(longest_side=2**16)  # our own frames come back as they are
+UNBOUNDED = media.Limits(longest_side=2**16)  # our own frames come back as they are
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def is_finished(folder: Path) -> bool:
 
 def read_frames(folder: Path) -> np.ndarray:
     """The frames of a finished cell without loss, (F, H, W, 3) uint8."""
-    return media.read_clip(folder / FRAMES, _UNBOUNDED).frames
+    return media.read_clip(folder / FRAMES, UNBOUNDED).frames
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

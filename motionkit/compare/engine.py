@@ -84,7 +84,7 @@ def compare(
     """
     folder = Path(folder)
     check_writable(folder)
-    table = _table(methods, settings or {})
+    table = choose_methods(methods, settings or {})
     common = _common_backbone(table, backbone, size)
     fitted = fitting.fit(inputs, common, frames, size, fps)
     for line in plan_for(gpu, common.name if common else None).lines():
@@ -103,8 +103,14 @@ def compare(
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason})
 
 
-def _table(methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]) -> list[tuple[MethodSpec, Any]]:
-    """Each method with its settings, all of them checked before the first one runs."""
+def choose_methods(
+    methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]
+) -> list[tuple[MethodSpec, Any]]:
+    """Each method with its settings, all of them checked before the first one runs.
+
+    Raises:
+        UserError: no method, an unknown one, one twice, or a setting that does not fit.
+    """
     specs = [registry.spec(method) if isinstance(method, str) else method for method in methods]
     names = [spec.name for spec in specs]
     if not names:

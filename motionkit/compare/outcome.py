@@ -142,13 +142,14 @@ def _figures(shared: Shared, entries: Sequence[Entry], has_truth: bool) -> dict[
         "fps": fitted.fps,
         "size": {"height": fitted.height, "width": fitted.width},
         "truth": has_truth,
-        "cells": [_row(entry) for entry in entries],
+        "cells": [row(entry) for entry in entries],
         "metrics": {name: asdict(fact) for name, fact in metrics.FACTS.items() if name in used},
         "keypoints_measured_by": _stated_error() if "keypoint_error" in used else None,
     }
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def row(entry: Entry) -> dict[str, Any]:
+    """What metrics.json says of one method."""
     facts = entry.manifest
     return {
         "method": entry.name,

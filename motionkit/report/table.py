@@ -9,7 +9,7 @@ from motionkit.metrics.suite import FACTS, Fact
 from motionkit.report.model import Entry, Report
 from motionkit.report.text import memory, number, seconds
 
-_ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
+ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
 def table(report: Report) -> str:
@@ -17,14 +17,14 @@ def table(report: Report) -> str:
     used = [fact for fact in FACTS.values() if any(fact.name in entry.metrics for entry in report.entries)]
     best = {fact.name: _best(fact, report.entries) for fact in used}
     head = "".join(
-        f'<th title="{escape(fact.meaning)}">{escape(fact.title)} {_ARROWS[fact.better]}'
+        f'<th title="{escape(fact.meaning)}">{escape(fact.title)} {ARROWS[fact.better]}'
         f"<small>{escape(fact.unit) or '&nbsp;'}</small></th>"
         for fact in used
     )
     head += "".join(f"<th>{name}<small>&nbsp;</small></th>" for name in ("Time", "Peak memory", "Inputs used"))
     rows = "".join(_row(entry, used, best) for entry in report.entries)
     meaning = "".join(
-        f"<dt>{escape(fact.title)} {_ARROWS[fact.better]}</dt>"
+        f"<dt>{escape(fact.title)} {ARROWS[fact.better]}</dt>"
         f"<dd>{escape(fact.meaning)} Range: {escape(fact.span)}{escape(' ' + fact.unit if fact.unit else '')}.</dd>"
         for fact in used
     )

@@ -1,0 +1,153 @@
+"""Lists of jobs for one comparison after another: a folder with a sub-folder for each job, or a CSV file.
+
+A folder: each sub-folder is a job, its files are named as the keys: `reference.png`, `driving.mp4` (or a sub-folder
+`driving/` of numbered pictures), `truth.mp4`, `prompt.txt`, `masks/`, `depth.npy`. Names that begin with a dot or an
+underscore are left alone. A CSV file: a row is a job, columns are named as the keys, plus `name`; an empty cell is not
+given, and paths start from the CSV file's folder.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motionkit.errors import UserError, unknown
+from motionkit.transfer import MAPS
+
+FILES = ("reference", "driving", "truth", *MAPS)
+TEXTS = ("prompt", "source_prompt", "negative_prompt")
+NUMBERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "seed": (int, "a whole number"), "frames": (int, "a whole number"), "fps": (float, "a number"),
+    "size": (str, ""),
+}  # fmt: skip
+NAME = "name"
+LONGEST_TEXT, LONGEST_NAME = 10_000, 100
+_NEVER = set('/\\:*?"<>|')  # in the name of a folder, on one system or another
+
+
+@dataclass(frozen=True)
+class Job:
+    """One comparison of the list: its name, which is also its folder's, and what differs from the shared request."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_jobs(path: Path) -> list[Job]:
+    """The jobs of a folder or of a CSV file, in the order of their names or rows.
+
+    Raises:
+        UserError: nothing there, another layout, a key that nobody knows, or two jobs of one name.
+    """
+    if path.is_dir():
+        jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]
+        if not jobs:
+            raise UserError(f"jobs={path}: no sub-folder there; a job is one, with reference.*, driving.*, prompt.txt")
+        return jobs
+    if path.suffix.lower() != ".csv":
+        what = "is neither a folder nor a .csv file" if path.exists() else "is not there"
+        raise UserError(f"jobs={path} {what}: give a folder of job folders, or a CSV file")
+    return _from_csv(path)
+
+
+def _is_private(path: Path) -> bool:
+    return path.name.startswith((".", "_"))
+
+
+def _from_folder(folder: Path) -> Job:
+    values: dict[str, Any] = {}
+    for item in sorted(folder.iterdir()):
+        if _is_private(item):
+            continue
+        key = item.name.partition(".")[0]
+        if key not in (*FILES, *TEXTS):
+            raise UserError(f"{item}: {unknown('name in a job folder', key, (*FILES, *TEXTS))}")
+        if key in values:
+            raise UserError(f"{folder} has {key} twice: leave one of them")
+        values[key] = _text(item) if key in TEXTS else str(item.absolute())
+    if not values:
+        raise UserError(f"{folder} is an empty job: put reference.*, driving.* or prompt.txt there, or remove it")
+    return Job(folder.name, values)
+
+
+def _text(path: Path) -> str:
+    """A prompt's file: its words on one line."""
+    if path.is_dir() or path.suffix.lower() != ".txt":
+        raise UserError(f"{path}: a text of a job is a .txt file")
+    return " ".join(_read(path, LONGEST_TEXT).split())
+
+
+def _read(path: Path, most: int | None = None) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if most is not None and len(text) > most:
+        raise UserError(f"{path} has {len(text)} characters, which is no prompt: at most {most}")
+    return text
+
+
+def _from_csv(path: Path) -> list[Job]:
+    rows = csv.reader(_read(path).splitlines(keepends=True), strict=True)
+    jobs: list[Job] = []
+    try:
+        columns = [column.strip() for column in next(rows, [])]
+        _check_columns(path, columns)
+        for cells in rows:
+            if any(cell.strip() for cell in cells):
+                jobs.append(_from_row(path, rows.line_num, columns, cells, len(jobs) + 1))
+    except csv.Error as error:
+        raise UserError(f"{path} line {rows.line_num}: {error}") from error
+    if not jobs:
+        raise UserError(f"{path} has no job: each row below the column names is one")
+    names = [job.name for job in jobs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{path} has two jobs named {twice!r}: give each its own name")
+    return jobs
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    known = (NAME, *FILES, *TEXTS, *NUMBERS)
+    if not any(columns):
+        raise UserError(f"{path} is empty: its first row names the columns, such as reference,driving,prompt")
+    for column in columns:
+        if column not in known:
+            raise UserError(f"{path}: {unknown('column', column, known)}")
+        if columns.count(column) > 1:
+            raise UserError(f"{path} has the column {column} twice")
+
+
+def _from_row(path: Path, line: int, columns: list[str], cells: list[str], number: int) -> Job:
+    if len(cells) != len(columns):
+        raise UserError(
+            f"{path} line {line} has {len(cells)} cells for {len(columns)} columns: a text with a comma needs "
+            "quotation marks around it"
+        )
+    given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True) if cell.strip()}
+    name = given.pop(NAME, f"{number:03d}")
+    if not _is_file_name(name):
+        raise UserError(f"{path} line {line}: the name {name!r} cannot be a folder's; use letters, digits, - and _")
+    return Job(name, {key: _value(path, line, key, text) for key, text in given.items()})
+
+
+def _is_file_name(name: str) -> bool:
+    return name.isprintable() and len(name) <= LONGEST_NAME and name[0] not in "._" and not set(name) & _NEVER
+
+
+def _value(path: Path, line: int, key: str, text: str) -> Any:
+    if key in FILES:
+        if "://" in text:
+            raise UserError(f"{path} line {line}: {key}={text}: only local files are read; download it first")
+        return str(path.parent.absolute() / text)
+    if key in TEXTS:
+        return text
+    convert, what = NUMBERS[key]
+    try:
+        return convert(text)
+    except ValueError:
+        raise UserError(f"{path} line {line}: {key}={text}: give {what}") from None
