@@ -1,7 +1,7 @@
 """Distances between two sets of feature vectors: Fréchet and energy, how sure they are, and what a small set costs.
 
-Fréchet: Heusel et al. 2017 (arXiv 1706.08500, eq. 6); energy: Székely and Rizzo 2013, J. Stat. Plan. Inference 143. With
-few vectors the Fréchet distance of two equal distributions is far from 0; `expected_at_null` says how far.
+Fréchet: Heusel et al. 2017 (arXiv 1706.08500, eq. 6); energy: Székely and Rizzo 2013 (J. Stat. Plan. Inference
+143). With few vectors the Fréchet distance of two equal distributions is far from 0; `expected_at_null` says how far.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
     """2 E|x - y| - E|x - x'| - E|y - y'| of paired sets, without bias; lower is better, 0 expected when they agree.
 
-    Only terms of different pairs are averaged (the U-statistic of Gretton et al. 2012, eq. 4, with the kernel -|x - y|),
-    so it is the same in expectation for any number of pairs, also when x_i and y_i show the same thing, and can be
-    below 0 by chance. Identical sets have exactly 0.
+    Only terms of different pairs are averaged (the U-statistic of Gretton et al. 2012, eq. 4, with the kernel
+    -|x - y|), so it is the same in expectation for any number of pairs, also when x_i and y_i show the same thing, and
+    can be below 0 by chance. Identical sets have exactly 0.
 
     Args:
         first, second: (n, D) finite, n >= 2; row i of both belong together.
@@ -63,9 +63,8 @@ def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
     a, b = _checked(first), _checked(second)
     if a.shape != b.shape:
         raise ValueError(f"paired sets have one shape, got {a.shape} and {b.shape}")
-    apart = np.array([[np.linalg.norm(x - y, axis=-1) for x in a] for y in b])  # (n, n)
-    own = sum(np.array([np.linalg.norm(x - s, axis=-1) for x in s]) for s in (a, b))  # (n, n)
-    terms = apart + apart.T - own
+    apart = _apart(a, b)  # (n, n)
+    terms = apart + apart.T - _apart(a, a) - _apart(b, b)
     return float((terms.sum() - np.trace(terms)) / (len(a) * (len(a) - 1)))
 
 
@@ -131,6 +130,11 @@ def _jackknife(distance: Distance, first: list[np.ndarray], second: list[np.ndar
         found.append(distance(np.concatenate([first[i] for i in keep]), np.concatenate([second[i] for i in keep])))
     values = np.array(found)
     return float(np.sqrt((len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()))
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Euclidean distances (n, m), row by row so that equal vectors have exactly 0."""
+    return np.array([np.linalg.norm(second - x, axis=-1) for x in first])
 
 
 def _root(features: np.ndarray) -> np.ndarray:

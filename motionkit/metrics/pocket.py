@@ -1,7 +1,8 @@
 """Features of the sprite world for Fréchet and energy distances that need no download: of clips and of frames.
 
-They are inner values and answers of the shipped judges, small networks that know the sprite world only: the distances are labelled
-"pocket" everywhere, mean little on anything else, and are not to be compared with FVD or FID by their public networks.
+They are inner values and answers of the shipped judges, small networks that know the sprite world only: the
+distances are labelled "pocket" everywhere, mean little on anything else, and are not to be compared with FVD or FID by
+their public networks.
 """
 
 from __future__ import annotations

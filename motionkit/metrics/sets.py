@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from motionkit.metrics.frechet import Distance, frechet_distance, energy_distance, measured
+from motionkit.metrics.frechet import Distance, energy_distance, frechet_distance, measured
 from motionkit.metrics.suite import Fact
 
 Videos = Sequence[np.ndarray]
@@ -104,8 +104,8 @@ SETS: dict[str, SetMeasure] = {
     "pocket_energy": SetMeasure(
         Fact(
             "pocket_energy", "Pocket energy", "", "about 0 and up", "lower", "truth",
-            "Energy distance of clips in the same features, without bias: comparable between sets of different size, and "
-            "the surer one for few clips.",
+            "Energy distance of clips in the same features, without bias: comparable between sets of different size, "
+            "and the surer one for few clips.",
         ),
         _pocket_clip, energy_distance, settings={"least": 8, "frames": 4}, judges=("clipscorer",), floor=None,
     ),
