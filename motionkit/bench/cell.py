@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from motionkit import fitting, media, registry
-from motionkit.bench import measuring, tasks
-from motionkit.bench.entry import FAILED, RECORD, TRACE, Cell, Entry, Options, settled, side_of
+from motionkit.bench import tasks
+from motionkit.bench.entry import FAILED, RECORD, TRACE, Cell, Entry, Options, metrics_of, settled, side_of
 from motionkit.bench.protocol import Protocol
 from motionkit.compare.cell import FRAMES, Shared, configuration, is_finished, read_frames, run_into
 from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
 from motionkit.media.framing import resize
 from motionkit.output import write_json
+from motionkit.run import plan_for
 from motionkit.transfer import Inputs, MethodSpec, Result
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def video_of(cell: Cell) -> np.ndarray:
 
 def _make(cell: Cell, case: tasks.Case) -> None:
     spec, settings, backbone = settled(cell.entry, tasks.get(cell.protocol.task))
+    _check_machine(cell, backbone)
     fitted = fitting.fit(case.inputs, backbone, cell.protocol.frames, side_of(cell.protocol, backbone))
     shared = _shared(cell.entry, cell.seed, cell.options, case.inputs, fitted, backbone)
     for name in (RECORD, TRACE):
@@ -83,6 +85,19 @@ def _make(cell: Cell, case: tasks.Case) -> None:
     seconds = time.process_time() - began
     media.write_frames(cell.folder / FRAMES, result.frames)
     write_json(cell.folder / RECORD, _record(cell, case, spec, result, seconds))  # last: the cell is made
+
+
+def _check_machine(cell: Cell, backbone: BackboneSpec | None) -> None:
+    """A cluster's machine must compute as the one that planned the cell: its key says how.
+
+    Raises:
+        UserError: it would compute otherwise.
+    """
+    plan = plan_for(cell.options.gpu, backbone.name if backbone else None)
+    here = (plan.device, plan.dtype, plan.autocast)
+    if cell.computed_in and here != cell.computed_in:
+        raise UserError(f"planned for {cell.computed_in[:2]}, but this machine would compute in {here[:2]}: start the "
+                        "benchmark on a machine of the same kind, or with gpu=cpu")  # fmt: skip
 
 
 def _record(cell: Cell, case: tasks.Case, spec: MethodSpec, result: Result, cpu_seconds: float) -> dict[str, Any]:
@@ -114,7 +129,7 @@ def _threads() -> int:
 
 
 def _measure(cell: Cell, case: tasks.Case) -> None:
-    metrics = measuring.get(cell.protocol.metrics)
+    metrics = metrics_of(cell.protocol, cell.options)
     if cell.figures(metrics.hash) is not None:
         return
     inputs, video = case.inputs, video_of(cell)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from motionkit.bench import measuring
 from motionkit.bench.cell import is_made
-from motionkit.bench.entry import Cell, Entry, Options, cells_of
+from motionkit.bench.entry import FAILED, Cell, Entry, Options, cells_of, metrics_of
 from motionkit.bench.protocol import Protocol, title
 from motionkit.bench.runners import Runner, Serial
 from motionkit.errors import UserError
 from motionkit.output import check_writable
+
+if TYPE_CHECKING:
+    from motionkit.metrics.protocols import MetricProtocol
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Outcome:
 
     protocol: Protocol
     rows: Sequence[Row]
+    metrics: MetricProtocol
 
     @property
     def failed(self) -> list[Done]:
@@ -76,25 +79,28 @@ def run(
         UserError: nothing can run at all: no entries, a label twice, or a folder that cannot be written.
         Cancelled: stopped by the user; finished cells are kept.
     """
-    folder, labels = Path(folder), [entry.label for entry in entries]
+    folder, labels = Path(folder).absolute(), [entry.label for entry in entries]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise UserError(f"two rows are called {twice[0]!r}: give each a label of its own")
     check_writable(folder)
-    metrics = measuring.get(protocol.check().metrics)
+    options = options or Options()
+    metrics = metrics_of(protocol.check(), options)
     say(f"protocol {title(protocol)}")
     planned = [_plan(entry, protocol, folder, options, say) for entry in entries]
     todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.hash) is None])
+    for cell in todo:
+        (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier start: tried again now
     for number, cell in enumerate((runner or Serial()).run(todo), 1):
         say(f"[{number}/{len(todo)}] {cell.name}: {_how(_done(cell, metrics.hash))}")
     rows = [
         Row(entry, [_done(cell, metrics.hash) for cell in cells], refused)
         for entry, (cells, refused) in zip(entries, planned, strict=True)
     ]
-    return Outcome(protocol, rows)
+    return Outcome(protocol, rows, metrics)
 
 
 def _plan(
-    entry: Entry, protocol: Protocol, folder: Path, options: Options | None, say: Callable[[str], None]
+    entry: Entry, protocol: Protocol, folder: Path, options: Options, say: Callable[[str], None]
 ) -> tuple[list[Cell], str]:
     try:
         return cells_of(entry, protocol, folder, options), ""

@@ -25,6 +25,7 @@ from motionkit.transfer import MethodSpec
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.metrics.protocols import MetricProtocol
 
 CELLS, RECORD, FAILED, TRACE = "cells", "cell.json", "failed.json", "error.txt"
 
@@ -56,16 +57,24 @@ class Options:
         gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.gpu.Plan`.
         online: may weights be downloaded?
         use_cache: take finished stages from the cache; times then lack what was taken, and the table says so.
+        weights, least: as `motionkit.metrics.protocols.get`: where weights of metrics lie, and how few clips may do.
     """
 
     gpu: Any = "cpu"
     online: bool = False
     use_cache: bool = False
+    weights: Mapping[str, str] = field(default_factory=dict)
+    least: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An entry on case `index` with a seed of the method; `key` is the hash of its whole configuration."""
+    """An entry on case `index` with a seed of the method.
+
+    Attributes:
+        key: the hash of its whole configuration.
+        computed_in: device, type and autocast of the plan that the key stands for; () when none was made.
+    """
 
     entry: Entry
     protocol: Protocol
@@ -73,7 +82,8 @@ class Cell:
     seed: int
     key: str
     root: Path
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
+    computed_in: tuple[str | None, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -188,8 +198,15 @@ def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | No
         whole = configuration_of(entry, protocol, seed, root, options, spec, settings, backbone) | {"drawn": drawn}
         for index in range(protocol.pairs):
             key = hash_json(whole | {"index": index})
-            made.append(Cell(entry, protocol, index, seed, key, root, options))
+            made.append(Cell(entry, protocol, index, seed, key, root, options, whole["computed in"]))
     return sorted(made, key=lambda cell: (cell.index, cell.seed))
+
+
+def metrics_of(protocol: Protocol, options: Options) -> MetricProtocol:
+    """The metrics that a protocol names, with what the user says of their weights; raises UserError as `get`."""
+    from motionkit.metrics import protocols
+
+    return protocols.get(protocol.metrics, options.weights, options.least)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -104,9 +104,10 @@ def read(name: str = "sprites", **changed: Any) -> Protocol:
 def deviations(protocol: Protocol) -> dict[str, tuple[Any, Any]]:
     """The fields in which a protocol differs from the published one of its name: field -> (published, here).
 
-    Raises:
-        UserError: no protocol of that name is published.
+    A protocol of a name that is not published deviates from nothing.
     """
+    if protocol.name not in known():
+        return {}
     published, own = asdict(read(protocol.name)), asdict(protocol)
     return {f.name: (published[f.name], own[f.name]) for f in fields(Protocol) if published[f.name] != own[f.name]}
 

@@ -118,13 +118,15 @@ def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -
     """Everything but the inputs that a method's video depends on: versions, settings, weights, precision, seed, size.
 
     Raises:
-        UserError: it cannot run: weights are missing, or the backbone does not fit.
+        UserError: it cannot run: weights are missing, the backbone does not fit, or the clip is too long for it.
     """
     fitted = shared.fitted
     name = choose_backbone(spec, shared.backbone)
     plan = plan_for(shared.gpu, name)
     given = (shared.backbone_path, shared.online, shared.motion, shared.lora)
     handle = BackboneHandle(name, plan, *given) if name else None
+    if handle:
+        handle.check_frames(fitted.frames)
     run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, root)
     weights = load_object(spec.transfer)(settings, handle, run).weights()
     return {
