@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Requirement, Stage
 
+_NO_TEXT = "it is guided by a reference and skeletons and reads no prompt, which names the character while it is tuned"
+
 SPEC = MethodSpec(
     name="anamodiff",
     title="AnaMoDiff",
@@ -32,9 +34,15 @@ SPEC = MethodSpec(
         Requirement("negative_prompt", "counts when sample.guidance is not 1; empty is fine"),
         Requirement("keypoints", "ready-made points of both clips in place of the detector (npz)"),
     ),
-    backbones=("tiny-sd", "pocket-sd", "sd14", "sd15"),
+    backbones=(
+        "tiny-sd", "pocket-sd", "sd14", "sd15", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff",
+        "animatediff-sd15", "animatediff-sdxl", "tiny-modelscope", "pocket-modelscope", "modelscope",
+    ),
     default_backbone="pocket-sd",
-    no_backbones={"sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states"},
+    refuses={
+        "sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states",
+        "animatex": _NO_TEXT,
+    },
     stages=(
         Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),
@@ -45,4 +53,4 @@ SPEC = MethodSpec(
     status="working",
     year=2024,
     version="2",
-)
+)  # fmt: skip

@@ -58,10 +58,10 @@ class LoraConfig:
 
 @dataclass
 class VideoConfig:
-    """The inflated UNet (Tune-A-Video, Wu et al. 2023)."""
+    """The inflated UNet (Tune-A-Video, Wu et al. 2023); on a video model its own layers along time stay."""
 
     joint_groupnorm: bool | None = None  # ResNet statistics over all frames
-    temporal_init: str | None = None  # attn1 (start from the block's self-attention) | random
+    temporal_init: str | None = None  # attn1 (start from the block's self-attention) | random; not on a video model
     anchor: str | None = None  # first | reference | source (an extra undistorted source frame) | auto
 
 
@@ -206,6 +206,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 LORA_TARGETS = ("attn1", "attn2", "attn_temp")
+INFLATED = ("sd",)  # families whose UNet gets new layers along time; a video model keeps its own
 
 
 @dataclass

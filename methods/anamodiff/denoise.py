@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from motionkit.backbones.inflate import VideoUNet
 from motionkit.diffusion.inversion import ddim_invert
 from motionkit.diffusion.noise import warp_noise
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
 from motionkit.diffusion.schedule import rungs
 
 from .config import AnaMoDiffConfig
+from .nets import Net
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def denoise_from(
-    net: VideoUNet,
+    net: Net,
     backbone: VideoBackbone,
     config: AnaMoDiffConfig,
     run: RunContext,
@@ -69,7 +69,7 @@ def denoise_from(
 
 
 def _inverted_start(
-    net: VideoUNet,
+    net: Net,
     backbone: VideoBackbone,
     config: AnaMoDiffConfig,
     run: RunContext,

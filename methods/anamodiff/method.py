@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from motionkit.errors import UserError
+from motionkit.errors import MissingWeights, UserError
 from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
 
 from . import SPEC
@@ -21,9 +21,10 @@ from .foreground import Layers, plate, put_back, shrink, subject_mask
 from .histogram import match_colours
 from .keypoints import Keypoints, KPDetector, local_jacobians
 from .motion import Analogy, check_frames, find_analogy, flow_of, to_pixels, warp_source
+from .nets import build
 from .pictures import draw_flow, draw_keypoints, to_float, to_uint8
 from .points import read_points
-from .tune import Material, build, load_tuned, tune
+from .tune import Material, load_tuned, tune
 from .variations import variations
 from .weights import load_networks, weight_files
 
@@ -41,9 +42,28 @@ class AnaMoDiff(Transfer):
         assert inputs.reference is not None and inputs.driving is not None
         frames = len(inputs.reference.frames), len(inputs.driving.frames)
         check_frames(self.config.adapt, str(self.config.source_frame), *frames)
+        self._check_length()
         self.weights()
         if inputs.keypoints:
             read_points(Path(inputs.keypoints), *frames)
+
+    def _check_length(self) -> None:
+        """Refuse clips that are longer than AnimateDiff's motion modules know, an extra source frame included."""
+        handle: Any = self.backbone
+        if not handle.spec.base:
+            return
+        extra = self.config.video.anchor in ("auto", "source")
+        wanted = {"the source frame that all look at is one of them (method.video.anchor=first goes without it)":
+                  self.run.frames + extra}  # fmt: skip
+        if self.config.lora.steps:
+            wanted["method.lora.clip_frames is so long"] = int(self.config.lora.clip_frames or 1)
+        for why, frames in wanted.items():
+            try:
+                handle.check_frames(frames)
+            except MissingWeights:
+                raise
+            except UserError as error:
+                raise UserError(f"{error}; {why}") from error
 
     def weights(self) -> Mapping[str, Path]:
         """The keypoint and flow networks' files."""

@@ -14,57 +14,26 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig as PeftConfig
 from torch import Tensor, nn
 
-from motionkit.backbones.inflate import VideoUNet, inflate
 from motionkit.diffusion.noise import warp_noise
 from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError
 
-from .config import LoraConfig, VideoConfig
+from .config import LoraConfig
+from .nets import TEMPORAL_OUT, Net
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.context import RunContext
     from motionkit.transfer import Tensors
 
-TEMPORAL_OUT = "attn_temp.to_out.0.base_layer."
-
-
-def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: RunContext) -> VideoUNet:
-    """A fresh inflated UNet with adapters: B is zero, so it begins as the image net; same seed, same start."""
-    if run.plan.attention != "sdpa":
-        run.note("attention", f"{run.plan.attention} for text, sdpa between frames and over time")
-    unet = backbone.fresh_unet()
-    net = inflate(
-        unet,
-        joint_groupnorm=bool(video.joint_groupnorm),
-        temporal_init=str(video.temporal_init),
-        generator=run.generator("temporal"),
-    )
-    if lora.steps:
-        targets = "|".join(t.strip() for t in lora.targets.split(","))
-        config = PeftConfig(
-            r=int(lora.rank or 1),
-            lora_alpha=int(lora.rank or 1),
-            init_lora_weights="gaussian",
-            target_modules=rf".*\.({targets})\.(to_q|to_k|to_v|to_out\.0)",
-        )
-        with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-            torch.manual_seed(run.generator("lora").initial_seed())
-            unet.add_adapter(config)
-        for name, weight in unet.named_parameters():
-            weight.requires_grad_("lora_" in name or TEMPORAL_OUT in name)
-    return net
-
-
-def trainable(net: VideoUNet) -> dict[str, nn.Parameter]:
-    """What is tuned: adapters, and the temporal out-projections, which start at zero and need a base to learn."""
+def trainable(net: Net) -> dict[str, nn.Parameter]:
+    """What is tuned: adapters, and new temporal out-projections, which start at zero and need a base to learn."""
     return {name: weight for name, weight in net.unet.named_parameters() if weight.requires_grad}
 
 
-def load_tuned(net: VideoUNet, fitted: Tensors) -> None:
+def load_tuned(net: Net, fitted: Tensors) -> None:
     """Put tuned weights into a net from `build`, and fold the adapters in where that loses no precision."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -72,9 +41,9 @@ def load_tuned(net: VideoUNet, fitted: Tensors) -> None:
         if fitted:  # nothing was tuned with lora.steps=0
             for name, weight in trainable(net).items():
                 weight.copy_(fitted[name])
-    net.requires_grad_(False)
+    net.unet.requires_grad_(False)
     if next(net.unet.parameters()).dtype == torch.float32:
-        for module in net.modules():
+        for module in net.unet.modules():
             if isinstance(module, BaseTunerLayer):
                 module.merge()
 
@@ -164,7 +133,7 @@ def _times(low: int | None, high: int | None, count: int, generator: torch.Gener
 
 
 def loss_of(
-    net: VideoUNet, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True
+    net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True
 ) -> list[float]:
     """The losses of one step, unweighted; their weighted gradients are added up on the way.
 
@@ -204,7 +173,7 @@ def mixed(backbone: VideoBackbone) -> AbstractContextManager[object]:
 
 
 def tune(
-    net: VideoUNet,
+    net: Net,
     backbone: VideoBackbone,
     text: Tensor,
     material: Material,

@@ -23,10 +23,12 @@ _ROWS = 4096
 
 @dataclass
 class FrameContext:
-    """What the inflated modules share: frames in a clip, and the frame that all others may look at."""
+    """What the inflated modules share: frames in a clip, the frame that all others may look at, and how many places of
+    the picture look along time in one call."""
 
     frames: int = 1
     anchor: int = 0
+    rows: int = _ROWS
 
     def neighbours(self) -> list[int]:
         """For each frame the next one on the way to the anchor; the anchor has itself."""
@@ -79,7 +81,7 @@ class VideoTransformerBlock(BasicTransformerBlock):
         x = super().forward(*args, **kwargs)
         frames, tokens = self.context.frames, x.shape[1]
         rows = x.unflatten(0, (-1, frames)).transpose(1, 2).flatten(0, 1)  # (B tokens,F,C)
-        rows = torch.cat([part + self.attn_temp(self.norm_temp(part)) for part in rows.split(_ROWS)])
+        rows = torch.cat([part + self.attn_temp(self.norm_temp(part)) for part in rows.split(self.context.rows)])
         return rows.unflatten(0, (-1, tokens)).transpose(1, 2).flatten(0, 1)  # (BF,tokens,C)
 
 
@@ -161,11 +163,16 @@ def inflate(
         for block in blocks:
             _inflate_block(block, context, temporal_init, generator)
     if joint_groupnorm:
-        norms = [norm for m in unet.modules() if isinstance(m, ResnetBlock2D) for norm in (m.norm1, m.norm2)]
-        for norm in (*norms, unet.conv_norm_out):
-            # The class changes and the module stays: names, weights and adapters are untouched.
-            norm.__class__, norm.context = VideoGroupNorm, context
+        join_group_norms(unet, context)
     return VideoUNet(unet, context)
+
+
+def join_group_norms(unet: nn.Module, context: FrameContext) -> None:
+    """Let the ResNets of a UNet that folds frames into the batch take their statistics over all frames of a clip."""
+    norms = [norm for m in unet.modules() if isinstance(m, ResnetBlock2D) for norm in (m.norm1, m.norm2)]
+    for norm in (*norms, unet.conv_norm_out):
+        # The class changes and the module stays: names, weights and adapters are untouched.
+        norm.__class__, norm.context = VideoGroupNorm, context
 
 
 def _inflate_block(

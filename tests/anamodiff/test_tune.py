@@ -12,7 +12,8 @@ from motionkit.diffusion.warp import identity_grid
 from motionkit.errors import Cancelled, UserError
 from motionkit.gpu import Plan
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig, LoraConfig
-from motionkit.methods.anamodiff.tune import Material, Part, build, load_tuned, loss_of, parts, trainable, tune
+from motionkit.methods.anamodiff.nets import build
+from motionkit.methods.anamodiff.tune import Material, Part, load_tuned, loss_of, parts, trainable, tune
 from motionkit.methods.anamodiff.variations import variations
 from motionkit.progress import NullProgress, Reporter
 
