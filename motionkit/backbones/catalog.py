@@ -133,6 +133,10 @@ _SPECS = (
         "none: made from the seed", 64, 16, "motionkit.backbones.animatex.tiny:load", "Apache-2.0", 0.001,
     ),
     BackboneSpec(
+        "tiny-animatex-mamba", "animatex", "the same with Mamba in place of attention along time, as in the paper",
+        "none: made from the seed", 64, 16, "motionkit.backbones.animatex.tiny:load", "Apache-2.0", 0.001,
+    ),
+    BackboneSpec(
         "pocket-animatex", "animatex", "a small Animate-X of this project's sprite world, 128 px: moves only sprites",
         "not shipped yet; in a checkout: make train-pocket-animatex", 128, 16,
         "motionkit.backbones.animatex.backbone:load", "Apache-2.0", 0.05, asset="pocket-animatex",

@@ -1,15 +1,19 @@
-"""`motionkit backbones`: what methods can stand on, which weights are on this machine, how to get the others."""
+"""`motionkit backbones`: what methods can stand on, which weights are here, how to get others, what runs on what."""
 
 from __future__ import annotations
 
+from motionkit import registry
 from motionkit.backbones import catalog, files, motion_files
 from motionkit.cli.table import table
 from motionkit.errors import MissingWeights, UserError
+from motionkit.transfer import MethodSpec
 
 HELP = """usage: motionkit backbones [NAME ...]
 
-Without a name: all backbones, and whether their weights are here. With names: also what is missing and how to get it.
+Without a name: all backbones, whether their weights are here, and which method runs on which.
+With names: also what is missing and how to get it.
 """
+RUNS, DEFAULT, UNSAID = "yes", "default", "?"
 
 
 def main(argv: list[str]) -> int:
@@ -21,8 +25,34 @@ def main(argv: list[str]) -> int:
     for name, spec in catalog.specs().items():
         rows.append((name, f"{spec.default_size} px", presence(spec)[0], spec.licence, spec.summary))
     print(table(("backbone", "size", "weights", "licence", "what"), rows))
+    print(f"\n{matrix()}")
     print("\n`motionkit backbones NAME` says how to get weights; backbone.path=FOLDER uses a folder of your own.")
     return 0
+
+
+def matrix() -> str:
+    """What runs on what, as the methods declare it: a row for each backbone, the reasons of refusals below."""
+    methods = [registry.spec(name) for name in registry.names()]
+    free = [spec.name for spec in methods if not spec.backbones]
+    columns = [spec for spec in methods if spec.backbones]
+    notes: dict[str, int] = {}
+    rows = [
+        (name, *(_cell(spec, backbone, notes) for spec in columns), "") for name, backbone in catalog.specs().items()
+    ]
+    lines = [table(("runs on", *(spec.name for spec in columns), ""), rows)]
+    lines += [table((f"{number})", reason), []) for reason, number in notes.items()]
+    lines += [f"{', '.join(free)}: need none"] if free else []
+    return "\n".join(lines)
+
+
+def _cell(spec: MethodSpec, backbone: catalog.BackboneSpec, notes: dict[str, int]) -> str:
+    """A word for a method on a backbone; a new reason for a refusal gets the next number."""
+    if backbone.name in spec.backbones:
+        return DEFAULT if backbone.name == spec.default_backbone else RUNS
+    reason = spec.refusal(backbone)
+    if not reason:
+        return UNSAID
+    return f"no {notes.setdefault(f'{spec.name}: {reason}', len(notes) + 1)})"
 
 
 def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
@@ -51,5 +81,16 @@ def detail(name: str) -> str:
         ("disk", f"about {spec.approx_gb:.3g} GB"),
         ("source", spec.weights),
         ("weights", f"{state}: {line}"),
+        *_runs(spec),
     ]
     return table((name, ""), facts)
+
+
+def _runs(backbone: catalog.BackboneSpec) -> list[tuple[str, str]]:
+    """Which methods run on a backbone, and why the others do not."""
+    methods = [spec for spec in map(registry.spec, registry.names()) if spec.backbones]
+    running = [spec.name for spec in methods if backbone.name in spec.backbones]
+    others = [spec for spec in methods if backbone.name not in spec.backbones]
+    return [("runs", ", ".join(running) or "no method")] + [
+        (f"not {spec.name}", spec.refusal(backbone) or "it declares nothing about this backbone") for spec in others
+    ]

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from motionkit import registry
+from motionkit.backbones import catalog
 from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.transfer import MethodSpec
@@ -58,7 +59,7 @@ def detail(name: str) -> str:
         *(("needs", _need(need.name, need.note)) for need in spec.requires),
         *(("uses", _need(need.name, need.note)) for need in spec.uses),
         ("backbones", _backbones(spec)),
-        *((f"not {other}", why) for other, why in spec.no_backbones.items()),
+        *_refusals(spec),
         ("trainable", f"motionkit train method={name}" if spec.trainer else "no"),
     ]
     try:
@@ -74,6 +75,14 @@ def _need(name: str, note: str) -> str:
 
 def _backbones(spec: MethodSpec) -> str:
     return ", ".join(f"{b} (default)" if b == spec.default_backbone else b for b in spec.backbones) or "none needed"
+
+
+def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:
+    """Families of backbones, and single ones, on which it does not run, each with the reason."""
+    families = catalog.families()
+    named = [(family, [n for n in families[family] if n != family], why) for family, why in spec.refuses.items()]
+    rows = [(f"not {family}", f"{why} ({', '.join(names)})" if names else why) for family, names, why in named]
+    return rows + [(f"not {name}", why) for name, why in spec.no_backbones.items()]
 
 
 def _settings(values: Any, above: str = "") -> list[tuple[str, str]]:

@@ -1,10 +1,11 @@
-"""tiny-animatex: Animate-X's classes at toy size with seeded random weights, in milliseconds, for tests."""
+"""tiny-animatex and -mamba: Animate-X's classes at toy size with seeded random weights, in milliseconds, for tests."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from motionkit.backbones.animatex.config import TINY
+from motionkit.backbones.animatex.config import TINY, AnimateXConfig
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
@@ -13,6 +14,7 @@ IMAGE_ENCODER: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
     "patch_size": 16, "projection_dim": TINY.feature_dim,
 }  # fmt: skip
+CONFIGS = {"tiny-animatex": TINY, "tiny-animatex-mamba": replace(TINY, temporal="mamba", mamba={"d_state": 4})}
 
 
 def architecture() -> dict[str, dict[str, Any]]:
@@ -31,13 +33,13 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = components()
+        parts = components(CONFIGS[spec.name])
     for name in ("vae", "network", "text_encoder", "image_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
     return AnimateXBackbone(spec, plan, **parts, fingerprint=fingerprint(spec, seed=seed))
 
 
-def components() -> dict[str, Any]:
+def components(config: AnimateXConfig = TINY) -> dict[str, Any]:
     """The six parts, weights drawn from the global generator.
 
     New, the network's layers add nothing to what passes them; here they do, as trained ones do.
@@ -51,7 +53,7 @@ def components() -> dict[str, Any]:
     from motionkit.backbones.animatex.network import AnimateXNetwork
 
     parts = tiny.components("v_prediction")
-    network = AnimateXNetwork(TINY)
+    network = AnimateXNetwork(config)
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
