@@ -2,16 +2,18 @@
 
 Paper: "VIDMP3: Video Editing by Representing Motion with Pose and Position Priors", arXiv 2510.12069.
 Authors' code: none was published; this is an independent implementation (Apache-2.0).
-Weights: AnimateDiff's (motion modules Apache-2.0, on Stable Diffusion: CreativeML Open RAIL), or ModelScope's (CC BY-NC
-4.0), on which the paper did not try it and the same layers are tuned. The estimators of masks, depth and correspondence
-have licences of their own (`motionkit/perception`). The pocket weights were trained on our sprites (Apache-2.0).
+Weights: AnimateDiff's (motion modules Apache-2.0, on Stable Diffusion: CreativeML Open RAIL). The paper tried no other;
+the same layers are tuned in ModelScope's (CC BY-NC 4.0), and in Stable Diffusion's alone with the new layers along time
+of Tune-A-Video. The estimators of masks, depth and correspondence have licences of their own (`motionkit/perception`).
+The pocket weights were trained on our sprites (Apache-2.0).
 """
 
 from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Requirement, Stage
 
-_IMAGES = "it makes single pictures: the motion enters in the layers of a video model that look along time"
+_XL = "new layers along time are put into SD 1.x's UNet alone: for XL take one with motion modules, animatediff-sdxl"
+_NO_TEXT = "it reads no prompt, so an edited one would change nothing"
 
 SPEC = MethodSpec(
     name="vidmp3",
@@ -41,10 +43,10 @@ SPEC = MethodSpec(
     ),
     backbones=(
         "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
-        "tiny-modelscope", "pocket-modelscope", "modelscope",
+        "tiny-modelscope", "pocket-modelscope", "modelscope", "tiny-sd", "pocket-sd", "sd14", "sd15",
     ),
     default_backbone="pocket-animatediff",
-    no_backbones={name: _IMAGES for name in ("tiny-sd", "pocket-sd", "sd14", "sd15", "sdxl")},
+    refuses={"sdxl": _XL, "animatex": _NO_TEXT},
     stages=(
         Stage(
             "prepare",
@@ -56,7 +58,7 @@ SPEC = MethodSpec(
             "fit",
             ("driving", "source_prompt"),
             ("guide.inputs", "guide.strength", "guide.centre", "guide.heads", "guide.sites", "guide.blocks", "tune",
-             "pack", "steps", "invert_prompt"),
+             "pack", "steps", "start_t", "invert_prompt"),
         ),
     ),
     distinct_frames=True,

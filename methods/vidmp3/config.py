@@ -104,7 +104,9 @@ _POCKET: dict[str, Any] = {
     "sample.guidance": 3.0,
     "sample.negative": "",
 }
-TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatediff": _POCKET, "pocket-modelscope": _POCKET}
+TUNED: Mapping[str, Mapping[str, Any]] = {
+    "pocket-animatediff": _POCKET, "pocket-modelscope": _POCKET, "pocket-sd": _POCKET,
+}  # fmt: skip
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": ("subject", "background", "style", "personalised"),

@@ -1,7 +1,8 @@
-"""How MotionGuide reaches a UNetMotionModel: V = W_V (z + lambda phi) over time (VIDMP3 Eq. 4); sparse-causal space.
+"""How MotionGuide reaches a video UNet: V = W_V (z + lambda phi) over time (VIDMP3 Eq. 4); sparse-causal space.
 
 Both self-attentions of every AnimateDiff motion module take part; in diffusers they are called attn1 and attn2, and it
-is the path through `motion_modules` that tells them from spatial self-attention and cross-attention.
+is the path through `motion_modules` that tells them from spatial self-attention and cross-attention. An inflated image
+model has one such attention in each transformer block, `attn_temp`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from motionkit.backbones.inflate import FrameContext, SparseCausalProcessor
 from motionkit.errors import UserError
 
 from .options import BLOCKS, SITES, one_of
+from .unets import share
 
 # CUDA kernels of fused attention take at most 65535 (row x head) problems in one call.
 _PROBLEMS = 65535
@@ -46,6 +48,7 @@ class GuideContext(FrameContext):
     the backward pass has ended: gradient checkpointing reads it again.
     """
 
+    rows: int = 2**31  # all places in one call of an attention, which the gates are spread for; `_attend` splits it
     batch: int = 1
     size: tuple[int, int] = (1, 1)  # of the latents
     subjects: Sequence[Subject] = ()
@@ -152,7 +155,7 @@ def _chosen(unet: Any, sites: str, blocks: str) -> list[AttentionSite]:
     one_of("choice of blocks", blocks, BLOCKS)
     found = attention_sites(unet, "temporal_self")
     if not found:
-        raise UserError("this UNet has no attention over time: vidmp3 needs AnimateDiff or ModelScope")
+        raise UserError("this UNet has no attention over time: vidmp3 needs a video model")
     found = [s for s in found if sites in ("all", s.name.rsplit(".", 1)[-1])]
     found = [s for s in found if blocks in ("all", s.block.split(".")[0])]
     if not found:
@@ -168,7 +171,7 @@ class Injection:
 
     unet: Any
     context: GuideContext
-    sites: dict[str, int]
+    sites: dict[str, int]  # name -> channels
     _before: list[tuple[Attention, Any]] = field(default_factory=list)
     _hook: Any = None
 
@@ -188,6 +191,11 @@ class Injection:
             raise ValueError(f"no guided attention is called {strange}")
         self.context.subjects, self.context.scale, self.context.centre = chosen, scale, centre
 
+    def look(self, clips: Tensor) -> None:
+        """Tell the processors the shape of the clips (B, C, F, h, w) that come next; a video UNet tells it itself."""
+        self.context.batch, self.context.frames = clips.shape[0], clips.shape[2]
+        self.context.size = (clips.shape[3], clips.shape[4])
+
     def remove(self) -> None:
         """Put the processors from before back."""
         for module, processor in self._before:
@@ -199,7 +207,7 @@ class Injection:
 
 
 def install(unet: Any, sites: str = "all", blocks: str = "all", sparse_causal: bool = True) -> Injection:
-    """Put the processors on a UNetMotionModel; nothing is guided until `Injection.guide`.
+    """Put the processors on a UNet of `unets.own_unet`; nothing is guided until `Injection.guide`.
 
     Args:
         sites, blocks: as for `guide_sites`.
@@ -220,8 +228,10 @@ def install(unet: Any, sites: str = "all", blocks: str = "all", sparse_causal: b
         site.module.set_processor(processor)
 
     def watch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        sample = args[0] if args else kwargs["sample"]  # (B,C,F,h,w)
-        context.batch, context.frames, context.size = sample.shape[0], sample.shape[2], tuple(sample.shape[3:])
+        sample = args[0] if args else kwargs["sample"]
+        if sample.ndim == 5:  # an image model gets (B F, C, h, w), of which nobody can tell the frames
+            injection.look(sample)
 
+    share(unet, context)
     injection._hook = unet.register_forward_pre_hook(watch, with_kwargs=True)
     return injection

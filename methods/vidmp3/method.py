@@ -21,6 +21,7 @@ from . import SPEC
 from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
 from .maps import choose_lambda, motion_size
+from .options import INFLATED
 from .pack import Pack, save_pack
 from .perceive import Eyes, perceive
 from .resize import plates, resize, shrink, widen
@@ -58,6 +59,8 @@ class VidMP3(Transfer):
         if config.mode == "personalised" and not self._personal():
             raise UserError("method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
                             "or backbone.path=FOLDER")  # fmt: skip
+        if self.backbone.spec.family in INFLATED:
+            self._check_inflated()
         self._inputs = inputs
         self._eyes().check()
         self.weights()
@@ -66,6 +69,20 @@ class VidMP3(Transfer):
         elif self.run.plan.offload == "group" and config.tune.steps:
             raise UserError("tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
                             "there: take gpu.offload=model, a smaller base, or method.pack=FOLDER")  # fmt: skip
+
+    def _check_inflated(self) -> None:
+        """Refuse what has no meaning where the layers along time are new ones in an image model."""
+        tune, name = self.config.tune, self.backbone.spec.name
+        if tune.temporal == "values":
+            raise UserError(f"method.tune.temporal=values would leave the new layers along time of {name} at the zero "
+                            "that they begin with: take projections or auto")  # fmt: skip
+        if tune.ends:
+            raise UserError(f"method.tune.ends is for the motion modules of a video model: leave it out on {name}")
+        if self.config.guide.sites != "all":
+            raise UserError(f"{name} has one attention along time in each block: leave method.guide.sites out")
+        if self.run.plan.offload == "group":
+            raise UserError(f"gpu.offload=group does not know the layers that vidmp3 puts into {name}: take "
+                            "gpu.offload=model")  # fmt: skip
 
     def _personal(self) -> bool:
         handle: Any = self._backbone

@@ -11,6 +11,7 @@ HEADS = ("per_width", "per_site", "shared")
 SITES = ("all", "attn1", "attn2")
 BLOCKS = ("all", "down", "mid", "up")
 TEMPORAL = ("auto", "values", "projections")
+INFLATED = ("sd",)  # families of image models, whose UNet gets new layers along time, as Tune-A-Video's
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class TuneOptions:
 
     Attributes:
         temporal: values (W_V of the temporal attentions: the paper's SD 1.5), projections (W_Q, W_K, W_V and the
-            out-projection: the paper's SDXL), auto (by the UNet).
+            out-projection: the paper's SDXL, and what Tune-A-Video tunes where those layers are new), auto (by the
+            UNet).
         ends: also the motion modules' own proj_in and proj_out.
         rank: 0 tunes the weights themselves; above 0 a LoRA of this rank on exactly the same layers.
     """

@@ -18,6 +18,7 @@ from .inject import Injection, Subject, install
 from .maps import GuideMaps, compose
 from .options import GuideOptions
 from .pack import Pack, add_pack, changed_names
+from .unets import own_unet
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -55,6 +56,7 @@ class Scene:
 
     def denoise(self, latents: Tensor, t: int | Tensor, text: Tensor) -> Tensor:
         """`VideoBackbone.denoise` through this UNet; tuned weights are float32 whatever the others are."""
+        self.injection.look(latents)
         with mixed(self.backbone):
             return self.backbone.denoise(latents, t, text, unet=self.unet)
 
@@ -119,7 +121,7 @@ def tuned_scene(
         sites: says which attentions are guided.
     """
     names = changed_names(pack)
-    unet = backbone.fresh_unet(own=names)
+    unet = own_unet(backbone, names)
     for name, weight in unet.named_parameters():
         if name in names:
             weight.data = weight.data.float()

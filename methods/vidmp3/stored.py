@@ -14,6 +14,7 @@ from motionkit.backbones import catalog
 from motionkit.errors import UserError
 
 from .pack import Pack, PackFacts, check_pack, load_pack, schedule_of
+from .unets import untuned
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -64,6 +65,6 @@ def fit_to(pack: Pack, backbone: VideoBackbone) -> list[str]:
     Raises:
         UserError: it is of a UNet of another layout.
     """
-    shapes = {name: tuple(weight.shape) for name, weight in backbone.unet.named_parameters()}
+    shapes = {name: tuple(weight.shape) for name, weight in untuned(backbone).named_parameters()}
     schedule: dict[str, Any] = schedule_of(backbone.scheduler)
     return check_pack(pack, shapes, backbone.spec.name, backbone.fingerprint(), schedule)

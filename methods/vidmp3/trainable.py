@@ -2,7 +2,8 @@
 
 Spatial and cross-attention: the query projections. Temporal attention: the value projections on SD 1.5 (72 tensors,
 62.7 M values; 74 tensors with a motion module in the mid block); queries, keys, values and out-projections on SDXL (290
-tensors, 290.8 M). Feed-forward layers and norms of the motion modules, where shapes would leak, stay frozen.
+tensors, 290.8 M), and in an inflated image model, whose new out-projections begin at zero. Feed-forward layers and
+norms of the motion modules, where shapes would leak, stay frozen.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from motionkit.backbones.base import attention_sites
 from motionkit.errors import UserError
 
 from .options import TuneOptions
+from .unets import inflated_blocks
 
 _LORA = re.compile(r"\.lora_[AB]\.")
 
@@ -30,19 +31,19 @@ def trainable_names(unet: Any, options: TuneOptions | None = None) -> list[str]:
     """The parameters that are tuned, in the UNet's order; of a UNet without LoRA.
 
     Args:
-        unet: a UNetMotionModel or UNet3DConditionModel; it may be on the meta device.
+        unet: a UNetMotionModel, UNet3DConditionModel or inflated UNet; it may be on the meta device.
 
     Raises:
         UserError: a UNet without attention over time.
     """
-    options = options or TuneOptions()
+    options, new = options or TuneOptions(), bool(inflated_blocks(unet))
     temporal = options.temporal
     if temporal == "auto":
-        temporal = "projections" if is_sdxl(unet) else "values"
+        temporal = "projections" if new or is_sdxl(unet) else "values"
     layers = {f"{s.name}.to_q" for role in ("spatial_self", "cross") for s in attention_sites(unet, role)}
     sites = attention_sites(unet, "temporal_self")
     if not sites:
-        raise UserError("this UNet has no attention over time: vidmp3 needs AnimateDiff or ModelScope")
+        raise UserError("this UNet has no attention over time: vidmp3 needs a video model")
     parts = ("to_v",) if temporal == "values" else ("to_q", "to_k", "to_v", "to_out.0")
     layers |= {f"{site.name}.{part}" for site in sites for part in parts}
     if options.ends:
@@ -66,14 +67,9 @@ def make_trainable(unet: Any, options: TuneOptions | None = None, seed: int = 0)
     names = trainable_names(unet, options)
     unet.requires_grad_(False)
     if options.rank:
-        from peft import LoraConfig
+        from motionkit.backbones.adapters import add_lora
 
-        layers = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
-        rank = options.rank
-        config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=layers)
-        with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-            torch.manual_seed(seed)
-            unet.add_adapter(config)
+        add_lora(unet, [name.removesuffix(".weight") for name in names if name.endswith(".weight")], options.rank, seed)
         names = [name for name, _ in unet.named_parameters() if _LORA.search(name)]
     chosen = set(names)
     found = {name: weight for name, weight in unet.named_parameters() if name in chosen}

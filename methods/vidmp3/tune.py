@@ -21,6 +21,7 @@ from .options import TuneOptions
 from .pack import Pack, PackFacts, guide_facts, schedule_of
 from .scene import Scene, fresh_guides
 from .trainable import deltas, make_trainable, trainable_names
+from .unets import own_unet, untuned
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -55,7 +56,7 @@ def tune(
         UserError: the loss is no number any more.
     """
     options = TuneOptions(config.tune.temporal, config.tune.ends, config.tune.rank)
-    unet = backbone.fresh_unet(own=trainable_names(backbone.unet, options))
+    unet = own_unet(backbone, trainable_names(untuned(backbone), options))
     weights = make_trainable(unet, options, run.generator("lora").initial_seed())
     if config.tune.checkpointing != "auto":
         (checkpointing.enable if config.tune.checkpointing == "on" else checkpointing.disable)(unet)
@@ -65,7 +66,7 @@ def tune(
     guides.to(backbone.device).train()
     scene = Scene(backbone, unet, injection, guides, maps, gates[: len(maps)], strength, bool(config.guide.centre))
     _loop(scene, weights, config, run, latents, backbone.encode_text([source_prompt]), weight, on_step)
-    base = dict(backbone.unet.named_parameters())
+    base = dict(untuned(backbone).named_parameters())
     changed = {name: change.to(kept_dtype(backbone)) for name, change in deltas(base, weights).items()}
     state = _unnumbered({k: v.detach().float().cpu() for k, v in guides.state_dict().items()}, count)
     return Pack(_facts(backbone, config, run, source_prompt, scene), state, changed)
