@@ -87,6 +87,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "sample.guidance": (0, 50),
     "sample.offset": (0, 1),
     "sample.prior": (0, 999),
+    "indicator_scale": (0, 10),
 }
 
 
@@ -98,6 +99,7 @@ class AnimateXSettings(PresetSettings):
     preset: str = "best"  # best | released (the authors' inference) | paper
     reference_mode: str | None = None  # local (its pixels beside the noise) | latent (in slot 0) | both
     indicator: bool = True  # keypoints and image features reach the implicit pose indicator
+    indicator_scale: float = 1.0  # how much of its motion attention counts: α of the paper's figure 13
     align: str | None = None  # auto (safe where the reference's joints are known) | none | safe | compat
     reference_pose: str = "auto"  # auto (estimated; else the driving's first pose) | strict | driving | a pose file
     nobody: str = "refuse"  # refuse | blank (no skeleton: image features alone) where nobody is found in the driving

@@ -105,7 +105,7 @@ class AnimateX(Transfer):
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
         """Denoise under guidance, in windows where the clip is long, and decode."""
         assert inputs.reference is not None
-        run, config, backbone = self.run, self.config, self.backbone
+        run, config, backbone = self.run, self.config, self._model
         run.note("settings", {k: v for k, v in settings(config).items() if k in PRESETS["released"]})
         given = self._conditions(inputs.reference.frames[:1], prepared)
         sampling, window = config.sample, config.window
@@ -116,6 +116,8 @@ class AnimateX(Transfer):
         if sampling.prior:
             still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
             noise = backbone.scheduler.add_noise(still, noise, torch.tensor([sampling.prior]))
+        for site in backbone.network.sites():
+            site.motion_scale = backbone.network.config.motion_scale * config.indicator_scale
         size, overlap = int(window.size or run.frames), int(window.overlap or 0)
         run.note("windows", len(windows(run.frames, size, overlap)))
         latents = sample(

@@ -18,7 +18,7 @@ from motionkit.hashing import hash_json, hash_tensors, seed_from
 from motionkit.training.loop import LoopSettings, write_record
 
 from .train_batch import Examples
-from .train_config import TrainOptions
+from .train_config import TrainOptions, VariantSettings
 from .train_data import Encoders, PoseClips
 from .train_loop import AnimateLoop, Workers
 from .train_loss import Denoiser, make_loss, measure
@@ -141,6 +141,8 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
     """
     free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
     facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
+    if options.variant == VariantSettings():
+        del facts["variant"]  # runs that began before there were variants go on
     facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
     job.claim(facts | {"recipe": asdict(replace(options.recipe, steps=0))})
 

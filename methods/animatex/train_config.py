@@ -60,6 +60,14 @@ TRAINED_ENCODER = ("pocket-animatex", "tiny-animatex")  # their image encoder le
 
 
 @dataclass
+class VariantSettings:
+    """A new network's indicator as the paper's tables 4 and 5 vary it; see the backbone's configuration."""
+
+    query: str = "both"  # both | keypoints (w/o LQ) | learned (w/o DQ) | features (KV_Q)
+    parallel: bool = False  # motion attention beside the appearance attention (PA)
+
+
+@dataclass
 class TrainOptions:
     """How an Animate-X network is trained (arXiv 2410.10306, section 3 and appendix A; the rest is open).
 
@@ -70,6 +78,7 @@ class TrainOptions:
     backbone_path: str | None = None
     start: str = "auto"  # auto | own (the backbone's weights) | video (a new network on the video model) | its folder
     temporal: str = "transformer"  # of a new network: transformer | mamba
+    variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
     learn: str = "auto"  # auto (all; on the pocket its own weights) | all | pocket | conditions (what is not the UNet)
     image_encoder: str = "auto"  # auto (trained on the small models) | train | frozen (features computed once)
     reference_mode: str = "both"  # local | latent | both: how the reference enters

@@ -25,7 +25,7 @@ from motionkit.errors import UserError
 from motionkit.gpu import Plan
 from motionkit.hashing import hash_path
 
-from .train_config import TrainOptions
+from .train_config import TrainOptions, VariantSettings
 from .train_loss import Denoiser
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     plan = replace(plan, dtype="float32")
     own = options.start == "own" or (options.start == "auto" and spec.name not in ("pocket-animatex",))
     if own:
-        if options.temporal != "transformer":
-            raise UserError("train.temporal is for a new network: give train.start=video too")
+        for name, changed in (("temporal", options.temporal != "transformer"),
+                              ("variant", options.variant != VariantSettings())):  # fmt: skip
+            if changed:
+                raise UserError(f"train.{name} is for a new network: give train.start=video too")
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
             raise UserError(f"train.backbone={spec.name} is no Animate-X model")
@@ -66,7 +68,11 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
                         "train.start=own")  # fmt: skip
     folder = None if options.start in ("auto", "video") else options.start
     base = backbones.load(backbones.get(VIDEO[spec.name]), plan, path=folder)
-    config = replace(POCKET if spec.name == "pocket-animatex" else RELEASED, temporal=options.temporal)
+    config, variant = POCKET if spec.name == "pocket-animatex" else RELEASED, options.variant
+    config = replace(
+        config, temporal=options.temporal, parallel=variant.parallel,
+        indicator=replace(config.indicator, query=variant.query),
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = from_video_unet(base.unet, config)

@@ -11,6 +11,7 @@ from motionkit.errors import UserError, unknown
 CLASS_NAME = "AnimateXNetwork"
 TEMPORAL = ("transformer", "mamba")
 MOTION = ("block", "attention")
+QUERIES = ("both", "keypoints", "learned", "features")
 REFERENCE_MODES = ("local", "latent", "both")
 
 
@@ -22,6 +23,9 @@ class IndicatorConfig:
         width: of keypoint encoder and resampler.  tokens: of motion per frame.  dropout: of the keypoint encoder.
         encoder_layers, encoder_heads, feedforward: of the transformer over keypoints.
         depth, heads, head_dim, expansion: of the perceiver layers that read the image features.
+        query: what reads: "both", learned tokens plus the keypoints' queries; one of the two alone ("keypoints",
+            "learned": w/o LQ and w/o DQ of table 4); "features": learned tokens plus the image features, which read
+            the keypoints (KV_Q of table 5).
     """
 
     width: int = 1024
@@ -34,6 +38,12 @@ class IndicatorConfig:
     heads: int = 16
     head_dim: int = 64
     expansion: int = 4
+    query: str = "both"
+
+    def __post_init__(self) -> None:
+        """Raises: UserError for an unknown query."""
+        if self.query not in QUERIES:
+            raise unknown("query of the implicit pose indicator", self.query, QUERIES)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class AnimateXConfig:
         branch_channels, branch_depth: width of those branches' convolutions, layers of their mixing over frames.
         motion: "block", a whole transformer block as released, or "attention" alone: x + CA(x, f_i), as in the paper.
         motion_scale: how much the motion attention adds (`our_weight` in the authors' code).
+        parallel: motion attention beside the appearance attention, not behind it (PA of table 5).
         temporal: "transformer" as released, or "mamba" as in the paper.  mamba: its sizes, see `mamba.MambaTemporal`.
         dropout: in training, of the ResBlocks and temporal convolutions.
         indicator: sizes of the implicit pose indicator.
@@ -72,6 +83,7 @@ class AnimateXConfig:
     branch_depth: int = 1
     motion: str = "block"
     motion_scale: float = 1.0
+    parallel: bool = False
     temporal: str = "transformer"
     mamba: Mapping[str, Any] = field(default_factory=dict)
     dropout: float = 0.1
@@ -110,8 +122,12 @@ class AnimateXConfig:
         }  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for config.json."""
+        """Plain values, for config.json; what only ablations change is left out where it is as published."""
         values = asdict(self) | {"mamba": dict(self.mamba)}
+        if not self.parallel:
+            del values["parallel"]
+        if self.indicator.query == "both":
+            del values["indicator"]["query"]
         return {"_class_name": CLASS_NAME, **values, "channels": list(self.channels), "attention": list(self.attention)}
 
 

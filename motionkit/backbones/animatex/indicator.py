@@ -85,10 +85,11 @@ class PerceiverLayer(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Learned tokens plus the keypoints' queries, refined by the picture's features."""
+    """Learned tokens plus the keypoints' queries, refined by the picture's features (as `query` of the config says)."""
 
     def __init__(self, config: IndicatorConfig, feature_dim: int, context_dim: int) -> None:
         super().__init__()
+        self.query = config.query
         self.latents = nn.Parameter(torch.randn(1, config.tokens, config.width) / config.width**0.5)
         self.proj_in = nn.Linear(feature_dim, config.width)
         self.layers = nn.ModuleList(PerceiverLayer(config) for _ in range(config.depth))
@@ -97,7 +98,12 @@ class Resampler(nn.Module):
 
     def forward(self, queries: Tensor, features: Tensor) -> Tensor:
         """Queries (N, tokens, C) and pooled features (N, S, feature_dim) to motion tokens (N, tokens, D)."""
-        tokens, features = self.latents + queries, self.proj_in(features)
+        features = self.proj_in(features)
+        if self.query == "features":
+            tokens, features = self.latents + features.mean(1, keepdim=True), queries  # (N, tokens, C) both
+        else:
+            given = {"both": self.latents + queries, "keypoints": queries, "learned": self.latents.expand_as(queries)}
+            tokens = given[self.query]
         for layer in self.layers:
             tokens = layer(features, tokens)
         return self.norm_out(self.proj_out(tokens))

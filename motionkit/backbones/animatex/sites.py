@@ -29,7 +29,7 @@ class AppearanceMotion(Transformer2DModel):
         }  # fmt: skip
         super().__init__(**shape)
         self.motion = Transformer2DModel(**shape) if config.motion == "block" else MotionAttention(config, channels)
-        self.site, self.motion_scale = site, config.motion_scale
+        self.site, self.motion_scale, self.parallel = site, config.motion_scale, config.parallel
         for layer in (self.proj_out, getattr(self.motion, "proj_out", None)):  # as the authors': new, both add nothing
             for parameter in layer.parameters() if layer is not None else ():
                 torch.nn.init.zeros_(parameter)
@@ -59,9 +59,10 @@ class AppearanceMotion(Transformer2DModel):
         return (out,)
 
     def _frames(self, x: Tensor, context: Kept, motion: Kept) -> Tensor:
-        x = x + added(self, x, context)
+        seen = x + added(self, x, context)
+        x = x if self.parallel else seen
         plain = isinstance(self.motion, MotionAttention)
-        return x + self.motion_scale * (self.motion.added(x, motion) if plain else added(self.motion, x, motion))
+        return seen + self.motion_scale * (self.motion.added(x, motion) if plain else added(self.motion, x, motion))
 
 
 class MotionAttention(nn.Module):

@@ -1,0 +1,93 @@
+"""The indicator as the paper's ablations vary it: what each variant reads, and that the published one is as it was."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from motionkit.backbones.animatex.config import POCKET, RELEASED, TINY, IndicatorConfig, from_dict
+from motionkit.backbones.animatex.indicator import ImplicitPoseIndicator
+from motionkit.backbones.animatex.sites import AppearanceMotion
+from motionkit.errors import UserError
+
+
+def indicator(query):
+    torch.manual_seed(0)
+    made = ImplicitPoseIndicator(replace(TINY.indicator, query=query), TINY.feature_dim, TINY.context_dim).eval()
+    for parameter in made.keypoints.query[2].parameters():  # new ones are zero: the keypoints would say nothing
+        torch.nn.init.normal_(parameter, std=0.5)
+    return made
+
+
+def tokens(query, keypoints, features):
+    with torch.no_grad():
+        return indicator(query)(keypoints, features)
+
+
+@pytest.mark.parametrize(
+    ("query", "keypoints_count", "features_count"),
+    [("both", True, True), ("keypoints", True, True), ("learned", False, True), ("features", True, True)],
+)
+def test_what_each_query_reads(query, keypoints_count, features_count):
+    g = torch.Generator().manual_seed(1)
+    keypoints, features = torch.rand(2, 3, 2, 18, generator=g), torch.randn(2, 3, TINY.feature_dim, generator=g)
+    base = tokens(query, keypoints, features)
+    assert base.shape == (6, TINY.indicator.tokens, TINY.context_dim)
+    assert (not torch.allclose(base, tokens(query, keypoints.flip(0), features))) == keypoints_count
+    assert (not torch.allclose(base, tokens(query, keypoints, features.flip(0)))) == features_count
+
+
+def test_without_the_learned_query_its_tokens_do_not_count():
+    g = torch.Generator().manual_seed(1)
+    keypoints, features = torch.rand(1, 2, 2, 18, generator=g), torch.randn(1, 2, TINY.feature_dim, generator=g)
+    for query, counts in (("keypoints", False), ("both", True), ("learned", True)):
+        made = indicator(query)
+        with torch.no_grad():
+            before = made(keypoints, features)
+            made.resampler.latents.add_(torch.randn(made.resampler.latents.shape, generator=g))
+            assert (not torch.allclose(before, made(keypoints, features))) == counts
+
+
+def test_parallel_attention_reads_what_came_in():
+    class Spy(torch.nn.Module):
+        def added(self, x, kept):
+            self.seen = x
+            return torch.ones_like(x)
+
+    for parallel in (False, True):
+        config = replace(POCKET, parallel=parallel)
+        site = AppearanceMotion(config, 48, 0)
+        torch.nn.init.normal_(site.proj_out.weight)
+        spy = site.motion.added = Spy().added
+        x = torch.randn(2, 48, 4, 4, generator=torch.Generator().manual_seed(0))
+        kept = tuple(torch.randn(1, 3, 5, 16) for _ in range(2))
+        with torch.no_grad():
+            out = site._frames(x, kept, kept)
+            alone = site._frames(x, kept, kept) - 1  # what the appearance attention alone makes of it
+        assert torch.equal(spy.__self__.seen, x) == parallel
+        assert not torch.equal(out - 1, x) and torch.allclose(out - 1, alone)
+
+
+def test_the_published_network_is_written_as_before():
+    for config in (RELEASED, POCKET, TINY):
+        written = config.as_dict()
+        assert "parallel" not in written and "query" not in written["indicator"]
+        assert from_dict(written) == config
+    changed = replace(POCKET, parallel=True, indicator=replace(POCKET.indicator, query="learned"))
+    assert from_dict(changed.as_dict()) == changed
+    with pytest.raises(UserError, match="did you mean 'learned'"):
+        IndicatorConfig(query="learnt")
+
+
+def test_a_run_without_variants_is_claimed_as_before(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from motionkit.methods.animatex import train
+    from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
+
+    claimed = []
+    job = SimpleNamespace(seed=0, claim=claimed.append)
+    backbone, clips = SimpleNamespace(fingerprint=lambda: "base"), SimpleNamespace(identity=lambda: "clips")
+    for options in (TrainOptions(), TrainOptions(variant=VariantSettings(parallel=True))):
+        train._same_run(job, options, backbone, clips, 128)
+    assert "variant" not in claimed[0] and claimed[1]["variant"] == {"query": "both", "parallel": True}
