@@ -13,7 +13,8 @@ import numpy as np
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 _CONFIDENT = 1.959964  # standard errors on each side of a 95 % interval
-_GROUPS = 32  # of clips left out in turn; more would cost time and say no more
+_GROUPS, _EXCHANGES = 32, 16  # clips left out in turn, random exchanges; more would cost time and say no more
+_WIDE = 512  # features from which one distance takes seconds: then a quarter of both is made
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -96,14 +97,16 @@ def measured(
     if len(first) != len(second) or len(first) < 3:
         raise ValueError(f"needs the same number of clips on both sides, at least 3: {len(first)} and {len(second)}")
     value = distance(np.concatenate(first), np.concatenate(second))
-    error = _jackknife(distance, first, second, seed)
+    thrift = 4 if first[0].shape[1] > _WIDE else 1
+    error = _jackknife(distance, first, second, seed, _GROUPS // thrift)
     low, high = value - _CONFIDENT * error, value + _CONFIDENT * error
     low = low if floor is None else max(floor, low)
-    return Spread(value, low, high, expected_at_null(distance, first, second, seed))
+    null = expected_at_null(distance, first, second, seed, _EXCHANGES // thrift)
+    return Spread(value, low, high, null)
 
 
 def expected_at_null(
-    distance: Distance, first: list[np.ndarray], second: list[np.ndarray], seed: int = 0, exchanges: int = 16
+    distance: Distance, first: list[np.ndarray], second: list[np.ndarray], seed: int = 0, exchanges: int = _EXCHANGES
 ) -> float:
     """Mean distance when the clips of each pair are exchanged by chance: what is left when the sides do not differ.
 
@@ -119,10 +122,12 @@ def expected_at_null(
     return float(np.mean(found))
 
 
-def _jackknife(distance: Distance, first: list[np.ndarray], second: list[np.ndarray], seed: int) -> float:
+def _jackknife(
+    distance: Distance, first: list[np.ndarray], second: list[np.ndarray], seed: int, most: int = _GROUPS
+) -> float:
     """Standard error by leaving out one group of pairs after another."""
     count = len(first)
-    groups = np.array_split(np.random.default_rng(seed).permutation(count), min(count, _GROUPS))
+    groups = np.array_split(np.random.default_rng(seed).permutation(count), min(count, most))
     found = []
     for group in groups:
         out = set(group.tolist())

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from motionkit.media import from_frames, letterbox
-from motionkit.metrics import suite
+from motionkit.metrics import as_published, suite
 from motionkit.metrics.colour import histogram_distance
 from motionkit.metrics.fidelity import l1, masked_psnr, psnr, ssim, subject_mask
 from motionkit.metrics.suite import FACTS, Fact
@@ -137,4 +137,94 @@ OWN: dict[str, Measure] = {
     "kind_agreement": Measure(FACTS["kind_agreement"], lambda r: r.told.get("kind_agreement"), ("clipscorer",)),
 }  # fmt: skip
 
-MEASURES: dict[str, Measure] = dict(OWN)
+
+def _lpips(net: str, unscaled: bool = False) -> Callable[[Request], float | None]:
+    def call(r: Request) -> float | None:
+        from motionkit.metrics import perceptual
+
+        if min(r.video.shape[1:3]) < perceptual.LEAST_SIDE:
+            return None
+        return perceptual.lpips(r.video, r.true, net, r.weights.get(net), unscaled)
+
+    return call
+
+
+def _clip(r: Request) -> float | None:
+    from motionkit.metrics import text_image
+
+    assert r.reference is not None
+    return text_image.clip_consistency(r.video, r.reference, r.weights.get("clip")) if r.moves else None
+
+
+def _clip_steadiness(r: Request) -> float | None:
+    from motionkit.metrics import text_image
+
+    return text_image.clip_steadiness(r.video, r.weights.get("clip")) if r.moves else None
+
+
+def _clip_score(r: Request) -> float | None:
+    from motionkit.metrics import text_image
+
+    return text_image.clip_score(r.video, r.prompt, r.weights.get("clip"))
+
+
+def _xclip(r: Request) -> float | None:
+    from motionkit.metrics import text_image
+
+    return text_image.xclip_agreement(r.video, r.prompt, r.weights.get("xclip"))
+
+
+LARGE: dict[str, Measure] = {
+    "lpips_vgg": Measure(
+        Fact("lpips_vgg", "LPIPS (VGG)", "", "0 and up", "lower", "truth", "Distance to the truth in VGG-16."),
+        _lpips("vgg16"), needs=("vgg16",),
+    ),
+    "lpips_alex": Measure(
+        Fact("lpips_alex", "LPIPS (Alex)", "", "0 and up", "lower", "truth", "The same in AlexNet, its default."),
+        _lpips("alexnet"), needs=("alexnet",),
+    ),
+    "clip_consistency": Measure(
+        Fact("clip_consistency", "CLIP reference", "", "-1 to 1", "higher", "reference",
+            "Mean CLIP cosine between the reference and the frames after the first; a frozen video has 1."),
+        _clip, needs=("clip",),
+    ),
+    "clip_steadiness": Measure(
+        Fact("clip_steadiness", "CLIP steadiness", "", "-1 to 1", "none", "nothing",
+            "Mean CLIP cosine between the first frame and the later ones; 1 for a frozen video."),
+        _clip_steadiness, needs=("clip",),
+    ),
+    "clip_score": Measure(
+        Fact("clip_score", "CLIPScore", "", "0 to 100", "higher", "prompt", "CLIP's agreement of frames and prompt."),
+        _clip_score, needs=("clip",),
+    ),
+    "xclip_agreement": Measure(
+        Fact("xclip_agreement", "X-CLIP", "", "-1 to 1", "higher", "prompt", "X-CLIP cosine of clip and prompt."),
+        _xclip, needs=("xclip",),
+    ),
+}  # fmt: skip
+
+# As DisCo's first release printed them, mistakes included: see `as_published`.
+AS_PUBLISHED: dict[str, Measure] = {
+    "psnr_uint8wrap": Measure(
+        Fact("psnr_uint8wrap", "PSNR (as published)", "dB", "0 to 100", "higher", "truth",
+            "PSNR with differences that wrap around in eight bits: about 28 dB however bad."),
+        lambda r: as_published.psnr_uint8wrap(r.video, r.true),
+    ),
+    "ssim_gray_resized": Measure(
+        Fact("ssim_gray_resized", "SSIM (as published)", "", "-1 to 1", "higher", "truth",
+            "SSIM of grey pictures with a flat window of 7 pixels."),
+        lambda r: as_published.ssim_gray_resized(r.video, r.true) if min(r.true.shape[1:3]) >= 7 else None,
+    ),
+    "l1_per_hw": Measure(
+        Fact("l1_per_hw", "L1 (as published)", "", "0 and up", "lower", "truth",
+            "Mean absolute difference in 0 to 255, divided by height times width: it depends on the size."),
+        lambda r: as_published.l1_per_hw(r.video, r.true),
+    ),
+    "lpips_vgg_01": Measure(
+        Fact("lpips_vgg_01", "LPIPS (as published)", "", "0 and up", "lower", "truth",
+            "LPIPS (VGG) fed [0, 1] where it expects [-1, 1]: smaller than LPIPS."),
+        _lpips("vgg16", unscaled=True), needs=("vgg16",),
+    ),
+}  # fmt: skip
+
+MEASURES: dict[str, Measure] = OWN | LARGE | AS_PUBLISHED

@@ -145,7 +145,7 @@ class MetricProtocol:
         figures = {}
         for name, given in self.set_measures.items():
             if name in self.missing:
-                figures[name] = SetFigure(skipped=self.missing[name])
+                figures[name] = SetFigure(n=len(videos), skipped=self.missing[name])
             else:
                 figures[name] = SETS[name].call(videos, truths, given, self.weights)
         return figures

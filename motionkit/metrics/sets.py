@@ -92,7 +92,40 @@ def _pocket_frames(video: np.ndarray, settings: Mapping[str, Any], weights: Mapp
     return pocket.frame_features(video)
 
 
+def _extracted(name: str, weights: str) -> Features:
+    """Features by one of the public networks in `extractors`."""
+
+    def call(video: np.ndarray, settings: Mapping[str, Any], given: Mapping[str, str]) -> np.ndarray:
+        from motionkit.metrics import extractors
+
+        return getattr(extractors, name)(video, given.get(weights))
+
+    return call
+
+
 SETS: dict[str, SetMeasure] = {
+    "fvd": SetMeasure(
+        Fact(
+            "fvd", "FVD", "", "0 and up", "lower", "truth",
+            "Fréchet distance of clips in the logits of I3D (Kinetics-400), each whole clip one vector.",
+        ),
+        _extracted("i3d_features", "i3d"), settings={"least": 256, "frames": 10}, needs=("i3d",),
+    ),
+    "fid_vid": SetMeasure(
+        Fact(
+            "fid_vid", "FID-VID", "", "0 and up", "lower", "truth",
+            "Fréchet distance of clips in the features of a 3D ResNet-50 (Kinetics-400), mean of segments of 16 frames.",
+        ),
+        _extracted("resnet3d_features", "resnet3d"), settings={"least": 256, "frames": 10}, needs=("resnet3d",),
+    ),
+    "fid": SetMeasure(
+        Fact(
+            "fid", "FID", "", "0 and up", "lower", "truth",
+            "Fréchet distance of single frames in the features of Inception-v3 (2015).",
+        ),
+        _extracted("inception_features", "inception"), settings={"least": 2048, "frames": 1}, needs=("inception",),
+        counts="frames",
+    ),
     "pocket_fvd": SetMeasure(
         Fact(
             "pocket_fvd", "Pocket FVD", "", "0 and up", "lower", "truth",

@@ -143,6 +143,50 @@ def clip_consistency(video: np.ndarray, reference: np.ndarray, path: str | Path 
 
 
 @torch.no_grad()
+def clip_score(video: np.ndarray, text: str, path: str | Path | None = None) -> float:
+    """CLIPScore (Hessel et al., arXiv 2104.08718, as torchmetrics scales it): 100 max(cosine, 0), mean over the frames.
+
+    Higher is better, [0, 100]; good matches have about 30 with ViT-B/32.
+
+    Args:
+        video: (F, H, W, 3) uint8.
+
+    Raises: as `locate`; ValueError for what is not a video or an empty text.
+    """
+    if not text.strip():
+        raise ValueError("CLIPScore needs a text")
+    pictures = torch.from_numpy(clip_embedding(video, path))  # (F, E)
+    folder = locate("clip", path)
+    model = _model("clip", folder)
+    features = model.get_text_features(**_words(folder, text, model.config.text_config.max_position_embeddings))
+    said = F.normalize(getattr(features, "pooler_output", features), dim=-1)[0]  # (E,)
+    return float(100 * (pictures @ said).clamp(min=0).mean())
+
+
+def clip_steadiness(video: np.ndarray, path: str | Path | None = None) -> float:
+    """Mean CLIP cosine of the first frame with every later one (AnaMoDiff, sec. 4.2); higher is better, [-1, 1].
+
+    A frozen video has 1. The paper's table prints it about ten times as large.
+
+    Args:
+        video: (F, H, W, 3) uint8, F >= 2.
+
+    Raises: as `locate`; ValueError for fewer than two frames.
+    """
+    if len(video) < 2:
+        raise ValueError("needs at least two frames")
+    frames = clip_embedding(video, path)
+    return float((frames[1:] @ frames[0]).mean())
+
+
+def _words(folder: Path, text: str, longest: int) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return tokenizer([text], return_tensors="pt", truncation=True, max_length=longest)
+
+
+@torch.no_grad()
 def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None) -> float:
     """X-CLIP cosine between a clip and a text (arXiv 2208.02816); higher is better, [-1, 1].
 
@@ -153,8 +197,6 @@ def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None
 
     Raises: as `locate`; ValueError for what is not a video or an empty text.
     """
-    from transformers import AutoTokenizer
-
     if not text.strip():
         raise ValueError("text-video agreement needs a text")
     folder = locate("xclip", path)
@@ -162,9 +204,7 @@ def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None
     count = model.config.vision_config.num_frames
     chosen = np.linspace(0, len(video) - 1, count).round().astype(int)
     pixels = _pictures(model, folder, video[chosen])[None]  # (1, n, 3, s, s)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    longest = model.config.text_config.max_position_embeddings
-    words = tokenizer([text], return_tensors="pt", truncation=True, max_length=longest)
+    words = _words(folder, text, model.config.text_config.max_position_embeddings)
     out = model(pixel_values=pixels, input_ids=words.input_ids, attention_mask=words.attention_mask)
     return float(out.logits_per_video[0, 0] / model.logit_scale.exp())
 
