@@ -15,7 +15,7 @@ from motionkit.bench import tasks
 from motionkit.errors import UserError, unknown
 from motionkit.hashing import hash_json
 
-GROUP = "bench"
+GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is no protocol: it runs many
 
 
 @dataclass
@@ -87,7 +87,8 @@ class Protocol:
 
 def known() -> list[str]:
     """The names of the protocols that ship with motionkit, sorted."""
-    return sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml"))
+    found = sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml"))
+    return [name for name in found if name != LEDGER]
 
 
 def read(name: str = "sprites", **changed: Any) -> Protocol:

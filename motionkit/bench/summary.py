@@ -1,12 +1,14 @@
-"""What a table says: each row's figures reduced over seeds and cases, with intervals, ranks where they part, and cost."""
+"""A table in numbers: figures reduced over seeds and cases, with intervals, ranks where they part, and costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from motionkit.bench import tasks
+from motionkit.bench.cell import video_of
 from motionkit.bench.engine import Outcome, Row
 from motionkit.bench.protocol import Reducers, title
 from motionkit.metrics import bootstrap_interval
@@ -79,6 +81,21 @@ def summarise(outcome: Outcome, sets: Mapping[str, Mapping[str, Any]] | None = N
     lines = [_line(row, outcome, (sets or {}).get(row.entry.label, {})) for row in outcome.rows]
     used = {name: fact for name, fact in outcome.metrics.facts.items() if any(name in one.figures for one in lines)}
     return Summary(outcome, ranked(lines, used), used)
+
+
+def set_figures(outcome: Outcome, row: Row) -> dict[str, dict[str, Any]]:
+    """The figures that are taken over all videos of a row at once, each a plain table of `SetFigure`'s fields."""
+    protocol = outcome.protocol
+    cases = {
+        index: tasks.make_case(protocol.task, index, protocol.pair_seed, protocol.frames, protocol.size)
+        for index in range(protocol.pairs)
+    }
+    done = [one.cell for one in row.cells if one.record]
+    if not done:
+        return {}
+    truths, prompts = zip(*((cases[c.index].truth, cases[c.index].inputs.prompt) for c in done), strict=True)
+    made = outcome.metrics.sets([video_of(cell) for cell in done], truths, prompts)
+    return {name: asdict(figure) for name, figure in made.items()}
 
 
 def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:

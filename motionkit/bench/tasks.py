@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -68,6 +68,13 @@ def _transfer(index: int, seed: int, frames: int, size: int) -> Case:
     return Case(index, inputs, made.truth.frames, _facts(made.truth) | {"driven_by": made.driving.character.kind})
 
 
+def _transfer_still(index: int, seed: int, frames: int, size: int) -> Case:
+    case = _transfer(index, seed, frames, size)
+    assert case.inputs.reference is not None
+    still = from_frames(case.inputs.reference.frames[:1], FPS, "source", is_image=True)
+    return replace(case, inputs=replace(case.inputs, reference=still))
+
+
 def _drawing(index: int, seed: int, frames: int, size: int) -> Case:
     made = make_sketch(index, seed, frames, size)
     reference = from_frames(made.drawing[None], FPS, "drawing", is_image=True)
@@ -107,6 +114,10 @@ _TASKS = (
     Task(
         "transfer", "a clip of one character, a driving clip of another, and a sentence: the one under the other's "
         "motion", _transfer, ("reference", "driving", "prompt", "source_prompt"),
+    ),
+    Task(
+        "transfer-still", "the same with a picture of the character, its clip's first frame", _transfer_still,
+        ("reference", "driving", "prompt", "source_prompt"),
     ),
     Task("drawing", "a line drawing and a sentence: the drawing performs it", _drawing, ("reference", "prompt")),
     Task(

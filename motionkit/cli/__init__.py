@@ -23,6 +23,7 @@ class Verb:
 VERBS = {
     "transfer": Verb("motionkit.cli.transfer", "make one character perform the motion of another clip"),
     "compare": Verb("motionkit.cli.compare", "the same inputs through several methods, side by side"),
+    "bench": Verb("motionkit.cli.bench", "every method on a fixed task with a known truth: a table"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
     "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
     "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),

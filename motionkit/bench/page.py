@@ -1,0 +1,171 @@
+"""`results/`: a table as markdown, JSON and one page that opens from disk, with pictures of its rows on a few cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from motionkit.bench import tasks
+from motionkit.bench.cell import video_of
+from motionkit.bench.engine import Outcome
+from motionkit.bench.entry import read_json
+from motionkit.bench.summary import COSTS, Line, Summary, set_figures, summarise
+from motionkit.bench.tables import ARROWS, about, as_json, cell_text, markdown, remarks
+from motionkit.hashing import hash_json
+from motionkit.media import replacing
+from motionkit.metrics.sets import SetFigure
+from motionkit.output import write_json, writing
+from motionkit.report import Panel, contact_sheet, grid
+from motionkit.report.page import document
+from motionkit.report.text import mp4, png
+
+RESULTS, SETS = "results", "sets"
+SHOWN = 4  # cases with pictures
+
+
+def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
+    """Write results.md, results.json and results.html below a folder, each atomically; returns the page's path.
+
+    A sub-run's files go into a folder of its own, so that it never takes the place of the published protocol's.
+
+    Args:
+        folder: of the benchmark.
+        shown: how many cases have pictures, evenly spread.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    from motionkit.bench.protocol import deviations
+
+    protocol = outcome.protocol
+    target = folder / (f"{RESULTS}-{protocol.hash[:8]}" if deviations(protocol) else RESULTS)
+    summary = summarise(outcome, _sets(folder, outcome))
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in {"results.md": markdown(summary), "results.html": render(summary, shown)}.items():
+            with replacing(target / name) as part:
+                part.write_text(text, encoding="utf-8")
+    write_json(target / "results.json", as_json(summary))
+    return target / "results.html"
+
+
+def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
+    """Figures over all videos of a row, kept beside the cells under a hash of metrics and cells."""
+    found = {}
+    for row in outcome.rows:
+        done = [one for one in row.cells if one.record]
+        if not done or len(done) < len(row.cells):
+            continue  # of another set of cases than the other rows'
+        path = folder / SETS / f"{hash_json([outcome.metrics.hash, [one.cell.key for one in done]])[:16]}.json"
+        kept = read_json(path)
+        if not kept:
+            kept = set_figures(outcome, row)
+            write_json(path, kept)
+        found[row.entry.label] = {name: SetFigure(**facts) for name, facts in kept.items()}
+    return found
+
+
+def render(summary: Summary, shown: int = SHOWN) -> str:
+    """The page as text."""
+    parts = [_header(summary), _figures(summary), _costs(summary), _remarks(summary)]
+    return document(summary.title, "\n".join([*parts, *_cases(summary, shown), _footer(summary)]))
+
+
+def _header(summary: Summary) -> str:
+    said = "".join(f"<p>{_marked(line)}</p>" for line in about(summary))
+    return f"<header><h1>{escape(summary.title)}</h1>{said}</header>"
+
+
+def _marked(line: str) -> str:
+    """A line of markdown as HTML: `code` and **bold** alone."""
+    for mark, tag in (("`", "code"), ("**", "b")):
+        parts = (escape(line) if mark == "`" else line).split(mark)
+        line = "".join(f"<{tag}>{part}</{tag}>" if index % 2 else part for index, part in enumerate(parts))
+    return line
+
+
+def _figures(summary: Summary) -> str:
+    facts = summary.facts
+    head = "".join(
+        f'<th title="{escape(f.meaning)}">{escape(f.title)} {ARROWS[f.better]}'
+        f"<small>{escape(f.unit) or '&nbsp;'}</small></th>"
+        for f in facts.values()
+    )
+    rows = "".join(_row(line, [_td(line, name) for name in facts], len(facts)) for line in summary.lines)
+    meaning = "".join(
+        f"<dt>{escape(f.title)} {ARROWS[f.better]}</dt><dd>{escape(f.meaning)}</dd>" for f in facts.values()
+    )
+    return _section("Figures", head, rows) + f'<dl class="meaning">{meaning}</dl></section>'
+
+
+def _td(line: Line, name: str) -> str:
+    figure = line.figures.get(name)
+    best = ' class="best"' if figure is not None and figure.rank == 1 else ""
+    return f"<td{best}>{escape(cell_text(figure))}</td>"
+
+
+def _costs(summary: Summary) -> str:
+    names = [name for name in COSTS if any(name in line.costs for line in summary.lines)]
+    titles = ["n", *(COSTS[name] for name in names), "Inputs used", "Weights", "Works at"]
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    rows = ""
+    for line in summary.lines:
+        texts = [str(line.cells - len(line.failed)), *(cell_text(line.costs.get(name)) for name in names)]
+        texts += [", ".join(line.inputs_used) or "–", line.weights or "none", line.size]
+        rows += _row(line, [f"<td>{escape(text)}</td>" for text in texts], len(titles))
+    return _section("Cost, inputs and weights", head, rows) + "</section>"
+
+
+def _section(title: str, head: str, rows: str) -> str:
+    return (
+        f'<section><h2>{escape(title)}</h2><div class="scroll"><table><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(line: Line, cells: Sequence[str], columns: int) -> str:
+    if line.figures:
+        return f"<tr><td>{escape(line.label)}</td>{''.join(cells)}</tr>"
+    reason = line.refused or next(iter(line.failed), "it was not run")
+    word = "refused" if line.refused else "failed"
+    return (
+        f'<tr><td>{escape(line.label)}</td><td class="reason" colspan="{columns}">'
+        f'<span class="bad">{word}</span> {escape(reason)}</td></tr>'
+    )
+
+
+def _remarks(summary: Summary) -> str:
+    lines = "".join(f"<p>{_marked(line)}</p>" for line in remarks(summary))
+    return f'<section><h2>What is missing, and why</h2><div class="failures">{lines}</div></section>' if lines else ""
+
+
+def _cases(summary: Summary, shown: int) -> list[str]:
+    """A section per case: its videos in one grid, and a contact sheet."""
+    protocol = summary.outcome.protocol
+    chosen = np.unique(np.linspace(0, protocol.pairs - 1, min(shown, protocol.pairs)).round().astype(int))
+    return [_case(summary, int(index)) for index in chosen] if shown else []
+
+
+def _case(summary: Summary, index: int) -> str:
+    protocol = summary.outcome.protocol
+    case = tasks.make_case(protocol.task, index, protocol.pair_seed, protocol.frames, protocol.size)
+    clips = {"driving": case.inputs.driving, "reference": case.inputs.reference}
+    panels = [Panel(name, clip.frames) for name, clip in clips.items() if clip is not None]
+    for row in summary.outcome.rows:
+        made = [done.cell for done in row.cells if done.record and done.cell.index == index]
+        panels += [Panel(row.entry.label, video_of(cell)) for cell in made[:1]]
+    panels.append(Panel("truth", case.truth))
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in case.facts.items())
+    return (
+        f'<section class="sheet"><h2>Case {index}: {escape(case.inputs.prompt)}</h2>'
+        f'<p class="soft">{escape(facts)}; seed {protocol.seeds[0]}</p>'
+        f'<video src="{mp4(grid(panels), tasks.FPS)}" controls loop muted playsinline></video>'
+        f'<img src="{png(contact_sheet(panels))}" alt="evenly spaced frames of every row"></section>'
+    )
+
+
+def _footer(summary: Summary) -> str:
+    return "<footer>Videos made by methods are AI-generated. Pocket weights know the sprite world only.</footer>"

@@ -1,0 +1,161 @@
+"""`motionkit bench`: every method on a fixed task with a known truth, as a table with intervals, times and memory."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from motionkit.bench.entry import Options
+    from motionkit.bench.runners import Runner
+    from motionkit.cli.hydra_app import Start
+
+HELP = """usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=value ...]
+
+what
+  bench=NAME              a protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self,
+                          pose-cross, transfer-still; or bench=ablations: the papers' ablation rows
+  bench.pairs=4           fewer cases, other frames= size= seeds=[0,1]: another protocol with another hash
+  methods=[still,warp]    see `motionkit methods`
+  backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no
+                          meaning becomes a row with its reason
+  settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
+  ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants
+  weights.NAME=FILE       weights of a metric that do not come with the package;  least.NAME=N  its fewest clips
+how
+  runner=serial           one cell after another; joblib: workers=2 side by side; submitit: jobs of a cluster
+  workers=2 threads=1     how many cells (with submitit: jobs) at a time, and threads of each
+  cluster.kind=slurm      or local; cluster.partition= minutes= gpus= memory_gb= cells= (per job), for submitit
+  gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
+  cache=true              take finished stages from the cache; times then lack them
+output
+  output=FOLDER           results/results.html, .md and .json, and cells/ (default: runs/bench/NAME)
+
+Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
+a second start goes on. A cell that fails is reported, tried again on the next start, and makes the exit code 1.
+"""
+
+
+@dataclass
+class ClusterConfig:
+    """What a cluster is asked for; as `motionkit.bench.runners.Cluster`."""
+
+    kind: str = "slurm"
+    partition: str | None = None
+    minutes: int = 240
+    gpus: int = 0
+    memory_gb: float | None = None
+    cells: int = 8
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class BenchConfig:
+    """The primary configuration of `motionkit bench`."""
+
+    bench: Any = None
+    methods: list[str] = field(default_factory=list)
+    backbones: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    ablations: list[str] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+    least: dict[str, int] = field(default_factory=dict)
+    gpu: Any = None
+    online: bool = False
+    cache: bool = False
+    runner: str = "serial"
+    workers: int = 2
+    threads: int | None = None
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    output: str | None = None
+
+
+_OPEN = ("settings.", "weights.", "least.", "cluster.extra.")  # tables whose keys are checked elsewhere
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; returns the exit code: 1 when a cell failed."""
+    from motionkit.cli import hydra_app
+
+    for word in argv:
+        if word.startswith(("method=", "method.", "backbone=")):
+            key = word.partition("=")[0].partition(".")[0]
+            raise UserError(f"{word}: bench takes {key}s=[NAME,NAME], and settings.NAME.KEY=VALUE for a method")
+    words = [f"++{word}" if word.startswith(_OPEN) else word for word in argv]
+    config = hydra_app.compose("bench", BenchConfig, words)
+    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    from motionkit.bench.protocol import LEDGER
+
+    if config.bench["name"] == LEDGER:
+        return _ablations(config, start)
+    return _table(config, start)
+
+
+def _table(config: BenchConfig, start: Start) -> int:
+    """One protocol: run, write, say where."""
+    from motionkit.bench import protocol as protocols
+    from motionkit.bench.entry import entries_of
+
+    chosen = protocols.read(**{str(key): value for key, value in config.bench.items()})
+    entries = entries_of(config.methods, config.backbones, config.settings)
+    folder = _folder(config, start)
+    runner = _runner(config, folder)
+
+    from motionkit.bench import engine
+    from motionkit.bench.page import write_results
+
+    outcome = engine.run(chosen, entries, folder, _options(config, start), runner, _say)
+    print(write_results(folder, outcome))
+    for row in outcome.rows:
+        if row.refused:
+            _say(f"refused: {row.entry.label}: {row.refused}")
+    return 1 if outcome.failed else 0
+
+
+def _ablations(config: BenchConfig, start: Start) -> int:
+    """The papers' ablation rows, each on its protocol."""
+    from motionkit.bench import ablations, ledger
+
+    rows = ablations.choose(config.ablations)
+    folder = _folder(config, start)
+    changed: Mapping[str, Any] = {name: config.bench[name] for name in ("pairs", "seeds") if config.bench.get(name)}
+    variants = start.resolve(config.bench["variants"]) if config.bench.get("variants") else None
+    done = ledger.run_ledger(
+        rows, folder, _options(config, start), _runner(config, folder), _say, variants=variants, **changed
+    )
+    print(ledger.write_ledger(folder, done))
+    return 1 if done.failed else 0
+
+
+def _options(config: BenchConfig, start: Start) -> Options:
+    from motionkit.bench.entry import Options
+
+    weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
+    return Options(config.gpu, config.online, config.cache, weights, dict(config.least))
+
+
+def _runner(config: BenchConfig, folder: Path) -> Runner:
+    from motionkit.bench.runners import Cluster, make_runner
+
+    cluster = Cluster(**{f.name: getattr(config.cluster, f.name) for f in fields(config.cluster)})
+    return make_runner(config.runner, folder, config.workers, config.threads, cluster)
+
+
+def _folder(config: BenchConfig, start: Start) -> Path:
+    """Where the cells lie: one folder for all sub-runs of a protocol, which share cells."""
+    if config.output is None:
+        return start.cwd / "runs" / "bench" / str(config.bench["name"])
+    folder = start.resolve(config.output)
+    if folder.suffix.lower() in (".md", ".html", ".json"):
+        raise UserError(f"output={config.output}: bench writes a folder; give a name without {folder.suffix}")
+    return folder
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
