@@ -18,14 +18,13 @@ import numpy as np
 import torch
 
 from motionkit.backbones import load
+from motionkit.bench.generators import make_triple
 from motionkit.hashing import hash_json
 from motionkit.media import from_frames
 from motionkit.metrics import bootstrap_interval, keypoint_error, masked_psnr, motion_ratio, psnr
 from motionkit.metrics.pose import estimate, stated_error
 from motionkit.run import execute, plan_for
-from motionkit.sprites import BIPEDS, QUADRUPEDS, Motion, SpriteClip, render_clip
-from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.sampling import random_character, random_motion
+from motionkit.sprites import SpriteClip
 from motionkit.transfer import Inputs
 
 FRAMES = 10
@@ -51,16 +50,8 @@ ABLATIONS: dict[str, tuple[str, dict]] = {
 
 def make_pair(index: int, seed: int) -> tuple[SpriteClip, SpriteClip, SpriteClip]:
     """Source clip of B, driving clip of A, and the truth: B under A's motion."""
-    rng = rng_of("quality-anamodiff", seed, index)
-    family = QUADRUPEDS if index % 2 == 0 else BIPEDS
-    kinds = rng.permutation(family)
-    a, b = (random_character(rng, "test", kinds=[str(k)]) for k in kinds[:2])
-    motion = random_motion(rng, "test")
-    own = Motion(
-        motion.name, float(motion.phase + rng.uniform(0.2, 0.8)) % 1, float(rng.uniform(0.8, 1.1)),
-        float(motion.amplitude * rng.uniform(0.7, 1.0)),
-    )  # fmt: skip
-    return render_clip(b, own, FRAMES), render_clip(a, motion, FRAMES), render_clip(b, motion, FRAMES)
+    made = make_triple(index, seed, FRAMES)
+    return made.source, made.driving, made.truth
 
 
 def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:

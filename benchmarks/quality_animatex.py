@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from quality_flipsketch import Cells
 
 from motionkit.backbones import catalog, load
 from motionkit.backbones.files import ASSETS
+from motionkit.bench.generators import SIZE, Pair, make_pair
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
 from motionkit.hashing import hash_json, hash_path
@@ -36,12 +36,9 @@ from motionkit.media.framing import resize
 from motionkit.metrics import bootstrap_interval, keypoint_error, l1, masked_psnr, psnr, ssim
 from motionkit.metrics.pose import estimate, stated_error
 from motionkit.run import execute
-from motionkit.sprites import BIPEDS, QUADRUPEDS, Motion, SpriteClip, render_clip
-from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.sampling import random_character, random_motion
+from motionkit.sprites import SpriteClip
 from motionkit.transfer import Inputs
 
-SIZE = 128
 SETS = ("self", "cross")
 FLOORS = ("still", "copy", "bound")
 UNALIGNED: dict = {"align": "none"}
@@ -63,30 +60,6 @@ FIGURES = {
     "seconds": "processor seconds for the clip",
 }
 LEAST = 5  # pairs for a paired difference to show anything
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One request and its truth: reference (H, W, 3), driving (F, H, W, 3), and the true clip."""
-
-    name: str
-    reference: np.ndarray
-    driving: np.ndarray
-    truth: SpriteClip
-
-
-def make_pair(which: str, index: int, seed: int, frames: int) -> Pair:
-    """Pair `index` of a set: families in turn, kinds and motions drawn; characters of the test split."""
-    rng = rng_of("quality-animatex", seed, which, index)
-    kinds = rng.permutation(QUADRUPEDS if index % 2 == 0 else BIPEDS)
-    one, other = (random_character(rng, "test", kinds=[str(k)]) for k in kinds[:2])
-    motion = random_motion(rng, "test")
-    truth = render_clip(one, motion, frames, SIZE)
-    if which == "self":
-        return Pair(f"self-{index}", truth.frames[0], truth.frames, truth)
-    own = Motion(motion.name, float(motion.phase + rng.uniform(0.2, 0.8)) % 1, motion.speed, 0.8 * motion.amplitude)
-    reference = render_clip(one, own, 1, SIZE).frames[0]
-    return Pair(f"cross-{index}", reference, render_clip(other, motion, frames, SIZE).frames, truth)
 
 
 def weights_hash(backbone: str, path: str | None) -> str:

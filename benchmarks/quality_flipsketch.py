@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +22,16 @@ import numpy as np
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.files import ASSETS
+from motionkit.bench.generators import SIZE as SIZE
+from motionkit.bench.generators import Sketch, make_sketch
 from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import bootstrap_interval, clipscorer, ink_overlap, motion_amount, text_image
 from motionkit.run import execute
-from motionkit.sprites import TRAIN_KINDS, TRAIN_MOTIONS, Motion, SpriteClip, render_clip
-from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.sampling import random_character
-from motionkit.sprites.world import DOING
 from motionkit.transfer import Inputs
 
-SIZE = 128
 EARLY = 4  # frames 1 to 3 are the early ones
 LEAST = 5  # sketches for a paired difference to show anything
 NO_ALIGN: dict = {"align": {"enabled": False}}
@@ -69,34 +65,6 @@ DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, what 
     ("motion_over_truth", "lambda-1", "lambda-0", -1, "a larger lambda lowers motion"),
     ("consistency_early", "best", "no-align", 1, "alignment helps early frames"),
 )
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """One request and its truth.
-
-    Attributes:
-        drawing: (H, W, 3) uint8, black on white.
-        truth: (F, H, W, 3) uint8, the clip that the drawing is the first frame of.
-    """
-
-    index: int
-    prompt: str
-    drawing: np.ndarray
-    truth: np.ndarray
-    clip: SpriteClip
-
-
-def make_sketch(index: int, seed: int, frames: int = 10) -> Sketch:
-    """Sketch `index`: kinds and motions in turn, of those that training showed; the character is a held-out one."""
-    rng = rng_of("quality-flipsketch", seed, index)
-    kind = TRAIN_KINDS[index % len(TRAIN_KINDS)]
-    name = TRAIN_MOTIONS[(index + 2 * (index // len(TRAIN_KINDS))) % len(TRAIN_MOTIONS)]
-    motion = Motion(name, float(rng.uniform()), float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.8, 1.15)))
-    clip = render_clip(random_character(rng, "test", kinds=[kind]), motion, frames, SIZE)
-    lines = clip.lines(int(rng.integers(2, 4)))
-    article = "an" if kind[0] in "aeiou" else "a"
-    return Sketch(index, f"a drawing of {article} {kind} {DOING[name]}", lines[0], lines, clip)
 
 
 class Cells:

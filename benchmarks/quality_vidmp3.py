@@ -19,7 +19,6 @@ import argparse
 import json
 import time
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +28,14 @@ import motionkit
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.files import ASSETS
+from motionkit.bench.generators import SIZE, Edit, make_edit
 from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import bootstrap_interval, clipscorer, text_image
 from motionkit.metrics.pose import estimate, stated_error
-from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, TRAIN_KINDS, SpriteClip, character, render_clip
-from motionkit.sprites.kinds import rng_of
-from motionkit.sprites.motions import HELD_OUT_MOTIONS, TRAIN_MOTIONS, Motion
-from motionkit.sprites.sampling import random_character
-from motionkit.sprites.world import DOING
 
-SIZE = 128
 LEAST = 5  # edits for a paired difference to show anything
 BOUNDS = ("source", "truth", "still")
 TEXT = "text"
@@ -77,56 +71,6 @@ DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, claim
     ("motion_match", "vidmp3", "depth", HIGHER, "Figure 6: the product over depth alone"),
     ("kind_agreement", "vidmp3", "concat", HIGHER, "Figure 6: the product over concatenation"),
 )
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One request and its truth.
-
-    Attributes:
-        source: the clip whose motion is wanted.  target: the other subject under that very motion.
-        unseen: the motion is one that the backbone's training did not show.
-    """
-
-    index: int
-    source: SpriteClip
-    target: SpriteClip
-    unseen: bool
-
-    @property
-    def source_prompt(self) -> str:
-        """What the source shows."""
-        return caption(self.source)
-
-    @property
-    def prompt(self) -> str:
-        """The same words with the other subject."""
-        return caption(self.target)
-
-
-def caption(clip: SpriteClip) -> str:
-    """"a red horse walking"."""
-    words = f"{clip.character.colour} {clip.character.kind} {DOING[clip.motion.name]}"
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
-
-
-def make_edit(index: int, seed: int, frames: int = 16) -> Edit:
-    """Edit `index`: four- and two-legged in turn, to another kind of as many legs and to another colour."""
-    rng = rng_of("quality-vidmp3", seed, index)
-    family = [k for k in (QUADRUPEDS if index % 2 == 0 else BIPEDS) if k in TRAIN_KINDS]
-    kinds = [str(k) for k in rng.permutation(family)[:2]]
-    colours = [str(c) for c in rng.permutation(list(COLOURS))[:2]]
-    unseen = index % 8 in (3, 6)  # one in four of either family
-    names = HELD_OUT_MOTIONS if unseen else TRAIN_MOTIONS
-    motion = Motion(
-        names[int(rng.integers(len(names)))], float(rng.uniform()), float(rng.uniform(0.7, 1.2)),
-        float(rng.uniform(0.8, 1.15)),
-    )  # fmt: skip
-    clips = []
-    for kind, colour in zip(kinds, colours, strict=True):
-        drawn = random_character(rng, "test", kinds=[kind])  # its key, and so its split, does not name the colour
-        clips.append(render_clip(character(drawn.seed, kind, "easy", colour), motion, frames, SIZE))
-    return Edit(index, clips[0], clips[1], unseen)
 
 
 def weights_hash(args: Namespace) -> str:
