@@ -114,7 +114,7 @@ SETS: dict[str, SetMeasure] = {
     "fid_vid": SetMeasure(
         Fact(
             "fid_vid", "FID-VID", "", "0 and up", "lower", "truth",
-            "Fréchet distance of clips in the features of a 3D ResNet-50 (Kinetics-400), mean of segments of 16 frames.",
+            "Fréchet distance of clips in the features of a 3D ResNet-50 (Kinetics-400), mean of parts of 16 frames.",
         ),
         _extracted("resnet3d_features", "resnet3d"), settings={"least": 256, "frames": 10}, needs=("resnet3d",),
     ),
