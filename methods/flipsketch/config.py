@@ -103,16 +103,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "app": _PAPER | {"align.enabled": False},  # the authors' published app leaves alignment out: a third of the time
     "best": _PAPER | {"compose.reference_guidance": "none"},
 }
-# What `best` changes on a backbone, by measurement there (benchmarks/README.md): the pocket autoencoder knows pictures
-# as -1 to 1 only, and its UNet was trained with noise that the frames share.
-TUNED: Mapping[str, Mapping[str, Any]] = {
-    "pocket-modelscope": {
-        "pin_first_frame": True,
-        "reference_share": 0.7,
-        "invert.input_range": "signed",
-        "sample.guidance": 4.0,
-    },
+# What `best` changes on a backbone, by measurement on pocket-modelscope (benchmarks/README.md): the pocket autoencoder
+# knows pictures as -1 to 1 only, and both UNets were trained with noise that the frames share.
+_POCKET: dict[str, Any] = {
+    "pin_first_frame": True,
+    "reference_share": 0.7,
+    "invert.input_range": "signed",
+    "sample.guidance": 4.0,
 }
+TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-animatediff": _POCKET}
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": ("animate", "words", "extrapolate"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
+from motionkit.backbones import catalog, motion_files
 from motionkit.errors import UserError
 from motionkit.training.loop import LoopSettings, write_record
 
@@ -19,9 +20,12 @@ from .train_loss import make_loss, measure
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.catalog import BackboneSpec
     from motionkit.trainjob import TrainJob
 
 FILE = "lora.safetensors"
+FAMILIES = ("modelscope", "animatediff")
+_NOT = {"animatediff-xl": "has two text encoders, of which the trainer knows one", "animatex": "reads no prompt"}
 
 
 def train(job: TrainJob) -> str:
@@ -38,10 +42,7 @@ def train(job: TrainJob) -> str:
 
     options: TrainOptions = job.options or TrainOptions()
     spec = backbones.get(options.backbone)
-    if spec.family != "modelscope":
-        known = [s.name for s in backbones.specs().values() if s.family == "modelscope"]
-        raise UserError(f"train.backbone={spec.name} makes single pictures: a sketch LoRA needs a text-to-video model "
-                        f"({', '.join(known)})")  # fmt: skip
+    _check_backbone(spec, options)
     size = job.size or spec.default_size
     if size % spec.size_multiple or size < spec.size_multiple:
         raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
@@ -56,6 +57,14 @@ def train(job: TrainJob) -> str:
     finally:
         job.progress.end("train")
     return _finish(job, options, backbone, clips, factors, loop, size)
+
+
+def _check_backbone(spec: BackboneSpec, options: TrainOptions) -> None:
+    if spec.family not in FAMILIES:
+        known = [s.name for s in catalog.specs().values() if s.family in FAMILIES]
+        raise UserError(f"train.backbone={spec.name} {_NOT.get(spec.family, 'makes single pictures')}: a sketch LoRA "
+                        f"needs a text-to-video model ({', '.join(known)})")  # fmt: skip
+    motion_files.check_frames(spec, options.frames, motion_files.max_frames(spec, options.backbone_path))
 
 
 def build(

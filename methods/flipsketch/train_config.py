@@ -33,9 +33,11 @@ class Recipe:
 
 _SMALL = Recipe(350, 1e-3, 2, "cosine", 0.98, "late")
 RECIPES = {
-    # Its own training shares 0.7 of the noise's variance in two clips of three (motionkit/training).
+    # Their own training shares 0.7 of the noise's variance in two clips of three (motionkit/training).
     "pocket-modelscope": Recipe(350, 1e-3, 2, "cosine", 0.98, "late", 0.7, 2 / 3),
+    "pocket-animatediff": Recipe(350, 1e-3, 2, "cosine", 0.98, "late", 0.7, 2 / 3),
     "tiny-modelscope": _SMALL,
+    "tiny-animatediff-sd15": _SMALL,
 }
 
 

@@ -19,7 +19,7 @@ from motionkit.errors import UserError
 from motionkit.media import replacing
 
 KINDS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # the 574 layers of the real UNet (the size of the authors' file says so)
-TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
+TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in", "motion_modules")
 _ATTENTION = re.compile(r"\.attn[12]\.(to_q|to_k|to_v|to_out\.0)$")
 _TEXT = re.compile(r"layers\.\d+\..*\.?(q_proj|k_proj|v_proj|out_proj|fc1|fc2)$")
 

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from motionkit.backbones import fingerprint, load
 from motionkit.backbones.adapters import add_lora
 from motionkit.backbones.base import attention_sites
+from motionkit.errors import UserError
 from motionkit.gpu import Plan
 from motionkit.run import execute
+from motionkit.sprites.export import write_drawings
 from motionkit.testing.clips import moving_shapes, sample_inputs
+from motionkit.trainjob import DataConfig, TrainJob
 from motionkit.transfer import Inputs
 
 
@@ -49,3 +53,37 @@ def test_animatex_runs_with_attention_or_mamba_along_time(tmp_path):
     mamba = load("tiny-animatex-mamba", Plan())
     assert not attention_sites(mamba.unet, "temporal_self") and mamba.network.config.temporal == "mamba"
     assert mamba.fingerprint() == fingerprint("tiny-animatex-mamba") != fingerprint("tiny-animatex")
+
+
+def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
+    from motionkit.methods.flipsketch.train import train
+    from motionkit.methods.flipsketch.train_config import TrainOptions
+
+    write_drawings(tmp_path / "clips", 3, frames=3, size=32)
+    settings = {"log_every": 1, "batch": 1, "targets": "temporal", "lr": 0.1}
+
+    def job(name, frames=2, steps=2):
+        options = TrainOptions(backbone=name, frames=frames, **settings)
+        return TrainJob(None, DataConfig("folder", str(tmp_path / "clips")), Plan(), tmp_path / "lora", options, steps,
+                        size=32)  # fmt: skip
+
+    train(job("tiny-animatediff-sd15"))
+    file = load_file(tmp_path / "lora" / "lora.safetensors")
+    assert file and all(".motion_modules." in name for name in file)
+    quick = {"sample": {"steps": 2}, "align": {"enabled": False}, "invert": {"copies": 1}, "binarise": "none"}
+    frames = [
+        execute(
+            "flipsketch", sample_inputs(), config=quick | {"lora": lora}, backbone="tiny-animatediff-sd15",
+            folder=tmp_path / lora[:1], use_cache=False,
+        ).frames
+        for lora in ("none", str(tmp_path / "lora"))
+    ]  # fmt: skip
+    assert not np.array_equal(*frames)
+    for name, says in (
+        ("sd15", "sd15 makes single pictures"), ("animatex", "animatex reads no prompt"),
+        ("animatediff-sdxl", "has two text encoders, of which the trainer knows one: .*animatediff-sd15"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=says):
+            train(job(name))
+    with pytest.raises(UserError, match="know 32 frames, the clip has 33"):
+        train(job("tiny-animatediff-sd15", frames=33))
