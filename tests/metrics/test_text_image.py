@@ -147,3 +147,24 @@ def test_ranking_without_clip_says_so_and_is_never_empty(no_hub, monkeypatch):
     monkeypatch.setattr(clipscorer, "available", lambda: False)
     scores, ruler = text_image.rank_by_consistency(cat[0], [robot, cat])
     assert scores == [0.0, 0.0] and ruler.startswith("none")
+
+
+def test_clip_score_is_the_cosine_of_frames_and_words(folders, no_hub):
+    from transformers import AutoTokenizer, CLIPModel
+
+    folder, clip = folders["clip"], video()
+    model = CLIPModel.from_pretrained(folder).eval()
+    words = AutoTokenizer.from_pretrained(folder)(["a horse walking"], return_tensors="pt")
+    with torch.no_grad():
+        said = model.get_text_features(**words)
+    said = torch.nn.functional.normalize(getattr(said, "pooler_output", said), dim=-1)[0].numpy()
+    expected = 100 * np.maximum(text_image.clip_embedding(clip, folder) @ said, 0).mean()
+    found = text_image.clip_score(clip, "a horse walking", folder)
+    assert found == pytest.approx(expected, rel=1e-5) and 0 <= found <= 100
+    assert text_image.clip_score(clip[::-1].copy(), "a horse walking", folder) == pytest.approx(found, rel=1e-5)
+
+
+def test_steadiness_is_one_for_a_frozen_clip(folders, no_hub):
+    frozen = np.repeat(video()[:1], 4, axis=0)
+    assert text_image.clip_steadiness(frozen, folders["clip"]) == pytest.approx(1, abs=1e-5)
+    assert text_image.clip_steadiness(video(), folders["clip"]) < 1
