@@ -22,7 +22,6 @@ import numpy as np
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import SIZE as SIZE
 from motionkit.bench.generators import Sketch, make_sketch
 from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path

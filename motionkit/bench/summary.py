@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """A whole table in numbers; `facts` are the columns that have a value or a reason somewhere."""
+    """A whole table in numbers; `facts` are the columns that have a value somewhere."""
 
     outcome: Outcome
     lines: Sequence[Line]
@@ -79,7 +79,8 @@ def summarise(outcome: Outcome, sets: Mapping[str, Mapping[str, Any]] | None = N
         sets: label -> name -> `motionkit.metrics.sets.SetFigure`, the figures taken over a row's videos at once.
     """
     lines = [_line(row, outcome, (sets or {}).get(row.entry.label, {})) for row in outcome.rows]
-    used = {name: fact for name, fact in outcome.metrics.facts.items() if any(name in one.figures for one in lines)}
+    there = {name for line in lines for name, figure in line.figures.items() if figure.mean is not None}
+    used = {name: fact for name, fact in outcome.metrics.facts.items() if name in there}
     return Summary(outcome, ranked(lines, used), used)
 
 

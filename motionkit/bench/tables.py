@@ -50,7 +50,7 @@ def markdown(summary: Summary) -> str:
     blocks += [*_table(head, rows), ""]
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
-    meaning = [f"- {fact.title} {ARROWS[fact.better]}: {fact.meaning}" for fact in summary.facts.values()]
+    meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.meaning}" for fact in summary.facts.values()]
     return "\n".join([*blocks, "What the columns mean:", "", *meaning, ""])
 
 
@@ -93,10 +93,10 @@ def remarks(summary: Summary) -> list[str]:
     found = [f"**{line.label}** refused: {line.refused}" for line in summary.lines if line.refused]
     for line in summary.lines:
         found += [f"**{line.label}** failed: {reason}" for reason in line.failed]
-    for name, fact in summary.facts.items():
+    for name, fact in summary.outcome.metrics.facts.items():
         every = [line.figures[name] for line in summary.lines if name in line.figures]
-        found += dict.fromkeys(f"{fact.title} skipped: {f.skipped}" for f in every if f.skipped)
-        found += dict.fromkeys(f"{fact.title}: {f.note}" for f in every if f.note)
+        found += dict.fromkeys(f"skipped: {figure.skipped}" for figure in every if figure.skipped)
+        found += dict.fromkeys(f"{fact.title}: {figure.note}" for figure in every if figure.note)
     return found
 
 

@@ -2,7 +2,7 @@
 
 >>> case = make_case("drawing", 0, frames=2, size=64)
 >>> case.inputs.prompt, case.truth.shape
-('a drawing of a cat walking', (2, 64, 64, 3))
+('a drawing of a horse walking', (2, 64, 64, 3))
 """
 
 from __future__ import annotations
