@@ -103,11 +103,11 @@ def _network(name: str, path: Path) -> nn.Module:
 
 @lru_cache(maxsize=1)
 def _inception(path: Path) -> nn.Module:
-    from torchmetrics.image.fid import NoTrainInceptionV3
-
-    read_state(path, NEEDS["inception"].title)  # the package must not be what unpickles it
+    read_state(path, NEEDS["inception"].title)  # the package unpickles freely: only plain tensors may reach it
     try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
         return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path)).eval()
-    except Exception as error:  # a file of other tensors ends in many kinds of error
+    except Exception as error:  # other tensors, or a package that does not fit this torch, end in many kinds of error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a usable file of {NEEDS['inception'].title} weights: {reason}") from error
+        raise UserError(f"torch-fidelity cannot use {path} as {NEEDS['inception'].title} weights: {reason}") from error

@@ -87,7 +87,7 @@ def locate(name: str, given: str | Path | None = None) -> Path:
     need = NEEDS[name]
     if need.module and not _installed(need.module):
         package = need.module.replace("_", "-")
-        raise MissingWeights(f"{need.title} needs the package {package}: pip install {package}  ({_about(need)})")
+        raise MissingWeights(f"{need.title} needs the package {package}: pip install {package}  (and {_about(need)})")
     path = Path(given).expanduser() if given else None
     if path is not None and path.is_file():
         return path
@@ -172,4 +172,6 @@ def read_state(path: Path, title: str) -> dict:
         return {key.removeprefix("module."): value for key, value in state.items()}
     except Exception as error:  # damaged files end in many kinds of error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if reason.startswith("Weights only load failed"):
+            reason = "it holds more than plain tensors, or is damaged, and is not unpickled"
         raise UserError(f"{path} is not a usable file of {title} weights: {reason}") from error
