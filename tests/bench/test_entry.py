@@ -1,0 +1,88 @@
+"""Rows and cells: which rows there are, what is refused before anything loads, what a cell's key depends on."""
+
+from dataclasses import replace
+
+import pytest
+
+from motionkit import registry
+from motionkit.bench import Entry, Options, entries_of, tasks
+from motionkit.bench.entry import cells_of, settled
+from motionkit.errors import UserError
+
+
+def test_every_method_on_every_backbone_that_it_takes():
+    rows = entries_of(["still", "anamodiff"], ["tiny-sd", "pocket-*"], {"anamodiff": {"lora": {"steps": 3}}})
+    assert rows[0] == Entry("still", "still")  # needs none, and so has one row
+    names = [row.backbone for row in rows[1:]]
+    assert names[0] == "tiny-sd" and {"pocket-sd", "pocket-modelscope"} <= set(names) and len(set(names)) == len(names)
+    assert rows[1].label == "anamodiff on tiny-sd" and rows[1].settings == {"lora": {"steps": 3}}
+    assert entries_of(["anamodiff"], ["tiny-sd"]) == [Entry("anamodiff", "anamodiff", "tiny-sd")]
+    assert entries_of(["anamodiff"]) == [Entry("anamodiff", "anamodiff")]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (([],), "no method to measure"),
+        ((["still", "still"],), "methods has 'still' twice"),
+        ((["stil"],), r"unknown method 'stil' \(did you mean 'still'\?\)"),
+        ((["anamodiff"], ["poket-sd"]), r"unknown backbone 'poket-sd' \(did you mean 'pocket-sd'\?\)"),
+        ((["still"], [], {"warp": {}}), "unknown method in settings 'warp'; known: still"),
+    ],
+)
+def test_mistakes_in_the_list_are_one_line(given, says):
+    with pytest.raises(UserError, match=says):
+        entries_of(*given)
+
+
+@pytest.mark.parametrize(
+    ("entry", "task", "says"),
+    [
+        (Entry("a", "anamodiff", "sdxl"), "transfer", "anamodiff does not run on sdxl: "),
+        (Entry("w", "warp"), "drawing", "warp needs driving, which the task 'drawing' does not have"),
+        (Entry("w", "warp", settings={"nope": 1}), "transfer", "unknown key 'settings.warp.nope'"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_from_declarations(entry, task, says):
+    with pytest.raises(UserError, match=says):
+        settled(entry, tasks.get(task))
+
+
+def test_missing_weights_refuse_a_row(small, tmp_path):
+    entry = Entry("a", "anamodiff", "pocket-sd", backbone_path=str(tmp_path / "nothing-here"))
+    with pytest.raises(UserError, match="nothing-here"):
+        cells_of(entry, small, tmp_path)
+
+
+def test_a_key_depends_on_what_the_video_depends_on(small, tmp_path, monkeypatch):
+    def keys(entry=None, protocol=small, options=None):
+        return {cell.key for cell in cells_of(entry or Entry("row", "obedient"), protocol, tmp_path, options)}
+
+    base = keys()
+    assert len(base) == 2 and keys() == base
+    assert keys(Entry("another label", "obedient")) == base
+    assert keys(protocol=replace(small, metrics="standard", name="other")) == base
+    assert base < keys(protocol=replace(small, pairs=4)), "a sub-run shares its cells with the whole"
+    assert base < keys(protocol=replace(small, seeds=[0, 1]))
+    others = [
+        keys(Entry("row", "obedient", settings={"roll": 2})),
+        keys(protocol=replace(small, frames=3)), keys(protocol=replace(small, pair_seed=1)),
+        keys(protocol=replace(small, size=96)), keys(protocol=replace(small, seeds=[1])),
+        keys(options=Options(gpu={"name": "cpu", "dtype": "bfloat16"})), keys(Entry("row", "still")),
+    ]  # fmt: skip
+    monkeypatch.setattr(tasks, "TASKS", tasks.TASKS | {"transfer": replace(tasks.get("transfer"), version="2")})
+    others.append(keys())
+    monkeypatch.undo()
+    for other in others:
+        assert len(other) == 2 and not other & base
+    assert len(set().union(*others)) == 2 * len(others)
+
+
+def test_a_newer_method_has_other_keys(small, tmp_path, monkeypatch):
+    import bench_fakes
+
+    before = {cell.key for cell in cells_of(Entry("row", "obedient"), small, tmp_path)}
+    newer = replace(bench_fakes.SPEC, version="8")
+    found = registry.registered("obedient")
+    monkeypatch.setattr(registry, "registered", lambda name: replace(found, spec=newer))
+    assert not before & {cell.key for cell in cells_of(Entry("row", "obedient"), small, tmp_path)}
