@@ -19,21 +19,25 @@ OnStep = Callable[[int, int], None]
 
 
 @torch.no_grad()
-def invert(scene: Scene, latents: Tensor, text: Tensor, steps: int, progress: OnStep | None = None) -> Tensor:
+def invert(
+    scene: Scene, latents: Tensor, text: Tensor, steps: int, start_t: int = 1000, progress: OnStep | None = None
+) -> Tensor:
     """DDIM inversion with the tuned weights, guided, without classifier-free guidance.
 
     Args:
         latents: (F, 4, h, w).
         text: (1, L, C), of the source prompt.
+        start_t: where the edit will begin; the inversion ends there.
 
     Returns:
-        (1, 4, F, h, w), the noised latents at the highest of `steps` timesteps.
+        (1, 4, F, h, w), the noised latents at the highest of `steps` timesteps that is not above start_t.
     """
     scene.guide()
     clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
     return ddim_invert(
-        lambda x, t: scene.denoise(x, t, text), scene.backbone.scheduler, clean, steps, progress=progress
-    )
+        lambda x, t: scene.denoise(x, t, text), scene.backbone.scheduler, clean, steps, stop_t=start_t,
+        progress=progress,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Asked:
         strength: factor on lambda.
         scale, rescale: classifier-free guidance, and its rescale.
         batched: both of its passes in one call.
+        start_t: timesteps above are left out.
     """
 
     text: Tensor
@@ -93,6 +98,7 @@ class Asked:
     scale: float = 7.5
     rescale: float = 0.0
     batched: bool = False
+    start_t: int = 1000
 
 
 @torch.no_grad()
@@ -106,7 +112,7 @@ def denoise(
     """
     scene.guide(asked.strength)
     scheduler = scene.backbone.scheduler
-    grid = rungs(scheduler, steps)
+    grid = rungs(scheduler, steps, asked.start_t)
     x = start.float()
     if keep:
         x = keep.lay(x, grid[0].alpha.to(x.device))

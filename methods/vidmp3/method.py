@@ -129,7 +129,7 @@ class VidMP3(Transfer):
         scene = self._scene(pack, prepared)
         text = self.backbone.encode_text([inputs.source_prompt if config.invert_prompt == "source" else ""])
         inverted = invert(
-            scene, prepared["latents"], text, int(config.steps or 1),
+            scene, prepared["latents"], text, int(config.steps or 1), int(config.start_t or 1),
             lambda done, total: run.progress.tick("invert", done, total),
         )  # fmt: skip
         return tensors_of(pack) | {"inverted": inverted.cpu()}
@@ -179,6 +179,7 @@ class VidMP3(Transfer):
             self.backbone.encode_text([self._prompt(inputs)]), self.backbone.encode_text([negative]),
             float(config.guide.edit_strength or 0), float(sample.guidance or 0), float(sample.rescale or 0),
             sample.batched == "on" or (sample.batched == "auto" and on_gpu),
+            int(config.start_t or 1),
         )  # fmt: skip
         latents = denoise(
             scene, start.to(run.device), asked, int(config.steps or 1), keep,
@@ -197,7 +198,7 @@ class VidMP3(Transfer):
         """The noised latents (1, 4, F, h, w) to begin with, and what of the source stays."""
         config, latents = self.config, prepared["latents"]
         clean = latents.transpose(0, 1)[None]  # (1,4,F,h,w)
-        top = rungs(self.backbone.scheduler, int(config.steps or 1))[0].alpha
+        top = rungs(self.backbone.scheduler, int(config.steps or 1), config.start_t)[0].alpha
         source, margin = Source.of(clean, inverted, top), config.keep.margin
         whole = prepared["masks"].float().amax(0)  # (F,1,H,W)
         subject = shrink(whole, _size(latents))

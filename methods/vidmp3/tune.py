@@ -104,12 +104,13 @@ def _loop(
         {"params": list(weights.values()), "lr": float(config.tune.unet_lr or 0)},
     ])  # fmt: skip
     total, checkpoint = int(config.tune.steps or 0), run.checkpoint("fit:tune")
+    times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)
     clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
     weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
     for step in range(begin, total):
         run.progress.tick("tune", step, total)
-        loss = _loss(scene, clean, text, weight, float(config.tune.least_t or 0), run.generator(f"tune {step}"))
+        loss = _loss(scene, clean, text, weight, times, run.generator(f"tune {step}"))
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -125,13 +126,18 @@ def _loop(
         run.progress.tick("tune", total, total)
 
 
+def timesteps_of(config: VidMP3Config, steps: int) -> range:
+    """The timesteps that tuning draws from: those that the edit walks, without the lowest `tune.least_t` of all."""
+    low, high = int(float(config.tune.least_t or 0) * steps), int(config.start_t or 1) * steps // 1000
+    return range(low, max(high, low + 1))
+
+
 def _loss(
-    scene: Scene, clean: Tensor, text: Tensor, weight: Tensor | None, least_t: float, generator: torch.Generator
+    scene: Scene, clean: Tensor, text: Tensor, weight: Tensor | None, times: range, generator: torch.Generator
 ) -> Tensor:
     """The error of the prediction at one noise level, with phi made anew so that the guide gets its gradient."""
     backbone = scene.backbone
-    steps = backbone.scheduler.config.num_train_timesteps
-    t = torch.randint(int(least_t * steps), steps, (1,), generator=generator).to(clean.device)
+    t = torch.randint(times.start, times.stop, (1,), generator=generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     alpha = alpha_at(backbone.scheduler, t, clean)
     scene.guide()

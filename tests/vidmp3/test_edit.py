@@ -43,6 +43,16 @@ def test_the_source_prompt_gives_the_source_back(tiny, scene):
     assert gaps[1] < 0.2 and gaps[1] < 0.6 * gaps[0]
 
 
+def test_a_late_start_keeps_more_of_the_source(tiny, scene):
+    latents, _, _ = material()
+    text, gaps = tiny.encode_text(["a red dog"]), []
+    for start_t in (1000, 600, 200):
+        noise = invert(scene, latents, text, 10, start_t)
+        edit = denoise(scene, noise, asked(tiny, "a green cat", scale=3.0, start_t=start_t), 10)
+        gaps.append(float((edit[0].transpose(0, 1) - latents).norm()))
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+
+
 def test_prompt_guidance_and_strength_count(tiny, scene):
     latents, _, _ = material()
     noise = invert(scene, latents, tiny.encode_text(["a red dog"]), 2)

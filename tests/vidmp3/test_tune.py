@@ -13,7 +13,7 @@ from motionkit.methods.vidmp3.maps import GuideMaps
 from motionkit.methods.vidmp3.pack import changed_names
 from motionkit.methods.vidmp3.scene import gates_of, tuned_scene
 from motionkit.methods.vidmp3.trainable import trainable_names
-from motionkit.methods.vidmp3.tune import tune
+from motionkit.methods.vidmp3.tune import timesteps_of, tune
 
 BACKBONES = ("tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope")
 
@@ -163,3 +163,9 @@ def test_subjects_share_the_picture_by_nearness():
     assert torch.allclose(left + right, torch.ones_like(left))
     assert left[:, :, :6].min() > 0.95 and right[:, :, -6:].min() > 0.95
     assert gates_of(torch.ones(1, 3, 1, 8, 8)) == [None]
+
+
+def test_only_the_timesteps_of_the_edit_are_tuned():
+    assert timesteps_of(config(), 1000) == range(1000)
+    late = replace(config(tune={"least_t": 0.2}), start_t=500)
+    assert timesteps_of(late, 1000) == range(200, 500)
