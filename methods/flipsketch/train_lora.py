@@ -15,6 +15,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from motionkit.backbones.adapters import take_keywords
 from motionkit.errors import UserError
 from motionkit.media import replacing
 
@@ -63,6 +64,7 @@ def add_factors(module: nn.Module, names: list[str], rank: int, alpha: float, dr
     with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
         torch.manual_seed(seed)
         inject_adapter_in_model(config, module)
+    take_keywords(module)
     for name, weight in module.named_parameters():
         if "lora_" in name:
             weight.data = weight.data.float()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 
 def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
@@ -24,3 +25,19 @@ def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
             unet.add_adapter(config)
         else:
             inject_adapter_in_model(config, unet)
+    take_keywords(unet)
+
+
+def take_keywords(unet: Any) -> None:
+    """Let tuned layers be called as `layer(input=x)`, as diffusers does in motion modules and peft does not know."""
+
+    Call it after LoRA pairs were put into a UNet.
+    """
+    for name, module in unet.named_modules():
+        end = "motion_modules" in name and name.endswith(("proj_in", "proj_out"))
+        if end and isinstance(module, BaseTunerLayer):
+            module.register_forward_pre_hook(_positional, with_kwargs=True)  # type: ignore[attr-defined]
+
+
+def _positional(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (given, named) if "input" not in named else ((named.pop("input"), *given), named)

@@ -10,6 +10,8 @@ from motionkit.backbones.adapters import add_lora
 from motionkit.backbones.base import attention_sites
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
+from motionkit.methods.vidmp3.options import TuneOptions
+from motionkit.methods.vidmp3.trainable import make_trainable
 from motionkit.run import execute
 from motionkit.sprites.export import write_drawings
 from motionkit.testing.clips import moving_shapes, sample_inputs
@@ -40,6 +42,20 @@ def test_vidmp3_tunes_a_lora_on_modelscope(tmp_path):
     inputs = Inputs(driving=moving_shapes(3), prompt="a green cat", source_prompt="a red dog")
     result = execute("vidmp3", inputs, config=settings, backbone="tiny-modelscope", folder=tmp_path, use_cache=False)
     assert result.frames.shape == (3, 64, 64, 3)
+
+
+def test_vidmp3_tunes_a_lora_on_the_ends_of_motion_modules(draw):
+    backbone = load("tiny-animatediff-sd15", Plan())
+    unet, text = backbone.fresh_unet(), backbone.encode_text(["a dog"])
+    weights = make_trainable(unet, TuneOptions(ends=True, rank=2))
+    ends = [name for name in weights if ".proj_in." in name or ".proj_out." in name]
+    clip = torch.randn(1, 4, 2, 16, 16, generator=draw)
+    with torch.no_grad():
+        plain = backbone.denoise(clip, 500, text)
+        torch.testing.assert_close(backbone.denoise(clip, 500, text, unet=unet), plain, atol=1e-6, rtol=1e-5)
+        for name in ends:
+            weights[name].fill_(0.5)
+        assert (backbone.denoise(clip, 500, text, unet=unet) - plain).abs().amax() > 1e-4
 
 
 def test_animatex_runs_with_attention_or_mamba_along_time(tmp_path):
@@ -76,7 +92,7 @@ def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
             "flipsketch", sample_inputs(), config=quick | {"lora": lora}, backbone="tiny-animatediff-sd15",
             folder=tmp_path / lora[:1], use_cache=False,
         ).frames
-        for lora in ("none", str(tmp_path / "lora"))
+        for lora in ("none", str(tmp_path / "lora" / "lora.safetensors"))
     ]  # fmt: skip
     assert not np.array_equal(*frames)
     for name, says in (
