@@ -18,6 +18,12 @@ memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
 host=$(hostname -s)
 
 say() { printf '\n== %s\n' "$*"; }
+# Without its paths, and without submitit's complaint that there is no accounting data base.
+shown() { sed "s|$folder|FOLDER|g" | grep -v -e sacct -e 'accounting storage' -e '^$' || true; }
+ended() {
+  while [ -n "$(squeue --noheader)" ]; do sleep 1; done
+  scontrol --oneliner show jobs | grep -o 'JobName=[^ ]*\|JobState=[^ ]*\|ExitCode=[^ ]*' | paste - - - | sort | uniq -c
+}
 
 say "packages"
 if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
@@ -82,21 +88,20 @@ cd "$folder"
 export OMP_NUM_THREADS=1
 say "motionkit bench, runner=submitit"
 "$motionkit" bench bench.pairs=2 bench.frames=2 'methods=[still,warp]' runner=submitit workers=2 threads=1 \
-  cluster.kind=slurm cluster.partition=main cluster.minutes=30 cluster.cells=2 gpu=cpu output=bench 2>&1 |
-  sed "s|$folder|FOLDER|g"
+  cluster.kind=slurm cluster.partition=main cluster.minutes=30 cluster.cells=2 gpu=cpu output=bench 2>&1 | shown
 cat bench/results-*/results.md
 say "the jobs, as Slurm saw them"
-scontrol --oneliner show jobs | grep -o 'JobName=[^ ]*\|JobState=[^ ]*\|ExitCode=[^ ]*' | paste - - - | sort | uniq -c
+ended
 say "a second start has nothing to do"
 "$motionkit" bench bench.pairs=2 bench.frames=2 'methods=[still,warp]' runner=submitit threads=1 gpu=cpu \
-  output=bench 2>&1 | sed "s|$folder|FOLDER|g"
+  output=bench 2>&1 | shown
 
 say "motionkit transfer -m, hydra/launcher=submitit_slurm"
 "$motionkit" sprites output=example frames=2 >/dev/null
 "$motionkit" transfer method=warp reference=example/source.png driving=example/driving.mp4 frames=2 gpu=cpu \
   seed=0,1 -m hydra/launcher=submitit_slurm hydra.launcher.partition=main hydra.launcher.timeout_min=30 \
-  hydra.launcher.cpus_per_task=1 hydra.sweep.dir=sweep 2>&1 | sed "s|$folder|FOLDER|g" | grep -v '^$' || true
+  hydra.launcher.cpus_per_task=1 hydra.sweep.dir=sweep 2>&1 | shown
 find sweep -name result.mp4 | sort
 [ "$(find sweep -name result.mp4 | wc -l)" = 2 ]
-scontrol --oneliner show jobs | grep -o 'JobName=[^ ]*\|JobState=[^ ]*\|ExitCode=[^ ]*' | paste - - - | sort | uniq -c
+ended
 say "done"
