@@ -120,7 +120,8 @@ def _table(config: BenchConfig, start: Start) -> int:
 
 def _ablations(config: BenchConfig, start: Start) -> int:
     """The papers' ablation rows, each on its protocol."""
-    from motionkit.bench import ablations, ledger
+    from motionkit.bench import ablations, ledger, ledger_page
+    from motionkit.bench.ledger_page import write_ledger
 
     rows = ablations.choose(config.ablations)
     folder = _folder(config, start)
@@ -129,7 +130,7 @@ def _ablations(config: BenchConfig, start: Start) -> int:
     done = ledger.run_ledger(
         rows, folder, _options(config, start), _runner(config, folder), _say, variants=variants, **changed
     )
-    print(ledger.write_ledger(folder, done))
+    print(write_ledger(folder, done))
     return 1 if done.failed else 0
 
 

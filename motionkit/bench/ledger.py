@@ -1,0 +1,218 @@
+"""The ablation ledger: every ablation row of the papers run here, the paper's direction beside ours.
+
+A row is held against the full method on the same cases; the paired difference of a figure with its bootstrap interval
+agrees with the paper, disagrees, or lies within the noise. Rows that cannot be run say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from motionkit.bench import protocol as protocols
+from motionkit.bench.ablations import Ablation, Claim
+from motionkit.bench.engine import Outcome, Row, run
+from motionkit.bench.entry import Entry, Options
+from motionkit.bench.protocol import Protocol, Reducers
+from motionkit.bench.runners import Runner
+from motionkit.errors import UserError
+from motionkit.hashing import hash_json
+from motionkit.metrics import bootstrap_interval
+
+AGREES, DISAGREES, NOISE, OPEN, NOT_RUN = "agrees", "disagrees", "within noise", "no direction in the paper", "not run"
+FULL = "full"  # folder of the trained model that stands against trained variants
+LEAST = 5  # cases below which an interval shows nothing
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim beside what was measured: the ablated row minus the full method, paired by case.
+
+    Attributes:
+        word: one of AGREES, DISAGREES, NOISE, OPEN, NOT_RUN.
+        n: cases with both values; seeds of a case are averaged.
+        full, ablated: means over those cases.  mean, low, high: of the difference; None when n is 0.
+        why: for NOT_RUN and for too few cases, in one line.
+    """
+
+    claim: Claim
+    word: str
+    n: int = 0
+    full: float | None = None
+    ablated: float | None = None
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An ablation row and a verdict for each of its claims; `failed` are its cells that failed, a line each."""
+
+    ablation: Ablation
+    verdicts: Sequence[Verdict]
+    failed: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All rows, and the protocols that they ran under (name -> title in a line)."""
+
+    findings: Sequence[Finding]
+    protocols: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[str]:
+        """Every cell that failed, a line each."""
+        return list(dict.fromkeys(line for finding in self.findings for line in finding.failed))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The ablated and the full entry of a row, each with its protocol's name; or why there are none."""
+
+    ablation: Ablation
+    ablated: Entry | None = None
+    full: Entry | None = None
+    why: str = ""
+
+
+def run_ledger(
+    rows: Sequence[Ablation],
+    folder: str | Path,
+    options: Options | None = None,
+    runner: Runner | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    variants: Path | None = None,
+    **changed: object,
+) -> Ledger:
+    """Run the rows and what they are held against; finished cells are read back, equal ones are made once.
+
+    Args:
+        rows: as `motionkit.bench.ablations.choose` gives them.
+        variants: folder with a sub-folder for each trained model: FULL, and each row's `model`.
+        changed: fields of the protocols to change, such as pairs=6.
+
+    Raises:
+        UserError: nothing to run, or a folder that cannot be written.
+        Cancelled: stopped by the user; finished cells are kept.
+    """
+    if not rows:
+        raise UserError("no ablation to run: give ablations=[flipsketch-*], or leave it out for all")
+    planned = plan(rows, variants)
+    tables: dict[str, list[Entry]] = {}
+    for one in planned:
+        for bench, entry in _both(one):
+            own = tables.setdefault(bench, [])
+            own += [entry] if entry not in own else []
+    outcomes: dict[str, Outcome] = {}
+    for bench, entries in tables.items():
+        chosen = protocols.read(bench, **changed)
+        outcomes[bench] = run(chosen, entries, folder, options, runner, say)
+    titles = {bench: protocols.title(outcome.protocol) for bench, outcome in outcomes.items()}
+    return Ledger([_finding(one, outcomes) for one in planned], titles)
+
+
+def plan(rows: Sequence[Ablation], variants: Path | None = None) -> list[_Planned]:
+    """Each row's two entries, or why it has none; entries that mean the same have the same label."""
+    return [_plan(row, variants) for row in rows]
+
+
+def _plan(row: Ablation, variants: Path | None) -> _Planned:
+    paths: list[str | None] = [None, None]
+    if row.not_run:
+        return _Planned(row, why=row.not_run)
+    if row.model:
+        folders = [(variants or Path("VARIANTS")) / name / "model" for name in (row.model, FULL)]
+        if variants is None or not all(path.is_dir() for path in folders):
+            return _Planned(row, why=_how_to_train(row))
+        paths = [str(path) for path in folders]
+    mark = hash_json([row.method, row.backbone, row.base, paths[1]])[:4]
+    ablated = Entry(row.name, row.method, row.backbone, row.changed, paths[0])
+    return _Planned(row, ablated, Entry(f"{row.method} in full ({mark})", row.method, row.backbone, row.base, paths[1]))
+
+
+def _how_to_train(row: Ablation) -> str:
+    words = " ".join(f"train.{key}={value}" for key, value in _dotted(row.train))
+    return (
+        f"no trained variant here: `motionkit train method={row.method} {words} output=VARIANTS/{row.model}`, and the "
+        f"same without these settings into VARIANTS/{FULL}; then bench.variants=VARIANTS"
+    )
+
+
+def _dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += _dotted(value, f"{above}{key}.")
+        else:
+            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value).lower()
+            found.append((f"{above}{key}", text))
+    return found
+
+
+def _both(one: _Planned) -> list[tuple[str, Entry]]:
+    row = one.ablation
+    pairs = [(row.bench, one.ablated), (row.base_bench or row.bench, one.full)]
+    return [(bench, entry) for bench, entry in pairs if entry is not None]
+
+
+def _finding(one: _Planned, outcomes: Mapping[str, Outcome]) -> Finding:
+    row = one.ablation
+    if one.why:
+        return Finding(row, [Verdict(claim, NOT_RUN, why=one.why) for claim in row.claims])
+    (ablated, own), (full, _) = (_row_of(outcomes[bench], entry) for bench, entry in _both(one))
+    failed = [f"{done.cell.name}: {done.reason}" for part in (ablated, full) for done in part.cells if done.reason]
+    why = ablated.refused or full.refused or (failed[0] if failed else "the figure has no value on these cases")
+    verdicts = []
+    for claim in row.claims:
+        found = judge(claim, full.values(claim.figure), ablated.values(claim.figure), own.reducers)
+        verdicts.append(replace(found, why=why) if found.word == NOT_RUN else found)
+    return Finding(row, verdicts, failed)
+
+
+def _row_of(outcome: Outcome, entry: Entry) -> tuple[Row, Protocol]:
+    return next(row for row in outcome.rows if row.entry == entry), outcome.protocol
+
+
+def judge(
+    claim: Claim,
+    full: Mapping[tuple[int, int], float],
+    ablated: Mapping[tuple[int, int], float],
+    reducers: Reducers | None = None,
+) -> Verdict:
+    """The verdict on one claim, from (case, seed) -> value of both rows.
+
+    >>> rows = {(i, 0): 10.0 + i for i in range(6)}
+    >>> judge(Claim("psnr", "lower"), rows, {key: value - 1 for key, value in rows.items()}).word
+    'agrees'
+    """
+    how = reducers or Reducers()
+    both = {key for key in full if key in ablated}
+    cases = sorted({case for case, _ in both})
+    if not cases:
+        return Verdict(claim, NOT_RUN)
+    means = [
+        [_mean([values[key] for key in both if key[0] == case]) for case in cases] for values in (full, ablated)
+    ]
+    differences = [b - a for a, b in zip(*means, strict=True)]
+    mean, low, high = bootstrap_interval(differences, how.confidence, how.resamples, how.bootstrap_seed)
+    word, why = _word(claim.sign, low, high), ""
+    if len(cases) < LEAST and word in (AGREES, DISAGREES):
+        word, why = NOISE, f"{len(cases)} cases are too few to tell: at least {LEAST}"
+    return Verdict(claim, word, len(cases), _mean(means[0]), _mean(means[1]), mean, low, high, why)
+
+
+def _word(sign: str, low: float, high: float) -> str:
+    if sign == "open":
+        return OPEN
+    if low > 0 or high < 0:
+        return AGREES if (low > 0) == (sign == "higher") else DISAGREES
+    return NOISE
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

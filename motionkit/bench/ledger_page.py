@@ -1,0 +1,125 @@
+"""The ledger written down: the paper's direction beside ours, as markdown for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from motionkit import manifest, registry
+from motionkit.bench.ledger import AGREES, DISAGREES, LEAST, NOISE, NOT_RUN, OPEN, Finding, Ledger, Verdict
+from motionkit.bench.tables import ARROWS, number
+from motionkit.media import replacing
+from motionkit.metrics.suite import Fact
+from motionkit.output import write_json, writing
+
+FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
+_WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
+
+
+def write_ledger(folder: Path, ledger: Ledger) -> Path:
+    """Write ledger/ledger.md and ledger.json below a folder, each atomically; returns the page's path.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    target = folder / FOLDER
+    facts = _facts(ledger)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
+        with replacing(target / PAGE) as part:
+            part.write_text(markdown(ledger, facts), encoding="utf-8")
+    write_json(target / DATA, as_json(ledger))
+    return target / PAGE
+
+
+def _facts(ledger: Ledger) -> Mapping[str, Fact]:
+    from motionkit.bench import protocol
+    from motionkit.metrics import protocols
+
+    benches = {finding.ablation.bench for finding in ledger.findings}
+    names = {protocol.read(bench).metrics for bench in benches}
+    return {name: fact for metrics in sorted(names) for name, fact in protocols.get(metrics).facts.items()}
+
+
+def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
+    """The ledger as markdown: a table per method, and why rows were not run."""
+    counts = Counter(verdict.word for finding in ledger.findings for verdict in finding.verdicts)
+    lines = [
+        "# The papers' ablations, here", "",
+        ", ".join(f"{word}: {counts[word]}" for word in _WORDS if counts[word]) + ".", "",
+        "Each row leaves out or changes one part of a method and is held against the full method on the same cases. "
+        "*Difference* is the row minus the full method, paired by case (seeds of a case averaged first), with its "
+        f"bootstrap interval: one that holds 0, or fewer than {LEAST} cases, is *within noise*. These are small models "
+        "of the sprite world with other figures than the papers': only directions can be compared.", "",
+        *(f"- Protocol {title}" for title in ledger.protocols.values()), "",
+    ]  # fmt: skip
+    for method in dict.fromkeys(finding.ablation.method for finding in ledger.findings):
+        spec = registry.spec(method)
+        lines += [f"## {spec.title}", "", spec.paper_url, "", *_table(ledger, method, facts), ""]
+    if ledger.failed:
+        lines += ["## Cells that failed", "", *(f"- {line}" for line in ledger.failed), ""]
+    return "\n".join([*lines, f"Made with {', '.join(f'{k} {v}' for k, v in manifest.versions().items())}.", ""])
+
+
+def _table(ledger: Ledger, method: str, facts: Mapping[str, Fact]) -> list[str]:
+    head = ["Row", "Where", "Paper: full → row", "Our figure", "Ours: full → row", "Difference", "Paper says", "Here",
+            "n"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    remarks: dict[str, list[str]] = {}
+    for finding in ledger.findings:
+        if finding.ablation.method != method:
+            continue
+        for verdict in finding.verdicts:
+            lines.append("| " + " | ".join(_clean(text) for text in _cells(finding, verdict, facts)) + " |")
+            for text in _remarks(finding, verdict):
+                remarks.setdefault(text, []).append(finding.ablation.name)
+    notes = [f"- {', '.join(f'`{name}`' for name in dict.fromkeys(names))}: {text}" for text, names in remarks.items()]
+    return [*lines, "", *notes]
+
+
+def _cells(finding: Finding, verdict: Verdict, facts: Mapping[str, Fact]) -> list[str]:
+    row, claim = finding.ablation, verdict.claim
+    fact = facts[claim.figure]
+    ours = f"{number(verdict.full)} → {number(verdict.ablated)}" if verdict.n else "–"
+    difference = f"{number(verdict.mean)} [{number(verdict.low)}, {number(verdict.high)}]" if verdict.n else "–"
+    return [
+        row.row, row.where, _paper(finding, verdict), f"{fact.title} {ARROWS[fact.better]}", ours, difference,
+        claim.sign if claim.sign != "open" else "–", f"**{verdict.word}**", str(verdict.n or "–"),
+    ]  # fmt: skip
+
+
+def _paper(finding: Finding, verdict: Verdict) -> str:
+    """The paper's two numbers, or its words."""
+    pair = finding.ablation.numbers.get(verdict.claim.paper)
+    if pair is None:
+        return verdict.claim.paper or "–"
+    return f"{verdict.claim.paper}: {pair[0]:g} → {pair[1]:g}"
+
+
+def _remarks(finding: Finding, verdict: Verdict) -> list[str]:
+    """Why a claim was not run or not told, and what may be behind a result that is not the paper's."""
+    found = [verdict.why] if verdict.why else []
+    if verdict.word in (DISAGREES, NOISE) and finding.ablation.note:
+        found.append(f"may be because (not tested): {finding.ablation.note}")
+    return found
+
+
+def _clean(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_json(ledger: Ledger) -> dict[str, Any]:
+    """Every row with the paper's numbers, our verdicts and the reasons."""
+    return {
+        "versions": manifest.versions(),
+        "protocols": dict(ledger.protocols),
+        "rows": [
+            asdict(finding.ablation) | {
+                "verdicts": [asdict(verdict) for verdict in finding.verdicts], "failed": list(finding.failed),
+            }
+            for finding in ledger.findings
+        ],
+    }  # fmt: skip

@@ -1,0 +1,200 @@
+"""The ablation ledger: its rows are whole and true to the papers' numbers, and verdicts follow from paired differences."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+
+import pytest
+
+from motionkit import registry
+from motionkit.bench import ablations, ledger, ledger_page, protocol
+from motionkit.bench.ablations import Ablation, Claim
+from motionkit.bench.cell import perform
+from motionkit.bench.ledger import AGREES, DISAGREES, NOISE, NOT_RUN, OPEN, judge
+from motionkit.cli import main
+from motionkit.config import method_settings, typed
+from motionkit.errors import UserError
+
+ROWS = {name: ablations.read(name) for name in ablations.known()}
+# Every ablation row of the papers: figures 7 and 8; tables 1 and 2; figure 6; tables 4 to 6 and figure 13.
+PAPERS = {
+    "anamodiff": {"fig7": 3, "fig8": 1},
+    "flipsketch": {"table1": 5, "table2": 2},
+    "vidmp3": {"fig6": 4},
+    "animatex": {"table5": 13, "table6": 8, "fig13": 4},  # table 4 is a part of table 5, with the same numbers
+}
+SAME_WAY = {"psnr", "ssim", "l1", "reference_consistency", "motion_agreement", "subject_psnr"}  # up as the paper's is
+
+
+class Here:
+    """A runner in this process."""
+
+    def run(self, cells):
+        for cell in cells:
+            perform(cell)
+            yield cell
+
+
+def test_every_row_of_the_papers_is_there():
+    found = {method: Counter() for method in PAPERS}
+    for name, row in ROWS.items():
+        method, where = name.split("-")[:2]
+        assert (row.name, row.method) == (name, method)
+        found[method][where] += 1
+    assert found == PAPERS
+    four = [row for row in ROWS.values() if "4" in row.where]
+    assert sorted(row.model for row in four) == ["no-dq", "no-epi", "no-ipi", "no-lq", "no-realign", "no-rescale"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_says_what_the_paper_says(name):
+    row = ROWS[name]
+    facts = protocol.read(row.bench).metrics
+    from motionkit.metrics import protocols
+
+    for claim in row.claims:
+        assert claim.figure in protocols.get(facts).facts
+        if claim.paper in row.numbers and claim.figure in SAME_WAY:
+            full, ablated = row.numbers[claim.paper]
+            assert claim.sign == ("lower" if ablated < full else "higher"), claim
+        assert claim.paper, "a number's name or the paper's words"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_changes_something(name):
+    row = ROWS[name]
+    spec = registry.spec(row.method)
+    base, changed = (asdict(method_settings(spec, settings)) for settings in (row.base, row.changed))
+    assert row.not_run or row.train or row.base_bench or base != changed
+    if row.train:
+        schema = registry.load_object(spec.train_config)
+        assert asdict(typed(schema, row.train, "train.")) != asdict(schema())
+
+
+def values(*numbers, seed=0):
+    return {(case, seed): float(value) for case, value in enumerate(numbers)}
+
+
+@pytest.mark.parametrize(
+    ("sign", "change", "word"),
+    [
+        ("lower", [-1, -2, -1, -2, -1, -2], AGREES),
+        ("higher", [-1, -2, -1, -2, -1, -2], DISAGREES),
+        ("higher", [1, 2, 1, 2, 1, 2], AGREES),
+        ("lower", [1, 2, 1, 2, 1, 2], DISAGREES),
+        ("lower", [-1, 1, -1, 1, -1, 1], NOISE),
+        ("higher", [0] * 6, NOISE),
+        ("open", [-1, -2, -1, -2, -1, -2], OPEN),
+    ],
+)
+def test_the_verdict_follows_the_paired_difference(sign, change, word):
+    full = values(10, 20, 30, 40, 50, 60)  # cases differ far more than rows: only pairing sees the difference
+    found = judge(Claim("psnr", sign), full, {key: value + d for (key, value), d in zip(full.items(), change)})
+    assert (found.word, found.n, found.full) == (word, 6, 35.0)
+    assert found.mean == pytest.approx(sum(change) / 6) and min(change) <= found.low <= found.mean <= found.high
+    assert found.ablated == pytest.approx(found.full + found.mean)
+
+
+def test_few_cases_tell_nothing_and_none_is_not_run():
+    four = values(1, 2, 3, 4)
+    found = judge(Claim("psnr", "lower"), four, {key: value - 1 for key, value in four.items()})
+    assert found.word == NOISE and found.high < 0 and "4 cases are too few" in found.why
+    assert judge(Claim("psnr", "lower"), four, values(1, seed=7)).word == NOT_RUN
+
+
+def test_seeds_of_a_case_are_one_value_and_only_shared_ones_count():
+    full = values(0, 0, 0, 0, 0) | values(2, 2, 2, 2, 2, seed=1)
+    ablated = values(1, 1, 1, 1, 1) | values(5, 5, 5, 5, 5, seed=1) | values(*[99] * 5, seed=2)
+    found = judge(Claim("psnr", "higher"), full, ablated)
+    assert (found.n, found.full, found.ablated, found.mean, found.low) == (5, 1.0, 3.0, 2.0, 2.0)
+
+
+FLOW = Ablation(
+    "flow", "another flow", "Figure 0", "warp", None, "sprites", {}, {"flow": "farneback"},
+    claims=[Claim("psnr", "lower", "worse")], numbers={"PSNR": [2.0, 1.0]}, note="It is as good here.",
+)  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A folder to run in, with a stage cache of its own."""
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(rows, folder, **more):
+    said = []
+    return ledger.run_ledger(rows, folder, runner=Here(), say=said.append, frames=2, size=48, **more), said
+
+
+def test_rows_are_run_against_their_base_and_written_down(small):
+    never = replace(FLOW, name="never", not_run="there is no such network")
+    trained = replace(FLOW, name="trained", settings={}, train={"epi": {"groups": ["a", "b"]}}, model="no-x")
+    refused = replace(FLOW, name="refused", bench="drawing")  # a drawing has no driving clip
+    rows = [FLOW, never, trained, refused, replace(FLOW, name="again", row="the same")]
+    done, said = run(rows, small / "out", pairs=2)
+    flow, unknown_, untrained, undriven, again = (finding.verdicts[0] for finding in done.findings)
+    assert flow.n == 2 and flow.word == NOISE and 5 < flow.full < 60 and flow.full != flow.ablated
+    assert replace(again, why="") == replace(flow, why="") and len([line for line in said if "/4]" in line]) == 4
+    assert (unknown_.word, unknown_.why) == (NOT_RUN, "there is no such network")
+    assert "motionkit train method=warp train.epi.groups=[a,b] output=VARIANTS/no-x" in untrained.why
+    assert undriven.word == NOT_RUN and "warp needs driving" in undriven.why
+    page = ledger_page.write_ledger(small / "out", done).read_text()
+    assert "PSNR" in page and "**within noise**" in page and "there is no such network" in page
+    assert "sub-run" in page and "may be because (not tested): It is as good here." in page
+    data = json.loads((small / "out" / "ledger" / "ledger.json").read_text())
+    assert [row["name"] for row in data["rows"]] == ["flow", "never", "trained", "refused", "again"]
+    assert data["rows"][0]["verdicts"][0]["n"] == 2 and data["rows"][0]["numbers"] == {"PSNR": [2.0, 1.0]}
+
+
+def test_another_request_is_paired_by_its_cases(small):
+    still = replace(FLOW, name="still", bench="transfer-still", base_bench="sprites", settings={}, numbers={})
+    done, _ = run([still], small / "out", pairs=1)
+    verdict = done.findings[0].verdicts[0]
+    assert verdict.n == 1 and verdict.mean == 0 and set(done.protocols) == {"sprites", "transfer-still"}
+
+
+def test_trained_variants_stand_against_the_full_one(small):
+    row = replace(ROWS["animatex-table5-no-epi"])
+    for name in ("full", "no-epi"):
+        (small / name / "model").mkdir(parents=True)
+    (one,) = ledger.plan([row], small)
+    assert one.ablated.backbone_path == str(small / "no-epi" / "model")
+    assert one.full.backbone_path == str(small / "full" / "model")
+    (small / "full" / "model").rmdir()
+    (one,) = ledger.plan([row], small)
+    assert one.ablated is None and "train.epi.probability=0 output=VARIANTS/no-epi" in one.why
+
+
+def test_from_the_command_line(small, capsys):
+    words = ["bench", "bench=ablations", "ablations=[flipsketch-table?-t2v-lora]", "output=out"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip().endswith("out/ledger/ledger.md")
+    page = (small / "out" / "ledger" / "ledger.md").read_text()
+    assert page.count("T2V LoRA") == 4 and "not run: 4" in page
+    assert main([*words[:2], "ablations=[flipsketch-tabel1-no-align]"]) == 2
+    assert "did you mean 'flipsketch-table1-no-align'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "warpp"}, "did you mean 'warp'"),
+        ({"bench": "spirtes"}, "did you mean 'sprites'"),
+        ({"settings": {"flwo": "dis"}}, "method.flow"),
+        ({"claims": []}, "no claim"),
+        ({"claims": [Claim("psnr", "down")]}, "unknown sign 'down'"),
+        ({"numbers": {"PSNR": [1.0]}}, "numbers of PSNR"),
+        ({"model": "no-x"}, "train and model go together"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_in_one_line(change, says):
+    with pytest.raises(UserError) as caught:
+        replace(FLOW, **change).check()
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nothing_to_run_is_said(small):
+    with pytest.raises(UserError, match="no ablation"):
+        ledger.run_ledger([], small / "out")
