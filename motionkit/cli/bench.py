@@ -120,7 +120,7 @@ def _table(config: BenchConfig, start: Start) -> int:
 
 def _ablations(config: BenchConfig, start: Start) -> int:
     """The papers' ablation rows, each on its protocol."""
-    from motionkit.bench import ablations, ledger, ledger_page
+    from motionkit.bench import ablations, ledger
     from motionkit.bench.ledger_page import write_ledger
 
     rows = ablations.choose(config.ablations)
