@@ -1,0 +1,56 @@
+"""`python -m motionkit.data NAME ROOT JOBS [key=value ...]`: a data set as a folder of jobs for `motionkit compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from motionkit.data import SETS, Options, open_set, write_jobs
+from motionkit.errors import UserError, unknown
+
+_NUMBERS = ("seed", "frames")
+_KEYS = ("task", "split", "ids", "pairs", *_NUMBERS)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the jobs; with fewer than three words, say which data sets are known. Returns the exit code."""
+    if len(arguments) < 3 or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
+    name, root, jobs, *rest = arguments
+    try:
+        items = open_set(name, root, Options(**_options(rest)))
+        folder = write_jobs(items, jobs, print)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{folder}: {len(items)} jobs; compare on them with: motionkit compare methods=[...] jobs={folder}")
+    return 0
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if key not in _KEYS:
+            raise unknown("key", key, _KEYS)
+        if not sign or not value:
+            raise UserError(f"{word}: give {key}=VALUE")
+        if key in _NUMBERS and not value.isdigit():
+            raise UserError(f"{word}: give a whole number")
+        found[key] = int(value) if key in _NUMBERS else value
+    return found
+
+
+def _help() -> str:
+    lines = ["usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
+             "           [pairs=FILE.csv] [frames=N] [seed=0]", ""]  # fmt: skip
+    for known in SETS.values():
+        lines += [f"{known.name:10} {known.title}: {known.source}", f"{'':10} licence: {known.licence}",
+                  f"{'':10} {known.layout}", f"{'':10} tasks: {', '.join(known.tasks)}"]  # fmt: skip
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

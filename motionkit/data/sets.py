@@ -1,0 +1,126 @@
+"""The known data sets: where each comes from, its folder layout, what it is for, and its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from motionkit.data.items import PICTURES, VIDEOS, Item, Options, Source, listed, requests, text_of
+from motionkit.data.videoswap import read_videoswap
+from motionkit.errors import UserError, unknown
+
+_FASHION, _TIKTOK = "a person turning around", "a person dancing"  # these sets have no captions: ours
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set.
+
+    Attributes:
+        layout: its folders, as published or, where it says so, as this toolkit wants them.
+        tasks: what it can be read as; the first one is the default.
+        read: root and options -> the items.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    layout: str
+    tasks: tuple[str, ...]
+    read: Callable[[Path, Options], list[Item]]
+
+
+def open_set(name: str, root: str | Path, options: Options | None = None) -> list[Item]:
+    """The requests of a data set, undecoded.
+
+    Args:
+        root: the user's folder.
+
+    Raises:
+        UserError: an unknown set or task, or a folder of another layout; one line that says which layout is wanted.
+    """
+    if name not in SETS:
+        raise unknown("data set", name, SETS)
+    known, options, folder = SETS[name], options or Options(), Path(root).expanduser()
+    task = options.task or known.tasks[0]
+    if task not in known.tasks:
+        raise unknown(f"task for {name}", task, known.tasks)
+    if options.frames is not None and options.frames < 1:
+        raise UserError(f"frames={options.frames}: give a number from 1 up")
+    if not folder.is_dir():
+        raise UserError(f"{known.title}: no folder {folder}")
+    try:
+        return known.read(folder, replace(options, task=task))
+    except UserError as error:
+        raise UserError(f"{error} (layout of {known.title}: {' '.join(known.layout.split())})") from error
+
+
+def _inside(root: Path, *names: str) -> Path:
+    """The first of those sub-folders that is there, else the root itself: archives unpack with or without them."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def _mgif(root: Path, options: Options) -> list[Item]:
+    folder = _inside(root, "moving-gif-processed/moving-gif", "moving-gif") / options.split
+    return requests([Source(file.stem, file) for file in listed(folder, VIDEOS, "MGIF")], options)
+
+
+def _fashion(root: Path, options: Options) -> list[Item]:
+    files = listed(_inside(root, "fashion_dataset") / options.split, VIDEOS, "Fashion")
+    return requests([Source(file.stem, file, prompt=_FASHION) for file in files], options)
+
+
+def _tiktok(root: Path, options: Options) -> list[Item]:
+    root = _inside(root, "TikTok_dataset/TikTok_dataset", "TikTok_dataset")
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name.isdigit())
+    if not folders:
+        raise UserError(f"TikTok: {root} has no folders named 00001, 00002, ...")
+    for folder in folders:
+        listed(folder / "images", PICTURES, "TikTok")
+    return requests([Source(f.name, f / "images", prompt=_TIKTOK) for f in folders], options)
+
+
+def _a2bench(root: Path, options: Options) -> list[Item]:
+    pictures = {file.stem: file for file in listed(root / "images", PICTURES, "A2Bench")}
+    videos = {file.stem: file for file in listed(root / "videos", VIDEOS, "A2Bench")}
+    if odd := sorted(set(pictures) ^ set(videos)):
+        raise UserError(f"A2Bench: {odd[0]!r} has no {'video' if odd[0] in pictures else 'picture'} of that name")
+    sources = []
+    for name, file in videos.items():
+        text = root / "prompts" / f"{name}.txt"
+        prompt = " ".join(text_of(text).split()) if text.is_file() else ""
+        sources.append(Source(name, file, pictures[name], prompt))
+    return requests(sources, options)
+
+
+SETS: dict[str, DataSet] = {
+    "mgif": DataSet(
+        "mgif", "MGIF", "Siarohin et al. 2019 (arXiv 1812.08861); the link is in the README of first-order-model",
+        "collected from the web; see its page before use",
+        "ROOT/{train,test}/*.gif (also ROOT/moving-gif/...)", ("cross", "self"), _mgif,
+    ),
+    "videoswap": DataSet(
+        "videoswap", "VideoSwap-30", "Gu et al. 2024 (arXiv 2312.02087), github.com/showlab/VideoSwap",
+        "no licence file in the repository",
+        "ROOT/datasets/paper_evaluation/{animal,human,object}/NAME/frames/*.png, and either the repository's "
+        "ROOT/options/test_videoswap/*/*/*.yml or a prompts.csv in paper_evaluation with clip,source_prompt,prompt",
+        ("edit",), read_videoswap,
+    ),
+    "tiktok": DataSet(
+        "tiktok", "TikTok", "Jafarian and Park 2021 (CVPR), TikTok_dataset", "see its page before use",
+        "ROOT/NNNNN/images/NNNN.png (also ROOT/TikTok_dataset/...); the test clips by ids=FILE", ("self", "cross"),
+        _tiktok,
+    ),
+    "fashion": DataSet(
+        "fashion", "Fashion", "Zablotskaia et al. 2019 (arXiv 1910.09139), DwNet's UBC Fashion",
+        "see its page before use", "ROOT/{train,test}/*.mp4 (also ROOT/fashion_dataset/...)", ("self", "cross"),
+        _fashion,
+    ),
+    "a2bench": DataSet(
+        "a2bench", "A2Bench", "Tan et al. 2024 (arXiv 2410.10306)", "see its page before use",
+        "the published archive's layout is not documented, so arrange it: ROOT/images/NAME.png, ROOT/videos/NAME.mp4, "
+        "and if wanted ROOT/prompts/NAME.txt", ("self", "cross"), _a2bench,
+    ),
+}  # fmt: skip
