@@ -99,7 +99,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 # What `best` changes on a backbone, so that an edit of 16 frames is made in minutes on two cores there.
 _POCKET: dict[str, Any] = {
     "steps": 20,
-    "start_t": 500,
+    "start_t": 600,
     "maps.long_side": 64,
     "tune.steps": 30,
     "tune.unet_lr": 5e-4,
