@@ -63,5 +63,6 @@ SPEC = MethodSpec(
     ),
     distinct_frames=True,
     status="reproducing",
+    version="2",
     year=2025,
 )  # fmt: skip
