@@ -41,6 +41,8 @@ def matrix() -> str:
     ]
     lines = [table(("runs on", *(spec.name for spec in columns), ""), rows)]
     lines += [table((f"{number})", reason), []) for reason, number in notes.items()]
+    if any(UNSAID in row for row in rows):
+        lines.append(f"{UNSAID}  the method declares nothing about this backbone, and refuses it")
     lines += [f"{', '.join(free)}: need none"] if free else []
     return "\n".join(lines)
 

@@ -92,7 +92,7 @@ def test_the_matrix_is_printed(cli):
             if wanted == "no":
                 note = next(line for line in lines if line.startswith(cell[2:]))
                 assert f"{method}: {spec.refusal(catalog.get(name))}" in note
-    assert "still, warp: need none" in out
+    assert "still, warp: need none" in out and "?  the method" not in out
 
 
 def test_a_method_that_says_nothing_gets_a_question_mark(cli, monkeypatch):
@@ -105,6 +105,7 @@ def test_a_method_that_says_nothing_gets_a_question_mark(cli, monkeypatch):
     rows = out[out.index("runs on ") :].splitlines()[1:]
     cells = {row.split()[0]: row.split()[-1] for row in rows if row}
     assert cells["tiny-sd"] == "default" and cells["sdxl"] == cells["animatex"] == "?"
+    assert "?  the method declares nothing about this backbone, and refuses it" in out
     assert "not silent  it declares nothing about this backbone" in cli("backbones", "sdxl")
 
 

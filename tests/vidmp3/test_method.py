@@ -180,7 +180,7 @@ def test_several_subjects_have_motions_of_their_own(tmp_path):
         ({"masks": {"backend": "files"}}, "masks: backend=files needs the masks themselves"),
         ({"correspondence": {"backend": "sd_dino"}, "backbone": "tiny-animatediff-sdxl"}, "use backend=dino"),
         ({"gpu": Plan(offload="group")}, "take gpu.offload=model"),
-        ({"backbone": "tiny-sd"}, "vidmp3 does not run on tiny-sd"),
+        ({"backbone": "tiny-animatex"}, "vidmp3 does not run on tiny-animatex: it reads no prompt"),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )
