@@ -88,6 +88,7 @@ def run(
     say(f"protocol {title(protocol)}")
     planned = [_plan(entry, protocol, folder, options, say) for entry in entries]
     todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.hash) is None])
+    say(f"{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
     for cell in todo:
         (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier start: tried again now
     for number, cell in enumerate((runner or Serial()).run(todo), 1):

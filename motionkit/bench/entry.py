@@ -126,7 +126,7 @@ def entries_of(
         backbones: names, or patterns such as "pocket-*".
 
     Raises:
-        UserError: an unknown method or backbone, a method twice, or settings of a method that is not there.
+        UserError: an unknown method, backbone or setting, a method twice, or settings of a method that is not there.
     """
     if not methods:
         raise UserError("no method to measure: give methods=[still,warp]")
@@ -138,6 +138,7 @@ def entries_of(
     made = []
     for name in methods:
         spec, own = registry.spec(name), dict((settings or {}).get(name) or {})
+        _settings(spec, own)
         chosen = _expand(backbones) if spec.backbones else []
         if not chosen:
             made.append(Entry(name, name, None, own))
@@ -170,11 +171,14 @@ def settled(entry: Entry, task: tasks.Task) -> tuple[MethodSpec, Any, BackboneSp
     for need in spec.requires:
         if need.name not in task.gives:
             raise UserError(f"{spec.name} needs {need.name}, which the task {task.name!r} does not have")
+    return spec, _settings(spec, entry.settings), catalog.get(name) if name else None
+
+
+def _settings(spec: MethodSpec, given: Mapping[str, Any]) -> Any:
     try:
-        settings = method_settings(spec, entry.settings)
+        return method_settings(spec, given)
     except UserError as error:
         raise UserError(str(error).replace("method.", f"settings.{spec.name}.")) from error
-    return spec, settings, catalog.get(name) if name else None
 
 
 def side_of(protocol: Protocol, backbone: BackboneSpec | None) -> int:

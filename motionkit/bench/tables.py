@@ -9,7 +9,7 @@ from typing import Any
 from motionkit import manifest
 from motionkit.bench import tasks
 from motionkit.bench.protocol import deviations
-from motionkit.bench.summary import COSTS, Figure, Summary
+from motionkit.bench.summary import COSTS, LEAST, Figure, Summary
 from motionkit.metrics.suite import Fact
 
 BLOCK = 5  # columns of figures side by side in markdown
@@ -77,7 +77,7 @@ def about(summary: Summary) -> list[str]:
         f"Metrics `{metrics.name}` version {metrics.version}, SHA-256 `{metrics.hash}`.",
         f"Each figure: mean over cases (seeds of a case averaged first) and its {how.confidence:.0%} bootstrap "
         "interval. ①, ②, … mark ranks only in columns where intervals part: ③ means that two rows are better with "
-        "their whole interval. Time is the wall clock's and the processor's for one clip, memory the largest peak of "
+        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Time is the wall clock's and the processor's for one clip, memory the largest peak of "
         f"any cell, each cell in a process of its own, libraries included.{cached}",
         f"Made with {', '.join(f'{name} {version}' for name, version in manifest.versions().items())}.",
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def remarks(summary: Summary) -> list[str]:
     """What is not in the table, and why: refused rows, failed cells, skipped figures; and notes on figures."""
     found = [f"**{line.label}** refused: {line.refused}" for line in summary.lines if line.refused]
     for line in summary.lines:
-        found += [f"**{line.label}** failed: {reason}" for reason in line.failed]
+        found += [f"failed: {' '.join(reason.split())}" for reason in line.failed]
     for name, fact in summary.outcome.metrics.facts.items():
         every = [line.figures[name] for line in summary.lines if name in line.figures]
         found += dict.fromkeys(f"skipped: {figure.skipped}" for figure in every if figure.skipped)

@@ -1,0 +1,63 @@
+"""`results/`: three files, whole, escaped, self-contained; sub-runs never take the published table's place."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from motionkit.bench import Entry, protocol
+from motionkit.bench.engine import run
+from motionkit.bench.page import write_results
+
+
+@pytest.fixture
+def outcome(small, here, light, tmp_path):
+    rows = [
+        Entry("good <b>row</b>", "obedient"), Entry("bad", "obedient", settings={"how": "raise"}),
+        Entry("refused", "anamodiff", "sdxl"),
+    ]  # fmt: skip
+    return run(small, rows, tmp_path / "bench", runner=here)
+
+
+def test_the_page_holds_everything_and_fetches_nothing(outcome, tmp_path):
+    path = write_results(tmp_path / "bench", outcome, shown=1)
+    text = path.read_text()
+    assert "good &lt;b&gt;row&lt;/b&gt;" in text and "good <b>row</b>" not in text
+    assert "a &lt;b&gt;bold&lt;/b&gt; defect" in text and "<b>bold</b>" not in text
+    assert outcome.protocol.hash in text and outcome.metrics.hash in text and "anamodiff does not run on sdxl" in text
+    assert text.count("data:video/mp4;base64,") == 1 and text.count("data:image/png;base64,") == 1
+    assert not re.search(r'(src|href)="(?!data:)', text) and str(tmp_path) not in text
+    assert text.count("<tr>") == text.count("</tr>") and text.count("<section") == text.count("</section>")
+
+
+def test_three_files_and_a_folder_of_its_own_for_a_sub_run(outcome, tmp_path, monkeypatch):
+    path = write_results(tmp_path / "bench", outcome, shown=0)
+    assert path.parent.name == f"results-{outcome.protocol.hash[:8]}"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["results.html", "results.json", "results.md"]
+    data = json.loads((path.parent / "results.json").read_text())
+    assert [row["label"] for row in data["rows"]] == ["good <b>row</b>", "bad", "refused"]
+    monkeypatch.setattr(protocol, "deviations", lambda one: {})
+    assert write_results(tmp_path / "bench", outcome, shown=0).parent.name == "results"
+
+
+def test_figures_over_a_row_s_videos_are_taken_once(small, here, light, tmp_path):
+    from motionkit.metrics import protocols
+    from motionkit.metrics.sets import SetFigure
+
+    metrics, asked = light(), []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(metrics, name)
+
+        def sets(self, videos, truths, prompts):
+            asked.append((len(videos), videos[0].shape == truths[0].shape, bool(prompts[0])))
+            return {"l1": SetFigure(0.25, 0.2, 0.3, len(videos), "", "small sets run high")}
+
+    made = replace(run(small, [Entry("row", "obedient")], tmp_path / "b", runner=here), metrics=Counting())
+    for _ in range(2):
+        page = write_results(tmp_path / "b", made, shown=0)
+    assert asked == [(2, True, True)]
+    assert "0.25 [0.2, 0.3]" in page.read_text() and "small sets run high" in page.read_text()
+    assert protocols.get("x") is metrics
