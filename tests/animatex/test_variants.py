@@ -91,3 +91,28 @@ def test_a_run_without_variants_is_claimed_as_before(tmp_path, monkeypatch):
     for options in (TrainOptions(), TrainOptions(variant=VariantSettings(parallel=True))):
         train._same_run(job, options, backbone, clips, 128)
     assert "variant" not in claimed[0] and claimed[1]["variant"] == {"query": "both", "parallel": True}
+
+
+def test_the_weight_of_the_indicator_is_a_setting(request_):
+    from motionkit.run import execute
+
+    def video(scale, keypoints=True):
+        settings = {"sample": {"steps": 1}, "indicator_scale": scale, "indicator": keypoints}
+        return execute("animatex", request_, config=settings, backbone="tiny-animatex", frames=2).frames
+
+    full = video(1.0)
+    assert (video(0.5) != full).any() and (video(1.0) == full).all()
+    assert (video(0.0) == video(0.0, keypoints=False)).all()  # then nothing of the indicator counts
+    with pytest.raises(UserError, match="method.indicator_scale=11"):
+        video(11)
+
+
+def test_a_variant_needs_a_new_network():
+    from motionkit.backbones import catalog
+    from motionkit.gpu import Plan
+    from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
+    from motionkit.methods.animatex.train_model import start
+
+    options = TrainOptions(backbone="tiny-animatex", variant=VariantSettings(query="learned"))
+    with pytest.raises(UserError, match="train.variant is for a new network"):
+        start(catalog.get("tiny-animatex"), options, Plan(), 0)
