@@ -81,6 +81,19 @@ train-animatex-ablations: setup ## train the five small models of Animate-X's ab
 	$(SMALL) output=$(ABLATE)/no-realign train.epi.realign=false
 	$(SMALL) output=$(ABLATE)/no-rescale train.epi.rescale=false
 
+train-animatex-ablations-all: train-animatex-ablations ## and the thirteen others of tables 5 and 6, for the ledger (resumes)
+	$(SMALL) output=$(ABLATE)/no-lq train.variant.query=keypoints
+	$(SMALL) output=$(ABLATE)/no-dq train.variant.query=learned
+	$(SMALL) output=$(ABLATE)/kv-q train.variant.query=features
+	$(SMALL) output=$(ABLATE)/parallel train.variant.parallel=true
+	$(SMALL) output=$(ABLATE)/no-add train.epi.groups=[drop,body_shoulder,neck_face,arm_leg]
+	$(SMALL) output=$(ABLATE)/no-drop train.epi.groups=[add,body_shoulder,neck_face,arm_leg]
+	$(SMALL) output=$(ABLATE)/no-bs train.epi.groups=[drop,add,neck_face,arm_leg]
+	$(SMALL) output=$(ABLATE)/no-nf train.epi.groups=[drop,add,body_shoulder,arm_leg]
+	$(SMALL) output=$(ABLATE)/no-al train.epi.groups=[drop,add,body_shoulder,neck_face]
+	for share in 100 95 90 80; do \
+	  $(SMALL) output=$(ABLATE)/lambda-$$share train.epi.probability=$$(echo "$$share" | sed 's/100/1.0/;t;s/^/0./') || exit 1; done
+
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
 

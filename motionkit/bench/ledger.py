@@ -136,18 +136,19 @@ def _plan(row: Ablation, variants: Path | None) -> _Planned:
 
 
 def _how_to_train(row: Ablation) -> str:
-    words = " ".join(f"train.{key}={value}" for key, value in _dotted(row.train))
+    words = " ".join(f"train.{key}={value}" for key, value in dotted(row.train))
     return (
         f"no trained variant here: `motionkit train method={row.method} {words} output=VARIANTS/{row.model}`, and the "
         f"same without these settings into VARIANTS/{FULL}; then bench.variants=VARIANTS"
     )
 
 
-def _dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+    """Nested settings as they are typed: ("epi.realign", "false")."""
     found: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found += _dotted(value, f"{above}{key}.")
+            found += dotted(value, f"{above}{key}.")
         else:
             text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value).lower()
             found.append((f"{above}{key}", text))

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,11 @@ def test_a_row_that_cannot_be_is_refused_in_one_line(change, says):
 def test_nothing_to_run_is_said(small):
     with pytest.raises(UserError, match="no ablation"):
         ledger.run_ledger([], small / "out")
+
+
+def test_make_trains_every_variant_as_its_row_says():
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    for row in ROWS.values():
+        if row.train and not row.model.startswith("lambda-"):  # those are a loop there
+            words = [f"train.{key}={value}" for key, value in ledger.dotted(row.train)]
+            assert f"output=$(ABLATE)/{row.model} {' '.join(words)}\n" in makefile, row.name
