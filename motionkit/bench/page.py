@@ -13,9 +13,10 @@ from motionkit.bench.cell import video_of
 from motionkit.bench.engine import Outcome
 from motionkit.bench.entry import read_json
 from motionkit.bench.summary import COSTS, Line, Summary, set_figures, summarise
-from motionkit.bench.tables import ARROWS, about, as_json, cell_text, markdown, remarks
+from motionkit.bench.tables import ARROWS, about, as_json, cell_text, markdown, methods_of, remarks
 from motionkit.hashing import hash_json
 from motionkit.media import replacing
+from motionkit.metrics import published
 from motionkit.metrics.sets import SetFigure
 from motionkit.output import write_json, writing
 from motionkit.report import Panel, contact_sheet, grid
@@ -71,7 +72,8 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
 def render(summary: Summary, shown: int = SHOWN) -> str:
     """The page as text."""
     parts = [_header(summary), _figures(summary), _costs(summary), _remarks(summary)]
-    return document(summary.title, "\n".join([*parts, *_cases(summary, shown), _footer(summary)]))
+    papers = published.html(methods_of(summary))
+    return document(summary.title, "\n".join([*parts, *_cases(summary, shown), papers, _footer()]))
 
 
 def _header(summary: Summary) -> str:
@@ -167,5 +169,5 @@ def _case(summary: Summary, index: int) -> str:
     )
 
 
-def _footer(summary: Summary) -> str:
+def _footer() -> str:
     return "<footer>Videos made by methods are AI-generated. Pocket weights know the sprite world only.</footer>"

@@ -10,6 +10,7 @@ from motionkit import manifest
 from motionkit.bench import tasks
 from motionkit.bench.protocol import deviations
 from motionkit.bench.summary import COSTS, LEAST, Figure, Summary
+from motionkit.metrics import published
 from motionkit.metrics.suite import Fact
 
 BLOCK = 5  # columns of figures side by side in markdown
@@ -51,7 +52,12 @@ def markdown(summary: Summary) -> str:
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
     meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.meaning}" for fact in summary.facts.values()]
-    return "\n".join([*blocks, "What the columns mean:", "", *meaning, ""])
+    return "\n".join([*blocks, "What the columns mean:", "", *meaning, "", published.markdown(methods_of(summary))])
+
+
+def methods_of(summary: Summary) -> list[str]:
+    """The methods of a table, each once: whose papers' figures are shown beside it."""
+    return list(dict.fromkeys(line.method for line in summary.lines))
 
 
 def _head(fact: Fact) -> str:
@@ -77,8 +83,9 @@ def about(summary: Summary) -> list[str]:
         f"Metrics `{metrics.name}` version {metrics.version}, SHA-256 `{metrics.hash}`.",
         f"Each figure: mean over cases (seeds of a case averaged first) and its {how.confidence:.0%} bootstrap "
         "interval. ①, ②, … mark ranks only in columns where intervals part: ③ means that two rows are better with "
-        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Time is the wall clock's and the processor's for one clip, memory the largest peak of "
-        f"any cell, each cell in a process of its own, libraries included.{cached}",
+        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Time is the wall "
+        "clock's and the processor's for one clip, memory the largest peak of any cell, each cell in a process of its "
+        f"own, libraries included.{cached}",
         f"Made with {', '.join(f'{name} {version}' for name, version in manifest.versions().items())}.",
     ]  # fmt: skip
 
@@ -109,6 +116,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "metrics": {"name": outcome.metrics.name, "version": outcome.metrics.version, "hash": outcome.metrics.hash},
         "versions": manifest.versions(),
         "columns": {name: asdict(fact) for name, fact in summary.facts.items()},
+        "published": published.as_json(methods_of(summary)),
         "rows": [asdict(line) for line in summary.lines],
         "cells": [
             {

@@ -27,7 +27,8 @@ def test_the_page_holds_everything_and_fetches_nothing(outcome, tmp_path):
     assert "a &lt;b&gt;bold&lt;/b&gt; defect" in text and "<b>bold</b>" not in text
     assert outcome.protocol.hash in text and outcome.metrics.hash in text and "anamodiff does not run on sdxl" in text
     assert text.count("data:video/mp4;base64,") == 1 and text.count("data:image/png;base64,") == 1
-    assert not re.search(r'(src|href)="(?!data:)', text) and str(tmp_path) not in text
+    assert not re.search(r'src="(?!data:)', text) and "<script" not in text and str(tmp_path) not in text
+    assert text.index("anamodiff does not run") < text.index('class="published"'), "papers apart, below our own"
     assert text.count("<tr>") == text.count("</tr>") and text.count("<section") == text.count("</section>")
 
 
@@ -37,6 +38,8 @@ def test_three_files_and_a_folder_of_its_own_for_a_sub_run(outcome, tmp_path, mo
     assert sorted(p.name for p in path.parent.iterdir()) == ["results.html", "results.json", "results.md"]
     data = json.loads((path.parent / "results.json").read_text())
     assert [row["label"] for row in data["rows"]] == ["good <b>row</b>", "bad", "refused"]
+    assert [paper["method"] for paper in data["published"]] == ["anamodiff"]
+    assert (path.parent / "results.md").read_text().count("these are not comparable with ours") == 1
     monkeypatch.setattr(protocol, "deviations", lambda one: {})
     assert write_results(tmp_path / "bench", outcome, shown=0).parent.name == "results"
 
