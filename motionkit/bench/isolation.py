@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from motionkit.bench.entry import Cell
 from motionkit.errors import Cancelled
@@ -44,14 +45,22 @@ def isolated(cell: Cell, threads: int | None = None) -> Cell:
     try:
         process.join()
     except KeyboardInterrupt:
-        process.join(_PATIENCE)
-        process.kill()
+        _stop(process)
         raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
     if process.exitcode == _CANCELLED:
         raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here")
     if process.exitcode:
         cell.fail(_last_words(process.exitcode))
     return cell
+
+
+def _stop(process: Any) -> None:
+    """End a cell's process: a terminal has interrupted it as well, a scheduler has not."""
+    for patience, word in ((1.0, signal.SIGINT), (_PATIENCE, signal.SIGKILL)):
+        process.join(patience)
+        if process.is_alive():
+            os.kill(process.pid, word)
+    process.join()
 
 
 def _child(cell: Cell, threads: int | None, environment: Mapping[str, str]) -> None:
