@@ -203,7 +203,7 @@ def judge(
     mean, low, high = bootstrap_interval(differences, how.confidence, how.resamples, how.bootstrap_seed)
     word, why = _word(claim.sign, low, high), ""
     if len(cases) < LEAST and word in (AGREES, DISAGREES):
-        word, why = NOISE, f"{len(cases)} cases are too few to tell: at least {LEAST}"
+        word, why = NOISE, f"too few cases to tell: {len(cases)}, and it takes {LEAST}"
     return Verdict(claim, word, len(cases), _mean(means[0]), _mean(means[1]), mean, low, high, why)
 
 

@@ -101,10 +101,11 @@ def _paper(finding: Finding, verdict: Verdict) -> str:
 
 def _remarks(finding: Finding, verdict: Verdict) -> list[str]:
     """Why a claim was not run or not told, and what may be behind a result that is not the paper's."""
-    found = [verdict.why] if verdict.why else []
+    if verdict.why:
+        return [verdict.why]
     if verdict.word in (DISAGREES, NOISE) and finding.ablation.note:
-        found.append(f"may be because (not tested): {finding.ablation.note}")
-    return found
+        return [f"may be because (not tested): {finding.ablation.note}"]
+    return []
 
 
 def _clean(text: str) -> str:
