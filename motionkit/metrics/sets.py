@@ -76,7 +76,8 @@ class SetMeasure:
             return SetFigure(n=len(videos), skipped=reason)
         one, two = ([self.features(v, settings, weights) for v in side] for side in (videos, truths))
         found = measured(self.distance, one, two, self.floor)
-        note = f"{found.null:.4g} is what {len(videos)} clips alone cost (sides exchanged by chance)"
+        null = found.null if abs(found.null) > 1e-9 else 0.0  # not the last bits of equal sums
+        note = f"{null:.4g} is what {len(videos)} clips alone cost (sides exchanged by chance)"
         return SetFigure(found.value, found.low, found.high, len(videos), note=note)
 
 
