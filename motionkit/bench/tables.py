@@ -100,7 +100,9 @@ def remarks(summary: Summary) -> list[str]:
     found = [f"**{line.label}** refused: {line.refused}" for line in summary.lines if line.refused]
     for line in summary.lines:
         found += [f"failed: {' '.join(reason.split())}" for reason in line.failed]
+    lacking = summary.outcome.metrics.missing
     for name, fact in summary.outcome.metrics.facts.items():
+        found += [f"skipped: {lacking[name]}"] if name in lacking and name in summary.outcome.metrics.measures else []
         every = [line.figures[name] for line in summary.lines if name in line.figures]
         found += dict.fromkeys(f"skipped: {figure.skipped}" for figure in every if figure.skipped)
         found += dict.fromkeys(f"{fact.title}: {figure.note}" for figure in every if figure.note)

@@ -14,7 +14,8 @@ from motionkit.metrics.sets import SetFigure
 from motionkit.metrics.suite import FACTS
 
 METRICS = SimpleNamespace(
-    name="few", version=1, hash="ab" * 32, facts={name: FACTS[name] for name in ("psnr", "l1", "motion_ratio_truth")}
+    name="few", version=1, hash="ab" * 32, facts={name: FACTS[name] for name in ("psnr", "l1", "motion_ratio_truth")},
+    measures=("psnr", "l1", "motion_ratio_truth"), missing={},
 )
 RECORD = {
     "backbone": {"name": "pocket-sd", "fingerprint": "0123456789ab"}, "seconds": 2.0, "cpu_seconds": 3.0,
@@ -107,17 +108,20 @@ def test_markdown_and_json_say_everything(protocol, tmp_path):
     sets = {"a": {"fvd": SetFigure(skipped="FVD needs weights: i3d.pt"), "fid": SetFigure(3.0, 2.0, 4.0, 6, "", "n=6")}}
     outcome = table(protocol, tmp_path, **rows)
     outcome.metrics.facts |= {"fvd": FACTS["l1"], "fid": FACTS["psnr"]}
+    outcome.metrics.missing["psnr"] = "PSNR needs weights: psnr.pt"
     try:
         summary = summarise(outcome, sets)
         text, data = markdown(summary), as_json(summary)
     finally:
         for name in ("fvd", "fid"):
             del outcome.metrics.facts[name]
+        del outcome.metrics.missing["psnr"]
     assert f"# sprites v1 ({protocol.hash[:8]}), a sub-run: pairs 24 → 6; seeds [0] → [0, 1]" in text
     assert protocol.hash in text and "ab" * 32 in text and "**a sub-run**" in text
     lines = text.splitlines()
     assert [line for line in lines if line.startswith("| b\\|c |")], "a bar in a label does not end the cell"
     assert "- **no** refused: not on | this one" in lines and "- skipped: FVD needs weights: i3d.pt" in lines
+    assert "- skipped: PSNR needs weights: psnr.pt" in lines, "a figure of one video"
     assert any("failed: b|c, case 0, seed 0: too green" in line for line in lines)
     assert any(line.endswith(": n=6") for line in lines) and "L1" not in lines[6], "no column without a value"
     data = json.loads(json.dumps(data))
