@@ -34,15 +34,16 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--share", type=float, default=0.7, help="share of the noise's variance common to the frames")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--motion-adapter", default=None, help="a folder with motion modules (default: the shipped)")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="the faster one: bfloat16")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench/pocket-animatediff"))
     parser.add_argument("--sheet", type=Path, default=None)
     args = parser.parse_args(argv)
     asked = captions(args.captions, args.seed, False)
-    out: dict = {key: getattr(args, key) for key in ("frames", "steps", "guidance", "share", "seed")}
+    out: dict = {key: getattr(args, key) for key in ("frames", "steps", "guidance", "share", "seed", "dtype")}
     sheets = []
     for arm in args.arms:
         motion = MotionOptions(adapter=args.motion_adapter) if ARMS[arm] == "pocket-animatediff" else None
-        clips = finished(load(ARMS[arm], plan_for("cpu"), motion=motion), asked, args)
+        clips = finished(load(ARMS[arm], plan_for({"name": "cpu", "dtype": args.dtype}), motion=motion), asked, args)
         sheets += clips[:16]
         out[arm] = figures(asked, clips, args.seed)
         for key, value in out[arm].items():
