@@ -13,7 +13,7 @@ from motionkit.bench.cell import video_of
 from motionkit.bench.engine import Outcome
 from motionkit.bench.entry import read_json
 from motionkit.bench.summary import COSTS, Line, Summary, set_figures, summarise
-from motionkit.bench.tables import ARROWS, about, as_json, cell_text, markdown, methods_of, remarks
+from motionkit.bench.tables import ARROWS, about, as_json, beside, cell_text, markdown, methods_of, remarks
 from motionkit.hashing import hash_json
 from motionkit.media import replacing
 from motionkit.metrics import published
@@ -96,7 +96,12 @@ def _figures(summary: Summary) -> str:
         f"<small>{escape(f.unit) or '&nbsp;'}</small></th>"
         for f in facts.values()
     )
-    rows = "".join(_row(line, [_td(line, name) for name in facts], len(facts)) for line in summary.lines)
+    titles, texts = beside(summary.lines)
+    head += "".join(f"<th>{escape(title)}</th>" for title in titles)
+    rows = "".join(
+        _row(line, [*(_td(line, name) for name in facts), *(f"<td>{t}</td>" for t in text)], len(facts) + len(text))
+        for line, text in zip(summary.lines, texts, strict=True)
+    )
     meaning = "".join(
         f"<dt>{escape(f.title)} {ARROWS[f.better]}</dt><dd>{escape(f.meaning)}</dd>" for f in facts.values()
     )
@@ -111,11 +116,11 @@ def _td(line: Line, name: str) -> str:
 
 def _costs(summary: Summary) -> str:
     names = [name for name in COSTS if any(name in line.costs for line in summary.lines)]
-    titles = ["n", *(COSTS[name] for name in names), "Inputs used", "Weights", "Works at"]
+    titles = [*(COSTS[name] for name in names), "Inputs used", "Weights", "Works at"]
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     rows = ""
     for line in summary.lines:
-        texts = [str(line.cells - len(line.failed)), *(cell_text(line.costs.get(name)) for name in names)]
+        texts = [cell_text(line.costs.get(name)) for name in names]
         texts += [", ".join(line.inputs_used) or "–", line.weights or "none", line.size]
         rows += _row(line, [f"<td>{escape(text)}</td>" for text in texts], len(titles))
     return _section("Cost, inputs and weights", head, rows) + "</section>"

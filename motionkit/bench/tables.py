@@ -9,11 +9,12 @@ from typing import Any
 from motionkit import manifest
 from motionkit.bench import tasks
 from motionkit.bench.protocol import deviations
-from motionkit.bench.summary import COSTS, LEAST, Figure, Summary
+from motionkit.bench.summary import COSTS, LEAST, Figure, Line, Summary
 from motionkit.metrics import published
 from motionkit.metrics.suite import Fact
 
-BLOCK = 5  # columns of figures side by side in markdown
+BLOCK = 4  # columns of figures side by side in markdown
+BESIDE = ("seconds", "cuda_mb", "rss_mb")  # what stands beside every figure; the last only where no GPU was used
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
@@ -38,21 +39,37 @@ def markdown(summary: Summary) -> str:
     names = list(summary.facts)
     for first in range(0, len(names), BLOCK):
         chosen = names[first : first + BLOCK]
-        head = ["", *(_head(summary.facts[name]) for name in chosen)]
-        rows = [[line.label, *(cell_text(line.figures.get(name)) for name in chosen)] for line in shown]
+        titles, texts = beside(shown)
+        head = ["", *(_head(summary.facts[name]) for name in chosen), *titles]
+        rows = [
+            [line.label, *(cell_text(line.figures.get(name)) for name in chosen), *text]
+            for line, text in zip(shown, texts, strict=True)
+        ]
         blocks += [*_table(head, rows), ""]
     costs = [name for name in COSTS if any(name in line.costs for line in shown)]
     rows = [
-        [line.label, str(line.cells - len(line.failed)), *(cell_text(line.costs.get(name)) for name in costs),
+        [line.label, *(cell_text(line.costs.get(name)) for name in costs),
          ", ".join(line.inputs_used) or "–", line.weights or "none", line.size]
         for line in shown
     ]  # fmt: skip
-    head = ["", "n", *(COSTS[name] for name in costs), "Inputs used", "Weights", "Works at"]
+    head = ["", *(COSTS[name] for name in costs), "Inputs used", "Weights", "Works at"]
     blocks += [*_table(head, rows), ""]
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
     meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.meaning}" for fact in summary.facts.values()]
     return "\n".join([*blocks, "What the columns mean:", "", *meaning, "", published.markdown(methods_of(summary))])
+
+
+def beside(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+    """Titles and each row's texts of what stands beside every figure: how many clips, their time and memory."""
+    there = [name for name in BESIDE if any(name in line.costs for line in lines)]
+    names = [name for name in there if name != "rss_mb" or "cuda_mb" not in there]
+    texts = [[str(line.cells - len(line.failed)), *(_mean(line.costs.get(name)) for name in names)] for line in lines]
+    return ["n", *(COSTS[name] for name in names)], texts
+
+
+def _mean(figure: Figure | None) -> str:
+    return number(figure.mean) if figure else "–"
 
 
 def methods_of(summary: Summary) -> list[str]:
