@@ -73,6 +73,7 @@ class Cells:
         self.folder, self.path = folder, folder / "cells.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         self.rows: dict[str, dict] = {}
+        self.used: dict[tuple[str, int], np.ndarray] = {}  # (variant, index): the clips of this table
         if self.path.is_file():
             for line in self.path.read_text().splitlines():
                 try:
@@ -131,6 +132,7 @@ def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespac
                "prompt": sketch.prompt, "config": config}  # fmt: skip
         cells.put(key, result.frames, row)
         kept = result.frames, row
+    cells.used[variant, sketch.index] = kept[0]
     return measure(kept[0], sketch) | {"seconds": kept[1]["seconds"]}
 
 
@@ -203,10 +205,10 @@ def sheet(path: Path, cells: Cells, sketches: list[Sketch]) -> None:
     """A contact sheet: for each sketch the drawing, then frames of `best` (or the first variant there is)."""
     lines = []
     for sketch in sketches:
-        keys = [k for k, row in cells.rows.items() if row["index"] == sketch.index and row["prompt"] == sketch.prompt]
-        keys.sort(key=lambda k: cells.rows[k]["variant"] != "best")
-        if keys and (kept := cells.get(keys[0])) is not None:
-            lines.append(np.concatenate([sketch.drawing, *as_large(kept[0], sketch)], 1))
+        names = sorted((name for name, index in cells.used if index == sketch.index), key=lambda name: name != "best")
+        if names:
+            video = as_large(cells.used[names[0], sketch.index], sketch)
+            lines.append(np.concatenate([sketch.drawing, *video], 1))
     if lines:
         write_image(path, np.concatenate([line for line in lines if line.shape == lines[0].shape], 0))
 

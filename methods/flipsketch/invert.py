@@ -40,10 +40,13 @@ def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertC
 def invert(
     predict: Predict, scheduler: Scheduler, latents: Tensor, steps: int, progress: OnStep | None = None
 ) -> Tensor:
-    """The noise x_T^r (1, 4, 1, h, w) of a still clip (1, 4, copies, h, w): plain DDIM inversion, mean of the copies.
+    """The way of a still clip (1, 4, copies, h, w) to its noise and back: plain DDIM inversion, mean of the copies.
 
     `predict` is the model without a text. The authors' code runs it twice and combines two equal passes; once is the
     same.
+
+    Returns:
+        (steps + 1, 1, 4, 1, h, w): the noise x_T^r, then what is below each step, at last the sketch's own latents.
     """
-    noise = ddim_invert(predict, scheduler, latents, steps, progress=progress)
-    return noise.mean(2, keepdim=True)  # (1, 4, 1, h, w)
+    up = ddim_invert(predict, scheduler, latents, steps, all=True, progress=progress)  # (steps + 1, 1, 4, copies, h, w)
+    return up.mean(3, keepdim=True).flip(0)

@@ -118,13 +118,14 @@ class FlipSketch(Transfer):
         with self._composer() as composer:
             null = self._text("")
             latents = sketch_latents(self.backbone, drawing, config.invert).to(run.device)
-            noise = invert(
+            inverted = invert(
                 lambda x, t: composer.plain(x, t, null), self.backbone.scheduler, latents, schedule.steps,
                 progress=lambda done, total: run.progress.tick("invert", done, total),
             )  # fmt: skip
             guided = bool(negative_prompt) and config.compose.reference_guidance == "negative"
             return walk(
-                composer, self.backbone.scheduler, noise, schedule, null,
+                composer, self.backbone.scheduler, inverted[0], schedule, null,
+                given=inverted if config.invert.path == "kept" else None,
                 negative=self._text(negative_prompt) if guided else None, guidance=float(config.sample.guidance or 0),
                 progress=lambda done, total: run.progress.tick("reference", done, total),
             )  # fmt: skip

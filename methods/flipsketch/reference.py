@@ -112,16 +112,21 @@ def walk(
     schedule: Schedule,
     null: Tensor,
     *,
+    given: Tensor | None = None,
     negative: Tensor | None = None,
     guidance: float = 1.0,
     progress: OnStep | None = None,
 ) -> Reference:
     """Denoise M copies of x_T^r together, of which each step keeps the first N.
 
+    Inversion is not exact: what is denoised again drifts from the sketch, the more the noisier the schedule ends.
+    `given`, the latents that the inversion passed through, takes the place of what each step made.
+
     Args:
         composer: installed.
         noise: x_T^r (1, 4, 1, h, w).
         null: text states (1, L, C) of the empty prompt.
+        given: (steps + 1, 1, 4, 1, h, w), from the noise down to the clean latents.
         negative, guidance: text states of a negative prompt: the reference is then guided too, as in the authors' code.
 
     Raises:
@@ -136,16 +141,19 @@ def walk(
             states.append(ref)
             null_pass, recording = composer.record(ref, rung.t, null)
             recordings.append(recording)
-        else:
+        elif i < schedule.aligned or given is None:
             null_pass = composer.plain(ref, rung.t, null)
         if i < schedule.aligned:
             alone = null_pass if ref.shape[2] == 1 else composer.plain(ref[:, :, :1], rung.t, null)
             targets.append(alone[0, :, 0].float())
-        prediction = null_pass
-        if negative is not None:
-            prediction = guide(composer.plain(ref, rung.t, negative), null_pass, guidance)
-        prediction = finite(prediction, "the reference branch", i + 1, schedule.walked, rung.t)
-        ref = move(scheduler, prediction, ref, rung.alpha, rung.alpha_below)
+        if given is not None:
+            ref = given[i + 1].float().expand_as(ref)
+        else:
+            prediction = null_pass
+            if negative is not None:
+                prediction = guide(composer.plain(ref, rung.t, negative), null_pass, guidance)
+            prediction = finite(prediction, "the reference branch", i + 1, schedule.walked, rung.t)
+            ref = move(scheduler, prediction, ref, rung.alpha, rung.alpha_below)
         path.append(ref[0, :, 0])
         if progress:
             progress(i + 1, schedule.walked)

@@ -60,6 +60,25 @@ def test_it_is_the_sketchs_own_denoising():
     assert len(reference.targets) == 2 and len(reference.recordings) == 3 and len(reference.path) == 4
 
 
+def test_the_inversions_own_latents_take_the_place_of_what_was_denoised():
+    """Down to the sketch's own latents, and without a pass of the model at steps that leave nothing."""
+    schedule = Schedule(4, 3, 1, 2, pinned=True)
+    given = torch.stack([clip(1, seed=5), *(clip(1, seed=6 + i) for i in range(4))])  # (5, 1, 4, 1, h, w)
+    passes = []
+
+    def counted(*arguments):
+        passes.append(arguments)
+        return denoise(*arguments)
+
+    composer = Composer(counted, video_unet())
+    with composer.installed():
+        kept = walk(composer, scheduler(), given[0], schedule, text(3), given=given)
+    assert torch.equal(kept.path, given[:, 0, :, 0]) and len(passes) == 3  # two recorded, one for the alignment's target
+    assert torch.equal(kept.states[1], given[1].expand(-1, -1, 2, -1, -1))
+    own = walked(schedule)[1]
+    assert torch.equal(own.targets, kept.targets) and not torch.equal(own.path[1], kept.path[1])
+
+
 def test_guided_only_by_a_negative_prompt():
     schedule = Schedule(3, 2, 1, 3)
     plain, same, other = (

@@ -87,7 +87,7 @@ def inversion(golden):
         return case.backbone.denoise(x, t, null)
 
     yield "inversion_trajectory", ddim_invert(predict, case.scheduler, clip, steps, all=True)
-    yield "inverted_noise", invert(predict, case.scheduler, clip, steps)
+    yield "inverted_noise", invert(predict, case.scheduler, clip, steps)[0]
 
 
 def alignment(golden):
@@ -176,7 +176,7 @@ def whole(golden):
     with case.composer.installed():
         noise = invert(
             lambda x, t: case.composer.plain(x, t, null), case.scheduler, case.io["sketch_latents"], case.schedule.steps
-        )
+        )[0]
         reference = walk(case.composer, case.scheduler, noise, case.schedule, null)
         recordings = recorder(case.composer, case.scheduler, reference, case.schedule, null)
         options = Options(
