@@ -33,7 +33,7 @@ class InvertConfig:
     copies: int | None = None  # frames of the clip that is inverted; the result is their mean
     input_range: str | None = None  # unit (pictures as 0 to 1, as the code feeds them) | signed (the VAE's -1 to 1)
     sample: str | None = None  # posterior (each copy another sample) | mean
-    path: str | None = None  # walked (the sketch is denoised again from its noise: the paper) | kept (as it was inverted)
+    path: str | None = None  # walked (the sketch is denoised again: the paper) | kept (as it was inverted)
 
 
 @dataclass

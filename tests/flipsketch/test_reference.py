@@ -73,7 +73,7 @@ def test_the_inversions_own_latents_take_the_place_of_what_was_denoised():
     composer = Composer(counted, video_unet())
     with composer.installed():
         kept = walk(composer, scheduler(), given[0], schedule, text(3), given=given)
-    assert torch.equal(kept.path, given[:, 0, :, 0]) and len(passes) == 3  # two recorded, one for the alignment's target
+    assert torch.equal(kept.path, given[:, 0, :, 0]) and len(passes) == 3  # two recorded, one aligned
     assert torch.equal(kept.states[1], given[1].expand(-1, -1, 2, -1, -1))
     own = walked(schedule)[1]
     assert torch.equal(own.targets, kept.targets) and not torch.equal(own.path[1], kept.path[1])
