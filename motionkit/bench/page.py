@@ -15,7 +15,7 @@ from motionkit.bench.entry import read_json
 from motionkit.bench.summary import COSTS, Line, Summary, set_figures, summarise
 from motionkit.bench.tables import ARROWS, about, as_json, beside, cell_text, markdown, methods_of, remarks
 from motionkit.hashing import hash_json
-from motionkit.media import replacing
+from motionkit.media import replacing, write_image
 from motionkit.metrics import published
 from motionkit.metrics.sets import SetFigure
 from motionkit.output import write_json, writing
@@ -25,10 +25,11 @@ from motionkit.report.text import mp4, png
 
 RESULTS, SETS = "results", "sets"
 SHOWN = 4  # cases with pictures
+PICTURED, FRAMES = 2, 5  # cases side by side in results.png, and frames of each
 
 
 def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
-    """Write results.md, results.json and results.html below a folder, each atomically; returns the page's path.
+    """Write results.md, .json, .html and .png below a folder, each atomically; returns the page's path.
 
     A sub-run's files go into a folder of its own, so that it never takes the place of the published protocol's.
 
@@ -50,6 +51,8 @@ def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
             with replacing(target / name) as part:
                 part.write_text(text, encoding="utf-8")
     write_json(target / "results.json", as_json(summary))
+    if shown:
+        write_image(target / "results.png", picture(summary))
     return target / "results.html"
 
 
@@ -149,14 +152,25 @@ def _remarks(summary: Summary) -> str:
     return f'<section><h2>What is missing, and why</h2><div class="failures">{lines}</div></section>' if lines else ""
 
 
+def picture(summary: Summary) -> np.ndarray:
+    """Contact sheets of the first and the last case side by side, (H, W, 3) uint8."""
+    sheets = [contact_sheet(_panels(summary, index)[1], FRAMES) for index in _spread(summary, PICTURED)]
+    return np.concatenate(sheets, 1)
+
+
+def _spread(summary: Summary, count: int) -> list[int]:
+    """Numbers of some cases, evenly spread."""
+    pairs = summary.outcome.protocol.pairs
+    return [int(i) for i in np.unique(np.linspace(0, pairs - 1, min(count, pairs)).round())]
+
+
 def _cases(summary: Summary, shown: int) -> list[str]:
     """A section per case: its videos in one grid, and a contact sheet."""
-    protocol = summary.outcome.protocol
-    chosen = np.unique(np.linspace(0, protocol.pairs - 1, min(shown, protocol.pairs)).round().astype(int))
-    return [_case(summary, int(index)) for index in chosen] if shown else []
+    return [_case(summary, index) for index in _spread(summary, shown)] if shown else []
 
 
-def _case(summary: Summary, index: int) -> str:
+def _panels(summary: Summary, index: int) -> tuple[tasks.Case, list[Panel]]:
+    """A case, and its inputs, every row's video and the truth, labelled."""
     protocol = summary.outcome.protocol
     case = tasks.make_case(protocol.task, index, protocol.pair_seed, protocol.frames, protocol.size)
     clips = {"driving": case.inputs.driving, "reference": case.inputs.reference}
@@ -164,11 +178,15 @@ def _case(summary: Summary, index: int) -> str:
     for row in summary.outcome.rows:
         made = [done.cell for done in row.cells if done.record and done.cell.index == index]
         panels += [Panel(row.entry.label, video_of(cell)) for cell in made[:1]]
-    panels.append(Panel("truth", case.truth))
+    return case, [*panels, Panel("truth", case.truth)]
+
+
+def _case(summary: Summary, index: int) -> str:
+    case, panels = _panels(summary, index)
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in case.facts.items())
     return (
         f'<section class="sheet"><h2>Case {index}: {escape(case.inputs.prompt)}</h2>'
-        f'<p class="soft">{escape(facts)}; seed {protocol.seeds[0]}</p>'
+        f'<p class="soft">{escape(facts)}; seed {summary.outcome.protocol.seeds[0]}</p>'
         f'<video src="{mp4(grid(panels), tasks.FPS)}" controls loop muted playsinline></video>'
         f'<img src="{png(contact_sheet(panels))}" alt="evenly spaced frames of every row"></section>'
     )

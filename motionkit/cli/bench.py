@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit.bench.runners import Cluster, make_runner
 from motionkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,24 +36,11 @@ how
   gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
   cache=true              take finished stages from the cache; times then lack them
 output
-  output=FOLDER           results/results.html, .md and .json, and cells/ (default: runs/bench/NAME)
+  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME)
 
 Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
 a second start goes on. A cell that fails is reported, tried again on the next start, and makes the exit code 1.
 """
-
-
-@dataclass
-class ClusterConfig:
-    """What a cluster is asked for; as `motionkit.bench.runners.Cluster`."""
-
-    kind: str = "slurm"
-    partition: str | None = None
-    minutes: int = 240
-    gpus: int = 0
-    memory_gb: float | None = None
-    cells: int = 8
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +60,7 @@ class BenchConfig:
     runner: str = "serial"
     workers: int = 2
     threads: int | None = None
-    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    cluster: Cluster = field(default_factory=Cluster)
     output: str | None = None
 
 
@@ -142,10 +130,7 @@ def _options(config: BenchConfig, start: Start) -> Options:
 
 
 def _runner(config: BenchConfig, folder: Path) -> Runner:
-    from motionkit.bench.runners import Cluster, make_runner
-
-    cluster = Cluster(**{f.name: getattr(config.cluster, f.name) for f in fields(config.cluster)})
-    return make_runner(config.runner, folder, config.workers, config.threads, cluster)
+    return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))
 
 
 def _folder(config: BenchConfig, start: Start) -> Path:

@@ -4,11 +4,15 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from motionkit.bench import Entry, protocol
+from motionkit.bench import Entry, page, protocol
 from motionkit.bench.engine import run
 from motionkit.bench.page import write_results
+from motionkit.bench.summary import summarise
+from motionkit.report import contact_sheet
 
 
 @pytest.fixture
@@ -42,6 +46,16 @@ def test_three_files_and_a_folder_of_its_own_for_a_sub_run(outcome, tmp_path, mo
     assert (path.parent / "results.md").read_text().count("these are not comparable with ours") == 1
     monkeypatch.setattr(protocol, "deviations", lambda one: {})
     assert write_results(tmp_path / "bench", outcome, shown=0).parent.name == "results"
+
+
+def test_the_picture_shows_each_row_of_two_cases(outcome, tmp_path):
+    folder = write_results(tmp_path / "bench", outcome, shown=2).parent
+    sheet = np.asarray(Image.open(folder / "results.png"))
+    shown, panels = page._panels(summarise(outcome), 0)
+    labels = [panel.label for panel in panels]
+    assert labels[0] == "driving" and labels[-1] == "truth" and "good <b>row</b>" in labels and "refused" not in labels
+    one = contact_sheet(panels, page.FRAMES)
+    assert np.array_equal(sheet[:, : one.shape[1]], one) and sheet.shape[1] > 1.5 * one.shape[1]
 
 
 def test_figures_over_a_row_s_videos_are_taken_once(small, here, light, tmp_path):
