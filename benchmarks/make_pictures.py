@@ -19,7 +19,7 @@ OUT = Path(__file__).parent / "pictures"
 
 
 def main() -> None:
-    """Writes sprites.png, transfer.png and vidmp3.png."""
+    """Writes sprites.png, transfer.png, vidmp3.png and animatex.png."""
     OUT.mkdir(exist_ok=True)
     kinds = (*QUADRUPEDS, *BIPEDS, "letter A", "letter K", "flag")
     write_image(OUT / "sprites.png", contact_sheet(kinds, tuple(MOTIONS), 80))
@@ -32,6 +32,17 @@ def main() -> None:
     panels = [Panel(name, np.asarray(frames)) for name, frames in rows.items()]
     write_image(OUT / "transfer.png", labelled_sheet(panels))
     edits()
+    poses()
+
+
+def poses() -> None:
+    """Writes animatex.png: a driving clip, its poses as read and as fitted, the result, the truth."""
+    clips = {name: read_clip(EXAMPLE / f"{name}.mp4") for name in ("driving", "source", "truth")}
+    made = execute("animatex", Inputs(reference=clips["source"], driving=clips["driving"]), gpu="cpu", seed=0)
+    rows = {"driving": clips["driving"].frames, "poses read": made.shown["poses-read"],
+            "fitted to the reference": made.shown["poses-aligned"], "animatex": made.frames,
+            "truth": clips["truth"].frames}  # fmt: skip
+    write_image(OUT / "animatex.png", labelled_sheet([Panel(name, np.asarray(f)) for name, f in rows.items()]))
 
 
 def edits() -> None:
