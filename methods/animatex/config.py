@@ -40,7 +40,7 @@ class SampleConfig:
     steps: int | None = None  # where it does not divide 1000 one more is made, as the authors' sampler does: 30 is 31
     guidance: float | None = None
     offset: float | None = None  # strength of the noise that a frame's channel has in common
-    prior: int = 0  # 0: begin with noise | 1 to 999: with the reference, noised to that timestep (UniAnimate: 949)
+    prior: int | None = None  # 0: begin with noise | 1-999: with the reference, noised so far (UniAnimate: 949)
     batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
 
 
@@ -54,6 +54,7 @@ _RELEASED: dict[str, Any] = {
     "sample.steps": 30,
     "sample.guidance": 2.5,
     "sample.offset": 0.1,
+    "sample.prior": 0,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "released": _RELEASED,
@@ -69,7 +70,8 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
         "window.size": 10,
         "window.overlap": 4,
         "sample.steps": 20,
-        "sample.guidance": 1.5,
+        "sample.guidance": 2.5,
+        "sample.prior": 900,
     },
 }
 

@@ -138,7 +138,7 @@ _SPECS = (
     ),
     BackboneSpec(
         "pocket-animatex", "animatex", "a small Animate-X of this project's sprite world, 128 px: moves only sprites",
-        "not shipped yet; in a checkout: make train-pocket-animatex", 128, 16,
+        "shipped with motionkit", 128, 16,
         "motionkit.backbones.animatex.backbone:load", "Apache-2.0", 0.05, asset="pocket-animatex",
     ),
     BackboneSpec(

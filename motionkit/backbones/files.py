@@ -45,8 +45,6 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
     if not path and spec.asset:
         folder = ASSETS / spec.asset
         if missing := inventory(spec, folder)[1]:
-            if spec.weights.startswith("not shipped"):
-                raise MissingWeights(f"{spec.name}: its weights are {spec.weights} (or give backbone.path=FOLDER)")
             raise MissingWeights(
                 f"{spec.name}: this installation lacks {', '.join(missing)} in {folder}: install motionkit again, "
                 f"or give backbone.path=FOLDER"

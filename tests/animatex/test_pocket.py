@@ -78,7 +78,6 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
 
 
 @shipped
-@pytest.mark.skipif(not (files.ASSETS / "pocket-animatex").is_dir(), reason="pocket-animatex is not shipped yet")
 def test_the_shipped_weights_fit_the_lender_that_is_shipped():
     made_with = files.read_json(files.ASSETS / "pocket-animatex" / "shared.json")["made_with"]
     assert made_with == hash_path(files.ASSETS / "pocket-modelscope" / "unet"), "train pocket-animatex again"
