@@ -25,7 +25,7 @@ demo: setup ## transfer a motion on the shipped example: leaves an mp4 and a rep
 	$(BIN)/python -m motionkit.demo
 
 test: setup ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"

@@ -274,7 +274,7 @@ class TestBestOnABackbone:
     def test_pocket_takes_what_was_measured_there_unless_it_was_set(self):
         config = FlipSketchConfig(sample=SampleConfig(guidance=9.0))
         on = config.on("pocket-modelscope")
-        assert (on.reference_share, on.invert.input_range, on.pin_first_frame) == (0.7, "signed", True)
+        assert (on.reference_share, on.invert.input_range, on.pin_first_frame) == (0.9, "signed", True)
         assert on.sample.guidance == 9.0
         assert (config.on("modelscope").reference_share, config.on("modelscope").invert.input_range) == (0.0, "unit")
 
