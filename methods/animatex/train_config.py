@@ -53,7 +53,7 @@ class Recipe:
 
 
 RECIPES = {
-    "pocket-animatex": Recipe(2400, 4, 8, 7e-4, 1e-3, "cosine", 50, 0.995, "late", 2.0),
+    "pocket-animatex": Recipe(2000, 4, 8, 7e-4, 1e-3, "cosine", 50, 0.995, "late", 2.0),
     "tiny-animatex": Recipe(20, 2, 3, 1e-3, 1e-3, "cosine", 2, 0.9),
 }
 TRAINED_ENCODER = ("pocket-animatex", "tiny-animatex")  # their image encoder learns too
