@@ -49,4 +49,4 @@ def invert(
         (steps + 1, 1, 4, 1, h, w): the noise x_T^r, then what is below each step, at last the sketch's own latents.
     """
     up = ddim_invert(predict, scheduler, latents, steps, all=True, progress=progress)  # (steps + 1, 1, 4, copies, h, w)
-    return up.mean(3, keepdim=True).flip(0)
+    return up.mean(3, keepdim=True).flip(0)  # (steps + 1, 1, 4, 1, h, w)

@@ -51,7 +51,7 @@ def test_three_files_and_a_folder_of_its_own_for_a_sub_run(outcome, tmp_path, mo
 def test_the_picture_shows_each_row_of_two_cases(outcome, tmp_path):
     folder = write_results(tmp_path / "bench", outcome, shown=2).parent
     sheet = np.asarray(Image.open(folder / "results.png"))
-    shown, panels = page._panels(summarise(outcome), 0)
+    _, panels = page._panels(summarise(outcome), 0)
     labels = [panel.label for panel in panels]
     assert labels[0] == "driving" and labels[-1] == "truth" and "good <b>row</b>" in labels and "refused" not in labels
     one = contact_sheet(panels, page.FRAMES)
