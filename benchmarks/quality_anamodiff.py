@@ -15,13 +15,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
+from common import grown, interval, through_autoencoder
 
 from motionkit.backbones import load
 from motionkit.bench.generators import make_triple
 from motionkit.hashing import hash_json
 from motionkit.media import from_frames
-from motionkit.metrics import bootstrap_interval, keypoint_error, masked_psnr, motion_ratio, psnr
+from motionkit.metrics import keypoint_error, masked_psnr, motion_ratio, psnr
 from motionkit.metrics.pose import estimate, stated_error
 from motionkit.run import execute, plan_for
 from motionkit.sprites import SpriteClip
@@ -56,29 +56,13 @@ def make_pair(index: int, seed: int) -> tuple[SpriteClip, SpriteClip, SpriteClip
 
 def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:
     """PSNR on the subject region (true subject, slightly grown), whole-frame PSNR, keypoint error, motion range."""
-    mask = (
-        truth.mask
-        | np.roll(truth.mask, 2, 1)
-        | np.roll(truth.mask, -2, 1)
-        | np.roll(truth.mask, 2, 2)
-        | np.roll(truth.mask, -2, 2)
-    )
     points = estimate(video)[..., :2]
     spread = points.std(0).mean() / max(truth.keypoints.std(0).mean(), 1e-6)
     return {
-        "psnr": masked_psnr(video, truth.frames, mask), "psnr_frame": psnr(video, truth.frames),
+        "psnr": masked_psnr(video, truth.frames, grown(truth.mask)), "psnr_frame": psnr(video, truth.frames),
         "keypoints": keypoint_error(points, truth.keypoints), "motion_ratio": motion_ratio(video, truth.frames),
         "motion_range": float(spread),
     }  # fmt: skip
-
-
-def autoencoder_bound(truth: SpriteClip) -> np.ndarray:
-    """The truth through the backbone's autoencoder: no method on it can be better."""
-    backbone = load("pocket-sd", plan_for("cpu"))
-    x = torch.from_numpy(truth.frames).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
-    with torch.no_grad():
-        y = backbone.decode(backbone.encode(x))
-    return (y.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (F, H, W, 3)
 
 
 def run_cell(
@@ -94,7 +78,7 @@ def run_cell(
     if path.exists():
         return json.loads(path.read_text())
     if name == "bound":
-        video, seconds = autoencoder_bound(truth), 0.0
+        video, seconds = through_autoencoder(load("pocket-sd", plan_for("cpu")), truth.frames), 0.0
     else:
         inputs = Inputs(
             reference=from_frames(source.frames, 8.0, "source"), driving=from_frames(driving.frames, 8.0, "driving"),
@@ -141,9 +125,8 @@ def table(rows: dict[str, list[dict[str, float]]]) -> dict:
         print(f"\n{key}")
         summary[key] = {}
         for name, cells in rows.items():
-            interval = bootstrap_interval([c[key] for c in cells])
-            summary[key][name] = [round(float(v), 3) for v in (interval.mean, interval.low, interval.high)]
-            print(f"  {name:18s} n={len(cells):3d}  {interval.mean:8.2f}  [{interval.low:.2f}, {interval.high:.2f}]")
+            mean, low, high = summary[key][name] = interval([c[key] for c in cells], 3)
+            print(f"  {name:18s} n={len(cells):3d}  {mean:8.2f}  [{low:.2f}, {high:.2f}]")
     return summary
 
 
@@ -172,9 +155,8 @@ def main() -> None:
     if args.shard:
         return
     summary = table(rows)
-    zwi = bootstrap_interval([c["psnr_zwi"] for c in rows["anamodiff"]])
-    summary["psnr"]["z_wi"] = [round(float(v), 3) for v in (zwi.mean, zwi.low, zwi.high)]
-    print(f"\npsnr of the warped clip Z_WI before tuning and denoising: {zwi.mean:.2f} [{zwi.low:.2f}, {zwi.high:.2f}]")
+    middle, low, high = summary["psnr"]["z_wi"] = interval([c["psnr_zwi"] for c in rows["anamodiff"]], 3)
+    print(f"\npsnr of the warped clip Z_WI before tuning and denoising: {middle:.2f} [{low:.2f}, {high:.2f}]")
     mean = {name: summary["psnr"][name][0] for name in rows}
     closed = (mean["anamodiff"] - mean["still"]) / (mean["bound"] - mean["still"])
     own = stated_error()

@@ -22,8 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from quality_flipsketch import Cells
+from common import LEAST, Cells, grown, interval, through_autoencoder
 
 from motionkit.backbones import catalog, load
 from motionkit.backbones.files import ASSETS
@@ -33,7 +32,7 @@ from motionkit.gpu import Plan
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
-from motionkit.metrics import bootstrap_interval, keypoint_error, l1, masked_psnr, psnr, ssim
+from motionkit.metrics import keypoint_error, l1, masked_psnr, psnr, ssim
 from motionkit.metrics.pose import estimate, stated_error
 from motionkit.run import execute
 from motionkit.sprites import SpriteClip
@@ -59,7 +58,6 @@ FIGURES = {
     "keypoints": "px at 128, mean error of the estimated points",
     "seconds": "processor seconds for the clip",
 }
-LEAST = 5  # pairs for a paired difference to show anything
 
 
 def weights_hash(backbone: str, path: str | None) -> str:
@@ -106,18 +104,13 @@ def bound(pair: Pair, args: argparse.Namespace) -> np.ndarray:
     backbone = load(args.backbone, Plan(), path=args.path)
     side = args.size or catalog.get(args.backbone).default_size
     frames = np.stack([resize(frame, side, side) for frame in pair.truth.frames])
-    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
-    y = backbone.decode(backbone.encode(x))
-    return (y.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()  # (F, H, W, 3)
+    return through_autoencoder(backbone, frames)
 
 
 def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:
     """Every figure but the seconds."""
-    mask = truth.mask.copy()
-    for axis in (1, 2):
-        mask |= np.roll(truth.mask, 2, axis) | np.roll(truth.mask, -2, axis)
     return {
-        "psnr": psnr(video, truth.frames), "psnr_subject": masked_psnr(video, truth.frames, mask),
+        "psnr": psnr(video, truth.frames), "psnr_subject": masked_psnr(video, truth.frames, grown(truth.mask)),
         "ssim": ssim(video, truth.frames), "l1": l1(video, truth.frames),
         "keypoints": keypoint_error(estimate(video)[..., :2], truth.keypoints),
     }  # fmt: skip
@@ -166,11 +159,6 @@ def directions(rows: Rows) -> list[dict]:
             print(f"\n{which}: full - {name} = {mean:+.3f} dB [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")
             found.append({"without": name, "set": which, "psnr": [mean, low, high], "n": len(both), "verdict": side})
     return found
-
-
-def interval(values: list[float]) -> list[float]:
-    """Mean and 95 % bootstrap interval."""
-    return [round(float(v), 4) for v in bootstrap_interval(values)]
 
 
 def sheet(path: Path, cells: Cells, pairs: list[Pair], rows: list[str], args: argparse.Namespace) -> None:

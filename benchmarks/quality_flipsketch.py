@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import Cells, direction, interval, merged
 
 from motionkit import registry
 from motionkit.backbones import catalog
@@ -27,12 +28,11 @@ from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
-from motionkit.metrics import bootstrap_interval, clipscorer, ink_overlap, motion_amount, text_image
+from motionkit.metrics import clipscorer, ink_overlap, motion_amount, text_image
 from motionkit.run import execute
 from motionkit.transfer import Inputs
 
 EARLY = 4  # frames 1 to 3 are the early ones
-LEAST = 5  # sketches for a paired difference to show anything
 NO_ALIGN: dict = {"align": {"enabled": False}}
 # What the table compares. Ablations of the composition run without alignment, against the row `no-align` on the same
 # sketches: alignment costs most of the time and changes neither the composition nor lambda.
@@ -66,50 +66,11 @@ DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, what 
 )
 
 
-class Cells:
-    """Finished clips by a key of everything that decides them: cells.jsonl, and one npz for each clip."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / "cells.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.rows: dict[str, dict] = {}
-        self.used: dict[tuple[str, int], np.ndarray] = {}  # (variant, index): the clips of this table
-        if self.path.is_file():
-            for line in self.path.read_text().splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:  # a line that a stop cut off
-                    continue
-                self.rows[row["key"]] = row
-
-    def get(self, key: str) -> tuple[np.ndarray, dict] | None:
-        """The clip (F, H, W, 3) uint8 and its row, or None."""
-        path = self.folder / f"{key}.npz"
-        if key not in self.rows or not path.is_file():
-            return None
-        return np.load(path, allow_pickle=False)["video"], self.rows[key]
-
-    def put(self, key: str, video: np.ndarray, row: dict) -> None:
-        """Keep a clip; the line is written last, so that a stop leaves no half cell."""
-        part = self.folder / f"{key}.part.npz"
-        np.savez_compressed(part, video=video)
-        part.replace(self.folder / f"{key}.npz")
-        self.rows[key] = {"key": key, **row}
-        with self.path.open("a") as out:
-            out.write(json.dumps(self.rows[key]) + "\n")
-
-
 def weights_hash(backbone: str, path: str | None) -> str:
     """Changes when weights that the method uses change, so that cells are run again; not with the judges."""
     asset = catalog.get(backbone).asset
     folders = [Path(path)] if path else [ASSETS / asset, ASSETS / "pocket-sd"] if asset else []
     return hash_json([hash_path(p) for p in [*folders, ASSETS / "flipsketch"] if p.exists()])
-
-
-def merged(one: dict, two: dict) -> dict:
-    """Two nested settings as one; the second counts where both speak."""
-    inner = {k: merged(one[k], v) for k, v in two.items() if isinstance(v, dict) and isinstance(one.get(k), dict)}
-    return one | two | inner
 
 
 def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespace, weights: str) -> dict:
@@ -173,32 +134,11 @@ def table(rows: dict[str, dict[int, dict[str, float]]]) -> dict:
         for variant, cells in rows.items():
             values = [cell[figure] for cell in cells.values() if figure in cell]
             if values:
-                summary[figure][variant] = _interval(values)
+                summary[figure][variant] = interval(values)
                 mean, low, high = summary[figure][variant]
                 print(f"  {variant:16s} n={len(values):3d}  {mean:8.3f}  [{low:.3f}, {high:.3f}]")
     summary["directions"] = [d for d in (direction(rows, *line) for line in DIRECTIONS) if d]
     return summary
-
-
-def direction(rows: dict, figure: str, variant: str, against: str, sign: int, claim: str) -> dict | None:
-    """The paired difference on the sketches of both variants; "seen" when its interval is on the paper's side.
-
-    Fewer than LEAST sketches show nothing: their verdict is "too few".
-    """
-    both = sorted(set(rows.get(variant, {})) & set(rows.get(against, {})))
-    if not both:
-        return None
-    low_mean_high = _interval([rows[variant][i][figure] - rows[against][i][figure] for i in both])
-    mean, low, high = low_mean_high
-    seen = (low > 0) if sign > 0 else (high < 0)
-    side = "seen" if seen else "in direction" if mean * sign > 0 else "not seen"
-    side = side if len(both) >= LEAST else "too few"
-    print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")
-    return {"claim": claim, "figure": figure, "difference": low_mean_high, "n": len(both), "verdict": side}
-
-
-def _interval(values: list[float]) -> list[float]:
-    return [round(float(v), 4) for v in bootstrap_interval(values)]
 
 
 def sheet(path: Path, cells: Cells, sketches: list[Sketch]) -> None:

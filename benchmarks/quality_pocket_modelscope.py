@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import interval
 
 from motionkit.backbones import load
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
 from motionkit.hashing import hash_json
 from motionkit.media import write_image
-from motionkit.metrics import bootstrap_interval, clipscorer, motion_amount
+from motionkit.metrics import clipscorer, motion_amount
 from motionkit.run import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS, TRAIN_MOTIONS, Motion, render_clip
 from motionkit.sprites.kinds import rng_of
@@ -115,18 +116,18 @@ def figures(asked: list[Asked], clips: list[np.ndarray], seed: int) -> dict:
     truths = [truth_of(a, seed, len(clips[0])) for a in asked]
     known = [clipscorer.judge(truth) for truth in truths]
     out = {
-        "n": len(asked), "kind_right": _interval(kind), "motion_right": _interval(motion),
-        "both_right": _interval([k * m for k, m in zip(kind, motion, strict=True)]),
+        "n": len(asked), "kind_right": interval(kind), "motion_right": interval(motion),
+        "both_right": interval([k * m for k, m in zip(kind, motion, strict=True)]),
         "frame_difference_over_truth": _over(motion_amount, clips, truths),
         "joint_path_over_truth": _over(clipscorer.joint_path, clips, truths),
-        "identity": _interval([clipscorer.reference_consistency(c, c[0]) for c in clips]),
-        "identity_of_truth": _interval([clipscorer.reference_consistency(t, t[0]) for t in truths]),
-        "judge_kind_on_truth": _interval([v.best("kind") == a.kind for v, a in zip(known, asked, strict=True)]),
-        "judge_motion_on_truth": _interval([v.best("motion") == a.motion for v, a in zip(known, asked, strict=True)]),
+        "identity": interval([clipscorer.reference_consistency(c, c[0]) for c in clips]),
+        "identity_of_truth": interval([clipscorer.reference_consistency(t, t[0]) for t in truths]),
+        "judge_kind_on_truth": interval([v.best("kind") == a.kind for v, a in zip(known, asked, strict=True)]),
+        "judge_motion_on_truth": interval([v.best("motion") == a.motion for v, a in zip(known, asked, strict=True)]),
         "motion_right_by": _by([a.motion for a in asked], motion), "kind_right_by": _by([a.kind for a in asked], kind),
     }  # fmt: skip
     if not asked[0].drawing:
-        out["colour_right"] = _interval([v.best("colour") == a.colour for v, a in zip(verdicts, asked, strict=True)])
+        out["colour_right"] = interval([v.best("colour") == a.colour for v, a in zip(verdicts, asked, strict=True)])
     return out
 
 
@@ -136,10 +137,6 @@ def _over(measure: Callable[[np.ndarray], float], clips: list[np.ndarray], truth
 
 def _by(names: list[str], right: list[float]) -> dict[str, float]:
     return {n: round(float(np.mean([r for r, m in zip(right, names, strict=True) if m == n])), 2) for n in set(names)}
-
-
-def _interval(values: list) -> list[float]:
-    return [round(float(v), 3) for v in bootstrap_interval([float(v) for v in values])]
 
 
 def sheet(path: Path, clips: list[np.ndarray], rows: int = 16) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import through_autoencoder
 
 from motionkit.backbones import load
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
@@ -54,9 +55,7 @@ def main() -> None:
     backbone = load("pocket-sd", plan_for("cpu"))
 
     truth = np.stack([c.frames[0] for c in clips("pocket bench", args.seed, 0, 64, split="test")])
-    x = torch.from_numpy(truth).permute(0, 3, 1, 2).float() / 255  # (N, 3, H, W)
-    with torch.no_grad():
-        y = (backbone.decode(backbone.encode(x)).permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    y = through_autoencoder(backbone, truth)
     bound = bootstrap_interval([psnr(a[None], b[None]) for a, b in zip(y, truth, strict=True)])
 
     asked = captions(args.captions, args.seed)

@@ -22,7 +22,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from quality_flipsketch import Cells, merged
+from common import Cells, direction, interval, merged
 
 import motionkit
 from motionkit import registry
@@ -33,10 +33,9 @@ from motionkit.errors import UserError
 from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
-from motionkit.metrics import bootstrap_interval, clipscorer, text_image
+from motionkit.metrics import clipscorer, text_image
 from motionkit.metrics.pose import estimate, stated_error
 
-LEAST = 5  # edits for a paired difference to show anything
 BOUNDS = ("source", "truth", "still")
 TEXT = "text"
 MAIN: dict[str, dict] = {"vidmp3": {}, "off": {"guide": {"inputs": "off"}}}
@@ -187,30 +186,9 @@ def table(rows: dict[str, dict[int, dict[str, float]]], unseen: set[int]) -> dic
 
 
 def _line(into: dict, variant: str, values: list[float], mark: str = "") -> None:
-    into[variant] = _interval(values)
+    into[variant] = interval(values)
     mean, low, high = into[variant]
     print(f"  {variant + mark:32s} n={len(values):3d}  {mean:8.3f}  [{low:.3f}, {high:.3f}]")
-
-
-def _interval(values: list[float]) -> list[float]:
-    return [round(float(v), 4) for v in bootstrap_interval(values)]
-
-
-def direction(rows: dict, figure: str, variant: str, against: str, sign: int, claim: str) -> dict | None:
-    """The paired difference on the edits of both variants; "seen" when its interval is on the claim's side.
-
-    Fewer than LEAST edits show nothing: their verdict is "too few".
-    """
-    both = sorted(set(rows.get(variant, {})) & set(rows.get(against, {})))
-    if not both:
-        return None
-    interval = _interval([rows[variant][i][figure] - rows[against][i][figure] for i in both])
-    mean, low, high = interval
-    side = "seen" if (low > 0 if sign > 0 else high < 0) else "in direction" if mean * sign > 0 else "not seen"
-    side = side if len(both) >= LEAST else "too few"
-    print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")
-    return {"claim": claim, "figure": figure, "against": against, "difference": interval, "n": len(both),
-            "verdict": side}  # fmt: skip
 
 
 def sheet(path: Path, cells: Cells, edits: list[Edit], variants: list[str]) -> None:

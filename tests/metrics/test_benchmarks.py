@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,24 +19,39 @@ from motionkit.sprites.sampling import split_of
 shipped = pytest.mark.skipif(not clipscorer.available(), reason="the judge's weights are not in this checkout")
 
 
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(FOLDER))  # as for a script that is run there
+
+
 def script(name):
-    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    path = FOLDER / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
-flip, video = script("quality_flipsketch"), script("quality_pocket_modelscope")
+flip, video, common = script("quality_flipsketch"), script("quality_pocket_modelscope"), sys.modules["common"]
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    for module in (flip, video):
-        monkeypatch.setattr(module, "bootstrap_interval", partial(bootstrap_interval, resamples=100))
+    monkeypatch.setattr(common, "bootstrap_interval", partial(bootstrap_interval, resamples=100))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_can_be_read(path):
+    module = script(path.stem)
+    assert module.__doc__ and (path.stem == "common" or callable(module.main))
+
+
+def test_subject_masks_grow_by_two_pixels_each_way():
+    mask = np.zeros((1, 9, 9), bool)
+    mask[0, 4, 4] = True
+    grown = common.grown(mask)
+    assert sorted(zip(*np.nonzero(grown[0]), strict=True)) == [(2, 4), (4, 2), (4, 4), (4, 6), (6, 4)]
+    assert mask.sum() == 1
 
 
 def test_sketches_are_held_out_first_frames_with_their_prompt():
