@@ -39,6 +39,10 @@ from motionkit.sprites import SpriteClip
 from motionkit.transfer import Inputs
 
 SETS = ("self", "cross")
+LENDERS = {
+    "pocket-animatex": ("pocket-modelscope", "pocket-sd"),
+    "pocket-animatex-mamba": ("pocket-animatex", "pocket-modelscope", "pocket-sd"),
+}
 FLOORS = ("still", "copy", "bound")
 UNALIGNED: dict = {"align": "none"}
 MAIN: dict[str, dict] = {"animatex": {}, "no-align": UNALIGNED}
@@ -63,7 +67,7 @@ FIGURES = {
 def weights_hash(backbone: str, path: str | None) -> str:
     """Changes with the weights of the model, of those that lend to it, and of the pose estimator."""
     asset = catalog.get(backbone).asset
-    folders = [Path(path)] if path else [ASSETS / n for n in (asset, "pocket-modelscope", "pocket-sd")] if asset else []
+    folders = [Path(path)] if path else [ASSETS / n for n in (asset, *LENDERS.get(asset, ()))] if asset else []
     estimators = [ASSETS / "judges" / f"{name}.safetensors" for name in ("pose", "joints")]
     return hash_json([hash_path(p) for p in [*folders, *estimators] if p.exists()])
 

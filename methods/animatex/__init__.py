@@ -37,7 +37,7 @@ SPEC = MethodSpec(
         Requirement("driving", "the video whose motion it follows"),
     ),
     uses=(Requirement("poses", "ready-made poses of the driving video in place of the estimator"),),
-    backbones=("tiny-animatex", "tiny-animatex-mamba", "pocket-animatex", "animatex"),
+    backbones=("tiny-animatex", "tiny-animatex-mamba", "pocket-animatex", "pocket-animatex-mamba", "animatex"),
     default_backbone="pocket-animatex",
     refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},
     stages=(

@@ -63,17 +63,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "best": _RELEASED | {"align": "auto", "window.overlap": 8},
 }
 # What `best` changes on a backbone: how pocket-animatex was trained (see train_config.RECIPES).
-TUNED: Mapping[str, Mapping[str, Any]] = {
-    "pocket-animatex": {
-        "reference_mode": "both",
-        "draw.side": 256,
-        "window.size": 10,
-        "window.overlap": 4,
-        "sample.steps": 20,
-        "sample.guidance": 2.5,
-        "sample.prior": 900,
-    },
+_POCKET: Mapping[str, Any] = {
+    "reference_mode": "both",
+    "draw.side": 256,
+    "window.size": 10,
+    "window.overlap": 4,
+    "sample.steps": 20,
+    "sample.guidance": 2.5,
+    "sample.prior": 900,
 }
+TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatex": _POCKET, "pocket-animatex-mamba": _POCKET}
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "reference_mode": ("local", "latent", "both"),

@@ -141,6 +141,7 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
     """
     free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
     facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
+    facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
         del facts["variant"]  # runs that began before there were variants go on
     facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
@@ -158,7 +159,7 @@ def _finish(
         "recipe": asdict(options.recipe), "options": asdict(options), "clips": len(examples.clips.train),
         "notes": examples.clips.notes, "anchors": len(examples.pool), "epi": asdict(options.epi),
     }  # fmt: skip
-    if backbone.spec.name == "pocket-animatex":
+    if backbone.spec.name.startswith("pocket-") and not (options.learns == "temporal" and options.backbone_path):
         record["compact_bytes"] = write_compact(job.folder / "compact", backbone, trained, options.learns)
     write_record(job.folder / "record.json", record)
     name = "animatex" if options.backbone.startswith("tiny-") else options.backbone  # a toy reads no folder

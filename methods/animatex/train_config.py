@@ -15,7 +15,7 @@ _WORDS = {
     "timesteps": ("uniform", "late"),
     "reference_mode": ("local", "latent", "both"),
     "temporal": ("transformer", "mamba"),
-    "learn": ("auto", "all", "pocket", "conditions"),
+    "learn": ("auto", "all", "pocket", "conditions", "temporal"),
     "image_encoder": ("auto", "train", "frozen"),
     "poses": ("both", "given", "estimated"),
 }
@@ -52,11 +52,13 @@ class Recipe:
     pose_weight: float = 0.0
 
 
+_POCKET = Recipe(2000, 4, 8, 7e-4, 1e-3, "cosine", 50, 0.995, "late", 2.0)
 RECIPES = {
-    "pocket-animatex": Recipe(2000, 4, 8, 7e-4, 1e-3, "cosine", 50, 0.995, "late", 2.0),
+    "pocket-animatex": _POCKET,
+    "pocket-animatex-mamba": _POCKET,
     "tiny-animatex": Recipe(20, 2, 3, 1e-3, 1e-3, "cosine", 2, 0.9),
 }
-TRAINED_ENCODER = ("pocket-animatex", "tiny-animatex")  # their image encoder learns too
+TRAINED_ENCODER = ("pocket-animatex", "pocket-animatex-mamba", "tiny-animatex")  # their image encoder learns too
 
 
 @dataclass
@@ -77,9 +79,11 @@ class TrainOptions:
     backbone: str = "pocket-animatex"
     backbone_path: str | None = None
     start: str = "auto"  # auto | own (the backbone's weights) | video (a new network on the video model) | its folder
-    temporal: str = "transformer"  # of a new network: transformer | mamba
+    temporal: str | None = None  # transformer | mamba | None: the start's own; another kind begins as the identity
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
-    learn: str = "auto"  # auto (all; on the pocket its own weights) | all | pocket | conditions (what is not the UNet)
+    # auto (all; on the pocket its own weights) | all | pocket | conditions (what is not the UNet) | temporal (layers
+    # along time alone)
+    learn: str = "auto"
     image_encoder: str = "auto"  # auto (trained on the small models) | train | frozen (features computed once)
     reference_mode: str = "both"  # local | latent | both: how the reference enters
     indicator: bool = True  # false: keypoints and image features never reach the motion attention
@@ -142,5 +146,5 @@ class TrainOptions:
 
     @property
     def learns(self) -> str:
-        """Which weights learn: all, pocket or conditions."""
-        return self.learn if self.learn != "auto" else "pocket" if self.backbone == "pocket-animatex" else "all"
+        """Which weights learn: all, pocket, conditions or temporal."""
+        return self.learn if self.learn != "auto" else "pocket" if self.backbone.startswith("pocket-") else "all"

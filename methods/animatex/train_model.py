@@ -20,6 +20,7 @@ from motionkit import backbones
 from motionkit.backbones import eight_bit, files
 from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
 from motionkit.backbones.animatex.config import POCKET, RELEASED
+from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
@@ -55,14 +56,12 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     plan = replace(plan, dtype="float32")
     own = options.start == "own" or (options.start == "auto" and spec.name not in ("pocket-animatex",))
     if own:
-        for name, changed in (("temporal", options.temporal != "transformer"),
-                              ("variant", options.variant != VariantSettings())):  # fmt: skip
-            if changed:
-                raise UserError(f"train.{name} is for a new network: give train.start=video too")
+        if options.variant != VariantSettings():
+            raise UserError("train.variant is for a new network: give train.start=video too")
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
             raise UserError(f"train.backbone={spec.name} is no Animate-X model")
-        return found
+        return _with_temporal(found, options.temporal, plan, seed)
     if spec.name not in VIDEO:
         raise UserError(f"train.start={options.start}: {spec.name} has no video model to begin as: give "
                         "train.start=own")  # fmt: skip
@@ -70,7 +69,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     base = backbones.load(backbones.get(VIDEO[spec.name]), plan, path=folder)
     config, variant = POCKET if spec.name == "pocket-animatex" else RELEASED, options.variant
     config = replace(
-        config, temporal=options.temporal, parallel=variant.parallel,
+        config, temporal=options.temporal or "transformer", parallel=variant.parallel,
         indicator=replace(config.indicator, query=variant.query),
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
@@ -82,6 +81,23 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     return AnimateXBackbone(
         spec, plan, network=network, image_encoder=encoder, scheduler=DDIMScheduler(**SCHEDULE), fingerprint=made,
         **parts,
+    )  # fmt: skip
+
+
+def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int) -> AnimateXBackbone:
+    """The backbone with layers along time of that kind: its own where they are, else new ones, which add nothing."""
+    if temporal in (None, backbone.network.config.temporal):
+        return backbone
+    config = replace(backbone.network.config, temporal=str(temporal))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AnimateXNetwork(config)
+    kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
+    network.load_state_dict(kept, strict=False)
+    return AnimateXBackbone(
+        backbone.spec, plan, network=network, image_encoder=backbone.image_encoder, scheduler=backbone.scheduler,
+        fingerprint=f"new along time on {backbone.fingerprint()}, seed {seed}, {config.as_dict()}",
+        vae=backbone.vae, text_encoder=backbone.text_encoder, tokenizer=backbone.tokenizer,
     )  # fmt: skip
 
 
@@ -98,7 +114,9 @@ def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
 
 
 def learns(name: str, which: str, temporal: str = "transformer") -> bool:
-    """Whether a weight of the network learns. `which`: all | pocket | conditions."""
+    """Whether a weight of the network learns. `which`: all | pocket | conditions | temporal."""
+    if which == "temporal":
+        return _along_time(name)
     if which == "all" or not name.startswith("unet."):
         return True
     inner = name.removeprefix("unet.")
@@ -106,11 +124,13 @@ def learns(name: str, which: str, temporal: str = "transformer") -> bool:
         return True
     if which == "conditions":
         return False
-    mamba = temporal == "mamba" and ("temp_attentions." in inner or inner.startswith("transformer_in."))
-    if mamba or inner.startswith(POCKET_LEARNS):
+    if (_along_time(name) and temporal == "mamba") or inner.startswith(POCKET_LEARNS):
         return True
-    along_time = "temp_attentions." in inner or inner.startswith("transformer_in.")
-    return not along_time and any(part in inner for part in _ANYWHERE)
+    return not _along_time(name) and any(part in inner for part in _ANYWHERE)
+
+
+def _along_time(name: str) -> bool:
+    return name.startswith("unet.") and ("temp_attentions." in name or "transformer_in." in name)
 
 
 def denoiser(backbone: AnimateXBackbone, options: TrainOptions) -> Denoiser:
@@ -123,7 +143,7 @@ def denoiser(backbone: AnimateXBackbone, options: TrainOptions) -> Denoiser:
         network.unet.set_attn_processor(AttnProcessor())
     encoder = backbone.image_encoder if options.trains_encoder else None
     if encoder is not None:
-        encoder.requires_grad_(True)
+        encoder.requires_grad_(options.learns != "temporal")
     if backbone.plan.checkpointing:
         from motionkit.backbones.checkpointing import enable
 
@@ -154,20 +174,24 @@ def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half
 
 
 def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, which: str) -> int:
-    """What `pocket-animatex` ships: weights that its lenders do not hold, in eight bits; returns their bytes.
+    """What the package ships: weights that the lenders do not hold, in eight bits; returns their bytes.
 
-    The lenders are named in shared.json, which counts in the package's own assets only.
+    The lenders are named in shared.json, which counts in the package's own assets only. Where nothing but the layers
+    along time learned, pocket-animatex lends all the rest.
     """
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     network: Any = model.network
     own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
     _write(temporary / "unet", files.MODEL, own, None, network.config.as_dict())
-    encoder = getattr(model, "image_encoder", backbone.image_encoder)
-    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), None, encoder.config.to_diff_dict())
+    lender, lent = VIDEO["pocket-animatex"], ["unet", "vae", "text_encoder", "tokenizer"]
+    if which == "temporal":
+        lender, lent = "pocket-animatex", [*lent, "image_encoder"]
+    else:
+        encoder = getattr(model, "image_encoder", backbone.image_encoder)
+        _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), None, encoder.config.to_diff_dict())
     backbone.scheduler.save_pretrained(temporary / "scheduler")
-    lender = VIDEO["pocket-animatex"]
-    shared = {part: f"{lender}/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
+    shared = {part: f"{lender}/{part}" for part in lent}
     shared["made_with"] = hash_path(files.ASSETS / lender / "unet")  # it fits that lender alone
     (temporary / "shared.json").write_text(json.dumps(shared) + "\n")
     shutil.rmtree(folder, ignore_errors=True)

@@ -142,6 +142,11 @@ _SPECS = (
         "motionkit.backbones.animatex.backbone:load", "Apache-2.0", 0.05, asset="pocket-animatex",
     ),
     BackboneSpec(
+        "pocket-animatex-mamba", "animatex", "the same with Mamba in place of attention along time, as in the paper",
+        "shipped with motionkit", 128, 16,
+        "motionkit.backbones.animatex.backbone:load", "Apache-2.0", 0.05, asset="pocket-animatex-mamba",
+    ),
+    BackboneSpec(
         "animatex", "animatex", "Animate-X, 512x768 px: any character by the skeletons of a video",
         "hub: Shuaishuai0219/Animate-X (animate-x_ckpt.pth, to be converted once)", 512, 64,
         "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 7.9,

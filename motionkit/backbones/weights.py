@@ -53,12 +53,13 @@ def load_model(
             with safe_open(file, "pt") as source:
                 held = set(source.keys())
                 names = {  # in the file -> here
-                    key: lent_as * lent + key
+                    key: key if not lent or _plain(key) in wanted else lent_as + key
                     for key in sorted(held)
                     if not (skip and key.startswith(skip)) and not key.endswith(eight_bit.SCALE)
                 }
-                if lent:  # what the model has of its own may have another shape there
-                    names = {key: here for key, here in names.items() if wanted.get(_plain(here)) not in tensors}
+                if lent:  # it may have what the model has not, and in another shape what the model has of its own
+                    free = {plain for plain, name in wanted.items() if name not in tensors}
+                    names = {key: here for key, here in names.items() if _plain(here) in free}
                 shapes = {here: tuple(source.get_slice(key).get_shape()) for key, here in names.items()}
                 _check(file, shapes, wanted, state, lent)
                 for key, here in names.items():

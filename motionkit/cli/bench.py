@@ -21,7 +21,7 @@ HELP = """usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=
 
 what
   bench=NAME              a protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self,
-                          pose-cross, transfer-still; or bench=ablations: the papers' ablation rows
+                          pose-cross (and -64: at 64 px), transfer-still; or bench=ablations: the papers' rows
   bench.pairs=4           fewer cases, other frames= size= seeds=[0,1]: another protocol with another hash
   methods=[still,warp]    see `motionkit methods`
   backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no

@@ -17,6 +17,7 @@ shipped = pytest.mark.skipif(
     not (files.ASSETS / "pocket-modelscope" / "unet").is_dir(), reason="pocket-modelscope's weights are not here"
 )
 SPEC = backbones.get("pocket-animatex")
+PACKAGE = files.ASSETS
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,34 @@ def test_mamba_takes_the_place_of_the_temporal_transformers():
     made = start(SPEC, replace(TrainOptions(), temporal="mamba"), Plan(), 0)
     names = [n for n, _ in made.network.named_parameters() if "temp_attentions" in n]
     assert names and all(learns(n, "pocket", "mamba") for n in names) and made.network.config.temporal == "mamba"
+
+
+@shipped
+def test_mamba_can_take_the_place_in_the_trained_network_and_ship_alone(assets):
+    """New, it adds nothing; of its own it ships what runs along time, the rest is lent through two models."""
+    shutil.copytree(PACKAGE / "pocket-animatex", assets / "pocket-animatex")
+    trained = backbones.load("pocket-animatex", Plan())
+    options = TrainOptions(start="own", temporal="mamba", learn="temporal")
+    made = start(SPEC, options, Plan(), 0)
+    along = [n for n in trained.network.state_dict() if learns(n, "temporal")]
+    with torch.no_grad():
+        for name, value in trained.network.state_dict().items():
+            if name in along and "proj_out" in name:
+                value.zero_()
+    x, text = torch.randn(1, 4, 2, 16, 16, generator=torch.Generator().manual_seed(0)), made.encode_text([""])
+    assert torch.allclose(made.denoise(x, 700, text), trained.denoise(x, 700, text), atol=1e-5)
+    model = denoiser(made, options)
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert learning == {f"network.{n}" for n, _ in model.network.named_parameters() if learns(n, "temporal")}
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    assert write_compact(assets / "pocket-animatex-mamba", made, model, "temporal") < 2e6
+    found = backbones.load("pocket-animatex-mamba", Plan())
+    assert found.network.config.temporal == "mamba"
+    for (name, wanted), (_, value) in zip(
+        model.network.state_dict().items(), found.network.state_dict().items(), strict=True
+    ):
+        assert (wanted - value).abs().max() <= max(1e-3, float(wanted.abs().max()) / 200), name

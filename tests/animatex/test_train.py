@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from motionkit.backbones import load
 from motionkit.errors import Cancelled, UserError
 from motionkit.gpu import Plan
 from motionkit.media import from_frames, read_clip, write_video
@@ -18,7 +19,7 @@ from motionkit.methods.animatex.config import AnimateXSettings
 from motionkit.methods.animatex.pool import IndicatorSettings
 from motionkit.methods.animatex.train import _clips, _examples, _loop, train
 from motionkit.methods.animatex.train_batch import recoloured
-from motionkit.methods.animatex.train_config import TrainOptions
+from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
 from motionkit.methods.animatex.train_data import clips_in, pictures_of, read_given, tensor_of
 from motionkit.methods.animatex.train_loop import Workers
 from motionkit.methods.animatex.train_loss import complete, make_loss, noised
@@ -234,6 +235,8 @@ def test_which_weights_learn():
     assert learns("unet.conv_out.weight", "pocket") and not learns("unet.conv_out.weight", "conditions")
     temporal = "unet.down_blocks.1.temp_attentions.0.proj.weight"
     assert learns(temporal, "pocket", "mamba") and not learns(temporal, "pocket")
+    assert learns(temporal, "temporal") and learns("unet.transformer_in.proj_out.weight", "temporal")
+    assert not any(learns(name, "temporal") for name in (kept, "unet.conv_in.weight", "local.conv.0.weight"))
 
 
 class TestRun:
@@ -268,7 +271,7 @@ class TestRun:
         [
             ({"backbone": "pocket-sd"}, {}, "is no Animate-X network: take"),
             ({"start": "video"}, {}, "has no video model to begin as"),
-            ({"temporal": "mamba"}, {}, "train.temporal is for a new network"),
+            ({"variant": VariantSettings(parallel=True)}, {}, "train.variant is for a new network"),
             ({}, {"offload": "model"}, "give gpu.offload=none"),
             ({}, {"autocast": "float16"}, "training in float16 overflows"),
             ({"frames": 1}, {"autocast": "bfloat16"}, "gives wrong gradients"),
@@ -277,6 +280,15 @@ class TestRun:
     def test_what_cannot_be_trained_is_refused(self, folder, tmp_path, given, plan, says):
         with pytest.raises(UserError, match=says):
             train(replace(job(tmp_path, folder, **given), plan=Plan(**plan)))
+
+    def test_layers_along_time_of_another_kind_learn_alone(self, folder, tmp_path):
+        before = load("tiny-animatex", Plan()).network.state_dict()
+        train(job(tmp_path, folder, temporal="mamba", learn="temporal", ema=0.0))
+        after = load_file(tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+        along = {k for k in after if learns(k, "temporal")}
+        assert any(".mixers." in k for k in along) and set(after) - along < set(before)
+        assert all(torch.equal(after[k], before[k].half()) for k in after if k not in along)
+        assert any(after[k].any() for k in along if k.endswith("proj_out.weight"))
 
     def test_a_size_that_is_no_multiple_is_refused(self, folder, tmp_path):
         with pytest.raises(UserError, match="size=40: tiny-animatex needs multiples of 16"):
