@@ -81,7 +81,7 @@ train-pocket-animatex-mamba: setup ## train Mamba in place of its attention alon
 	  cp -r runs/train/pocket-animatex-mamba/compact motionkit/assets/pocket-animatex-mamba
 
 ABLATE = runs/train/animatex-ablations
-SMALL = $(ANIMATEX) data=$(ABLATE)/clips/ train.cache=$(ABLATE)/cache size=64 steps=400
+SMALL = $(ANIMATEX) data=$(ABLATE)/clips/ train.cache=$(ABLATE)/cache size=64 steps=400 train.learn=pocket
 train-animatex-ablations: setup ## train the five small models (64 px) of Animate-X's ablation table (resumes)
 	test -d $(ABLATE)/clips || $(BIN)/motionkit sprites what=dataset split=train count=600 frames=16 size=64 output=$(ABLATE)/clips
 	$(SMALL) output=$(ABLATE)/full

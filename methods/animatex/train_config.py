@@ -10,12 +10,15 @@ from motionkit.perception.pose.estimate import PoseSettings
 
 from .pool import IndicatorSettings
 
+# What learns: everything; of a small network what keeps its file small, with attention along time or without; what is
+# not the UNet; layers along time alone.
+LEARN = ("all", "pocket-time", "pocket", "conditions", "temporal")
 _WORDS = {
     "schedule": ("constant", "cosine"),
     "timesteps": ("uniform", "late"),
     "reference_mode": ("local", "latent", "both"),
     "temporal": ("transformer", "mamba"),
-    "learn": ("auto", "all", "pocket", "conditions", "temporal"),
+    "learn": ("auto", *LEARN),
     "image_encoder": ("auto", "train", "frozen"),
     "poses": ("both", "given", "estimated"),
 }
@@ -81,9 +84,7 @@ class TrainOptions:
     start: str = "auto"  # auto | own (the backbone's weights) | video (a new network on the video model) | its folder
     temporal: str | None = None  # transformer | mamba | None: the start's own; another kind begins as the identity
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
-    # auto (all; on the pocket its own weights) | all | pocket | conditions (what is not the UNet) | temporal (layers
-    # along time alone)
-    learn: str = "auto"
+    learn: str = "auto"  # auto (all; pocket-time on the pocket) | all | pocket-time | pocket | conditions | temporal
     image_encoder: str = "auto"  # auto (trained on the small models) | train | frozen (features computed once)
     reference_mode: str = "both"  # local | latent | both: how the reference enters
     indicator: bool = True  # false: keypoints and image features never reach the motion attention
@@ -146,5 +147,5 @@ class TrainOptions:
 
     @property
     def learns(self) -> str:
-        """Which weights learn: all, pocket, conditions or temporal."""
-        return self.learn if self.learn != "auto" else "pocket" if self.backbone.startswith("pocket-") else "all"
+        """Which weights learn, a word of LEARN."""
+        return self.learn if self.learn != "auto" else "pocket-time" if self.backbone.startswith("pocket-") else "all"

@@ -39,7 +39,8 @@ POCKET_ENCODER: dict[str, Any] = {
     "patch_size": 8, "projection_dim": POCKET.feature_dim, "attention_dropout": 0.0,
 }  # fmt: skip
 # Of the pocket's UNet only these weights learn, so that its file stays small: what reads the new channels, two finer
-# levels, and attention within a frame, where the reference's parts are looked up, and norms. The rest is lent.
+# levels, attention within a frame, where the reference's parts are looked up, and norms; with `pocket-time` attention
+# along time as well, through which the reference comes as a latent. The rest is lent.
 POCKET_LEARNS = (
     "conv_in.", "conv_out.", "conv_norm_out.", "time_embedding.", "down_blocks.0.", "up_blocks.2.",
     "down_blocks.1.resnets.", "up_blocks.1.resnets.",
@@ -114,7 +115,7 @@ def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
 
 
 def learns(name: str, which: str, temporal: str = "transformer") -> bool:
-    """Whether a weight of the network learns. `which`: all | pocket | conditions | temporal."""
+    """Whether a weight of the network learns. `which`: see `train_config.LEARN`."""
     if which == "temporal":
         return _along_time(name)
     if which == "all" or not name.startswith("unet."):
@@ -126,7 +127,9 @@ def learns(name: str, which: str, temporal: str = "transformer") -> bool:
         return False
     if (_along_time(name) and temporal == "mamba") or inner.startswith(POCKET_LEARNS):
         return True
-    return not _along_time(name) and any(part in inner for part in _ANYWHERE)
+    if _along_time(name):
+        return which == "pocket-time" and ".ff." not in inner
+    return any(part in inner for part in _ANYWHERE)
 
 
 def _along_time(name: str) -> bool:

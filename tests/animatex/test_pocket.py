@@ -55,14 +55,14 @@ def test_a_new_network_draws_what_the_video_model_draws(new):
 def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tmp_path):
     model = denoiser(new, TrainOptions())
     learning = {n for n, p in model.network.named_parameters() if p.requires_grad}
-    assert learning == {n for n, _ in model.network.named_parameters() if learns(n, "pocket")}
+    assert learning == {n for n, _ in model.network.named_parameters() if learns(n, "pocket-time")}
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
-    size = write_compact(assets / "pocket-animatex", new, model, "pocket")
-    assert size < 3.7e6
+    size = write_compact(assets / "pocket-animatex", new, model, "pocket-time")
+    assert size < 5.5e6
     found = backbones.load("pocket-animatex", Plan())
     for (name, wanted), (_, value) in zip(
         model.network.state_dict().items(), found.network.state_dict().items(), strict=True

@@ -56,7 +56,7 @@ def test_recipes_give_way_to_what_is_set():
     assert (Recipe().lr, Recipe().indicator_lr, Recipe().frames) == (5e-5, 5e-7, 32)
     own = TrainOptions(lr=0.5, frames=3).recipe
     assert (own.lr, own.frames, own.batch) == (0.5, 3, RECIPES["pocket-animatex"].batch)
-    assert TrainOptions().learns == "pocket" and TrainOptions(backbone="animatex").learns == "all"
+    assert TrainOptions().learns == "pocket-time" and TrainOptions(backbone="animatex").learns == "all"
     assert TrainOptions().trains_encoder and not TrainOptions(backbone="animatex").trains_encoder
     assert not TrainOptions(image_encoder="frozen").trains_encoder
 

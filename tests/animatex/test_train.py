@@ -230,11 +230,12 @@ def test_which_weights_learn():
     kept = "unet.mid_block.resnets.0.conv1.weight"
     for name in ("indicator.resampler.latents", "local.conv.0.weight", "unet.conv_in.weight",
                  "unet.mid_block.attentions.0.motion.attn2.to_q.weight"):  # fmt: skip
-        assert all(learns(name, which) for which in ("all", "pocket", "conditions"))
+        assert all(learns(name, which) for which in ("all", "pocket", "pocket-time", "conditions"))
     assert learns(kept, "all") and not learns(kept, "pocket") and not learns(kept, "conditions")
     assert learns("unet.conv_out.weight", "pocket") and not learns("unet.conv_out.weight", "conditions")
     temporal = "unet.down_blocks.1.temp_attentions.0.proj.weight"
-    assert learns(temporal, "pocket", "mamba") and not learns(temporal, "pocket")
+    assert learns(temporal, "pocket", "mamba") and not learns(temporal, "pocket") and learns(temporal, "pocket-time")
+    assert not learns(temporal.replace("proj", "transformer_blocks.0.ff.net.2"), "pocket-time")
     assert learns(temporal, "temporal") and learns("unet.transformer_in.proj_out.weight", "temporal")
     assert not any(learns(name, "temporal") for name in (kept, "unet.conv_in.weight", "local.conv.0.weight"))
 
