@@ -67,16 +67,18 @@ train-flipsketch: setup ## train FlipSketch's sketch LoRA again (resumes)
 	mkdir -p motionkit/assets/flipsketch && cp runs/train/flipsketch/lora.safetensors motionkit/assets/flipsketch/
 
 ANIMATEX = $(BIN)/motionkit train method=animatex gpu=cpu gpu.dtype=bfloat16 train.drop=0.2
-ANIMATEX_CLIPS = data=sprites train.sprite_clips=1200 train.epi.probability=0.6
+ANIMATEX_CLIPS = data=sprites train.sprite_clips=1200
 train-pocket-animatex: setup ## train pocket-animatex on top of pocket-modelscope again, in two turns (resumes)
-	$(ANIMATEX) $(ANIMATEX_CLIPS) output=runs/train/pocket-animatex/
+	$(ANIMATEX) $(ANIMATEX_CLIPS) train.epi.probability=0.6 train.learn=pocket output=runs/train/pocket-animatex/
 	$(ANIMATEX) $(ANIMATEX_CLIPS) output=runs/train/pocket-animatex-2/ train.cache=runs/train/pocket-animatex/cache \
-	  train.start=own train.backbone_path=runs/train/pocket-animatex/model train.timesteps=uniform train.lr=5e-4 steps=1500
+	  train.epi.probability=0.3 train.start=own train.backbone_path=runs/train/pocket-animatex/model \
+	  train.timesteps=uniform train.lr=5e-4 steps=700
 	rm -rf motionkit/assets/pocket-animatex && cp -r runs/train/pocket-animatex-2/compact motionkit/assets/pocket-animatex
 
 train-pocket-animatex-mamba: setup ## train Mamba in place of its attention along time, the rest as it is (resumes)
 	$(ANIMATEX) $(ANIMATEX_CLIPS) output=runs/train/pocket-animatex-mamba/ train.cache=runs/train/pocket-animatex/cache \
-	  train.start=own train.temporal=mamba train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=500
+	  train.epi.probability=0.3 train.start=own train.temporal=mamba train.learn=temporal \
+	  train.timesteps=uniform train.lr=1e-3 steps=400
 	rm -rf motionkit/assets/pocket-animatex-mamba && \
 	  cp -r runs/train/pocket-animatex-mamba/compact motionkit/assets/pocket-animatex-mamba
 

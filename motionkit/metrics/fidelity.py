@@ -87,7 +87,7 @@ def ssim(video: np.ndarray, truth: np.ndarray) -> float:
     values = []
     for start in range(0, len(first), _CHUNK):
         one, two = (
-            torch.from_numpy(v[start : start + _CHUNK]).permute(0, 3, 1, 2) for v in (first, second)
+            torch.from_numpy(v[start : start + _CHUNK]).permute(0, 3, 1, 2).contiguous() for v in (first, second)
         )  # (n, 3, H, W)
         chunk = structural_similarity_index_measure(one, two, data_range=1.0, reduction="none")
         values.append(torch.as_tensor(chunk).reshape(-1))  # (n,); a chunk of one frame comes as a scalar
