@@ -78,7 +78,7 @@ train-pocket-animatex: setup ## train pocket-animatex on top of pocket-modelscop
 train-pocket-animatex-mamba: setup ## train Mamba in place of its attention along time, the rest as it is (resumes)
 	$(ANIMATEX) $(ANIMATEX_CLIPS) output=runs/train/pocket-animatex-mamba/ train.cache=runs/train/pocket-animatex/cache \
 	  train.epi.probability=0.3 train.start=own train.temporal=mamba train.learn=temporal \
-	  train.timesteps=uniform train.lr=1e-3 steps=400
+	  train.timesteps=uniform train.lr=1e-3 steps=250
 	rm -rf motionkit/assets/pocket-animatex-mamba && \
 	  cp -r runs/train/pocket-animatex-mamba/compact motionkit/assets/pocket-animatex-mamba
 

@@ -52,7 +52,7 @@ _RELEASED: dict[str, Any] = {
     "window.size": 32,
     "window.overlap": 4,
     "sample.steps": 30,
-    "sample.guidance": 2.5,
+    "sample.guidance": 1.5,
     "sample.offset": 0.1,
     "sample.prior": 0,
 }
@@ -68,8 +68,8 @@ _POCKET: Mapping[str, Any] = {
     "draw.side": 256,
     "window.size": 10,
     "window.overlap": 4,
-    "sample.steps": 20,
-    "sample.guidance": 2.5,
+    "sample.steps": 10,
+    "sample.guidance": 1.5,
     "sample.prior": 900,
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatex": _POCKET, "pocket-animatex-mamba": _POCKET}
