@@ -52,7 +52,7 @@ _RELEASED: dict[str, Any] = {
     "window.size": 32,
     "window.overlap": 4,
     "sample.steps": 30,
-    "sample.guidance": 1.5,
+    "sample.guidance": 2.5,
     "sample.offset": 0.1,
     "sample.prior": 0,
 }
