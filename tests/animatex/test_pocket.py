@@ -79,9 +79,14 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
 
 
 @shipped
-def test_the_shipped_weights_fit_the_lender_that_is_shipped():
-    made_with = files.read_json(files.ASSETS / "pocket-animatex" / "shared.json")["made_with"]
-    assert made_with == hash_path(files.ASSETS / "pocket-modelscope" / "unet"), "train pocket-animatex again"
+@pytest.mark.parametrize(
+    ("name", "lender"), [("pocket-animatex", "pocket-modelscope"), ("pocket-animatex-mamba", "pocket-animatex")]
+)
+def test_the_shipped_weights_fit_the_lender_that_is_shipped(name, lender):
+    made_with = files.read_json(files.ASSETS / name / "shared.json")["made_with"]
+    assert made_with == hash_path(files.ASSETS / lender / "unet"), f"train {name} again"
+    found = backbones.load(name, Plan())
+    assert (found.network.config.temporal == "mamba") == name.endswith("mamba")
 
 
 @shipped
