@@ -185,6 +185,7 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     network: Any = model.network
+    which = which if which in ("all", "temporal") else "pocket-time"  # what an earlier training changed is its own too
     own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
     _write(temporary / "unet", files.MODEL, own, None, network.config.as_dict())
     lender, lent = VIDEO["pocket-animatex"], ["unet", "vae", "text_encoder", "tokenizer"]

@@ -97,6 +97,17 @@ def test_mamba_takes_the_place_of_the_temporal_transformers():
 
 
 @shipped
+def test_training_less_of_a_trained_network_loses_nothing_of_it(assets):
+    shutil.copytree(PACKAGE / "pocket-animatex", assets / "pocket-animatex")
+    options = TrainOptions(start="own", learn="conditions")
+    trained = start(SPEC, options, Plan(), 0)
+    write_compact(assets / "pocket-animatex", trained, denoiser(trained, options), "conditions")
+    found = backbones.load("pocket-animatex", Plan()).network.state_dict()
+    for name, wanted in trained.network.state_dict().items():
+        assert (wanted - found[name]).abs().max() <= max(1e-3, float(wanted.abs().max()) / 200), name
+
+
+@shipped
 def test_mamba_can_take_the_place_in_the_trained_network_and_ship_alone(assets):
     """New, it adds nothing; of its own it ships what runs along time, the rest is lent through two models."""
     shutil.copytree(PACKAGE / "pocket-animatex", assets / "pocket-animatex")
