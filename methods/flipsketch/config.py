@@ -19,7 +19,7 @@ from motionkit.presets import PresetSettings
 class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
-    source: str = "auto"  # auto | drawing | edges | lineart
+    source: str = "auto"  # auto | drawing | edges | lineart | none (the sentence alone: row "T2V LoRA" of Table 1)
     clean: bool = True
     thickness: float | None = None  # pixels; None keeps the strokes' own
     weights: str = "lllyasviel/Annotators"  # lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id
@@ -120,7 +120,7 @@ TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": ("animate", "words", "extrapolate"),
     "binarise": ("otsu", "none"),
-    "sketch.source": ("auto", "drawing", "edges", "lineart"),
+    "sketch.source": ("auto", "drawing", "edges", "lineart", "none"),
     "invert.input_range": ("unit", "signed"),
     "invert.sample": ("posterior", "mean"),
     "invert.path": ("walked", "kept"),
@@ -185,8 +185,15 @@ class FlipSketchConfig(PresetSettings):
         """Lambda of FlipSketch section 3.4: 1 - motion."""
         return 1 - float(self.motion or 0)
 
+    @property
+    def undrawn(self) -> bool:
+        """Whether the first clip is made from the sentence alone."""
+        return self.sketch.source == "none"
+
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""
+        if self.undrawn and self.seeds > 1:
+            raise UserError("method.sketch.source=none leaves no drawing to rank videos by: give method.seeds=1")
         if self.mode == "extrapolate" and not self.next_prompts:
             raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
         if self.mode != "extrapolate" and self.next_prompts:

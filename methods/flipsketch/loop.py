@@ -50,8 +50,8 @@ def denoise(
     composer: Composer,
     scheduler: Scheduler,
     latents: Tensor,
-    reference: Reference,
-    recordings: Recorder,
+    reference: Reference | None,
+    recordings: Recorder | None,
     schedule: Schedule,
     prompt: Tensor,
     negative: Tensor,
@@ -68,17 +68,18 @@ def denoise(
 
     Args:
         composer: installed.
+        reference, recordings: both, or neither with a schedule that needs none (`Schedule.alone`).
         prompt, negative: text states (1, L, C).
         check: called often; it may cancel.
 
     Raises:
         UserError: the model returned NaN or infinity.
     """
-    x, path = latents.float(), reference.path.to(latents.device)
+    x, path = latents.float(), reference.path.to(latents.device) if reference else latents.new_zeros(0)
     for i, rung in enumerate(rungs(scheduler, schedule.steps)):
         if schedule.pinned:
             x = torch.cat([path[i][None, :, None].expand(len(x), -1, -1, -1, -1), x[:, :, 1:]], 2)
-        if options.aligned and i < schedule.aligned:
+        if reference and options.aligned and i < schedule.aligned:
             x = _aligned(composer, x, rung.t, path[i], reference.targets[i].to(x.device), prompt, options, check)
         if watch:
             watch(i, x)
@@ -114,11 +115,11 @@ def _predict(composer: Composer, t: int, text: Tensor, latents: Tensor) -> Tenso
 
 
 def _guided(
-    composer: Composer, x: Tensor, rung: Rung, i: int, recordings: Recorder, schedule: Schedule, prompt: Tensor,
+    composer: Composer, x: Tensor, rung: Rung, i: int, recordings: Recorder | None, schedule: Schedule, prompt: Tensor,
     negative: Tensor, options: Options,
 ) -> Tensor:  # fmt: skip
     """Guidance over the two passes, in one call or two; with guidance 1 the pass without prompt is left out."""
-    videos, recording = len(x), recordings(i) if i < schedule.composed else None
+    videos, recording = len(x), recordings(i) if recordings and i < schedule.composed else None
     text, blank = prompt.expand(videos, -1, -1), negative.expand(videos, -1, -1)
     single = options.guidance == 1
     first = 0 if options.both_passes or single else videos

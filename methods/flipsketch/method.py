@@ -37,10 +37,10 @@ LORA = Path(motionkit.__file__).parent / "assets" / "flipsketch" / "lora.safeten
 
 @dataclass
 class _Scene:
-    """One clip to make: a drawing, its reference branch, and what happens."""
+    """One clip to make: a drawing and its reference branch, or neither, and what happens."""
 
-    drawing: np.ndarray
-    reference: Reference
+    drawing: np.ndarray | None
+    reference: Reference | None
     schedule: Schedule
     prompt: str
     number: int = 0
@@ -68,7 +68,7 @@ class FlipSketch(Transfer):
             from motionkit.metrics.text_image import locate
 
             locate("clip", self.config.clip)
-        if self.config.sketch.source != "lineart":  # that one loads a network
+        if self.config.sketch.source not in ("lineart", "none"):  # the first loads a network
             self._read(inputs)
 
     def weights(self) -> Mapping[str, Path]:
@@ -97,6 +97,9 @@ class FlipSketch(Transfer):
     @torch.no_grad()
     def prepare(self, inputs: Inputs) -> Tensors:
         """The drawing, its inverted noise, and the reference branch: what serves every prompt and seed."""
+        if self.config.undrawn:
+            self.run.note("sketch", {"source": "none", "said": "the drawing is not read: method.sketch.source=none"})
+            return {}
         assert inputs.reference is not None
         drawing = self._read(inputs)
         self.run.show("sketch", drawing.image[None])
@@ -172,7 +175,9 @@ class FlipSketch(Transfer):
         self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
         schedule = self._schedule(lengths[0])
-        scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
+        scene = _Scene(None, None, schedule.alone(), prompts[0])
+        if not self.config.undrawn:
+            scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
         frames = self._best(scene, inputs.negative_prompt)
         for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
             last = self._again(frames[-1])
@@ -192,7 +197,7 @@ class FlipSketch(Transfer):
         """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
         latents = self._denoise(scene, negative_prompt)
         videos = [finish(self.backbone.decode(video.transpose(0, 1)), self.config.binarise) for video in latents]
-        if len(videos) == 1:
+        if scene.drawing is None or len(videos) == 1:
             return videos[0]
         from .rank import rank
 
@@ -202,21 +207,28 @@ class FlipSketch(Transfer):
         """Clean latents (B, 4, M, h, w) of all seeds."""
         config, run, device = self.config, self.run, self.run.device
         schedule, reference, backbone = scene.schedule, scene.reference, self.backbone
-        inverted = reference.noise.to(device)
-        shape = (1, inverted.shape[1], schedule.frames, *inverted.shape[3:])
-        seeds = [seed_from(run.seed + i, f"noise {scene.number}") for i in range(config.seeds)]
-        noise = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]).to(device)
+        noise = self._noise(scene, "noise", schedule.frames)
+        first = reference.noise.to(device) if reference else self._noise(scene, "common noise", 1)
         wanted = config.align.checkpointing
         again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
         with self._composer() as composer, checkpointed(backbone.unet, again):
             return denoise(
-                composer, backbone.scheduler, start(noise, inverted, float(config.reference_share or 0)), reference,
+                composer, backbone.scheduler, start(noise, first, float(config.reference_share or 0)), reference,
                 self._recordings(composer, scene), schedule, self._text(scene.prompt), self._text(negative_prompt),
                 self._options(), check=run.progress.check,
                 progress=lambda done, total: run.progress.tick("denoise", done, total),
             )  # fmt: skip
 
-    def _recordings(self, composer: Composer, scene: _Scene) -> Recorder:
+    def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:
+        """Gaussian noise (B, 4, frames, h, w), of each seed by itself."""
+        shape = (1, 4, frames, self.run.height // self.backbone.factor, self.run.width // self.backbone.factor)
+        seeds = [seed_from(self.run.seed + i, f"{name} {scene.number}") for i in range(self.config.seeds)]
+        made = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.cat(made).to(self.run.device)  # (B, 4, frames, h, w)
+
+    def _recordings(self, composer: Composer, scene: _Scene) -> Recorder | None:
+        if scene.reference is None:
+            return None
         found = recorder(composer, self.backbone.scheduler, scene.reference, scene.schedule, self._text(""))
         return found if scene.reference.recordings else remembering(_key(scene.reference), found)
 

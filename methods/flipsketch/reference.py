@@ -7,7 +7,7 @@ queries and keys of the composed steps, and frame 0 with its prediction for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Schedule:
         """From fractions of the steps: alignment where i < round(align T), composition where i <= round(compose T)."""
         composed = min(steps, round(compose * steps) + 1) if compose > 0 else 0
         return cls(steps, frames, round(align * steps), composed, **options)  # type: ignore[arg-type]
+
+    def alone(self) -> Schedule:
+        """The same steps without a reference."""
+        return replace(self, aligned=0, composed=0, pinned=False)
 
     @property
     def walked(self) -> int:

@@ -16,7 +16,7 @@ from motionkit.bench.engine import Outcome, Row, run
 from motionkit.bench.entry import Entry, Options
 from motionkit.bench.protocol import Protocol, Reducers
 from motionkit.bench.runners import Runner
-from motionkit.errors import UserError
+from motionkit.errors import UserError, unknown
 from motionkit.hashing import hash_json
 from motionkit.metrics import bootstrap_interval
 
@@ -94,15 +94,15 @@ def run_ledger(
     Args:
         rows: as `motionkit.bench.ablations.choose` gives them.
         variants: folder with a sub-folder for each trained model: FULL, and each row's `model`.
-        changed: fields of the protocols to change, such as pairs=6.
+        changed: fields of the protocols to change, such as pairs=6, or by protocol: pairs={"drawing": 6}.
 
     Raises:
-        UserError: nothing to run, or a folder that cannot be written.
+        UserError: nothing to run, a folder that cannot be written, or an unknown protocol.
         Cancelled: stopped by the user; finished cells are kept.
     """
     if not rows:
         raise UserError("no ablation to run: give ablations=[flipsketch-*], or leave it out for all")
-    planned = plan(rows, variants)
+    planned, chosen = plan(rows, variants), {name: _chosen(name, changed) for name in protocols.known()}
     tables: dict[str, list[Entry]] = {}
     for one in planned:
         for bench, entry in _both(one):
@@ -110,10 +110,23 @@ def run_ledger(
             own += [entry] if entry not in own else []
     outcomes: dict[str, Outcome] = {}
     for bench, entries in tables.items():
-        chosen = protocols.read(bench, **changed)
-        outcomes[bench] = run(chosen, entries, folder, options, runner, say)
+        outcomes[bench] = run(chosen[bench], entries, folder, options, runner, say)
     titles = {bench: protocols.title(outcome.protocol) for bench, outcome in outcomes.items()}
     return Ledger([_finding(one, outcomes) for one in planned], titles)
+
+
+def _chosen(name: str, changed: Mapping[str, object]) -> Protocol:
+    """A protocol with what is changed of all, or of it by name."""
+    own: dict[str, object] = {}
+    for key, value in changed.items():
+        for bench in value if isinstance(value, Mapping) else ():
+            if bench not in protocols.known():
+                raise unknown(f"protocol in bench.{key}", str(bench), protocols.known())
+        if not isinstance(value, Mapping):
+            own[key] = value
+        elif name in value:
+            own[key] = value[name]
+    return protocols.read(name, **own)
 
 
 def plan(rows: Sequence[Ablation], variants: Path | None = None) -> list[_Planned]:

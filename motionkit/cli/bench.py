@@ -27,7 +27,8 @@ what
   backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no
                           meaning becomes a row with its reason
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
-  ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants
+  ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants,
+                          bench.pairs=6 or by protocol: 'bench.pairs={drawing:6,edit:5}'
   weights.NAME=FILE       weights of a metric that do not come with the package;  least.NAME=N  its fewest clips
 how
   runner=serial           one cell after another; joblib: workers=2 side by side; submitit: jobs of a cluster

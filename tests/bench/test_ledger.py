@@ -157,6 +157,14 @@ def test_another_request_is_paired_by_its_cases(small):
     assert verdict.n == 1 and verdict.mean == 0 and set(done.protocols) == {"sprites", "transfer-still"}
 
 
+def test_pairs_by_protocol(small):
+    rows = [FLOW, replace(FLOW, name="posed", bench="pose-cross")]
+    done, _ = run(rows, small / "out", pairs={"sprites": 1, "pose-cross": 2})
+    assert [finding.verdicts[0].n for finding in done.findings] == [1, 2]
+    with pytest.raises(UserError, match="did you mean 'sprites'"):
+        run(rows, small / "out", pairs={"sprits": 1})
+
+
 def test_trained_variants_stand_against_the_full_one(small):
     row = replace(ROWS["animatex-table5-no-epi"])
     for name in ("full", "no-epi"):
@@ -170,11 +178,11 @@ def test_trained_variants_stand_against_the_full_one(small):
 
 
 def test_from_the_command_line(small, capsys):
-    words = ["bench", "bench=ablations", "ablations=[flipsketch-table?-t2v-lora]", "output=out"]
+    words = ["bench", "bench=ablations", "ablations=[animatex-table5-no-?q]", "bench.pairs={drawing:2}", "output=out"]
     assert main(words) == 0
     assert capsys.readouterr().out.strip().endswith("out/ledger/ledger.md")
     page = (small / "out" / "ledger" / "ledger.md").read_text()
-    assert page.count("T2V LoRA") == 4 and "not run: 4" in page
+    assert page.count("pose-cross-64") == 0 and "not run: 6" in page and "train.variant.query=learned" in page
     assert main([*words[:2], "ablations=[flipsketch-tabel1-no-align]"]) == 2
     assert "did you mean 'flipsketch-table1-no-align'" in capsys.readouterr().err
 

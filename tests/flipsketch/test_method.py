@@ -11,7 +11,7 @@ from sketch_models import drawing
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import method as module
-from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig
+from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
 from motionkit.presets import settings
 from motionkit.run import execute
 from motionkit.testing.clips import moving_shapes
@@ -263,6 +263,7 @@ class TestConfig:
             ({"next_prompts": ["x"]}, "is for method.mode=extrapolate, not animate"),
             ({"mode": "extrapolate", "next_prompts": [" "]}, "holds an empty sentence"),
             ({"seeds": 0}, "method.seeds=0 is outside 1 to 64"),
+            ({"sketch": SketchConfig(source="none"), "seeds": 2}, "no drawing to rank videos by"),
         ],
     )
     def test_what_cannot_be_is_one_line(self, values, line):
@@ -285,3 +286,18 @@ class TestBestOnABackbone:
     def test_a_set_value_is_told_from_one_left_open_in_the_cache_key(self):
         set_one = FlipSketchConfig(invert=InvertConfig(input_range="unit"))
         assert settings(set_one) != settings(FlipSketchConfig())
+
+
+def test_without_the_drawing_the_sentence_alone_makes_the_clip(tmp_path, default, walks):
+    alone = {"sketch": {"source": "none"}}
+    ours = go(tmp_path / "a", **alone)
+    square = other(reference=from_frames(np.full((1, 64, 64, 3), 255, np.uint8), 8.0, "empty", is_image=True))
+    assert np.array_equal(ours.frames, go(tmp_path / "b", square, **alone).frames) and not walks
+    assert not np.array_equal(ours.frames, default) and "not read" in ours.manifest["notes"]["sketch"]["said"]
+    shared = go(tmp_path / "c", reference_share=1.0, **alone).frames.astype(int)
+    spread = [np.abs(np.diff(frames.astype(int), axis=0)).mean() for frames in (ours.frames, shared)]
+    assert spread[1] < spread[0]  # all frames begin with one noise, which no drawing gave
+    words = other(prompt="a cat sitting")
+    assert not np.array_equal(ours.frames, go(tmp_path / "d", words, **alone).frames)
+    longer = go(tmp_path / "e", frames=5, mode="extrapolate", next_prompts=["it lies down"], **alone)
+    assert longer.frames.shape[0] == 5 and walks == [3]
