@@ -44,8 +44,9 @@ class Cells:
         np.savez_compressed(part, video=video)
         part.replace(self.folder / f"{key}.npz")
         self.rows[key] = {"key": key, **row}
+        cut = self.path.is_file() and not self.path.read_bytes().endswith(b"\n")  # by a stop
         with self.path.open("a") as out:
-            out.write(json.dumps(self.rows[key]) + "\n")
+            out.write("\n" * cut + json.dumps(self.rows[key]) + "\n")
 
 
 def merged(one: dict, two: dict) -> dict:
@@ -67,8 +68,9 @@ def direction(rows: dict, figure: str, variant: str, against: str, sign: int, cl
     both = sorted(set(rows.get(variant, {})) & set(rows.get(against, {})))
     if not both:
         return None
-    difference = interval([rows[variant][i][figure] - rows[against][i][figure] for i in both])
-    mean, low, high = difference
+    differences = [rows[variant][i][figure] - rows[against][i][figure] for i in both]
+    mean, low, high = interval(differences, digits=15)  # the sign is judged before rounding
+    difference = interval(differences)
     side = "seen" if (low > 0 if sign > 0 else high < 0) else "in direction" if mean * sign > 0 else "not seen"
     side = side if len(both) >= LEAST else "too few"
     print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")

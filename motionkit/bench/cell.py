@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +15,19 @@ import numpy as np
 
 from motionkit import fitting, media, registry
 from motionkit.bench import tasks
-from motionkit.bench.entry import FAILED, RECORD, TRACE, Cell, Entry, Options, metrics_of, settled, side_of
+from motionkit.bench.entry import FAILED, LOCK, RECORD, TRACE, Cell, Entry, Options, metrics_of, settled, side_of
 from motionkit.bench.protocol import Protocol
 from motionkit.compare.cell import FRAMES, Shared, configuration, is_finished, read_frames, run_into
 from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
 from motionkit.media.framing import resize
-from motionkit.output import write_json
+from motionkit.output import write_json, writing
 from motionkit.run import plan_for
 from motionkit.transfer import Inputs, MethodSpec, Result
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.gpu import Plan
 
 
 def configuration_of(
@@ -33,7 +37,17 @@ def configuration_of(
     """Everything but the case that an entry's videos depend on; raises UserError when its weights are not here."""
     side = side_of(protocol, backbone)
     fitted = Fitted(Inputs(), None, protocol.frames, side, side, tasks.FPS)
-    return configuration(spec, settings, _shared(entry, seed, options, Inputs(), fitted, backbone), root)
+    whole = configuration(spec, settings, _shared(entry, seed, options, Inputs(), fitted, backbone), root)
+    plan = plan_for(options.gpu, backbone.name if backbone else None)
+    return whole | ({} if plan.device == "cpu" else {"plan": _plan_facts(plan)})
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    """What time and memory on a GPU depend on: the plan but for its name and remarks, and the card."""
+    import torch
+
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {k: v for k, v in asdict(plan).items() if k not in ("name", "notes")} | {"card": card}
 
 
 def perform(cell: Cell) -> None:
@@ -43,13 +57,14 @@ def perform(cell: Cell) -> None:
         Cancelled: the user stopped it.
     """
     try:
-        (cell.folder / FAILED).unlink(missing_ok=True)
-        case = tasks.make_case(
-            cell.protocol.task, cell.index, cell.protocol.pair_seed, cell.protocol.frames, cell.protocol.size
-        )
-        if not is_made(cell):
-            _make(cell, case)
-        _measure(cell, case)
+        with _alone(cell.folder):
+            (cell.folder / FAILED).unlink(missing_ok=True)
+            case = tasks.make_case(
+                cell.protocol.task, cell.index, cell.protocol.pair_seed, cell.protocol.frames, cell.protocol.size
+            )
+            if not is_made(cell):
+                _make(cell, case)
+            _measure(cell, case)
     except (Cancelled, KeyboardInterrupt):
         raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
     except UserError as error:
@@ -59,6 +74,25 @@ def perform(cell: Cell) -> None:
         (cell.folder / TRACE).write_text(traceback.format_exc(), encoding="utf-8")
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         cell.fail(f"{reason} (a defect: see {cell.folder.name}/{TRACE})")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a cell's folder: a second benchmark in the same output waits here, and finds the cell made.
+
+    The lock is the operating system's and ends with its process; where there is none (Windows), nothing is held.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def is_made(cell: Cell) -> bool:
@@ -130,7 +164,7 @@ def _threads() -> int:
 
 def _measure(cell: Cell, case: tasks.Case) -> None:
     metrics = metrics_of(cell.protocol, cell.options)
-    if cell.figures(metrics.hash) is not None:
+    if cell.figures(metrics.key) is not None:
         return
     inputs, video = case.inputs, video_of(cell)
     figures = metrics.video(
@@ -140,7 +174,7 @@ def _measure(cell: Cell, case: tasks.Case) -> None:
         reference=inputs.reference.frames[0] if inputs.reference else None,
         prompt=inputs.prompt,
     )
-    write_json(cell.figures_path(metrics.hash), {"metrics": metrics.hash, "figures": dict(figures)})
+    write_json(cell.figures_path(metrics.key), {"metrics": metrics.key, "figures": dict(figures)})
 
 
 def _shared(

@@ -87,14 +87,14 @@ def run(
     metrics = metrics_of(protocol.check(), options)
     say(f"protocol {title(protocol)}")
     planned = [_plan(entry, protocol, folder, options, say) for entry in entries]
-    todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.hash) is None])
+    todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.key) is None])
     say(f"{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
     for cell in todo:
         (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier start: tried again now
     for number, cell in enumerate((runner or Serial()).run(todo), 1):
-        say(f"[{number}/{len(todo)}] {cell.name}: {_how(_done(cell, metrics.hash))}")
+        say(f"[{number}/{len(todo)}] {cell.name}: {_how(_done(cell, metrics.key))}")
     rows = [
-        Row(entry, [_done(cell, metrics.hash) for cell in cells], refused)
+        Row(entry, [_done(cell, metrics.key) for cell in cells], refused)
         for entry, (cells, refused) in zip(entries, planned, strict=True)
     ]
     return Outcome(protocol, rows, metrics)
@@ -116,8 +116,8 @@ def _in_turn(cells: Sequence[Cell]) -> list[Cell]:
     return sorted({cell.key: cell for cell in cells}.values(), key=lambda cell: (cell.index, cell.seed))
 
 
-def _done(cell: Cell, metrics_hash: str) -> Done:
-    figures = cell.figures(metrics_hash)
+def _done(cell: Cell, metrics_key: str) -> Done:
+    figures = cell.figures(metrics_key)
     if is_made(cell) and figures is not None:
         return Done(cell, cell.record(), figures)
     return Done(cell, reason=cell.failure() or "it was not run")

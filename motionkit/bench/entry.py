@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.metrics.protocols import MetricProtocol
 
-CELLS, RECORD, FAILED, TRACE = "cells", "cell.json", "failed.json", "error.txt"
+CELLS, RECORD, FAILED, TRACE, LOCK = "cells", "cell.json", "failed.json", "error.txt", "cell.lock"
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class Cell:
         """What a finished cell says of itself: seconds, memory, inputs used, facts; {} when it is not finished."""
         return read_json(self.folder / RECORD)
 
-    def figures(self, metrics_hash: str) -> dict[str, float | None] | None:
-        """Its figures under the metrics of that hash, or None when they were not taken."""
-        found = read_json(self.figures_path(metrics_hash))
-        return found.get("figures") if found.get("metrics") == metrics_hash else None
+    def figures(self, metrics_key: str) -> dict[str, float | None] | None:
+        """Its figures under the metrics of that key (`MetricProtocol.key`), or None when they were not taken."""
+        found = read_json(self.figures_path(metrics_key))
+        return found.get("figures") if found.get("metrics") == metrics_key else None
 
-    def figures_path(self, metrics_hash: str) -> Path:
+    def figures_path(self, metrics_key: str) -> Path:
         """Where its figures under those metrics are kept."""
-        return self.folder / f"figures-{metrics_hash[:12]}.json"
+        return self.folder / f"figures-{metrics_key[:12]}.json"
 
     def failure(self) -> str:
         """Why its last try failed, in one line; "" when it did not."""
@@ -152,8 +152,8 @@ def _expand(backbones: Sequence[str]) -> list[str]:
 
     found: dict[str, None] = {}
     for word in backbones:
-        known = [*catalog.specs(), "auto", "pocket", "tiny"]
-        matching = [name for name in known if fnmatchcase(name, word)]
+        named = word in ("auto", "pocket", "tiny")  # these are words for another name each: no pattern means them
+        matching = [word] if named else [name for name in catalog.specs() if fnmatchcase(name, word)]
         if not matching:
             raise unknown("backbone", word, catalog.specs())
         found |= dict.fromkeys(matching)
@@ -182,8 +182,8 @@ def _settings(spec: MethodSpec, given: Mapping[str, Any]) -> Any:
 
 
 def side_of(protocol: Protocol, backbone: BackboneSpec | None) -> int:
-    """The side at which a method works, pixels: its backbone's own, or the protocol's when it needs none."""
-    return backbone.default_size if backbone else protocol.size
+    """The side at which a method works, pixels: the protocol's or its backbone's own; without one that of the cases."""
+    return (protocol.works_at or backbone.default_size) if backbone else protocol.size
 
 
 def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | None = None) -> list[Cell]:

@@ -1,7 +1,7 @@
 """The ablation ledger: every ablation row of the papers run here, the paper's direction beside ours.
 
-A row is held against the full method on the same cases; the paired difference of a figure with its bootstrap interval
-agrees with the paper, disagrees, or lies within the noise. Rows that cannot be run say why.
+A row is held against the method without its change on the same cases; the paired difference of a figure with Student's
+t interval agrees with the paper, disagrees, or lies within the noise. Rows that cannot be run say why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from motionkit.bench.protocol import Protocol, Reducers
 from motionkit.bench.runners import Runner
 from motionkit.errors import UserError, unknown
 from motionkit.hashing import hash_json
-from motionkit.metrics import bootstrap_interval
+from motionkit.metrics import t_interval
 
 AGREES, DISAGREES, NOISE, OPEN, NOT_RUN = "agrees", "disagrees", "within noise", "no direction in the paper", "not run"
 FULL = "full"  # folder of the trained model that stands against trained variants
@@ -149,23 +149,12 @@ def _plan(row: Ablation, variants: Path | None) -> _Planned:
 
 
 def _how_to_train(row: Ablation) -> str:
-    words = " ".join(f"train.{key}={value}" for key, value in dotted(row.train))
+    words = " ".join(f"train.{key}={value}" for key, value in protocols.dotted(row.train))
     return (
         f"no trained variant here: `motionkit train method={row.method} {words} output=VARIANTS/{row.model}`, and the "
-        f"same without these settings into VARIANTS/{FULL}; then bench.variants=VARIANTS"
+        f"same without these settings into VARIANTS/{FULL}, both at the protocol's size (all of them: "
+        f"`make train-{row.method}-ablations-all`); then bench.variants=VARIANTS"
     )
-
-
-def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
-    """Nested settings as they are typed: ("epi.realign", "false")."""
-    found: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found += dotted(value, f"{above}{key}.")
-        else:
-            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value).lower()
-            found.append((f"{above}{key}", text))
-    return found
 
 
 def _both(one: _Planned) -> list[tuple[str, Entry]]:
@@ -213,7 +202,7 @@ def judge(
         [_mean([values[key] for key in both if key[0] == case]) for case in cases] for values in (full, ablated)
     ]
     differences = [b - a for a, b in zip(*means, strict=True)]
-    mean, low, high = bootstrap_interval(differences, how.confidence, how.resamples, how.bootstrap_seed)
+    mean, low, high = t_interval(differences, how.confidence)
     word, why = _word(claim.sign, low, high), ""
     if len(cases) < LEAST and word in (AGREES, DISAGREES):
         word, why = NOISE, f"too few cases to tell: {len(cases)}, and it takes {LEAST}"

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from motionkit import manifest, registry
+from motionkit.bench import ablations
 from motionkit.bench.ledger import AGREES, DISAGREES, LEAST, NOISE, NOT_RUN, OPEN, Finding, Ledger, Verdict
+from motionkit.bench.protocol import Reducers, dotted
 from motionkit.bench.tables import ARROWS, number
+from motionkit.hashing import hash_json
 from motionkit.media import replacing
 from motionkit.metrics.suite import Fact
 from motionkit.output import write_json, writing
 
 FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
+CONFIDENCE = Reducers().confidence
 _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 
 
 def write_ledger(folder: Path, ledger: Ledger) -> Path:
     """Write ledger/ledger.md and ledger.json below a folder, each atomically; returns the page's path.
 
+    Some rows only, or on fewer cases, go into a folder of their own and never take the whole ledger's place.
+
     Raises:
         UserError: the folder cannot be written.
     """
-    target = folder / FOLDER
+    target = folder / _name(ledger)
     facts = _facts(ledger)
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -33,6 +39,13 @@ def write_ledger(folder: Path, ledger: Ledger) -> Path:
             part.write_text(markdown(ledger, facts), encoding="utf-8")
     write_json(target / DATA, as_json(ledger))
     return target / PAGE
+
+
+def _name(ledger: Ledger) -> str:
+    names = [finding.ablation.name for finding in ledger.findings]
+    if names == ablations.known() and not any("sub-run" in title for title in ledger.protocols.values()):
+        return FOLDER
+    return f"{FOLDER}-{hash_json([names, dict(ledger.protocols)])[:8]}"
 
 
 def _facts(ledger: Ledger) -> Mapping[str, Fact]:
@@ -50,10 +63,11 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
     lines = [
         "# The papers' ablations, here", "",
         ", ".join(f"{word}: {counts[word]}" for word in _WORDS if counts[word]) + ".", "",
-        "Each row leaves out or changes one part of a method and is held against the full method on the same cases. "
-        "*Difference* is the row minus the full method, paired by case (seeds of a case averaged first), with its "
-        f"bootstrap interval: one that holds 0, or fewer than {LEAST} cases, is *within noise*. These are small models "
-        "of the sprite world with other figures than the papers': only directions can be compared.", "",
+        "Each row leaves out or changes one part of a method and is held against its *base* on the same cases: the "
+        "method's defaults, or what is said below a table. *Difference* is the row minus the base, paired by case "
+        f"(seeds of a case averaged first), with its {CONFIDENCE:.0%} interval by Student's t: one that holds 0, or "
+        f"fewer than {LEAST} cases, is *within noise*. {_by_chance(counts)}These are small models of the sprite world "
+        "with other figures than the papers': only directions can be compared.", "",
         *(f"- Protocol {title}" for title in ledger.protocols.values()), "",
     ]  # fmt: skip
     for method in dict.fromkeys(finding.ablation.method for finding in ledger.findings):
@@ -64,19 +78,36 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
     return "\n".join([*lines, f"Made with {', '.join(f'{k} {v}' for k, v in manifest.versions().items())}.", ""])
 
 
+def _by_chance(counts: Mapping[str, int]) -> str:
+    judged = sum(counts[word] for word in (AGREES, DISAGREES, NOISE))
+    if not judged:
+        return ""
+    return (
+        f"Of {judged} such intervals about {judged * (1 - CONFIDENCE):.0f} would leave 0 out by chance alone if no "
+        "part did anything. "
+    )
+
+
 def _table(ledger: Ledger, method: str, facts: Mapping[str, Fact]) -> list[str]:
-    head = ["Row", "Where", "Paper: full → row", "Our figure", "Ours: full → row", "Difference", "Paper says", "Here",
+    head = ["Row", "Where", "Paper: full → row", "Our figure", "Ours: base → row", "Difference", "Paper says", "Here",
             "n"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     remarks: dict[str, list[str]] = {}
+    bases: dict[str, list[str]] = {}
     for finding in ledger.findings:
         if finding.ablation.method != method:
             continue
+        base = " ".join(f"{key}={value}" for key, value in dotted(finding.ablation.base))
+        bases.setdefault(base, []).append(finding.ablation.name)
         for verdict in finding.verdicts:
             lines.append("| " + " | ".join(_clean(text) for text in _cells(finding, verdict, facts)) + " |")
             for text in _remarks(finding, verdict):
                 remarks.setdefault(text, []).append(finding.ablation.name)
-    notes = [f"- {', '.join(f'`{name}`' for name in dict.fromkeys(names))}: {text}" for text, names in remarks.items()]
+    told = {f"the base, and the row too, have `{base}`": names for base, names in bases.items() if base}
+    notes = [
+        f"- {', '.join(f'`{name}`' for name in dict.fromkeys(names))}: {text}"
+        for text, names in (told | remarks).items()
+    ]
     return [*lines, "", *notes]
 
 

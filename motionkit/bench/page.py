@@ -31,7 +31,8 @@ PICTURED, FRAMES = 2, 5  # cases side by side in results.png, and frames of each
 def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
     """Write results.md, .json, .html and .png below a folder, each atomically; returns the page's path.
 
-    A sub-run's files go into a folder of its own, so that it never takes the place of the published protocol's.
+    A sub-run, changed settings or other metrics go into a folder of their own, and never take the place of the
+    published protocol's.
 
     Args:
         folder: of the benchmark.
@@ -40,10 +41,7 @@ def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
     Raises:
         UserError: the folder cannot be written.
     """
-    from motionkit.bench.protocol import deviations
-
-    protocol = outcome.protocol
-    target = folder / (f"{RESULTS}-{protocol.hash[:8]}" if deviations(protocol) else RESULTS)
+    target = folder / _name(outcome)
     summary = summarise(outcome, _sets(folder, outcome))
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -56,6 +54,18 @@ def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
     return target / "results.html"
 
 
+def _name(outcome: Outcome) -> str:
+    """`results` for a published protocol as it is, with methods as they come; else with a hash of what differs."""
+    from motionkit.bench.protocol import deviations
+    from motionkit.metrics import protocols
+
+    protocol, metrics = outcome.protocol, outcome.metrics
+    changed = [[row.entry.label, row.entry.settings] for row in outcome.rows if row.entry.settings]
+    if not changed and metrics.hash == protocols.get(metrics.name).hash:
+        return f"{RESULTS}-{protocol.hash[:8]}" if deviations(protocol) else RESULTS
+    return f"{RESULTS}-{hash_json([protocol.hash, changed, metrics.hash])[:8]}"
+
+
 def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
     """Figures over all videos of a row, kept beside the cells under a hash of metrics and cells."""
     found = {}
@@ -63,7 +73,7 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
         done = [one for one in row.cells if one.record]
         if not done or len(done) < len(row.cells):
             continue  # of another set of cases than the other rows'
-        path = folder / SETS / f"{hash_json([outcome.metrics.hash, [one.cell.key for one in done]])[:16]}.json"
+        path = folder / SETS / f"{hash_json([outcome.metrics.key, [one.cell.key for one in done]])[:16]}.json"
         kept = read_json(path)
         if not kept:
             kept = set_figures(outcome, row)
@@ -119,12 +129,14 @@ def _td(line: Line, name: str) -> str:
 
 def _costs(summary: Summary) -> str:
     names = [name for name in COSTS if any(name in line.costs for line in summary.lines)]
-    titles = [*(COSTS[name] for name in names), "Inputs used", "Weights", "Works at"]
+    settled = any(line.settings for line in summary.lines)
+    titles = [*(COSTS[name] for name in names), "Inputs used", "Weights", "Works at"] + ["Settings"] * settled
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     rows = ""
     for line in summary.lines:
         texts = [cell_text(line.costs.get(name)) for name in names]
         texts += [", ".join(line.inputs_used) or "–", line.weights or "none", line.size]
+        texts += [line.settings] if settled else []
         rows += _row(line, [f"<td>{escape(text)}</td>" for text in texts], len(titles))
     return _section("Cost, inputs and weights", head, rows) + "</section>"
 
@@ -155,7 +167,9 @@ def _remarks(summary: Summary) -> str:
 def picture(summary: Summary) -> np.ndarray:
     """Contact sheets of the first and the last case side by side, (H, W, 3) uint8."""
     sheets = [contact_sheet(_panels(summary, index)[1], FRAMES) for index in _spread(summary, PICTURED)]
-    return np.concatenate(sheets, 1)
+    tallest = max(len(sheet) for sheet in sheets)  # a row that failed on a case has no strip there
+    padded = [np.pad(s, ((0, tallest - len(s)), (0, 0), (0, 0)), constant_values=255) for s in sheets]
+    return np.concatenate(padded, 1)
 
 
 def _spread(summary: Summary, count: int) -> list[int]:
@@ -186,7 +200,7 @@ def _case(summary: Summary, index: int) -> str:
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in case.facts.items())
     return (
         f'<section class="sheet"><h2>Case {index}: {escape(case.inputs.prompt)}</h2>'
-        f'<p class="soft">{escape(facts)}; seed {summary.outcome.protocol.seeds[0]}</p>'
+        f'<p class="soft">{escape(facts)}; of each row the first seed that was made</p>'
         f'<video src="{mp4(grid(panels), tasks.FPS)}" controls loop muted playsinline></video>'
         f'<img src="{png(contact_sheet(panels))}" alt="evenly spaced frames of every row"></section>'
     )

@@ -45,6 +45,7 @@ class Protocol:
         frames: of each clip.  size: side in pixels at which cases are drawn and figures taken.
         seeds: of the methods; every method runs on every pair with each of them.
         metrics: a name of `motionkit.metrics.protocols`.
+        works_at: side at which methods with a backbone work, pixels; None for each backbone's own.
         version: raised when the same name asks for something else.
     """
 
@@ -57,12 +58,14 @@ class Protocol:
     size: int = 128
     seeds: list[int] = field(default_factory=lambda: [0])
     metrics: str = "sprites-v1"
+    works_at: int | None = None
     reducers: Reducers = field(default_factory=Reducers)
 
     @property
     def hash(self) -> str:
         """SHA-256 of all fields and of the version of the task's generator."""
-        return hash_json([asdict(self), tasks.get(self.task).version])
+        asked = {key: value for key, value in asdict(self).items() if value is not None}
+        return hash_json([asked, tasks.get(self.task).version])
 
     def check(self) -> Protocol:
         """The protocol itself.
@@ -72,6 +75,8 @@ class Protocol:
         """
         tasks.get(self.task)
         limits = {"pairs": (1, 100_000), "frames": (2, 2000), "size": (32, 4096)}
+        if self.works_at is not None:
+            limits["works_at"] = (32, 4096)
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"bench.{name}={getattr(self, name)} is outside {low} to {high}")
@@ -118,6 +123,18 @@ def title(protocol: Protocol) -> str:
     changed = "; ".join(f"{name} {there} → {here}" for name, (there, here) in deviations(protocol).items())
     sub_run = f", a sub-run: {changed}" if changed else ""
     return f"{protocol.name} v{protocol.version} ({protocol.hash[:8]}){sub_run}"
+
+
+def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+    """Nested settings as they are typed: ("epi.realign", "false")."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += dotted(value, f"{above}{key}.")
+        else:
+            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value).lower()
+            found.append((f"{above}{key}", text))
+    return found
 
 
 def _folder() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.bench import tasks
 from motionkit.bench.cell import video_of
 from motionkit.bench.engine import Outcome, Row
-from motionkit.bench.protocol import Reducers, title
+from motionkit.bench.protocol import Reducers, dotted, title
 from motionkit.metrics import bootstrap_interval
 from motionkit.metrics.suite import Fact
 
@@ -41,6 +41,7 @@ class Line:
 
     Attributes:
         figures: by name of the metric protocol's facts.  costs: by the names of `COSTS`; memory is the largest.
+        settings: other than the method's own, as they are typed.  computed: how, of every cell: device, type, threads.
         inputs_used, weights: as the runs said.  failed: cells without figures.  cached: times lack cached stages.
     """
 
@@ -56,6 +57,8 @@ class Line:
     cached: bool = False
     cells: int = 0
     size: str = ""
+    settings: str = ""
+    computed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
     line = Line(
         entry.label, entry.method, (first.get("backbone") or {}).get("name") or entry.backbone or "", _weights(row),
         row.refused, failed=[f"{done.cell.name}: {done.reason}" for done in row.cells if done.reason],
-        cells=len(row.cells),
+        cells=len(row.cells), settings=" ".join(f"{key}={value}" for key, value in dotted(entry.settings)),
     )  # fmt: skip
     if not records:
         return line
@@ -119,8 +122,19 @@ def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
     size = first["size"]
     return replace(
         line, figures=figures, costs=_costs(row, how), inputs_used=first["inputs_used"],
-        cached=any(record["from_cache"] for record in records), size=f"{size['width']} × {size['height']}",
+        cached=any(record["from_cache"] for record in records),
+        size=f"{size['width']} × {size['height']}", computed=sorted({_computed(record) for record in records}),
     )  # fmt: skip
+
+
+def _computed(record: Mapping[str, Any]) -> str:
+    """How a cell was computed, as far as its time depends on it."""
+    plan, threads = record["plan"], record.get("threads")
+    kind = f"{plan['dtype']}, autocast {plan['autocast']}" if plan.get("autocast") else plan["dtype"]
+    extra = [f"offload {plan['offload']}"] if plan.get("offload", "none") != "none" else []
+    extra += [name for name in ("vae_tiling", "checkpointing", "compile") if plan.get(name)]
+    count = [f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []
+    return ", ".join([plan["device"], kind, plan["attention"], *extra, *count])
 
 
 def _interval(values: Mapping[tuple[int, int], float], how: Reducers) -> tuple[float, float, float]:

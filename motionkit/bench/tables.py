@@ -53,6 +53,8 @@ def markdown(summary: Summary) -> str:
         for line in shown
     ]  # fmt: skip
     head = ["", *(COSTS[name] for name in costs), "Inputs used", "Weights", "Works at"]
+    if any(line.settings for line in shown):
+        head, rows = [*head, "Settings"], [[*row, line.settings] for row, line in zip(rows, shown, strict=True)]
     blocks += [*_table(head, rows), ""]
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
@@ -92,6 +94,10 @@ def about(summary: Summary) -> list[str]:
     protocol, metrics = summary.outcome.protocol, summary.outcome.metrics
     task, how = tasks.get(protocol.task), protocol.reducers
     counted = f"{protocol.pairs} cases of pair seed {protocol.pair_seed}, {protocol.frames} frames, {protocol.size} px"
+    ways = sorted({how for line in summary.lines for how in line.computed})
+    computed = f"Computed on {'; '.join(ways)}." if ways else ""
+    if len(ways) > 1:
+        computed += " **Times of cells that were computed differently cannot be compared.**"
     cached = " Times lack stages that came from the cache." if any(line.cached for line in summary.lines) else ""
     return [
         f"Protocol `{protocol.name}` version {protocol.version}, SHA-256 `{protocol.hash}`"
@@ -103,6 +109,7 @@ def about(summary: Summary) -> list[str]:
         f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Time is the wall "
         "clock's and the processor's for one clip, memory the largest peak of any cell, each cell in a process of its "
         f"own, libraries included.{cached}",
+        *([computed] if computed else []),
         f"Made with {', '.join(f'{name} {version}' for name, version in manifest.versions().items())}.",
     ]  # fmt: skip
 
@@ -120,9 +127,13 @@ def remarks(summary: Summary) -> list[str]:
     lacking = summary.outcome.metrics.missing
     for name, fact in summary.outcome.metrics.facts.items():
         found += [f"skipped: {lacking[name]}"] if name in lacking and name in summary.outcome.metrics.measures else []
-        every = [line.figures[name] for line in summary.lines if name in line.figures]
-        found += dict.fromkeys(f"skipped: {figure.skipped}" for figure in every if figure.skipped)
-        found += dict.fromkeys(f"{fact.title}: {figure.note}" for figure in every if figure.note)
+        every = {line.label: line.figures[name] for line in summary.lines if name in line.figures}
+        found += dict.fromkeys(f"skipped: {figure.skipped}" for figure in every.values() if figure.skipped)
+        notes: dict[str, list[str]] = {}
+        for label, figure in every.items():
+            if figure.note:
+                notes.setdefault(figure.note, []).append(label)
+        found += [f"{fact.title} of {', '.join(labels)}: {note}" for note, labels in notes.items()]
     return found
 
 

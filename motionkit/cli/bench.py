@@ -81,8 +81,15 @@ def main(argv: list[str]) -> int:
     start = hydra_app.Start(Path.cwd(), Path.cwd())
     from motionkit.bench.protocol import LEDGER
 
+    if not isinstance(config.bench["name"], str):
+        raise UserError(f"bench.name={config.bench['name']}: give a protocol's name by bench=NAME")
     if config.bench["name"] == LEDGER:
+        for word in argv:
+            if word.lstrip("+").startswith(("methods=", "backbones=", "settings.")):
+                raise UserError(f"{word}: the rows of bench=ablations say it themselves: choose by ablations=[NAME]")
         return _ablations(config, start)
+    if config.ablations:
+        raise UserError("ablations=[...] are rows of bench=ablations: add bench=ablations, or leave them out")
     return _table(config, start)
 
 
@@ -114,13 +121,24 @@ def _ablations(config: BenchConfig, start: Start) -> int:
 
     rows = ablations.choose(config.ablations)
     folder = _folder(config, start)
-    changed: Mapping[str, Any] = {name: config.bench[name] for name in ("pairs", "seeds") if config.bench.get(name)}
-    variants = start.resolve(config.bench["variants"]) if config.bench.get("variants") else None
+    changed: Mapping[str, Any] = {
+        name: config.bench[name] for name in ("pairs", "seeds") if config.bench.get(name) is not None
+    }
+    variants = _variants(config.bench.get("variants"), start)
     done = ledger.run_ledger(
         rows, folder, _options(config, start), _runner(config, folder), _say, variants=variants, **changed
     )
     print(write_ledger(folder, done))
     return 1 if done.failed else 0
+
+
+def _variants(given: Any, start: Start) -> Path | None:
+    if given is None:
+        return None
+    folder = start.resolve(str(given))
+    if not folder.is_dir():
+        raise UserError(f"bench.variants={given}: no such folder; it holds a folder per trained variant, and `full`")
+    return folder
 
 
 def _options(config: BenchConfig, start: Start) -> Options:

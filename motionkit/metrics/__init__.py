@@ -19,6 +19,7 @@ from motionkit.metrics.suite import measure as measure
 from motionkit.metrics.summary import Accumulator as Accumulator
 from motionkit.metrics.summary import Interval as Interval
 from motionkit.metrics.summary import bootstrap_interval as bootstrap_interval
+from motionkit.metrics.summary import t_interval as t_interval
 from motionkit.metrics.temporal import motion_amount as motion_amount
 from motionkit.metrics.temporal import motion_error as motion_error
 from motionkit.metrics.temporal import motion_ratio as motion_ratio

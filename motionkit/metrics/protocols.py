@@ -78,6 +78,11 @@ class MetricProtocol:
         )
 
     @cached_property
+    def key(self) -> str:
+        """The hash, and with weights missing here another one: figures are taken again once those are there."""
+        return hash_json([self.hash, sorted(self.missing)]) if self.missing else self.hash
+
+    @cached_property
     def missing(self) -> dict[str, str]:
         """Figure -> the one line that says which weights it lacks on this machine; looked up once."""
         every: dict[str, Measure | SetMeasure] = {name: MEASURES[name] for name in self.measures}

@@ -76,6 +76,7 @@ def test_the_ablations_are_run_by_the_ledger(here, capsys, monkeypatch, tmp_path
     monkeypatch.setattr(ablations, "choose", lambda words: list(words))
     monkeypatch.setattr(ledger, "run_ledger", run_ledger)
     monkeypatch.setattr(ledger_page, "write_ledger", lambda folder, done: folder / "ledger.md")
+    (tmp_path / "models").mkdir()
     words = ["bench=ablations", "ablations=[flipsketch-*]", "bench.pairs=2", "bench.variants=models", "gpu=cpu"]
     assert main(["bench", *words]) == 0
     assert capsys.readouterr().out.strip().endswith("ledger.md")

@@ -1,6 +1,7 @@
 """The table of cells: it resumes, a failed cell is told and tried again, and nothing is measured twice."""
 
 from dataclasses import replace
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -46,6 +47,25 @@ def test_a_second_start_reads_back_and_measures_again_only_under_other_metrics(s
     light(version=2)
     newer = run(small, [row(log=str(log))], tmp_path / "bench", runner=here)
     assert made(log) == 3 and newer.metrics.hash != one.metrics.hash and not newer.failed
+
+
+def test_figures_that_lacked_weights_are_taken_once_those_are_here(small, here, light, tmp_path):
+    metrics = light()
+    metrics.__dict__["missing"] = {"l1": "L1 needs weights: l1.pt"}
+    lacking = run(small, [row()], tmp_path / "bench", runner=here)
+    assert lacking.rows[0].values("psnr") and not lacking.rows[0].values("l1")
+    light()
+    assert run(small, [row()], tmp_path / "bench", runner=here).rows[0].values("l1")
+
+
+def test_two_starts_in_one_folder_make_each_cell_once(small, here, light, tmp_path):
+    log = tmp_path / "log"
+    starts = [Thread(target=run, args=(small, [row(log=str(log))], tmp_path / "bench", None, here)) for _ in range(3)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert made(log) == 2 and not run(small, [row(log=str(log))], tmp_path / "bench", runner=here).failed
 
 
 def test_a_cell_that_lost_a_frame_is_made_again(small, here, light, tmp_path):

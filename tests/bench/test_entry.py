@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from motionkit import registry
-from motionkit.bench import Entry, Options, entries_of, tasks
-from motionkit.bench.entry import cells_of, settled
+from motionkit.backbones import catalog
+from motionkit.bench import Entry, Options, cell, entries_of, tasks
+from motionkit.bench.entry import cells_of, settled, side_of
 from motionkit.errors import UserError
+from motionkit.run import plan_for
 
 
 def test_every_method_on_every_backbone_that_it_takes():
@@ -17,6 +19,8 @@ def test_every_method_on_every_backbone_that_it_takes():
     assert names[0] == "tiny-sd" and {"pocket-sd", "pocket-modelscope"} <= set(names) and len(set(names)) == len(names)
     assert rows[1].label == "anamodiff on tiny-sd" and rows[1].settings == {"lora": {"steps": 3}}
     assert entries_of(["anamodiff"], ["tiny-sd"]) == [Entry("anamodiff", "anamodiff", "tiny-sd")]
+    assert {row.backbone for row in entries_of(["anamodiff"], ["pocket*"])} == set(names) - {"tiny-sd"}, "no word twice"
+    assert entries_of(["anamodiff"], ["pocket"])[0].backbone == "pocket"
     assert entries_of(["anamodiff"]) == [Entry("anamodiff", "anamodiff")]
 
 
@@ -86,3 +90,22 @@ def test_a_newer_method_has_other_keys(small, tmp_path, monkeypatch):
     found = registry.registered("obedient")
     monkeypatch.setattr(registry, "registered", lambda name: replace(found, spec=newer))
     assert not before & {cell.key for cell in cells_of(Entry("row", "obedient"), small, tmp_path)}
+
+
+def test_methods_work_at_the_protocol_s_side_where_it_names_one(small, tmp_path):
+    row = Entry("a", "anamodiff", "tiny-sd")
+    own, told = (cells_of(row, replace(small, works_at=side), tmp_path) for side in (None, 32))
+    assert side_of(small, catalog.get("tiny-sd")) == catalog.get("tiny-sd").default_size != 32
+    assert side_of(replace(small, works_at=32), catalog.get("tiny-sd")) == 32 and own[0].key != told[0].key
+    assert side_of(replace(small, works_at=32), None) == small.size
+    with pytest.raises(UserError, match="bench.works_at=8 is outside 32"):
+        replace(small, works_at=8).check()
+
+
+def test_on_a_gpu_the_key_holds_the_plan_that_time_and_memory_depend_on(small, tmp_path, monkeypatch):
+    row, keys = Entry("row", "obedient"), []
+    for change in ({}, {"device": "cuda"}, {"device": "cuda", "offload": "model"}, {"device": "cuda", "name": "other"}):
+        plan = replace(plan_for("cpu", None), **change)
+        monkeypatch.setattr(cell, "plan_for", lambda *_, plan=plan: plan)
+        keys.append(cells_of(row, small, tmp_path)[0].key)
+    assert len(set(keys)) == 3 and keys[1] == keys[3]

@@ -38,14 +38,16 @@ def test_the_page_holds_everything_and_fetches_nothing(outcome, tmp_path):
 
 def test_three_files_and_a_folder_of_its_own_for_a_sub_run(outcome, tmp_path, monkeypatch):
     path = write_results(tmp_path / "bench", outcome, shown=0)
-    assert path.parent.name == f"results-{outcome.protocol.hash[:8]}"
+    assert path.parent.name.startswith("results-")
     assert sorted(p.name for p in path.parent.iterdir()) == ["results.html", "results.json", "results.md"]
     data = json.loads((path.parent / "results.json").read_text())
     assert [row["label"] for row in data["rows"]] == ["good <b>row</b>", "bad", "refused"]
     assert [paper["method"] for paper in data["published"]] == ["anamodiff"]
     assert (path.parent / "results.md").read_text().count("these are not comparable with ours") == 1
+    plain = replace(outcome, rows=[outcome.rows[0], outcome.rows[2]])
+    assert write_results(tmp_path / "bench", plain, shown=0).parent.name == f"results-{outcome.protocol.hash[:8]}"
     monkeypatch.setattr(protocol, "deviations", lambda one: {})
-    assert write_results(tmp_path / "bench", outcome, shown=0).parent.name == "results"
+    assert write_results(tmp_path / "bench", plain, shown=0).parent.name == "results"
 
 
 def test_the_picture_shows_each_row_of_two_cases(outcome, tmp_path):
@@ -56,6 +58,28 @@ def test_the_picture_shows_each_row_of_two_cases(outcome, tmp_path):
     assert labels[0] == "driving" and labels[-1] == "truth" and "good <b>row</b>" in labels and "refused" not in labels
     one = contact_sheet(panels, page.FRAMES)
     assert np.array_equal(sheet[:, : one.shape[1]], one) and sheet.shape[1] > 1.5 * one.shape[1]
+
+
+def test_a_row_that_failed_on_one_of_the_pictured_cases(small, here, light, tmp_path):
+    fine, holed = Entry("fine", "obedient"), Entry("holed", "obedient", settings={"roll": 2})
+    made = run(small, [fine, holed], tmp_path / "bench", runner=here)
+    first = made.rows[1].cells[0]
+    lost = replace(made.rows[1], cells=[replace(first, record={}, figures={}, reason="lost"), *made.rows[1].cells[1:]])
+    folder = write_results(tmp_path / "bench", replace(made, rows=[made.rows[0], lost]), shown=2).parent
+    whole = np.asarray(Image.open(write_results(tmp_path / "bench", made, shown=2).parent / "results.png"))
+    assert np.asarray(Image.open(folder / "results.png")).shape == whole.shape
+
+
+def test_changed_settings_are_shown_and_have_a_folder_of_their_own(small, here, light, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol, "deviations", lambda one: {})
+    folders = []
+    for settings in ({}, {"roll": 30}):
+        made = run(small, [Entry("row", "obedient", settings=settings)], tmp_path / "bench", runner=here)
+        folders.append(write_results(tmp_path / "bench", made, shown=0).parent)
+    assert folders[0].name == "results" and folders[1].name.startswith("results-")
+    for name in ("results.md", "results.html", "results.json"):
+        assert "roll=30" in (folders[1] / name).read_text() and "roll=30" not in (folders[0] / name).read_text()
+    assert "Computed on cpu, float32" in (folders[0] / "results.md").read_text()
 
 
 def test_figures_over_a_row_s_videos_are_taken_once(small, here, light, tmp_path):

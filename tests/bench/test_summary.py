@@ -1,6 +1,7 @@
 """The numbers of a table: reduction over seeds and cases, ranks only where intervals part, and what is left out."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,8 @@ METRICS = SimpleNamespace(
 RECORD = {
     "backbone": {"name": "pocket-sd", "fingerprint": "0123456789ab"}, "seconds": 2.0, "cpu_seconds": 3.0,
     "rss_mb": 400.0, "cuda_mb": None, "from_cache": [], "inputs_used": ["reference", "prompt"],
-    "size": {"height": 64, "width": 96},
+    "size": {"height": 64, "width": 96}, "threads": 1,
+    "plan": {"device": "cpu", "dtype": "float32", "autocast": "bfloat16", "attention": "sdpa", "offload": "none"},
 }  # fmt: skip
 
 
@@ -118,12 +120,15 @@ def test_markdown_and_json_say_everything(protocol, tmp_path):
         del outcome.metrics.missing["psnr"]
     assert f"# sprites v1 ({protocol.hash[:8]}), a sub-run: pairs 24 → 6; seeds [0] → [0, 1]" in text
     assert protocol.hash in text and "ab" * 32 in text and "**a sub-run**" in text
+    assert "Computed on cpu, float32, autocast bfloat16, sdpa, 1 thread." in text and "cannot be compared" not in text
+    lines = [replace(summary.lines[0], computed=["cpu", "cuda"]), *summary.lines[1:]]
+    assert "Times of cells that were computed differently cannot be compared" in markdown(replace(summary, lines=lines))
     lines = text.splitlines()
     assert [line for line in lines if line.startswith("| b\\|c |")], "a bar in a label does not end the cell"
     assert "- **no** refused: not on | this one" in lines and "- skipped: FVD needs weights: i3d.pt" in lines
     assert "- skipped: PSNR needs weights: psnr.pt" in lines, "a figure of one video"
     assert any("failed: b|c, case 0, seed 0: too green" in line for line in lines)
-    assert any(line.endswith(": n=6") for line in lines) and "L1" not in lines[6], "no column without a value"
+    assert any(line.endswith(": n=6") for line in lines) and "L1" not in lines[7], "no column without a value"
     data = json.loads(json.dumps(data))
     assert data["deviations"]["pairs"] == {"published": 24, "here": 6}
     assert [cell["reason"] for cell in data["cells"]].count(None) == 23 and data["rows"][2]["refused"]

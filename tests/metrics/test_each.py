@@ -110,6 +110,23 @@ def test_pck_grows_with_the_radius():
     assert values == sorted(values) and values[-1] == 1
 
 
+def test_student_s_interval_keeps_its_promise_where_a_bootstrap_does_not():
+    draws = np.random.default_rng(0).normal(size=(2000, 5))
+    missed = [
+        np.mean([not low <= 0 <= high for _, low, high in map(interval, draws)])
+        for interval in (metrics.t_interval, lambda values: metrics.bootstrap_interval(values, resamples=500))
+    ]
+    assert 0.035 < missed[0] < 0.065 and missed[1] > 0.12
+    exact = {1: 12.706, 4: 2.776, 11: 2.201, 23: 2.069}  # quantiles of printed tables
+    for free, quantile in exact.items():
+        values = np.array([-1.0, 1.0] * ((free + 1) // 2) + [0.0] * ((free + 1) % 2))
+        reach = metrics.t_interval(values).high * len(values) ** 0.5 / values.std(ddof=1)
+        assert reach == pytest.approx(quantile, abs=0.001 if free > 3 else 2)
+    assert metrics.t_interval([3.0]) == (3.0, -np.inf, np.inf)
+    with pytest.raises(ValueError, match="non-empty"):
+        metrics.t_interval([])
+
+
 def test_bootstrap_is_seeded_ordered_and_covers():
     values = np.random.default_rng(0).normal(10, 2, 30)
     one = metrics.bootstrap_interval(values)
