@@ -73,7 +73,8 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
         done = [one for one in row.cells if one.record]
         if not done or len(done) < len(row.cells):
             continue  # of another set of cases than the other rows'
-        path = folder / SETS / f"{hash_json([outcome.metrics.key, [one.cell.key for one in done]])[:16]}.json"
+        cells = [(one.cell.key, one.cell.seed) for one in done]
+        path = folder / SETS / f"{hash_json([outcome.metrics.key, cells])[:16]}.json"
         kept = read_json(path)
         if not kept:
             kept = set_figures(outcome, row)

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from motionkit.bench import tasks
 from motionkit.bench.cell import video_of
 from motionkit.bench.engine import Outcome, Row
 from motionkit.bench.protocol import Reducers, dotted, title
 from motionkit.metrics import bootstrap_interval
+from motionkit.metrics.sets import SetFigure
 from motionkit.metrics.suite import Fact
 
 LEAST = 5  # cases below which intervals part too easily to rank by
@@ -88,18 +91,32 @@ def summarise(outcome: Outcome, sets: Mapping[str, Mapping[str, Any]] | None = N
 
 
 def set_figures(outcome: Outcome, row: Row) -> dict[str, dict[str, Any]]:
-    """The figures that are taken over all videos of a row at once, each a plain table of `SetFigure`'s fields."""
+    """The figures that are taken over all videos of a row at once, each a plain table of `SetFigure`'s fields.
+
+    Several seeds are several sets: a figure is the mean of theirs, and its ends are the means of their intervals' ends,
+    which is the interval of one seed.
+    """
     protocol = outcome.protocol
     cases = {
         index: tasks.make_case(protocol.task, index, protocol.pair_seed, protocol.frames, protocol.size)
         for index in range(protocol.pairs)
     }
-    done = [one.cell for one in row.cells if one.record]
-    if not done:
-        return {}
-    truths, prompts = zip(*((cases[c.index].truth, cases[c.index].inputs.prompt) for c in done), strict=True)
-    made = outcome.metrics.sets([video_of(cell) for cell in done], truths, prompts)
-    return {name: asdict(figure) for name, figure in made.items()}
+    made = []
+    for seed in protocol.seeds:
+        done = [one.cell for one in row.cells if one.record and one.cell.seed == seed]
+        if done:
+            truths, prompts = zip(*((cases[c.index].truth, cases[c.index].inputs.prompt) for c in done), strict=True)
+            made.append(outcome.metrics.sets([video_of(cell) for cell in done], truths, prompts))
+    return {name: _mean_set([figures[name] for figures in made]) for name in (made[0] if made else ())}
+
+
+def _mean_set(seeds: Sequence[SetFigure]) -> dict[str, Any]:
+    """One figure of a set for several seeds, as their mean; of one seed, that figure."""
+    first = asdict(seeds[0])
+    if len(seeds) == 1 or any(figure.value is None for figure in seeds):
+        return first
+    means = {end: float(np.mean([getattr(figure, end) for figure in seeds])) for end in ("value", "low", "high")}
+    return first | means | {"note": f"mean of {len(seeds)} seeds, with the interval of one; the first: {seeds[0].note}"}
 
 
 def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:

@@ -106,9 +106,10 @@ def about(summary: Summary) -> list[str]:
         f"Metrics `{metrics.name}` version {metrics.version}, SHA-256 `{metrics.hash}`.",
         f"Each figure: mean over cases (seeds of a case averaged first) and its {how.confidence:.0%} bootstrap "
         "interval. ①, ②, … mark ranks only in columns where intervals part: ③ means that two rows are better with "
-        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Time is the wall "
-        "clock's and the processor's for one clip, memory the largest peak of any cell, each cell in a process of its "
-        f"own, libraries included.{cached}",
+        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Figures of whole "
+        "sets (FVD, FID, energy) have a jackknife interval over the cases. Time is the wall clock's and the "
+        "processor's for one clip, memory the largest peak of any cell, each cell in a process of its own, libraries "
+        f"included.{cached}",
         *([computed] if computed else []),
         f"Made with {', '.join(f'{name} {version}' for name, version in manifest.versions().items())}.",
     ]  # fmt: skip

@@ -62,9 +62,7 @@ class MetricProtocol:
         """
         from motionkit.metrics.judges import weights_path
 
-        every: list[Measure | SetMeasure] = [*map(MEASURES.__getitem__, self.measures)]
-        every += map(SETS.__getitem__, self.set_measures)
-        judges = sorted({judge for measure in every for judge in measure.judges})
+        judges = sorted({judge for measure in self._every.values() for judge in measure.judges})
         found = {judge: weights_path(judge) for judge in judges}
         return hash_json(
             {
@@ -79,15 +77,25 @@ class MetricProtocol:
 
     @cached_property
     def key(self) -> str:
-        """The hash, and with weights missing here another one: figures are taken again once those are there."""
-        return hash_json([self.hash, sorted(self.missing)]) if self.missing else self.hash
+        """The hash, with the weights that were found by name and what is missing: figures with one key are alike.
+
+        Figures are taken again when weights that were missing are there, or others lie in their place.
+        """
+        needed = sorted({need for measure in self._every.values() for need in measure.needs} - set(self.weights))
+        found = {need: path for need in needed if (path := _located(need))}
+        if not found and not self.missing:
+            return self.hash
+        return hash_json([self.hash, sorted(self.missing), {need: hash_path(path) for need, path in found.items()}])
+
+    @property
+    def _every(self) -> dict[str, Measure | SetMeasure]:
+        every: dict[str, Measure | SetMeasure] = {name: MEASURES[name] for name in self.measures}
+        return every | {name: SETS[name] for name in self.set_measures}
 
     @cached_property
     def missing(self) -> dict[str, str]:
         """Figure -> the one line that says which weights it lacks on this machine; looked up once."""
-        every: dict[str, Measure | SetMeasure] = {name: MEASURES[name] for name in self.measures}
-        every |= {name: SETS[name] for name in self.set_measures}
-        return {name: line for name, measure in every.items() if (line := self._lacks(measure))}
+        return {name: line for name, measure in self._every.items() if (line := self._lacks(measure))}
 
     def _lacks(self, measure: Measure | SetMeasure) -> str:
         from motionkit.metrics.judges import weights_path
@@ -220,6 +228,13 @@ def parse(data: Any, where: str) -> MetricProtocol:
 
 def _folder() -> Traversable:
     return files("motionkit.conf") / "metrics"
+
+
+def _located(need: str) -> Path | None:
+    try:
+        return locate(need)
+    except MissingWeights:
+        return None
 
 
 def _fingerprint(given: str) -> str:

@@ -41,6 +41,7 @@ class SetMeasure:
     Attributes:
         features: video (F, H, W, 3) uint8, settings, weights -> (k, D), one row for each thing that is counted.
         settings: name -> default; "least" is the fewest clips that it is made of, "frames" the fewest frames of a clip.
+            "window", where a measure has it, cuts clips into that many frames, a new one every "stride"; 0 leaves them.
         judges: shipped networks of the sprite world that it is made by.
         needs: names in `motionkit.metrics.needs.NEEDS`, weights that do not come with the package.
         floor: the lowest possible value; None for none.
@@ -74,11 +75,20 @@ class SetMeasure:
         if shortest < settings["frames"]:
             reason = f"{self.fact.title} needs clips of at least {settings['frames']} frames, one has {shortest}"
             return SetFigure(n=len(videos), skipped=reason)
-        one, two = ([self.features(v, settings, weights) for v in side] for side in (videos, truths))
+        one, two = (
+            [np.concatenate([self.features(part, settings, weights) for part in _windows(v, settings)]) for v in side]
+            for side in (videos, truths)
+        )
         found = measured(self.distance, one, two, self.floor)
         null = found.null if abs(found.null) > 1e-9 else 0.0  # not the last bits of equal sums
         note = f"{null:.4g} is what {len(videos)} clips alone cost (sides exchanged by chance)"
         return SetFigure(found.value, found.low, found.high, len(videos), note=note)
+
+
+def _windows(video: np.ndarray, settings: Mapping[str, Any]) -> list[np.ndarray]:
+    """A clip's parts of `window` frames, one every `stride`; the whole clip where no window is set."""
+    length = settings.get("window") or len(video)
+    return [video[i : i + length] for i in range(0, len(video) - length + 1, settings.get("stride") or 1)]
 
 
 def _pocket_clip(video: np.ndarray, settings: Mapping[str, Any], weights: Mapping[str, str]) -> np.ndarray:
@@ -104,20 +114,22 @@ def _extracted(name: str, weights: str) -> Features:
     return call
 
 
+_CLIPS: dict[str, Any] = {"least": 256, "frames": 10, "window": 0, "stride": 1}
+
 SETS: dict[str, SetMeasure] = {
     "fvd": SetMeasure(
         Fact(
             "fvd", "FVD", "", "0 and up", "lower", "truth",
-            "Fréchet distance of clips in the logits of I3D (Kinetics-400), each whole clip one vector.",
+            "Fréchet distance of clips in the logits of I3D (Kinetics-400), each whole clip, or window, one vector.",
         ),
-        _extracted("i3d_features", "i3d"), settings={"least": 256, "frames": 10}, needs=("i3d",),
+        _extracted("i3d_features", "i3d"), settings=_CLIPS, needs=("i3d",),
     ),
     "fid_vid": SetMeasure(
         Fact(
             "fid_vid", "FID-VID", "", "0 and up", "lower", "truth",
             "Fréchet distance of clips in the features of a 3D ResNet-50 (Kinetics-400), mean of parts of 16 frames.",
         ),
-        _extracted("resnet3d_features", "resnet3d"), settings={"least": 256, "frames": 10}, needs=("resnet3d",),
+        _extracted("resnet3d_features", "resnet3d"), settings=_CLIPS, needs=("resnet3d",),
     ),
     "fid": SetMeasure(
         Fact(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionkit.bench import Cell, Entry
+from motionkit.bench import Cell, Entry, summary
 from motionkit.bench.engine import Done, Outcome, Row
 from motionkit.bench.summary import Figure, ranked, summarise
 from motionkit.bench.tables import as_json, cell_text, markdown
@@ -139,3 +139,19 @@ def test_a_figure_as_text():
     assert cell_text(Figure(14.326, 13.68, 15.02, 24, 2)) == "② 14.3 [13.7, 15]"
     assert cell_text(Figure(1234.5)) == "1234" and cell_text(None) == "–"
     assert cell_text(Figure(skipped="no weights")) == "skipped"
+
+
+def test_seeds_are_sets_of_their_own(protocol, tmp_path, monkeypatch):
+    asked = []
+
+    class Metrics:
+        def sets(self, videos, truths, prompts):
+            asked.append(len(videos))
+            value = float(len(asked))
+            return {"fid": SetFigure(value, value - 1, value + 1, len(videos), "", "small")}
+
+    monkeypatch.setattr(summary, "video_of", lambda cell: None)
+    done = replace(table(protocol, tmp_path, a=every(protocol, 30)), metrics=Metrics())
+    figure = summary.set_figures(done, done.rows[0])["fid"]
+    assert asked == [6, 6] and (figure["value"], figure["low"], figure["high"], figure["n"]) == (1.5, 0.5, 2.5, 6)
+    assert "mean of 2 seeds" in figure["note"]

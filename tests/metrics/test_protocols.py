@@ -1,6 +1,7 @@
 """Named protocols: what they hold, their hash, what is skipped and why, and the pocket distances on sprites."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,3 +201,35 @@ def test_wide_clips_are_padded_and_other_things_refused(sprites):
     for call in (pocket.clip_features, pocket.frame_features):
         with pytest.raises(ValueError, match="uint8"):
             call(sprites[0] / 255)
+
+
+def test_a_window_is_a_vector_of_its_own_and_its_clip_is_left_out_whole(monkeypatch):
+    seen = []
+
+    def features(video, settings, weights):
+        seen.append((len(video), int(video[0, 0, 0, 0])))
+        return video[:1, 0, 0, :1].astype(float) + np.eye(1, 3)
+
+    measure = replace(SETS["fvd"], features=features)
+    ramp = np.arange(5, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 2, 3), np.uint8)  # (5, 2, 2, 3)
+    clips = [ramp + 9 * i for i in range(3)]
+    told = {"least": 3, "frames": 3, "window": 3, "stride": 2}
+    figure = measure.call(clips, clips, told, {})
+    assert seen == [(3, start + 9 * i) for i in range(3) for start in (0, 2)] * 2 and figure.n == 3
+    seen.clear()
+    measure.call(clips, clips, told | {"window": 0}, {})
+    assert seen == [(5, 9 * i) for i in range(3)] * 2
+    assert protocols.get("disco-2023").set_measures["fvd"]["window"] == 16
+
+
+def test_the_key_tells_which_weights_were_found_and_which_were_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    offline, standard = protocols.get(OFFLINE), [protocols.get("standard")]
+    keys = [standard[0].key]
+    assert offline.key == offline.hash != standard[0].hash != keys[0]
+    (tmp_path / "metrics").mkdir()
+    for content in (b"one", b"another"):
+        (tmp_path / "metrics" / "i3d_pretrained_400.pt").write_bytes(content)
+        standard.append(protocols.get("standard"))
+        keys.append(standard[-1].key)
+    assert len({one.hash for one in standard}) == 1 and len(set(keys)) == 3
