@@ -49,7 +49,7 @@ class Ablation:
         not_run: why the row cannot be run at all, in one line.
         numbers: the paper's metric -> [full method, ablated row].
         claims: what of it is judged by our figures.
-        note: one sentence for the reader where we do not agree.
+        reason: one sentence on why we do not agree, where that was measured.  note: the same where it was not.
     """
 
     name: str = ""
@@ -66,6 +66,7 @@ class Ablation:
     not_run: str = ""
     numbers: dict[str, list[float]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
+    reason: str = ""
     note: str = ""
 
     @property

@@ -134,9 +134,11 @@ def _remarks(finding: Finding, verdict: Verdict) -> list[str]:
     """Why a claim was not run or not told, and what may be behind a result that is not the paper's."""
     if verdict.why:
         return [verdict.why]
-    if verdict.word in (DISAGREES, NOISE) and finding.ablation.note:
-        return [f"may be because (not tested): {finding.ablation.note}"]
-    return []
+    row = finding.ablation
+    if verdict.word not in (DISAGREES, NOISE):
+        return []
+    found = [f"because (measured): {row.reason}"] if row.reason else []
+    return found + ([f"may be because (not tested): {row.note}"] if row.note else [])
 
 
 def _clean(text: str) -> str:

@@ -14,7 +14,7 @@ from motionkit.metrics import published
 from motionkit.metrics.suite import Fact
 
 BLOCK = 4  # columns of figures side by side in markdown
-BESIDE = ("seconds", "cuda_mb", "rss_mb")  # what stands beside every figure; the last only where no GPU was used
+ON_GPU, ON_CPU = ("seconds", "cuda_mb"), ("cpu_seconds", "rss_mb")  # what stands beside every figure
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
@@ -64,8 +64,7 @@ def markdown(summary: Summary) -> str:
 
 def beside(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     """Titles and each row's texts of what stands beside every figure: how many clips, their time and memory."""
-    there = [name for name in BESIDE if any(name in line.costs for line in lines)]
-    names = [name for name in there if name != "rss_mb" or "cuda_mb" not in there]
+    names = ON_GPU if any("cuda_mb" in line.costs for line in lines) else ON_CPU
     texts = [[str(line.cells - len(line.failed)), *(_mean(line.costs.get(name)) for name in names)] for line in lines]
     return ["n", *(COSTS[name] for name in names)], texts
 

@@ -120,6 +120,7 @@ def test_markdown_and_json_say_everything(protocol, tmp_path):
         del outcome.metrics.missing["psnr"]
     assert f"# sprites v1 ({protocol.hash[:8]}), a sub-run: pairs 24 → 6; seeds [0] → [0, 1]" in text
     assert protocol.hash in text and "ab" * 32 in text and "**a sub-run**" in text
+    assert "| n | Processor, s | Memory, MB |" in text
     assert "Computed on cpu, float32, autocast bfloat16, sdpa, 1 thread." in text and "cannot be compared" not in text
     lines = [replace(summary.lines[0], computed=["cpu", "cuda"]), *summary.lines[1:]]
     assert "Times of cells that were computed differently cannot be compared" in markdown(replace(summary, lines=lines))
