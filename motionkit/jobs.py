@@ -30,10 +30,17 @@ _NEVER = set('/\\:*?"<>|')  # in the name of a folder, on one system or another
 
 @dataclass(frozen=True)
 class Job:
-    """One comparison of the list: its name, which is also its folder's, and what differs from the shared request."""
+    """One comparison of the list.
+
+    Attributes:
+        name: it is also its folder's.
+        values: what differs from the shared request.
+        wrong: why it cannot run, in one line; "" when it can.
+    """
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    wrong: str = ""
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -58,6 +65,9 @@ def _is_private(path: Path) -> bool:
 
 
 def _from_folder(folder: Path) -> Job:
+    if not _is_file_name(folder.name):  # it may not even be text, which repr can show
+        wrong = "its name cannot be a job's: rename the folder with letters, digits, - and _"
+        return Job(repr(folder.name)[1:-1], wrong=wrong)
     values: dict[str, Any] = {}
     for item in sorted(folder.iterdir()):
         if _is_private(item):
@@ -93,22 +103,45 @@ def _read(path: Path, most: int | None = None) -> str:
 
 
 def _from_csv(path: Path) -> list[Job]:
-    rows = csv.reader(_read(path).splitlines(keepends=True), strict=True)
-    jobs: list[Job] = []
-    try:
-        columns = [column.strip() for column in next(rows, [])]
-        _check_columns(path, columns)
-        for cells in rows:
-            if any(cell.strip() for cell in cells):
-                jobs.append(_from_row(path, rows.line_num, columns, cells, len(jobs) + 1))
-    except csv.Error as error:
-        raise UserError(f"{path} line {rows.line_num}: {error}") from error
+    rows = read_table(path, lambda columns: _check_columns(path, columns))
+    jobs = [_from_row(path, line, given, number) for number, (line, given) in enumerate(rows, 1)]
     if not jobs:
         raise UserError(f"{path} has no job: each row below the column names is one")
     names = [job.name for job in jobs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path} has two jobs named {twice!r}: give each its own name")
     return jobs
+
+
+def read_table(path: Path, check: Callable[[list[str]], None]) -> list[tuple[int, dict[str, str]]]:
+    """A CSV file that was written by hand: for each row its line, and column -> text, without the empty cells.
+
+    Args:
+        check: raises what is wrong with the columns; it gets their names before a row is read.
+
+    Raises:
+        UserError: not CSV, a column twice, or a row that has not one cell for each column.
+    """
+    rows = csv.reader(_read(path).splitlines(keepends=True), strict=True)
+    found: list[tuple[int, dict[str, str]]] = []
+    try:
+        columns = [column.strip() for column in next(rows, [])]
+        check(columns)
+        if twice := next((column for column in columns if column and columns.count(column) > 1), None):
+            raise UserError(f"{path} has the column {twice} twice")
+        for cells in rows:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(columns):
+                raise UserError(
+                    f"{path} line {rows.line_num} has {len(cells)} cells for {len(columns)} columns: a text with a "
+                    "comma needs quotation marks around it"
+                )
+            given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True) if cell.strip()}
+            found.append((rows.line_num, given))
+    except csv.Error as error:
+        raise UserError(f"{path} line {rows.line_num}: {error}") from error
+    return found
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
@@ -118,17 +151,9 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     for column in columns:
         if column not in known:
             raise UserError(f"{path}: {unknown('column', column, known)}")
-        if columns.count(column) > 1:
-            raise UserError(f"{path} has the column {column} twice")
 
 
-def _from_row(path: Path, line: int, columns: list[str], cells: list[str], number: int) -> Job:
-    if len(cells) != len(columns):
-        raise UserError(
-            f"{path} line {line} has {len(cells)} cells for {len(columns)} columns: a text with a comma needs "
-            "quotation marks around it"
-        )
-    given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True) if cell.strip()}
+def _from_row(path: Path, line: int, given: dict[str, str], number: int) -> Job:
     name = given.pop(NAME, f"{number:03d}")
     if not _is_file_name(name):
         raise UserError(f"{path} line {line}: the name {name!r} cannot be a folder's; use letters, digits, - and _")

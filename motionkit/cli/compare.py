@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,10 @@ def main(argv: list[str]) -> int:
     # `settings` is open here, hence ++; each method's own schema checks its part afterwards.
     words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
     config = hydra_app.compose("compare", CompareConfig, words)
+    _refuse_empty(config)
+    from motionkit.compare.engine import choose_methods
+
+    choose_methods(config.methods, config.settings)  # before any file is read, which may take long
     start = hydra_app.Start(Path.cwd(), Path.cwd())
     if config.jobs is not None:
         return _run_jobs(config, start)
@@ -70,20 +74,28 @@ def main(argv: list[str]) -> int:
     return 1 if done.failed else 0
 
 
+def _refuse_empty(config: CompareConfig) -> None:
+    """An empty path is mostly a shell variable that is not set; it must not stand for the current folder."""
+    from motionkit.transfer import MAPS
+
+    for name in ("reference", "driving", "truth", "jobs", "output", *MAPS):
+        value = getattr(config, name)
+        if value is not None and not value.strip():
+            raise UserError(f"{name}= is empty: give a path, or leave {name}= out")
+
+
 def _run_jobs(config: CompareConfig, start: Start) -> int:
     """Every job of the list, each a comparison; what holds for all of them is checked before the first."""
     from motionkit.hashing import hash_json
     from motionkit.jobs import read_jobs
 
     jobs = read_jobs(start.resolve(str(config.jobs)))
-    names = hash_json([asdict(job) for job in jobs])
+    names = hash_json([{"name": job.name, "values": job.values} for job in jobs])
     folder = start.resolve(_checked(config.output)) if config.output else Path("runs/compare") / names[:8]
 
     from motionkit.compare import Job, compare_jobs
-    from motionkit.compare.engine import choose_methods
     from motionkit.run import plan_for
 
-    choose_methods(config.methods, config.settings)
     plan_for(config.gpu, None)
 
     def run(job: Job, own: Path) -> Comparison:

@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from motionkit import media
-from motionkit.compare.cell import ERROR, UNBOUNDED
+from motionkit.compare.cell import ERROR
 from motionkit.compare.index import INDEX, JOBS, Done, write_index
-from motionkit.compare.outcome import GRID, row
+from motionkit.compare.outcome import row
 from motionkit.errors import Cancelled, UserError
 from motionkit.jobs import Job
 from motionkit.output import check_writable
@@ -72,21 +69,22 @@ def compare_jobs(
 
 
 def _one(job: Job, run: Callable[[Job, Path], Comparison], folder: Path) -> Done:
+    if job.wrong:
+        return Done(job.name, reason=job.wrong)
     try:
         made = run(job, folder)
-        return Done(job.name, [row(entry) for entry in made.entries], _still(folder / GRID))
+        return Done(job.name, [row(entry) for entry in made.entries], made.still)
     except Cancelled:
         raise
     except UserError as error:
-        return Done(job.name, reason=" ".join(str(error).split()))
+        return Done(job.name, reason=_line(str(error)))
     except Exception as error:  # whatever happens in one job, the others shall run
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        reason = _line(f"{type(error).__name__}: {error}")
         return Done(job.name, reason=f"{reason} (a defect: see {JOBS}/{job.name}/{ERROR})")
 
 
-def _still(grid: Path) -> np.ndarray:
-    """The middle frame of a comparison's grid."""
-    frames = media.read_clip(grid, UNBOUNDED).frames
-    return frames[len(frames) // 2]
+def _line(text: str) -> str:
+    """One line that the index can hold: a path in it need not be text."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

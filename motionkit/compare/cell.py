@@ -7,6 +7,7 @@ manifest.json, shown/) and the frames without loss, from which figures are taken
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +31,10 @@ from motionkit.run import execute, plan_for
 from motionkit.transfer import Inputs, MethodSpec, Result
 
 FRAMES, ERROR = "frames", "error.txt"
-UNBOUNDED = media.Limits(longest_side=2**16)  # our own frames come back as they are
+UNBOUNDED = media.Limits(  # our own frames come back as they are, however many
+    max_bytes=sys.maxsize, max_pixels=2**31 - 1, max_frames=sys.maxsize, max_seconds=float("inf"),
+    max_memory=sys.maxsize, longest_side=2**16,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Cell:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+                (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
                 reason += f" (a defect: see {folder.name}/{ERROR})"
             return self._failed(folder, reason)
 

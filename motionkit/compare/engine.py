@@ -22,6 +22,8 @@ from motionkit.run import plan_for
 from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
@@ -32,11 +34,16 @@ CELLS = "cells"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison leaves: its folder, an entry per method, and why some failed (method -> reason)."""
+    """What a comparison leaves: its folder, an entry per method, and why some failed (method -> reason).
+
+    Attributes:
+        still: (H, W, 3) uint8, the middle frame of its grid; None when there was nothing to show.
+    """
 
     folder: Path
     entries: list[Entry]
     failed: Mapping[str, str] = field(default_factory=dict)
+    still: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def report(self) -> Path:
@@ -67,6 +74,8 @@ def compare(
 ) -> Comparison:
     """Run every method on one request; leaves report.html, grid.mp4, metrics.json and a folder for each cell.
 
+    The grid is left out when there is nothing to show: no clip was given, and no method made one.
+
     A cell that fails is reported and does not stop the rest. Cells that an earlier start has finished are read back,
     so the same call after a kill, or with one more method, computes only what is missing.
 
@@ -79,7 +88,7 @@ def compare(
 
     Raises:
         UserError: the request cannot work for any cell: an unknown method or setting, a bad size, a truth of another
-            shape, a folder that cannot be written.
+            shape or of one frame, a folder that cannot be written.
         Cancelled: stopped by the user; finished cells are kept for the next start.
     """
     folder = Path(folder)
@@ -87,9 +96,9 @@ def compare(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, backbone, size)
     fitted = fitting.fit(inputs, common, frames, size, fps)
+    true_frames = fit_truth(truth, fitted) if truth is not None else None
     for line in plan_for(gpu, common.name if common else None).lines():
         say(line)
-    true_frames = fit_truth(truth, fitted) if truth is not None else None
     shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed, motion, lora)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
@@ -99,8 +108,8 @@ def compare(
             say(f"  {spec.name} failed: {entry.reason}")
         entries.append(measured(entry, fitted, true_frames))
         gc.collect()  # the weights of one cell are gone before the next one loads its own
-    write(folder, shared, entries, true_frames)
-    return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason})
+    still = write(folder, shared, entries, true_frames)
+    return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
 def choose_methods(

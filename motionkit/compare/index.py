@@ -33,7 +33,7 @@ class Done:
 
     Attributes:
         rows: a mapping per method as in a comparison's metrics.json: status, reason, metrics, seconds.
-        still: (H, W, 3) uint8, one frame of all its videos; None when the job failed as a whole.
+        still: (H, W, 3) uint8, one frame of all its videos; None when it has none, or failed as a whole.
         reason: why it failed as a whole, in one line.
     """
 

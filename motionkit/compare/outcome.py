@@ -14,7 +14,8 @@ from motionkit.compare.cell import Shared
 from motionkit.errors import UserError
 from motionkit.fitting import Fitted
 from motionkit.media.framing import resize
-from motionkit.output import write_json
+from motionkit.media.limits import shown
+from motionkit.output import write_json, writing
 from motionkit.report import Entry, Panel, Report, grid, write_report
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
     """The true video at the number of frames and the size of the results: (F, H, W, 3) uint8.
 
     Raises:
-        UserError: it has another shape than the reference.
+        UserError: it has another shape than the reference, or it is a single picture and the results are not.
     """
+    if len(truth) == 1 and fitted.frames > 1:  # repeated, it would make a method that does not move the best
+        raise UserError(f"truth is a single picture, but results have {fitted.frames} frames: give the true video")
     box = fitted.box
     height, width = (box.height, box.width) if box else (fitted.height, fitted.width)
     if abs(truth.width / truth.height / (width / height) - 1) > _ASPECT_SLACK:
@@ -54,16 +57,25 @@ def measured(entry: Entry, fitted: Fitted, truth: np.ndarray | None) -> Entry:
     return replace(entry, metrics=metrics.measure(entry.frames, driving, truth, still, inputs.prompt))
 
 
-def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> None:
-    """Write the page, the grid and the figures, each atomically.
+def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> np.ndarray | None:
+    """Write the page, the grid and the figures, each atomically; without any panel the page has text alone, no grid.
+
+    Returns:
+        The middle frame of the grid, (H, W, 3) uint8; None without one.
 
     Raises:
         UserError: the folder cannot be written.
     """
     report = _report(shared, entries, truth)
     write_json(folder / METRICS, _figures(shared, entries, truth is not None))
-    media.write_video(folder / GRID, grid(report.panels()), report.fps, comment="motionkit compare; AI-generated")
     write_report(folder / REPORT, report)
+    if not report.panels():
+        with writing(folder / GRID):
+            (folder / GRID).unlink(missing_ok=True)  # of an earlier start, which had something to show
+        return None
+    video = grid(report.panels())
+    media.write_video(folder / GRID, video, report.fps, comment="motionkit compare; AI-generated")
+    return video[len(video) // 2].copy()  # a view would keep the whole grid in memory
 
 
 def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> Report:
@@ -72,7 +84,7 @@ def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) 
     clips = {"driving": inputs.driving, "reference": inputs.reference}
     before = [Panel(name, _shown(clip, fitted.frames, side)) for name, clip in clips.items() if clip is not None]
     request = {
-        **{name: f"{clip.name} ({_length(clip)})" for name, clip in clips.items() if clip is not None},
+        **{name: f"{shown(clip.name)} ({_length(clip)})" for name, clip in clips.items() if clip is not None},
         **{name.replace("_", " "): getattr(inputs, name) for name in ("prompt", "source_prompt", "negative_prompt")},
         "seed": str(shared.seed),
         "frames": str(fitted.frames),
@@ -98,7 +110,8 @@ def _shown(clip: Clip, frames: int, side: int) -> np.ndarray:
 
 def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
     inputs = shared.inputs
-    notes = [f"{clip.name}: {note}" for clip in (inputs.driving, inputs.reference) if clip for note in clip.notes]
+    clips = [clip for clip in (inputs.driving, inputs.reference) if clip]
+    notes = [f"{shown(clip.name)}: {note}" for clip in clips for note in clip.notes]
     if any(entry.metrics.get("keypoint_error") is not None for entry in entries):
         error = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in _stated_error().items())
         notes.append(

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
     name, root, jobs, *rest = arguments
     try:
-        items = open_set(name, root, Options(**_options(rest)))
+        items = open_set(name, root, Options(**_options(rest)), print)
         folder = write_jobs(items, jobs, print)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,7 +37,9 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
             raise unknown("key", key, _KEYS)
         if not sign or not value:
             raise UserError(f"{word}: give {key}=VALUE")
-        if key in _NUMBERS and not value.isdigit():
+        if key in found:
+            raise UserError(f"{word}: {key} is given twice")
+        if key in _NUMBERS and not value.isdecimal():
             raise UserError(f"{word}: give a whole number")
         found[key] = int(value) if key in _NUMBERS else value
     return found
@@ -45,7 +47,11 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
 
 def _help() -> str:
     lines = ["usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
-             "           [pairs=FILE.csv] [frames=N] [seed=0]", ""]  # fmt: skip
+             "           [pairs=FILE.csv] [frames=N] [seed=0]",
+             "  ids=FILE.txt    one name a line; for videoswap an edit or a clip;  frames=N  instants of each clip",
+             "  pairs=FILE.csv  columns source and driving, for task=cross; without it a ring is drawn by seed=0",
+             f"  split=test      for {' and '.join(known.name for known in SETS.values() if known.has_splits)}",
+             ""]  # fmt: skip
     for known in SETS.values():
         lines += [f"{known.name:10} {known.title}: {known.source}", f"{'':10} licence: {known.licence}",
                   f"{'':10} {known.layout}", f"{'':10} tasks: {', '.join(known.tasks)}"]  # fmt: skip

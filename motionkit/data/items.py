@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,35 +10,38 @@ import numpy as np
 
 from motionkit import media
 from motionkit.errors import UserError
+from motionkit.jobs import read_table
 from motionkit.media import Clip, from_frames, read_clip
 from motionkit.transfer import Inputs
 
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 TASKS = ("self", "cross", "edit")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What of a data set is read.
+    """What of a data set is read. An option that the set or the task has no use for is refused, not passed over.
 
     Attributes:
         task: "self": the first frame (or the set's own picture) driven by its own clip, which is the truth; "cross":
             driven by another clip of the set, no truth; "edit": a clip and two prompts, no truth; None: what the set is
             for.
-        split: the sub-folder to read, in sets that have some.
+        split: the sub-folder to read, in sets that have some; None: "test".
         ids: a text file with one name a line: only these are read, in that order. Say a test set by its list, not by a
-            count.
+            count. Not together with `pairs`, which name their clips themselves.
         pairs: a CSV file with the columns source and driving, for "cross"; None draws a ring by `seed`, so that every
             clip drives once and is driven once.
+        seed: of that ring; None: 0.
         frames: this many instants, evenly over each clip; None: all frames.
     """
 
     task: str | None = None
-    split: str = "test"
+    split: str | None = None
     ids: str | None = None
     pairs: str | None = None
-    seed: int = 0
+    seed: int | None = None
     frames: int | None = None
 
 
@@ -57,7 +59,7 @@ class Item:
 
     Attributes:
         name: unique in the set; fit for a file's name.
-        facts: where it comes from, for a table or a manifest.
+        facts: where it comes from and how it is read, for a table or a manifest.
         load: reads the files.
     """
 
@@ -68,22 +70,32 @@ class Item:
 
 @dataclass(frozen=True)
 class Source:
-    """One clip of a data set: its video, and its own reference picture and prompt where the set has them."""
+    """One clip of a data set.
+
+    Attributes:
+        video: a video, or a folder of pictures.
+        picture: its own reference, where the set has them.
+        fps: frames per second of a folder of pictures, as the set was made; None: as `read_clip` takes it.
+    """
 
     name: str
     video: Path
     picture: Path | None = None
     prompt: str = ""
+    fps: float | None = None
 
     def reference(self, clip: Clip | None = None) -> Clip:
         """The set's own picture, else the first frame of the clip, which may have been read already."""
         if self.picture is not None:
             return read_clip(self.picture)
-        return from_frames((clip or read_clip(self.video)).frames[0], name=self.name, is_image=True)
+        clip = clip or read_clip(self.video)
+        return from_frames(clip.frames[0], name=self.name, is_image=True, notes=clip.notes)
 
     def driving(self, frames: int | None) -> Clip:
         """The clip, or `frames` instants of it."""
         clip = read_clip(self.video)
+        if self.fps is not None:
+            clip = from_frames(clip.frames, self.fps, clip.name, notes=clip.notes)
         return clip if frames is None else media.resample(clip, frames=frames)
 
 
@@ -94,15 +106,17 @@ def requests(sources: Sequence[Source], options: Options) -> list[Item]:
         UserError: a name in the ids or pairs that the set does not have, or fewer than two clips to cross.
     """
     known = {source.name: source for source in sources}
-    chosen = [_named(known, name, options.ids) for name in _ids(options.ids)] if options.ids else list(sources)
+    chosen = list(sources)
+    if options.ids is not None:
+        chosen = [_named(known, name, options.ids) for name in names_in(options.ids)]
     if options.task == "self":
         return [_self(source, options.frames) for source in chosen]
-    if options.pairs:
+    if options.pairs is not None:
         drawn = [(_named(known, a, options.pairs), _named(known, b, options.pairs)) for a, b in _pairs(options.pairs)]
     else:
         if len(chosen) < 2:
             raise UserError("task=cross needs at least two clips: give more, or task=self")
-        order = np.random.default_rng(options.seed).permutation(len(chosen))
+        order = np.random.default_rng(options.seed or 0).permutation(len(chosen))
         ring = [chosen[i] for i in order]
         drawn = list(zip(ring, ring[1:] + ring[:1], strict=True))
     return [_cross(source, driver, options.frames) for source, driver in drawn]
@@ -148,18 +162,46 @@ def _named(known: dict[str, Source], name: str, where: str | None) -> Source:
     raise UserError(f"{where}: {name!r} is not in the data set, which has {len(known)} clips")
 
 
-def _ids(path: str) -> list[str]:
-    names = [line.strip() for line in text_of(path).splitlines() if line.strip()]
+def names_in(ids: str) -> list[str]:
+    """The names of a list, one a line.
+
+    Raises:
+        UserError: it cannot be read, or is empty.
+    """
+    names = [line.strip() for line in text_of(ids).splitlines() if line.strip()]
     if not names:
-        raise UserError(f"ids={path} is empty: one name a line")
+        raise UserError(f"ids={ids} is empty: one name a line")
     return names
 
 
 def _pairs(path: str) -> list[tuple[str, str]]:
-    rows = list(csv.DictReader(text_of(path).splitlines()))
-    if not rows or not {"source", "driving"} <= set(rows[0]):
-        raise UserError(f"pairs={path}: give a CSV file with the columns source and driving, and a row for each pair")
-    return [(str(row["source"]).strip(), str(row["driving"]).strip()) for row in rows]
+    return [(row["source"], row["driving"]) for row in table(path, ("source", "driving"), "pair")]
+
+
+def table(path: str | Path, needed: Sequence[str], what: str) -> list[dict[str, str]]:
+    """The rows of a CSV file, each with something in every one of the needed columns.
+
+    Args:
+        needed: names of columns; there may be others, whose empty cells are left out.
+        what: what a row is, for the message.
+
+    Raises:
+        UserError: not CSV, a column or a cell is missing, or a row is longer or shorter than the first.
+    """
+    path = Path(path).expanduser()
+    wanted = f"give a CSV file with the columns {', '.join(needed[:-1])} and {needed[-1]}, and a row for each {what}"
+
+    def check(columns: list[str]) -> None:
+        if not set(needed) <= set(columns):
+            raise UserError(f"{path}: {wanted}")
+
+    rows = read_table(path, check)
+    if not rows:
+        raise UserError(f"{path}: {wanted}")
+    for line, row in rows:
+        if empty := next((column for column in needed if column not in row), None):
+            raise UserError(f"{path} line {line}: {empty} is empty")
+    return [row for _, row in rows]
 
 
 def text_of(path: str | Path) -> str:

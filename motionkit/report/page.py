@@ -30,9 +30,10 @@ def write_report(path: str | Path, report: Report) -> None:
 
 
 def render(report: Report) -> str:
-    """The page as text."""
-    parts = (_header, _players, table, _sheet, cards, _citations, _footer)
-    return document(report.title, "\n".join(part(report) for part in parts), player=True)
+    """The page as text; without panels it has no players and no contact sheet."""
+    shown = bool(report.panels())
+    parts = (_header, *[_players] * shown, table, *[_sheet] * shown, cards, _citations, _footer)
+    return document(report.title, "\n".join(part(report) for part in parts), player=shown)
 
 
 def document(title: str, body: str, player: bool = False) -> str:

@@ -42,6 +42,14 @@ def test_a_failed_method_means_exit_code_1_and_a_page(files, capsys):
     assert "anamodiff failed:" in page and 'class="reason"' in page
 
 
+def test_a_prompt_alone_ends_in_a_page_of_reasons(files, capsys):
+    assert main(["compare", "methods=[still]", "prompt=x", "progress=none", "output=out"]) == 1
+    out, err = capsys.readouterr()
+    assert out.strip().endswith("out/report.html") and "still failed: still needs reference" in err
+    assert "defect" not in err and "still needs reference" in (files / "out" / "report.html").read_text()
+    assert json.loads((files / "out" / "metrics.json").read_text())["cells"][0]["status"] == "failed"
+
+
 @pytest.mark.parametrize(
     "more, says",
     [
@@ -53,6 +61,15 @@ def test_a_failed_method_means_exit_code_1_and_a_page(files, capsys):
         (["seed=abc"], "seed"),
         (["truth=nothing.mp4"], "nothing.mp4"),
         (["reference=nothing.png"], "nothing.png"),
+        (["methods=[stil]", "reference=nothing.png"], "did you mean 'still'"),
+        (["truth=ref.png"], "truth is a single picture"),
+        (["truth="], "truth= is empty"),
+        (["reference="], "reference= is empty"),
+        (["driving="], "driving= is empty"),
+        (["jobs="], "jobs= is empty"),
+        (["jobs= "], "jobs= is empty"),
+        (["output="], "output= is empty"),
+        (["masks="], "masks= is empty"),
         (["output=out.mp4"], "folder"),
         (["-m"], "compare does not take -m"),
     ],

@@ -1,9 +1,11 @@
 """The table of cells: all run, failures stay apart, finished cells are read back, an interrupt loses nothing."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from html import escape
 
 import compare_fakes as fakes
+import numpy as np
 import pytest
 
 from motionkit import media
@@ -63,6 +65,37 @@ def test_a_failed_cell_is_reported_and_stops_nothing(inputs):
 def test_a_page_even_when_everything_failed(inputs):
     done = run(inputs, (fakes.BROKEN,))
     assert done.failed.keys() == {"broken"} and "oh no" in done.report.read_text()
+
+
+def test_with_nothing_to_show_the_reasons_are_still_written(inputs):
+    from motionkit.transfer import Inputs
+
+    old = run(inputs)
+    assert old.still.shape == media.read_clip(old.folder / "grid.mp4").frames.shape[1:]
+    done = run(Inputs(prompt="a <b>square</b>"))  # in the same folder, whose grid is no longer true
+    assert done.failed.keys() == {"shift", "echo"} and done.still is None
+    assert sorted(path.name for path in done.folder.iterdir()) == ["cells", "metrics.json", "report.html"]
+    assert {row["reason"] for row in rows(done.folder).values()} == set(done.failed.values())
+    page = done.report.read_text()
+    assert all(escape(reason) in page for reason in done.failed.values()) and "a &lt;b&gt;square" in page
+    assert "<script" not in page and "<img" not in page and 'id="play"' not in page
+
+
+def test_a_file_whose_name_is_no_text_is_shown_as_far_as_it_is(inputs):
+    reference = replace(inputs.reference, name="caf\udce9", notes=("a remark",))  # é of another system
+    done = run(replace(inputs, reference=reference), (fakes.SHIFT,))
+    page = done.report.read_text(encoding="utf-8")
+    assert not done.failed and "caf? (picture)" in page and "caf?: a remark" in page
+
+
+def test_what_a_run_wrote_itself_is_read_back_however_much_it_is(tmp_path):
+    from motionkit.compare import cell
+
+    media.write_frames(tmp_path / cell.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
+    assert len(cell.read_frames(tmp_path)) == 2001
+    bounds = asdict(cell.UNBOUNDED)
+    assert all(bounds[name] > 1000 * value for name, value in asdict(media.Limits()).items() if name[:4] == "max_"
+               and name != "max_pixels")  # fmt: skip
 
 
 def test_a_second_start_reads_finished_cells_back(inputs):
@@ -161,6 +194,14 @@ def test_truth_of_another_shape_is_refused_and_of_another_size_is_fitted(inputs,
     )  # larger and three times as long
     done = run(inputs, (fakes.SHIFT,), truth=media.from_frames(double, 18.0))
     assert done.entries[0].metrics["psnr"] == 100
+
+
+def test_a_picture_is_no_truth_of_a_video(inputs, clips, tmp_path):
+    picture = media.from_frames(clips["truth"].frames[0], is_image=True)
+    with pytest.raises(UserError, match="truth is a single picture, but results have 6 frames"):
+        run(inputs, truth=picture)
+    assert fakes.CALLS == [] and not (tmp_path / "out").exists()
+    assert run(inputs, (fakes.SHIFT,), truth=picture, frames=1).entries[0].metrics["psnr"] == 100
 
 
 def test_cells_share_one_size(inputs, monkeypatch):

@@ -1,6 +1,7 @@
 """Lists of jobs: folders and CSV files, an index with means and intervals, failures that stop nothing, resuming."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,54 @@ def test_a_failed_job_stops_nothing_and_the_shared_request_fills_gaps(files, cap
     assert "absent.png" in summary["each"][1]["reason"]
     assert summary["summary"]["warp"]["seconds"]["n"] == 2
     assert "bad failed:" in index.read_text()
+
+
+def test_a_folder_whose_name_is_no_text_stops_no_other(folder, tmp_path, capsys):
+    (tmp_path / "jobs" / "a:b").mkdir()
+    try:
+        os.mkdir(os.fsencode(folder) + b"/caf\xe9")  # as an archive from another system leaves it
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert [job.name for job in read_jobs(folder)] == ["a:b", "caf\\udce9", "one", "two words"]
+    assert main(words("methods=[still]", f"jobs={folder}", "output=out")) == 1
+    out, err = capsys.readouterr()
+    assert "  caf\\udce9 failed: its name cannot be a job's" in err.splitlines()[3] and "defect" not in err
+    each = json.loads((tmp_path / "out" / "summary.json").read_text())["each"]
+    assert [job["status"] for job in each] == ["failed", "failed", "complete", "complete"]
+    assert "caf\\udce9 failed:" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_reason_that_is_no_text_stops_no_other_job(inputs):
+    def run(job, folder):
+        if job.name != "c":
+            raise (UserError if job.name == "a" else ValueError)("cannot read caf\udce9.png")
+        return compare((fakes.SHIFT,), inputs, folder=folder, size="40x32")
+
+    done = compare_jobs([Job("a"), Job("b"), Job("c")], run, "out")
+    assert done.failed.keys() == {"a", "b"} and done.failed["a"] == "cannot read caf\\udce9.png"
+    assert "caf\\udce9.png" in done.index.read_text(encoding="utf-8")
+
+
+def test_a_job_with_nothing_to_show_is_told_and_stops_no_other(folder, tmp_path, capsys):
+    (folder / "bare").mkdir()
+    (folder / "bare" / "prompt.txt").write_text("a square")
+    assert main(words("methods=[still]", f"jobs={folder}", "output=out")) == 1
+    err = capsys.readouterr().err
+    assert "still failed: still needs reference" in err and "defect" not in err
+    each = json.loads((tmp_path / "out" / "summary.json").read_text())["each"]
+    assert [job["status"] for job in each] == ["failed", "complete", "complete"]
+    assert each[0]["methods"][0]["reason"].startswith("still needs reference")
+    assert (tmp_path / "out" / "jobs" / "bare" / "report.html").is_file()
+    assert (tmp_path / "out" / "index.html").read_text().count("data:image/jpeg") == 2
+
+
+def test_a_job_that_lasts_longer_than_an_input_may_is_no_failure(inputs):
+    def run(job, folder):
+        return compare((fakes.SHIFT,), inputs, folder=folder, size="40x32", frames=4, fps=0.01)
+
+    assert 4 / 0.01 > media.Limits().max_seconds
+    done = compare_jobs([Job("slow")], run, "out")
+    assert not done.failed and done.jobs[0].rows and "data:image/jpeg" in done.index.read_text()
 
 
 def batch(inputs, methods, names=("a", "b"), say=lambda line: None):
