@@ -54,6 +54,6 @@ SPEC = MethodSpec(
     trainer="motionkit.methods.flipsketch.train:train",
     train_config="motionkit.methods.flipsketch.train_config:TrainOptions",
     status="working",
-    version="2",
+    version="3",
     year=2025,
 )  # fmt: skip

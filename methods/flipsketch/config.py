@@ -77,6 +77,7 @@ class SampleConfig:
 _PAPER: dict[str, Any] = {
     "motion": 0.5,
     "pin_first_frame": False,
+    "phrase": "{prompt}",
     "reference_share": 0.0,
     "invert.copies": 5,
     "invert.input_range": "unit",
@@ -108,8 +109,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 # What `best` changes on a backbone, by measurement on pocket-modelscope (benchmarks/README.md): the pocket autoencoder
 # knows pictures as -1 to 1 only, both UNets were trained with noise that the frames share, and their schedules end in
 # so much noise that a sketch that is denoised again comes back broken (ink .86 of the drawing's; as inverted: 1.00).
+# Their captions tell drawings from coloured pictures, and a prompt that does not makes filled shapes.
 _POCKET: dict[str, Any] = {
     "pin_first_frame": True,
+    "phrase": "a drawing of {prompt}",
     "reference_share": 0.9,
     "invert.input_range": "signed",
     "invert.path": "kept",
@@ -134,6 +137,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "compose.reference_guidance": ("negative", "none"),
     "sample.batched": ("auto", "on", "off"),
 }
+
+_DRAWN = ("drawing", "drawn", "sketch", "doodle", "line art", "lineart")  # words of a prompt that speaks of one
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "motion": (0, 1),
@@ -166,6 +171,7 @@ class FlipSketchConfig(PresetSettings):
     clip: str | None = None  # folder with CLIP weights for the ranking
     binarise: str = "otsu"  # otsu (strictly black on white) | none
     pin_first_frame: bool | None = None  # frame 0 stays the reference at every step (the paper's words)
+    phrase: str | None = None  # how a prompt that speaks of no drawing is put; "{prompt}" leaves it as it is
     reference_share: float | None = None  # share of the other frames' noise that is the reference's; 0 in the paper
     lora: str = "auto"  # auto (the shipped one on pocket-modelscope) | none | a file or folder
     store_mb: int = 256  # reference queries and keys up to this size are kept on disk, larger ones in memory
@@ -190,10 +196,22 @@ class FlipSketchConfig(PresetSettings):
         """Whether the first clip is made from the sentence alone."""
         return self.sketch.source == "none"
 
+    def phrased(self, prompt: str) -> str:
+        """What the text encoder reads for a prompt.
+
+        >>> FlipSketchConfig(phrase="a drawing of {prompt}").phrased("a cat jumping")
+        'a drawing of a cat jumping'
+        """
+        if any(word in prompt.lower() for word in _DRAWN):
+            return prompt
+        return str(self.phrase or "{prompt}").replace("{prompt}", prompt)
+
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""
         if self.undrawn and self.seeds > 1:
             raise UserError("method.sketch.source=none leaves no drawing to rank videos by: give method.seeds=1")
+        if self.phrase is not None and "{prompt}" not in self.phrase:
+            raise UserError(f"method.phrase={self.phrase}: say where the prompt goes, as in 'a drawing of {{prompt}}'")
         if self.mode == "extrapolate" and not self.next_prompts:
             raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
         if self.mode != "extrapolate" and self.next_prompts:

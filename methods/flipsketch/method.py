@@ -175,6 +175,10 @@ class FlipSketch(Transfer):
         self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
         schedule = self._schedule(lengths[0])
+        phrased = [self.config.phrased(prompt) for prompt in prompts]
+        if phrased != prompts:
+            self.run.note("phrased", phrased)
+            prompts = phrased
         scene = _Scene(None, None, schedule.alone(), prompts[0])
         if not self.config.undrawn:
             scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])

@@ -262,6 +262,7 @@ class TestConfig:
             ({"mode": "extrapolate"}, "needs what happens next"),
             ({"next_prompts": ["x"]}, "is for method.mode=extrapolate, not animate"),
             ({"mode": "extrapolate", "next_prompts": [" "]}, "holds an empty sentence"),
+            ({"phrase": "a drawing"}, "say where the prompt goes"),
             ({"seeds": 0}, "method.seeds=0 is outside 1 to 64"),
             ({"sketch": SketchConfig(source="none"), "seeds": 2}, "no drawing to rank videos by"),
         ],
@@ -286,6 +287,19 @@ class TestBestOnABackbone:
     def test_a_set_value_is_told_from_one_left_open_in_the_cache_key(self):
         set_one = FlipSketchConfig(invert=InvertConfig(input_range="unit"))
         assert settings(set_one) != settings(FlipSketchConfig())
+
+
+def test_a_prompt_that_speaks_of_no_drawing_is_phrased(tmp_path, monkeypatch):
+    read, text = [], module.FlipSketch._text
+    monkeypatch.setattr(module.FlipSketch, "_text", lambda self, prompt: (read.append(prompt), text(self, prompt))[1])
+    ours = go(tmp_path / "a", phrase="a drawing of {prompt}")
+    assert read[-2:] == ["a drawing of a horse walking", ""]
+    assert ours.manifest["notes"]["phrased"] == ["a drawing of a horse walking"]
+    said = go(tmp_path / "b", other(prompt="A Drawing of a horse walking"), phrase="a drawing of {prompt}")
+    assert read[-2:] == ["A Drawing of a horse walking", ""] and "phrased" not in said.manifest["notes"]
+    go(tmp_path / "c")
+    assert read[-2:] == ["a horse walking", ""]
+    assert FlipSketchConfig().on("pocket-modelscope").phrase == "a drawing of {prompt}"
 
 
 def test_without_the_drawing_the_sentence_alone_makes_the_clip(tmp_path, default, walks):
