@@ -154,12 +154,16 @@ def _computed(record: Mapping[str, Any]) -> str:
     return ", ".join([plan["device"], kind, plan["attention"], *extra, *count])
 
 
-def _interval(values: Mapping[tuple[int, int], float], how: Reducers) -> tuple[float, float, float]:
-    """(case, seed) -> value: mean over the seeds of each case, then mean over cases with its interval."""
+def _interval(
+    values: Mapping[tuple[int, int], float], how: Reducers
+) -> tuple[float, float | None, float | None]:  # fmt: skip
+    """(case, seed) -> value: mean over the seeds of each case, then mean over cases with its interval; one has none."""
     by_case: dict[int, list[float]] = {}
     for (case, _), value in values.items():
         by_case.setdefault(case, []).append(value)
     means = [sum(found) / len(found) for found in by_case.values()]
+    if len(means) == 1:
+        return means[0], None, None
     return bootstrap_interval(means, how.confidence, how.resamples, how.bootstrap_seed)
 
 

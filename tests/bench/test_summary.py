@@ -65,6 +65,13 @@ def test_seeds_are_averaged_before_cases_are_resampled(protocol, tmp_path):
     assert line.weights == "pocket-sd: pocket (small, sprite world only), 01234567"
 
 
+def test_one_case_has_no_interval(protocol, tmp_path):
+    one = {key: value for key, value in every(protocol, 30).items() if key[0] == 0}
+    (line,) = summarise(table(protocol, tmp_path, a=one)).lines
+    for figure in (line.figures["psnr"], line.costs["seconds"]):
+        assert figure.n == 1 and figure.mean is not None and (figure.low, figure.high) == (None, None)
+
+
 def test_ranks_only_where_intervals_part(protocol, tmp_path):
     rows = {"a": every(protocol, 30), "b": every(protocol, 30.05), "c": every(protocol, 10)}
     lines = summarise(table(protocol, tmp_path, **rows)).lines
