@@ -20,6 +20,7 @@ from motionkit.output import write_json, writing
 
 FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
 CONFIDENCE = Reducers().confidence
+_TRAINED = "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training"
 _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 
 
@@ -68,7 +69,8 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
         f"(seeds of a case averaged first), with its {CONFIDENCE:.0%} interval by Student's t: one that holds 0, or "
         f"fewer than {LEAST} cases, is *within noise*. {_by_chance(counts)}These are small models of the sprite world "
         "with other figures than the papers': only directions can be compared.", "",
-        *(f"- Protocol {title}" for title in ledger.protocols.values()), "",
+        *(f"- Protocol {title}" for title in ledger.protocols.values()),
+        *([_TRAINED] if any(finding.ablation.model for finding in ledger.findings) else []), "",
     ]  # fmt: skip
     for method in dict.fromkeys(finding.ablation.method for finding in ledger.findings):
         spec = registry.spec(method)

@@ -148,7 +148,7 @@ def test_rows_are_run_against_their_base_and_written_down(small):
     assert "Of 2 such intervals about 0" in page and "Student's t" in page and "the base, and" not in page
     assert "PSNR" in page and "**within noise**" in page and "there is no such network" in page
     assert "sub-run" in page and "may be because (not tested): It is as good here." in page
-    assert "because (measured)" not in page
+    assert "because (measured)" not in page and "one training each" in page
     known = replace(done.findings[0], ablation=replace(FLOW, reason="The flows are alike."))
     told = ledger_page.markdown(replace(done, findings=[known]), ledger_page._facts(done))
     assert "because (measured): The flows are alike." in told
