@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +76,12 @@ def perform(cell: Cell) -> None:
         cell.fail(f"{reason} (a defect: see {cell.folder.name}/{TRACE})")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a cell's folder: a second benchmark in the same output waits here, and finds the cell made.
 
-    The lock is the operating system's and ends with its process; where there is none (Windows), nothing is held.
+    The lock is the operating system's and ends with its process; where there is none (Windows, some file systems of
+    clusters), nothing is held.
     """
     try:
         import fcntl
@@ -91,7 +92,8 @@ def _alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("w")
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # the file system knows no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

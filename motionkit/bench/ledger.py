@@ -32,7 +32,8 @@ class Verdict:
     Attributes:
         word: one of AGREES, DISAGREES, NOISE, OPEN, NOT_RUN.
         n: cases with both values; seeds of a case are averaged.
-        full, ablated: means over those cases.  mean, low, high: of the difference; None when n is 0.
+        full, ablated: means over those cases.  mean, low, high: of the difference; None when n is 0, and no interval
+            when it is 1.
         why: for NOT_RUN and for too few cases, in one line.
     """
 
@@ -202,6 +203,9 @@ def judge(
         [_mean([values[key] for key in both if key[0] == case]) for case in cases] for values in (full, ablated)
     ]
     differences = [b - a for a, b in zip(*means, strict=True)]
+    if len(cases) == 1:
+        word = OPEN if claim.sign == "open" else NOISE
+        return Verdict(claim, word, 1, means[0][0], means[1][0], differences[0], why="one case has no interval")
     mean, low, high = t_interval(differences, how.confidence)
     word, why = _word(claim.sign, low, high), ""
     if len(cases) < LEAST and word in (AGREES, DISAGREES):

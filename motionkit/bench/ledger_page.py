@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from motionkit import manifest, registry
-from motionkit.bench import ablations
+from motionkit.bench import ablations, protocol
 from motionkit.bench.ledger import AGREES, DISAGREES, LEAST, NOISE, NOT_RUN, OPEN, Finding, Ledger, Verdict
 from motionkit.bench.protocol import Reducers, dotted
 from motionkit.bench.tables import ARROWS, number
@@ -27,7 +27,8 @@ _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 def write_ledger(folder: Path, ledger: Ledger) -> Path:
     """Write ledger/ledger.md and ledger.json below a folder, each atomically; returns the page's path.
 
-    Some rows only, or on fewer cases, go into a folder of their own and never take the whole ledger's place.
+    A ledger that lacks rows, or ran on fewer cases, goes into a folder of its own and never takes the place of a whole
+    one.
 
     Raises:
         UserError: the folder cannot be written.
@@ -43,14 +44,15 @@ def write_ledger(folder: Path, ledger: Ledger) -> Path:
 
 
 def _name(ledger: Ledger) -> str:
-    names = [finding.ablation.name for finding in ledger.findings]
-    if names == ablations.known() and not any("sub-run" in title for title in ledger.protocols.values()):
+    ran = [f.ablation.name for f in ledger.findings if any(verdict.word != NOT_RUN for verdict in f.verdicts)]
+    published = all(title == protocol.title(protocol.read(name)) for name, title in ledger.protocols.items())
+    if published and ran == ablations.known():
         return FOLDER
-    return f"{FOLDER}-{hash_json([names, dict(ledger.protocols)])[:8]}"
+    asked = [finding.ablation.name for finding in ledger.findings]
+    return f"{FOLDER}-{hash_json([asked, ran, dict(ledger.protocols)])[:8]}"
 
 
 def _facts(ledger: Ledger) -> Mapping[str, Fact]:
-    from motionkit.bench import protocol
     from motionkit.metrics import protocols
 
     benches = {finding.ablation.bench for finding in ledger.findings}
@@ -117,7 +119,8 @@ def _cells(finding: Finding, verdict: Verdict, facts: Mapping[str, Fact]) -> lis
     row, claim = finding.ablation, verdict.claim
     fact = facts[claim.figure]
     ours = f"{number(verdict.full)} → {number(verdict.ablated)}" if verdict.n else "–"
-    difference = f"{number(verdict.mean)} [{number(verdict.low)}, {number(verdict.high)}]" if verdict.n else "–"
+    interval = f" [{number(verdict.low)}, {number(verdict.high)}]" if verdict.low is not None else ""
+    difference = f"{number(verdict.mean)}{interval}"
     return [
         row.row, row.where, _paper(finding, verdict), f"{fact.title} {ARROWS[fact.better]}", ours, difference,
         claim.sign if claim.sign != "open" else "–", f"**{verdict.word}**", str(verdict.n or "–"),

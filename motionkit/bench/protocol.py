@@ -126,14 +126,15 @@ def title(protocol: Protocol) -> str:
 
 
 def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
-    """Nested settings as they are typed: ("epi.realign", "false")."""
+    """Nested settings as they are typed: ("epi.realign", "false"); texts keep their case."""
     found: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
             found += dotted(value, f"{above}{key}.")
         else:
-            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value).lower()
-            found.append((f"{above}{key}", text))
+            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+            words = {"None": "null", "True": "true", "False": "false"}
+            found.append((f"{above}{key}", words.get(text, text)))
     return found
 
 

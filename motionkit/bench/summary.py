@@ -156,7 +156,7 @@ def _computed(record: Mapping[str, Any]) -> str:
 
 def _interval(
     values: Mapping[tuple[int, int], float], how: Reducers
-) -> tuple[float, float | None, float | None]:  # fmt: skip
+) -> tuple[float, float | None, float | None]:
     """(case, seed) -> value: mean over the seeds of each case, then mean over cases with its interval; one has none."""
     by_case: dict[int, list[float]] = {}
     for (case, _), value in values.items():

@@ -1,6 +1,7 @@
 """The ablation ledger: its rows are whole and say what the papers say; verdicts follow from paired differences."""
 
 import json
+import statistics
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -93,7 +94,9 @@ def test_the_verdict_follows_the_paired_difference(sign, change, word):
     ablated = {(case, 0): full[case, 0] + d for case, d in enumerate(change)}
     found = judge(Claim("psnr", sign), full, ablated)
     assert (found.word, found.n, found.full) == (word, 6, 35.0)
-    assert found.mean == pytest.approx(sum(change) / 6) and found.low <= found.mean <= found.high
+    reach = 2.57058 * statistics.stdev(change) / 6**0.5  # Student's t of 5 degrees of freedom
+    wanted = [sum(change) / 6 + side * reach for side in (-1, 0, 1)]
+    assert (found.low, found.mean, found.high) == pytest.approx(wanted, abs=1e-3)
     assert found.ablated == pytest.approx(found.full + found.mean)
 
 
@@ -162,6 +165,25 @@ def test_another_request_is_paired_by_its_cases(small):
     done, _ = run([still], small / "out", pairs=1)
     verdict = done.findings[0].verdicts[0]
     assert verdict.n == 1 and verdict.mean == 0 and set(done.protocols) == {"sprites", "transfer-still"}
+    assert (verdict.low, verdict.word, verdict.why) == (None, NOISE, "one case has no interval")
+    assert "Infinity" not in (ledger_page.write_ledger(small / "out", done).parent / "ledger.json").read_text()
+
+
+def test_only_a_whole_ledger_is_called_the_ledger(monkeypatch):
+    claim = FLOW.claims[0]
+    ran, not_run = (ledger.Finding(FLOW, [ledger.Verdict(claim, word)]) for word in (NOISE, NOT_RUN))
+    title, few = (protocol.title(protocol.read("sprites", pairs=pairs)) for pairs in (24, 2))
+    monkeypatch.setattr(ledger_page.ablations, "known", lambda: ["flow"])
+    whole = ledger.Ledger([ran], {"sprites": title})
+    assert ledger_page._name(whole) == "ledger"
+    lacking = [replace(whole, findings=[not_run]), replace(whole, protocols={"sprites": few})]
+    assert len({ledger_page._name(one) for one in (whole, *lacking)}) == 3
+
+
+def test_settings_as_they_are_typed():
+    given = {"a": {"b": True, "c": None}, "d": "/Models/A", "e": [1, 2]}
+    typed = [("a.b", "true"), ("a.c", "null"), ("d", "/Models/A"), ("e", "[1,2]")]
+    assert protocol.dotted(given) == typed
 
 
 def test_pairs_by_protocol(small):
