@@ -92,7 +92,7 @@ train-animatex-ablations: setup ## train the five small models (64 px) of Animat
 	$(SMALL) output=$(ABLATE)/no-realign train.epi.realign=false
 	$(SMALL) output=$(ABLATE)/no-rescale train.epi.rescale=false
 
-train-animatex-ablations-all: train-animatex-ablations ## and the thirteen others of tables 5 and 6, for the ledger (resumes)
+train-animatex-ablations-all: train-animatex-ablations ## and the thirteen others of tables 5 and 6, and a control, for the ledger (resumes)
 	$(SMALL) output=$(ABLATE)/no-lq train.variant.query=keypoints
 	$(SMALL) output=$(ABLATE)/no-dq train.variant.query=learned
 	$(SMALL) output=$(ABLATE)/kv-q train.variant.query=features
@@ -102,6 +102,7 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 	$(SMALL) output=$(ABLATE)/no-bs train.epi.groups=[drop,add,neck_face,arm_leg]
 	$(SMALL) output=$(ABLATE)/no-nf train.epi.groups=[drop,add,body_shoulder,arm_leg]
 	$(SMALL) output=$(ABLATE)/no-al train.epi.groups=[drop,add,body_shoulder,neck_face]
+	$(SMALL) output=$(ABLATE)/full-again seed=1
 	for share in 100 95 90 80; do \
 	  $(SMALL) output=$(ABLATE)/lambda-$$share train.epi.probability=$$(echo "$$share" | sed 's/100/1.0/;t;s/^/0./') || exit 1; done
 

@@ -45,6 +45,7 @@ class Ablation:
         base_bench: protocol of the row that it is held against, when the ablation changes the request; cases are the
             same.
         train: settings of a training run without the part, under `train.`; such a row needs the trained `model`.
+        train_seed: of that run. A row that changes nothing else is a control: how far two trainings lie apart.
         model: folder of the trained variant, which then stands against the one called FULL.
         not_run: why the row cannot be run at all, in one line.
         numbers: the paper's metric -> [full method, ablated row].
@@ -62,6 +63,7 @@ class Ablation:
     settings: dict[str, Any] = field(default_factory=dict)
     base_bench: str | None = None
     train: dict[str, Any] = field(default_factory=dict)
+    train_seed: int | None = None
     model: str = ""
     not_run: str = ""
     numbers: dict[str, list[float]] = field(default_factory=dict)
@@ -93,7 +95,7 @@ class Ablation:
                 raise UserError(f"{where}: {unknown('sign', claim.sign, SIGNS)}")
         if wrong := [name for name, pair in self.numbers.items() if len(pair) != 2]:
             raise UserError(f"{where}: numbers of {wrong[0]}: give [full method, ablated row]")
-        if bool(self.train) != bool(self.model):
+        if (bool(self.train) or self.train_seed is not None) != bool(self.model):
             raise UserError(f"{where}: train and model go together: how it is trained, and the folder it goes to")
         return self
 

@@ -151,6 +151,7 @@ def _plan(row: Ablation, variants: Path | None) -> _Planned:
 
 def _how_to_train(row: Ablation) -> str:
     words = " ".join(f"train.{key}={value}" for key, value in protocols.dotted(row.train))
+    words += "" if row.train_seed is None else f"{' ' if words else ''}seed={row.train_seed}"
     return (
         f"no trained variant here: `motionkit train method={row.method} {words} output=VARIANTS/{row.model}`, and the "
         f"same without these settings into VARIANTS/{FULL}, both at the protocol's size (all of them: "

@@ -20,7 +20,10 @@ from motionkit.output import write_json, writing
 
 FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
 CONFIDENCE = Reducers().confidence
-_TRAINED = "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training"
+_TRAINED = (
+    "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training, which "
+    "the control rows show"
+)
 _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 
 
