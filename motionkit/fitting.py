@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 @dataclass(frozen=True)
 class Fitted:
-    """Inputs at the working size; `box` is where the reference lies in the frame, None when nothing was given."""
+    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it."""
 
     inputs: Inputs
     box: media.Box | None
@@ -37,17 +38,26 @@ def fit(
     frames: int | None = None,
     size: int | str | tuple[int, int] | None = None,
     fps: float | None = None,
+    reads: Collection[str] = ("reference", "driving"),
 ) -> Fitted:
-    """Resample the clips in time and letterbox them.
+    """Resample the clips in time and letterbox them; a result has the reference's shape, or else the driving clip's.
 
     The driving clip gets `frames` frames (default: its own number, at most 10; with `fps` alone: as many as its
     duration holds); a reference video keeps at most as many.
+
+    Args:
+        reads: the inputs that may shape the result: a clip that is edited keeps its own shape, whatever picture was
+            given beside it.
 
     Raises:
         UserError: a size or number of frames that cannot be, or a ready-made map that is not there.
     """
     _check_maps(inputs)
-    height, width = working_size(inputs, backbone, size)
+    shaping = replace(
+        inputs, reference=inputs.reference if "reference" in reads else None,
+        driving=inputs.driving if "driving" in reads else None,
+    )  # fmt: skip
+    height, width = working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
     if fps is not None and not 0 < fps <= 240:
         raise UserError(f"fps={fps:g} is outside 0 to 240")
@@ -65,11 +75,12 @@ def fit(
         reference = media.resample(reference, frames=frames)
     moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
     rate = fps or (moving[0] if moving else DEFAULT_FPS)
-    box = None
+    boxes: dict[str, media.Box] = {}
     if driving is not None:
-        driving, box = media.letterbox(driving, height, width)
+        driving, boxes["driving"] = media.letterbox(driving, height, width)
     if reference is not None:
-        reference, box = media.letterbox(reference, height, width)
+        reference, boxes["reference"] = media.letterbox(reference, height, width)
+    box = next((boxes[name] for name in ("reference", "driving") if name in boxes and name in reads), None)
     return Fitted(replace(inputs, reference=reference, driving=driving), box, frames, height, width, float(rate))
 
 
@@ -87,8 +98,8 @@ def working_size(
     if size is None:
         clip = inputs.reference or inputs.driving
         own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
-        side = backbone.default_size if backbone else -(-own // multiple) * multiple
-        return side, side
+        side = -(-own // multiple) * multiple
+        return backbone.default_frame if backbone else (side, side)
     height, width = _parse_size(size)
     for side in (height, width):
         if not 0 < side <= MAX_SIDE:

@@ -296,10 +296,38 @@ def set_attention(module: Any, attention: str) -> None:
 
 
 def group_offload(part: Any, device: str) -> None:
-    """Keep a module's layers on the CPU but for the one that computes (for inference). A second call does nothing."""
+    """Keep a module's layers on the CPU but for the one that computes (for inference). A second call does nothing.
+
+    A module that reads its layers' weights instead of calling them (`reads_weights`) comes and goes as a whole.
+    """
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    if not getattr(part, "_motionkit_offloaded", False):
-        apply_group_offloading(part, torch.device(device), offload_type="leaf_level")
-        part._motionkit_offloaded = True
+    if getattr(part, "_motionkit_offloaded", False):
+        return
+    apply_group_offloading(part, torch.device(device), offload_type="leaf_level")
+    for module in _outermost(part):
+        for inner in module.modules():
+            if hasattr(inner, "_diffusers_hook"):
+                inner._diffusers_hook.remove_hook("group_offloading", recurse=False)
+        module.register_forward_pre_hook(lambda one, _: move(one, device))
+        module.register_forward_hook(lambda one, *_: move(one, "cpu"))
+    part._motionkit_offloaded = True
+
+
+def move(module: Any, device: str) -> None:
+    """Bring a module to a device."""
+    module.to(device)
+
+
+def _outermost(part: Any) -> list[Any]:
+    """The largest modules whose forward reads the weights of layers below it."""
+    import torch
+
+    kinds = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)
+    found: dict[str, Any] = {}
+    for name, module in part.named_modules():
+        if isinstance(module, kinds) or getattr(module, "reads_weights", False):
+            if not any(name.startswith(f"{above}.") for above in found):
+                found[name] = module
+    return list(found.values())

@@ -70,7 +70,7 @@ def execute(
     spec.check_length(inputs, frames)
     settings = method_settings(spec, config)
     name = choose_backbone(spec, backbone)
-    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps)
+    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, spec.used(inputs))
     if output is not None:
         check_output(Path(output))
     if folder is not None:

@@ -56,17 +56,25 @@ class TrainJob:
     resume: bool = True
     progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
 
-    def claim(self, facts: dict[str, Any]) -> None:
+    def claim(self, facts: dict[str, Any], phases: tuple[str, ...] = (".",)) -> None:
         """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.
 
-        With resume=false what an earlier run left is removed first. Raises: UserError naming what differs.
+        With resume=false what an earlier run left is removed first.
+
+        Args:
+            phases: sub-folders that hold the checkpoints of a training in several phases.
+
+        Raises:
+            UserError: naming what differs.
         """
-        file, checkpoint = self.folder / "run.json", self.folder / "last.pt"
+        file = self.folder / "run.json"
         facts = json.loads(json.dumps(facts))  # as they will be read again
         if not self.resume:
-            for old in (checkpoint, self.folder / "curve.csv", file):
-                old.unlink(missing_ok=True)
-        if checkpoint.exists() and file.exists():
+            for phase in phases:
+                for old in ("last.pt", "curve.csv"):
+                    (self.folder / phase / old).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+        if file.exists() and any((self.folder / phase / "last.pt").exists() for phase in phases):
             held = read_json(file)
             if other := [key for key, value in facts.items() if held.get(key) != value]:
                 raise UserError(f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "

@@ -55,23 +55,48 @@ class Pairs:
 class PairSource(Protocol):
     """Anything that can be trained on."""
 
+    @property
+    def held_out(self) -> bool:
+        """Whether there is anything that is never trained on."""
+
+    def identity(self) -> str:
+        """What is trained on, for the run's record."""
+
     def batch(self, step: int, count: int, held_out: bool = False) -> Pairs:
-        """`count` pairs; the same arguments give the same pairs, so that a resumed run sees the same data."""
+        """`count` pairs; where nothing is held out, of what is trained on.
+
+        The same arguments give the same pairs, so that a resumed run sees the same data.
+        """
 
 
 class SpritePairs:
     """Rendered characters: endless, and with their truth when it is asked for."""
 
-    def __init__(self, backbone: VideoBackbone, size: int, side: int, truth: bool, seed: int = 0) -> None:
+    def __init__(
+        self, backbone: VideoBackbone, size: int, side: int, truth: bool, seed: int = 0, *, frame_size: int = 0,
+        setting: str = "easy",
+    ) -> None:  # fmt: skip
         self.backbone, self.size, self.side, self.truth, self.seed = backbone, size, side, truth, seed
+        self.frame_size, self.setting = frame_size or size, setting
+
+    @property
+    def held_out(self) -> bool:
+        """Whether there are pairs that are never trained on."""
+        return True
+
+    def identity(self) -> str:
+        """What is trained on, for the run's record."""
+        return f"sprites, {self.setting}"
 
     def batch(self, step: int, count: int, held_out: bool = False) -> Pairs:
         """See `PairSource`; the held-out ones are characters, kinds and motions of the test split."""
         from .supervised import pairs
 
-        drawn = pairs("anamodiff-train", self.seed, step, count, "test" if held_out else "train", self.side)
-        source, driving = (F.interpolate(x, (self.size, self.size), mode="area") for x in (drawn.source, drawn.target))
-        z_source, z_driving = self.backbone.encode(torch.cat([source, driving])).chunk(2)
+        split = "test" if held_out else "train"
+        drawn = pairs("anamodiff-train", self.seed, step, count, split, self.side, self.size, self.setting)
+        z_source, z_driving = self.backbone.encode(torch.cat([drawn.source, drawn.target])).chunk(2)
+        seen = (self.frame_size, self.frame_size)
+        source, driving = (F.interpolate(x, seen, mode="area") for x in (drawn.source, drawn.target))
         truth = (drawn.kp_source, drawn.kp_target, drawn.flow, drawn.weight) if self.truth else ()
         return Pairs(source, driving, z_source, z_driving, *truth)
 
@@ -94,7 +119,7 @@ class FolderPairs:
         self.cache = cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
         self.cache.mkdir(parents=True, exist_ok=True)
         files = _clips_in(folder)
-        self.clips: dict[bool, list[tuple[Path, int]]] = {False: [], True: []}
+        self.clips: dict[bool, list[tuple[Path, int]]] = {False: [], True: []}  # for training, and held out
         self.skipped: list[str] = []
         for i, path in enumerate(files):
             if progress:
@@ -121,6 +146,16 @@ class FolderPairs:
                 return
             frames = _encode(resample(clip, frames=min(len(clip), FRAMES)), backbone, size, frame_size, cached)
         self.clips[_held_out(name)].append((cached, frames))
+
+    @property
+    def held_out(self) -> bool:
+        """Whether there are clips that are never trained on."""
+        return bool(self.clips[True])
+
+    def identity(self) -> str:
+        """What is trained on, for the run's record: a hash of the clips and of how they were read."""
+        names = sorted(str(Path(path.parent.name, path.name)) for path, _ in self.clips[False])
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
     def batch(self, step: int, count: int, held_out: bool = False) -> Pairs:
         """See `PairSource`: two different frames of a random clip in random order, mirrored half of the time."""

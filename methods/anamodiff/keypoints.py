@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionkit.diffusion.warp import identity_grid
+from motionkit.diffusion.warp import exact, identity_grid
 
 from .hourglass import AntiAlias, Hourglass
 
@@ -103,12 +103,14 @@ class KPDetector(nn.Module):
         """Expected position and expected jacobian under each heatmap."""
         weights = heatmap.flatten(2)  # (N,K,hw)
         grid = identity_grid(*heatmap.shape[-2:]).to(weights)
-        value = weights @ grid.flatten(0, 1)  # (N,K,2)
+        with exact(weights):
+            value = weights @ grid.flatten(0, 1)  # (N,K,2)
         if self.jacobian is None:
             return Keypoints(value)
         maps = self.jacobian(features).float().flatten(2)
         maps = maps.unflatten(1, (self.maps, 4)).expand(-1, self.num_kp, -1, -1)  # (N,K,4,hw)
-        jacobian = torch.einsum("nkp,nkcp->nkc", weights, maps)
+        with exact(weights):
+            jacobian = torch.einsum("nkp,nkcp->nkc", weights, maps)
         return Keypoints(value, jacobian.unflatten(-1, (2, 2)))  # (N,K,2,2)
 
     def forward(self, frames: Tensor) -> Keypoints:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from motionkit.diffusion.warp import exact
+
 from .hourglass import AntiAlias, Hourglass
 from .keypoints import Keypoints
 from .sparse import affine_motions, deform_each, heatmaps, tps_motions
@@ -85,7 +87,8 @@ class LOFNet(nn.Module):
     def combine(self, features: Tensor, motions: Tensor) -> Motion:
         """Hourglass features to soft shares of the motions and their mix."""
         mask = self.mask(features).float().softmax(1)
-        flow = torch.einsum("nmhw,nmhwc->nhwc", mask, motions.float())
+        with exact(mask):
+            flow = torch.einsum("nmhw,nmhwc->nhwc", mask, motions.float())
         occlusion = None if self.occlusion is None else self.occlusion(features).float().sigmoid()
         return Motion(flow, mask, occlusion)
 

@@ -43,6 +43,9 @@ class AnaMoDiff(Transfer):
         frames = len(inputs.reference.frames), len(inputs.driving.frames)
         check_frames(self.config.adapt, str(self.config.source_frame), *frames)
         self._check_length()
+        if self.run.plan.offload == "group" and self.config.lora.steps:
+            raise UserError("tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
+                            "there: take gpu.offload=model, or a smaller backbone")  # fmt: skip
         self.weights()
         if inputs.keypoints:
             read_points(Path(inputs.keypoints), *frames)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.diffusion.warp import identity_grid
+from motionkit.diffusion.warp import exact, identity_grid
 
 from .keypoints import Keypoints
 
@@ -63,8 +63,9 @@ def affine_motions(driving: Keypoints, source: Keypoints, height: int, width: in
     grid = identity_grid(height, width).to(driving.value)
     offset = grid - driving.value[:, :, None, None]  # (N,K,h,w,2)
     if driving.jacobian is not None and source.jacobian is not None:
-        change = (source.jacobian.float() @ inverse(driving.jacobian, guard)).to(offset)
-        offset = torch.einsum("nkij,nkhwj->nkhwi", change, offset)
+        with exact(offset):
+            change = (source.jacobian.float() @ inverse(driving.jacobian, guard)).to(offset)
+            offset = torch.einsum("nkij,nkhwj->nkhwi", change, offset)
     moved = offset + source.value[:, :, None, None]
     still = grid.expand(len(moved), 1, -1, -1, -1)
     return torch.cat([still, moved], 1)  # (N,K+1,h,w,2)

@@ -109,10 +109,16 @@ class Pairs:
     weight: Tensor
 
 
-def pairs(name: str, seed: int, step: int, batch: int, split: str, side: int) -> Pairs:
-    """Two random moments of each clip; flow (B, side, side, 2) and weight (B, side, side), 0 where hidden."""
+def pairs(
+    name: str, seed: int, step: int, batch: int, split: str, side: int, size: int = SIZE, setting: str = "easy"
+) -> Pairs:
+    """Two random moments of each clip; flow (B, side, side, 2) and weight (B, side, side), 0 where hidden.
+
+    Args:
+        side: of the latents.  size: of the frames, a multiple of it.
+    """
     rng = rng_of(name, seed, step, "moments")
-    data = clips(name, seed, step, batch, frames=2, split=split)
+    data = clips(name, seed, step, batch, frames=2, size=size, split=split, setting=setting)
     flows, weights = [], []
     for i, clip in enumerate(data):
         gap = int(rng.integers(1, 10))  # the second frame is up to nine frames later: any two moments of a cycle
@@ -150,7 +156,7 @@ def lofnet_loss(
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         data = pairs("anamodiff-lofnet", seed, step, batch, "train", 32)
         with torch.no_grad():
-            latents = backbone.encode(torch.cat([data.source, data.target]).to(device)).float()
+            latents = backbone.encode(torch.cat([data.source, data.target])).float().to(device)
             z_s, z_d = latents.chunk(2)
             found = detector(torch.cat([data.source, data.target]).to(device))
             kp_s, kp_d = found[slice(0, batch)], found[slice(batch, None)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from motionkit.trainjob import TrainJob
 
 STEPS = 10_000  # the paper's "epochs", read as optimiser steps (a pass over MGIF would take seconds, not 0.15 s)
+PHASES = ("joint", "flow")  # folders of their checkpoints
 TRUTH_WEIGHTS = {"points": 10.0, "frames": 1.0, "flow": 5.0}
 
 
@@ -56,19 +58,23 @@ def train(job: TrainJob) -> str:
         raise UserError("train.supervision=truth needs data=sprites: the clips of a folder have no known truth")
     backbone = backbones.load(options.backbone, job.plan, path=options.backbone_path)
     size = job.size or backbone.spec.default_size
+    if size % backbone.spec.size_multiple:
+        raise UserError(f"size={size}: {options.backbone} needs multiples of {backbone.spec.size_multiple}")
     side, frame_size = size // backbone.factor, min(size, 256)
     detector = _detector(options, side, frame_size, job.seed)
     flow = _flow(options, detector.num_kp, backbone, side, job.seed)
-    if not job.resume:
-        for part in ("joint", "flow"):
-            shutil.rmtree(job.folder / part, ignore_errors=True)
     source: PairSource
     if job.data.name == "sprites":
-        source = SpritePairs(backbone, size, side, truth, job.seed)
+        source = SpritePairs(
+            backbone, size, side, truth, job.seed, frame_size=frame_size, setting=job.data.setting
+        )  # fmt: skip
     else:
         assert job.data.path is not None
         cache = job.folder / "cache"
         source = FolderPairs(Path(job.data.path), backbone, size, frame_size, cache, job.seed, job.progress)
+    learns = {k: v for k, v in asdict(options).items() if k not in ("save_every", "backbone_path")}
+    facts = {"base": backbone.fingerprint(), "clips": source.identity(), "size": size, "seed": job.seed}
+    job.claim(learns | facts, PHASES)
     detector, flow = run_phases(job, options, detector, flow, source)
     return _finish(job, options, detector, flow, backbone, source, frame_size)
 
@@ -79,7 +85,7 @@ def run_phases(
     """Both networks together, then the flow network on the frozen detector; returns the averaged weights."""
     total = job.steps or STEPS
     together = 0 if options.keypoints else round(total * options.joint)
-    plan = (("joint", together, True), ("flow", total - together, False))
+    plan = zip(PHASES, (together, total - together), (True, False), strict=True)
     for name, steps, both in plan:
         if not steps:
             continue
@@ -122,7 +128,7 @@ def make_loss(
             found = detector(torch.cat([pairs.source, pairs.driving]))
         kp_source, kp_driving = found[slice(0, count)], found[slice(count, None)]
         motion = flow(pairs.z_source, kp_driving, kp_source)
-        terms = warp_terms(pairs, motion, options) | truth_terms(pairs, found, motion)
+        terms = warp_terms(pairs, motion, options, pixels=both) | truth_terms(pairs, found, motion)
         if both and options.equivariance:
             generator = torch.Generator().manual_seed(7919 * (first + step) + 1)
             terms["equivariance"] = options.equivariance * equivariance(detector, pairs.driving, kp_driving, generator)
@@ -131,8 +137,8 @@ def make_loss(
     return loss
 
 
-def warp_terms(pairs: Pairs, motion: Motion, options: TrainOptions) -> dict[str, Tensor]:
-    """L_warp of the paper, and what may be added to it."""
+def warp_terms(pairs: Pairs, motion: Motion, options: TrainOptions, pixels: bool) -> dict[str, Tensor]:
+    """L_warp of the paper, and what may be added to it; in `pixels` too, from which the detector learns more."""
     moved = warp(pairs.z_source, motion.flow)
     error = (moved - pairs.z_driving).square()
     if options.occlusion and motion.occlusion is not None:
@@ -141,7 +147,7 @@ def warp_terms(pairs: Pairs, motion: Motion, options: TrainOptions) -> dict[str,
     else:
         terms = {"warp": error.mean()}
     size = moved.shape[-2:]
-    if options.rgb:
+    if options.rgb and pixels:
         small, target = (F.interpolate(x, size, mode="area") for x in (pairs.source, pairs.driving))
         terms["rgb"] = options.rgb * _at_scales(warp(small, motion.flow), target, (1, 2, 4))
     if options.scales:
@@ -187,14 +193,16 @@ def equivariance(detector: KPDetector, frames: Tensor, found: Keypoints, generat
 def evaluate(
     detector: KPDetector, flow: LOFNet, source: PairSource, batches: int = 4, count: int = 16
 ) -> dict[str, Any]:
-    """Latent error on held-out pairs after the warp, and of doing nothing."""
+    """Latent error after the warp, and of doing nothing, on pairs that were not trained on if there are any."""
     warped, still = [], []
+    device = next(flow.parameters()).device
     for step in range(batches):
-        pairs = source.batch(step, count, held_out=True)
+        pairs = _to(source.batch(step, count, held_out=True), device)
         motion = flow(pairs.z_source, detector(pairs.driving), detector(pairs.source))
         warped.append(F.mse_loss(warp(pairs.z_source, motion.flow), pairs.z_driving).item())
         still.append(F.mse_loss(pairs.z_source, pairs.z_driving).item())
-    return {"warp": sum(warped) / batches, "still": sum(still) / batches, "pairs": batches * count}
+    found = {"warp": sum(warped) / batches, "still": sum(still) / batches, "pairs": batches * count}
+    return found | {"held_out": source.held_out}
 
 
 def _detector(options: TrainOptions, side: int, frame_size: int, seed: int) -> KPDetector:
@@ -264,7 +272,8 @@ def _finish(
     skipped = getattr(source, "skipped", [])
     write_record(job.folder / "record.json", {"steps": job.steps or STEPS, "skipped": skipped, **facts})
     left_out = f"; {len(skipped)} clips left out (record.json)" if skipped else ""
+    where = "held-out" if figures["held_out"] else "training"
     return (
-        f"held-out warp error {figures['warp']:.4f} (doing nothing: {figures['still']:.4f}){left_out}; "
+        f"warp error on {where} clips {figures['warp']:.4f} (doing nothing: {figures['still']:.4f}){left_out}; "
         f"use the weights with method.weights={job.folder}"
     )

@@ -26,7 +26,7 @@ class TrainOptions:
     detector_width: int | None = None  # first level of the hourglass; by the size of the latents when left out
     flow_width: int | None = None
     max_width: int | None = None
-    rgb: float = 1.0  # weight of the error in pixels, at three scales
+    rgb: float = 1.0  # weight of the error in pixels, at three scales, while both networks learn
     equivariance: float = 0.1  # weight of the losses that tie keypoints to the picture
     scales: float = 0.0  # weight of the latent error at half and quarter size
     smoothness: float = 0.0  # weight of the flow's total variation

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionkit.backbones.half import loss_scale, mixed, unscale
 from motionkit.diffusion.noise import warp_noise
 from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError
@@ -135,7 +135,7 @@ def _times(low: int | None, high: int | None, count: int, generator: torch.Gener
 def loss_of(
     net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True
 ) -> list[float]:
-    """The losses of one step, unweighted; their weighted gradients are added up on the way.
+    """The losses of one step, unweighted; their weighted gradients are added up on the way, times `loss_scale`.
 
     Parts with as many frames go through the net together, others one after the other, each with its backward: the
     inflated modules share one number of frames.
@@ -154,7 +154,8 @@ def loss_of(
         error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)
         each = error.split([len(m.clean) for m in members])
         if backward:
-            torch.stack([m.weight * e.mean() for m, e in zip(members, each, strict=True)]).sum().backward()
+            weighted = torch.stack([m.weight * e.mean() for m, e in zip(members, each, strict=True)]).sum()
+            (weighted * loss_scale(backbone)).backward()
         for i, e in zip(group, each, strict=True):
             losses[i] = float(e.detach().mean())
     return losses
@@ -163,13 +164,6 @@ def loss_of(
 def _by_frames(chosen: list[Part]) -> Iterator[list[int]]:
     for frames in dict.fromkeys(part.clean.shape[2] for part in chosen):
         yield [i for i, part in enumerate(chosen) if part.clean.shape[2] == frames]
-
-
-def mixed(backbone: VideoBackbone) -> AbstractContextManager[object]:
-    """Half-precision arithmetic around float32 adapters, where the backbone's weights are in half precision."""
-    if backbone.dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(backbone.device.type, backbone.dtype)
 
 
 def tune(
@@ -193,7 +187,7 @@ def tune(
     """
     weights = trainable(net)
     for weight in weights.values():
-        weight.data = weight.data.float()
+        weight.data = weight.data.to(backbone.device, torch.float32)  # with offload=model the UNet is not there yet
     slow = [w for n, w in weights.items() if TEMPORAL_OUT in n]
     fast = [w for n, w in weights.items() if TEMPORAL_OUT not in n]
     lr = float(lora.lr or 0)
@@ -206,6 +200,7 @@ def tune(
         losses = loss_of(net, backbone, text, chosen)
         if not all(map(math.isfinite, losses)):
             raise UserError(f"fine-tuning broke at step {step} of {total}: lower method.lora.lr={lr:g}")
+        unscale(weights.values(), loss_scale(backbone))
         nn.utils.clip_grad_norm_(weights.values(), lora.max_grad)
         adam.step()
         adam.zero_grad(set_to_none=True)

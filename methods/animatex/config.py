@@ -37,14 +37,16 @@ class WindowConfig:
 class SampleConfig:
     """From noise to frames."""
 
-    steps: int | None = None  # where it does not divide 1000 one more is made, as the authors' sampler does: 30 is 31
+    steps: int | None = None  # every (1000 // steps)-th timestep, as the authors' sampler: 30 is 31, 600 is all 1000
     guidance: float | None = None
     offset: float | None = None  # strength of the noise that a frame's channel has in common
     prior: int | None = None  # 0: begin with noise | 1-999: with the reference, noised so far (UniAnimate: 949)
     batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
 
 
-# The authors' published inference. Their alignment was by hand, which is none here.
+# The authors' published inference. Their alignment was by hand, which is none here. Three things differ: frames are
+# letterboxed (they stretch them), skeletons are drawn at the working size (they: at the video's own, where a large one
+# gets thinner lines: draw.side), and a clip of more than `window.size` frames goes in windows (they: all at once).
 _RELEASED: dict[str, Any] = {
     "reference_mode": "local",
     "align": "none",

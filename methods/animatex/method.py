@@ -20,7 +20,7 @@ from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 from . import SPEC
 from .config import PRESETS, AnimateXSettings
 from .sample import Pair, Window, offset_noise, sample, windows
-from .scene import WORDS, arrange, overlaid, read_driving, read_reference, restored, skeletons, stored
+from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
     from motionkit.backbones.animatex import Conditions, Prepared
@@ -55,7 +55,7 @@ class AnimateX(Transfer):
         if config.reference_pose not in WORDS:
             check_poses(config.pose, Path(config.reference_pose).expanduser())
         elif config.reference_pose != "driving":
-            check_poses(config.pose, None, self._pocket)
+            check_poses(estimator_of(config), None, self._pocket)
         check_poses(config.pose, Path(inputs.poses) if inputs.poses else None, self._pocket)
 
     def weights(self) -> Mapping[str, Path]:
@@ -65,7 +65,7 @@ class AnimateX(Transfer):
             found["reference_pose"] = Path(config.reference_pose).expanduser()
         given = self._inputs is not None and bool(self._inputs.poses)
         if not given or config.reference_pose in ("auto", "strict"):
-            found |= weight_files(config.pose, None, self._pocket)
+            found |= weight_files(estimator_of(config), None, self._pocket)
         return found
 
     # prepare
@@ -78,9 +78,9 @@ class AnimateX(Transfer):
         picture, frames = inputs.reference.frames[0], inputs.driving.frames
         file = Path(inputs.poses) if inputs.poses else None
         run.progress.tick("poses", 0, 2)
-        driving = read_driving(frames, config, file, self._pocket, run.device, run.fps)
+        driving = read_driving(inputs.driving, config, file, self._pocket, run.device, run.fps)
         run.progress.tick("poses", 1, 2)
-        scene = arrange(driving, read_reference(picture, config, self._pocket, run.device), str(config.align))
+        scene = arrange(driving, read_reference(inputs.reference, config, self._pocket, run.device), str(config.align))
         run.progress.tick("poses", 2, 2)
         for line in scene.facts["notes"]:
             _log.warning("animatex: %s", line)

@@ -32,7 +32,8 @@ def scheduler() -> DDIMScheduler:
 def visited(steps: int) -> list[int]:
     """The timesteps, noise first: 1, 1 + 1000 // steps, ... up to 999.
 
-    Where `steps` does not divide 1000 that is one step more: 30, the released setting, visits 31.
+    Where `steps` does not divide 1000 there are more of them, as the authors' sampler has it: 30, the released setting,
+    visits 31, and from 501 on all 1000 are visited.
 
     Raises:
         UserError: steps outside 1..1000.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from motionkit.errors import UserError
+from motionkit.media import Clip
 from motionkit.perception.pose import PoseClip, PoseSettings, align, draw, read_poses
 from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import BODY
@@ -81,17 +82,17 @@ def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
 
 
 def read_driving(
-    frames: np.ndarray, config: AnimateXSettings, file: Path | None, pocket: bool, device: str, fps: float
+    clip: Clip, config: AnimateXSettings, file: Path | None, pocket: bool, device: str, fps: float
 ) -> PoseClip:
-    """The driving poses (F), estimated in (F, H, W, 3) uint8 frames or of a file.
+    """The driving poses, estimated in the F frames of a clip, or of a file for the clip before it was fitted.
 
     Raises:
         UserError: nobody was found (unless nobody=blank), or a file that cannot be read.
     """
-    required = config.nobody == "refuse"
+    required, frames = config.nobody == "refuse", clip.frames
     if file is None:
         return read_poses(frames, config.pose, pocket=pocket, fps=fps, device=device, required=required)
-    poses = placed(pose_files.load(file, frames.shape[1:3], config.pose.person), *frames.shape[1:3])
+    poses = placed(pose_files.load(file, clip.source_size, config.pose.person), *frames.shape[1:3])
     if len(poses) != len(frames):  # the clip was brought to this number evenly; so are its poses
         chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
         note = f"{len(poses)} poses of the file, taken evenly for {len(frames)} frames"
@@ -99,26 +100,27 @@ def read_driving(
     return settle(poses, config.pose, "the driving clip", file.name, required)
 
 
-def read_reference(
-    picture: np.ndarray, config: AnimateXSettings, pocket: bool, device: str
-) -> PoseClip | None:
-    """The pose of the reference picture (H, W, 3) uint8, one frame; None where the driving's has to do.
+def read_reference(clip: Clip, config: AnimateXSettings, pocket: bool, device: str) -> PoseClip | None:
+    """The pose of the reference's first frame; None where the driving's has to do.
 
     Raises:
         UserError: none was found, with reference_pose=strict; a file that cannot be read.
     """
-    word = config.reference_pose
+    word, picture = config.reference_pose, clip.frames[0]
     if word == "driving":
         return None
     if word not in WORDS:
-        pose = placed(pose_files.load(Path(word).expanduser(), picture.shape[:2], config.pose.person),
-                      *picture.shape[:2])  # fmt: skip
+        given = pose_files.load(Path(word).expanduser(), clip.source_size, config.pose.person)
+        pose = placed(given, *picture.shape[:2])
         return settle(pose.frames([0]), config.pose, "the reference", word)
-    strict = word == "strict"
-    settings = PoseSettings(config.pose.backend if config.pose.backend != "files" else "auto", config.pose.weights,
-                            config.pose.person)  # fmt: skip
-    pose = read_poses(picture[None], settings, pocket=pocket, device=device, what="the reference", required=strict)
+    estimator, strict = estimator_of(config), word == "strict"
+    pose = read_poses(picture[None], estimator, pocket=pocket, device=device, what="the reference", required=strict)
     return None if pose.empty.all() else pose
+
+
+def estimator_of(config: AnimateXSettings) -> PoseSettings:
+    """How the reference's pose is found where it is not given: backend=files is about the driving clip's alone."""
+    return replace(config.pose, backend="auto") if config.pose.backend == "files" else config.pose
 
 
 def placed(poses: PoseClip, height: int, width: int) -> PoseClip:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_tensors, seed_from
+from motionkit.hashing import hash_json, hash_path, hash_tensors, seed_from
+from motionkit.perception.pose.estimate import weight_files
 from motionkit.training.loop import LoopSettings, write_record
 
 from .train_batch import Examples
@@ -90,8 +91,12 @@ def _clips(
     weights = {k: v.cpu() for k, v in backbone.vae.state_dict().items()}
     if features is not None:
         weights |= {f"image.{k}": v.cpu() for k, v in backbone.image_encoder.state_dict().items()}
-    facts = [hash_tensors(weights), size, options.fps, options.poses, asdict(options.pose), features is not None]
     pocket = backbone.spec.name.startswith(("pocket-", "tiny-"))
+    estimator = {} if options.poses == "given" else weight_files(options.pose, None, pocket)
+    facts = [
+        hash_tensors(weights), size, options.fps, options.poses, asdict(options.pose), features is not None,
+        {name: hash_path(path) for name, path in estimator.items()}, job.plan.dtype, job.plan.autocast,
+    ]  # fmt: skip
     encoders = Encoders(
         backbone.encode, features, size, options.fps, options.poses, options.pose, pocket, job.plan.device,
         hash_json(facts),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ class Workers:
     def __init__(self, device: str = "cpu") -> None:
         self.accelerator: Any = None
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from accelerate import Accelerator
+            from accelerate import Accelerator, InitProcessGroupKwargs
 
-            self.accelerator = Accelerator(cpu=device == "cpu")
+            patience = InitProcessGroupKwargs(timeout=timedelta(days=2))  # while the first process encodes all clips
+            self.accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[patience])
 
     @property
     def rank(self) -> int:

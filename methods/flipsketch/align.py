@@ -1,6 +1,6 @@
 """Iterative frame alignment: noise of the other frames under which frame 0 is still predicted as the sketch alone is.
 
-FlipSketch section 3.3 (https://arxiv.org/abs/2411.10818). Only the latents get gradients; the weights are frozen.
+FlipSketch section 4.2 (https://arxiv.org/abs/2411.10818). Only the latents get gradients; the weights are frozen.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ def align(
     if z.numel() and updates:
         optimiser = torch.optim.Adam([z], lr)
         scale = _HALF_SCALE if half else 1.0
+        if loss == "norm":
+            scale /= target.numel()  # a sum's gradients would overflow where a mean's do not vanish
         for _ in range(updates):
             check()
             with torch.enable_grad():

@@ -1,6 +1,6 @@
 """Composed attention: a reference pass saves queries and keys, and a generated pass uses them in place of its own.
 
-FlipSketch section 3.4 (https://arxiv.org/abs/2411.10818) as its code computes it. Spatial self-attention takes the
+FlipSketch section 4.3 (https://arxiv.org/abs/2411.10818) as its code computes it. Spatial self-attention takes the
 reference's queries for its first N frames, so what is drawn where follows the sketch; temporal self-attention looks at
 the reference's frame 0 in place of the generated one. Sites are told by name and role, never by the shape of a tensor.
 """
@@ -65,7 +65,7 @@ class Composer:
         denoise: calls that UNet.
         unet: diffusers' UNet3DConditionModel or UNetMotionModel.
         ramp: "per_frame": the logit of query frame f towards the reference's frame 0 times 1 + lambda f / 50 (the
-            authors' code); "constant": times 1 + lambda / 50 for every frame (the paper, section 3.4).
+            authors' code); "constant": times 1 + lambda / 50 for every frame (the paper, section 4.3).
         spatial, temporal: which attention is composed.
         layers: "attn1": the first self-attention of each block; "all": the second temporal one too.
     """

@@ -19,8 +19,8 @@ from motionkit.presets import PresetSettings
 class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
-    source: str = "auto"  # auto | drawing | edges | lineart | none (the sentence alone: row "T2V LoRA" of Table 1)
-    clean: bool = True
+    source: str | None = None  # auto | drawing | edges | lineart | none (the sentence alone: "T2V LoRA" of Table 1)
+    clean: bool | None = None  # drawn anew in black on white
     thickness: float | None = None  # pixels; None keeps the strokes' own
     weights: str = "lllyasviel/Annotators"  # lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id
     coarse: bool = False  # lineart: fewer lines
@@ -28,7 +28,7 @@ class SketchConfig:
 
 @dataclass
 class InvertConfig:
-    """DDIM inversion of the sketch, without text and guidance (FlipSketch section 3.2)."""
+    """DDIM inversion of the sketch, without text and guidance (FlipSketch section 4.1)."""
 
     copies: int | None = None  # frames of the clip that is inverted; the result is their mean
     input_range: str | None = None  # unit (pictures as 0 to 1, as the code feeds them) | signed (the VAE's -1 to 1)
@@ -38,7 +38,7 @@ class InvertConfig:
 
 @dataclass
 class AlignConfig:
-    """Iterative frame alignment (FlipSketch section 3.3): the frames' noise so that frame 0 is predicted as before."""
+    """Iterative frame alignment (FlipSketch section 4.2): the frames' noise so that frame 0 is predicted as before."""
 
     enabled: bool | None = None
     fraction: float | None = None  # of the steps, from the first
@@ -51,7 +51,7 @@ class AlignConfig:
 
 @dataclass
 class ComposeConfig:
-    """Composed attention (FlipSketch section 3.4)."""
+    """Composed attention (FlipSketch section 4.3)."""
 
     spatial: bool | None = None
     temporal: bool | None = None
@@ -73,12 +73,15 @@ class SampleConfig:
     batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
 
 
-# The authors' full code, which is the paper's method; the comments above say where their words differ.
+# The authors' full code, which is the paper's method; the comments above say where their words differ. Outside these
+# settings a drawing is letterboxed (they stretch it), and the result plays at 8 frames a second (theirs at 10).
 _PAPER: dict[str, Any] = {
     "motion": 0.5,
     "pin_first_frame": False,
     "phrase": "{prompt}",
     "reference_share": 0.0,
+    "sketch.source": "drawing",
+    "sketch.clean": False,
     "invert.copies": 5,
     "invert.input_range": "unit",
     "invert.sample": "posterior",
@@ -104,7 +107,7 @@ _PAPER: dict[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": _PAPER,
     "app": _PAPER | {"align.enabled": False},  # the authors' published app leaves alignment out: a third of the time
-    "best": _PAPER | {"compose.reference_guidance": "none"},
+    "best": _PAPER | {"compose.reference_guidance": "none", "sketch.source": "auto", "sketch.clean": True},
 }
 # What `best` changes on a backbone, by measurement on pocket-modelscope (benchmarks/README.md): the pocket autoencoder
 # knows pictures as -1 to 1 only, both UNets were trained with noise that the frames share, and their schedules end in
@@ -174,7 +177,7 @@ class FlipSketchConfig(PresetSettings):
     phrase: str | None = None  # how a prompt that speaks of no drawing is put; "{prompt}" leaves it as it is
     reference_share: float | None = None  # share of the other frames' noise that is the reference's; 0 in the paper
     lora: str = "auto"  # auto (the shipped one on pocket-modelscope) | none | a file or folder
-    store_mb: int = 256  # reference queries and keys up to this size are kept on disk, larger ones in memory
+    store_mb: int = 1024  # reference queries and keys up to this size are kept on disk, larger ones in memory
     sketch: SketchConfig = field(default_factory=SketchConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
@@ -188,7 +191,7 @@ class FlipSketchConfig(PresetSettings):
 
     @property
     def lambda_(self) -> float:
-        """Lambda of FlipSketch section 3.4: 1 - motion."""
+        """Lambda of FlipSketch section 4.3: 1 - motion."""
         return 1 - float(self.motion or 0)
 
     @property

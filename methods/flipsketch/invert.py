@@ -1,4 +1,4 @@
-"""The sketch as latents, and the noise from which the model draws it again (FlipSketch section 3.2)."""
+"""The sketch as latents, and the noise from which the model draws it again (FlipSketch section 4.1)."""
 
 from __future__ import annotations
 

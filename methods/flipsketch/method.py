@@ -63,6 +63,9 @@ class FlipSketch(Transfer):
         if scenes > 1 and self.run.frames < scenes + 1:
             few = f"{scenes} sentences need at least {scenes + 1} frames, not {self.run.frames}"
             raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
+        if self.run.plan.offload == "group" and self.config.align.enabled and not self.config.undrawn:
+            raise UserError("alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
+                            "layers there: take gpu.offload=model, or method.align.enabled=false")  # fmt: skip
         self.weights()
         if self.config.clip is not None:
             from motionkit.metrics.text_image import locate
@@ -110,7 +113,7 @@ class FlipSketch(Transfer):
         self.run.note("stored_qk_mb", round(reference.megabytes, 1))
         small = reference.megabytes <= self.config.store_mb
         if not small:
-            find = remembering(_key(reference), lambda i: reference.recordings[i])
+            find = remembering(_key(reference, self.config), lambda i: reference.recordings[i])
             for i in range(len(reference.recordings)):
                 find(i)
         return reference.tensors(recordings=small)
@@ -160,6 +163,8 @@ class FlipSketch(Transfer):
                 self.run.note("lora_layers", len(merge_lora(lora, self.backbone.unet, self.backbone.text_encoder)))
             self._merged = True
         compose, words = self.config.compose, self.config.mode == "words"
+        if self.backbone.plan.attention != "sdpa":
+            self.run.note("attention", f"sdpa: {self.backbone.plan.attention} cannot be composed")
         composer = Composer(
             self.backbone.denoise, self.backbone.unet, lambda_=self.config.lambda_, ramp=str(compose.ramp),
             spatial=bool(compose.spatial), temporal=bool(compose.temporal) and not words, layers=str(compose.layers),
@@ -234,7 +239,7 @@ class FlipSketch(Transfer):
         if scene.reference is None:
             return None
         found = recorder(composer, self.backbone.scheduler, scene.reference, scene.schedule, self._text(""))
-        return found if scene.reference.recordings else remembering(_key(scene.reference), found)
+        return found if scene.reference.recordings else remembering(_key(scene.reference, self.config), found)
 
     def _options(self) -> Options:
         config, sample = self.config, self.config.sample
@@ -249,6 +254,7 @@ class FlipSketch(Transfer):
         )  # fmt: skip
 
 
-def _key(reference: Reference) -> str:
-    """Which sketch, model and settings a reference comes from: the hash of its path."""
-    return hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
+def _key(reference: Reference, config: FlipSketchConfig) -> str:
+    """Which sketch, model and settings recordings come from: the hash of the reference's path, and whose layers."""
+    path = hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
+    return f"{path} {config.compose.layers}"

@@ -1,6 +1,6 @@
 """The reference branch: the sketch's own denoising, which depends on neither the prompt nor the seed.
 
-It is walked once for each sketch, at batch 1. What it leaves (FlipSketch section 3.4) serves every prompt and seed: the
+It is walked once for each sketch, at batch 1. What it leaves (FlipSketch section 4.3) serves every prompt and seed: the
 queries and keys of the composed steps, and frame 0 with its prediction for the alignment.
 """
 
@@ -27,7 +27,7 @@ class Schedule:
     Attributes:
         frames: M, of the generated clip.
         first_frames: "step": N = max(1, M - i) at step i, as the authors' code; "linear": N falls from M to 1 over the
-            composed steps, whatever their number (FlipSketch section 3.4).
+            composed steps, whatever their number (FlipSketch section 4.3).
         pinned: the reference is followed to its end, for a frame 0 that stays with it.
     """
 
@@ -144,7 +144,7 @@ def walk(
         if i < schedule.composed:
             states.append(ref)
             null_pass, recording = composer.record(ref, rung.t, null)
-            recordings.append(recording)
+            recordings.append(recording.map(lambda tensor: tensor.cpu()))  # gigabytes at 1024 pixels
         elif i < schedule.aligned or given is None:
             null_pass = composer.plain(ref, rung.t, null)
         if i < schedule.aligned:

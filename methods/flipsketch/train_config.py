@@ -43,7 +43,7 @@ RECIPES = {
 
 @dataclass
 class TrainOptions:
-    """How a sketch LoRA is trained (FlipSketch, arXiv 2411.10818, section 4: rank 4, 2500 steps; the rest is open).
+    """How a sketch LoRA is trained (FlipSketch, arXiv 2411.10818, section 4.4: rank 4, 2500 steps; the rest is open).
 
     None stands for the recipe of the backbone.
     """

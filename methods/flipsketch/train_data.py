@@ -112,7 +112,7 @@ class DrawingClips:
         progress: Reporter | None = None,
     ) -> None:  # fmt: skip
         self.frames = frames
-        key = json.dumps([backbone.fingerprint(), size, fps])
+        key = json.dumps([backbone.fingerprint(), size, fps, backbone.plan.dtype, backbone.plan.autocast])
         cache = cache / hashlib.sha256(key.encode()).hexdigest()[:12]
         clips, entries = captioned(folder), []
         for i, (path, caption) in enumerate(clips):

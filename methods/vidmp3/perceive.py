@@ -88,6 +88,8 @@ class Eyes:
             found |= {f"{name}/{file}": path for file, path in room.files(**self._where(name)).items()}
             if name not in self.given and room.on(**self._where(name)) == "files":
                 found[f"{name}/files"] = Path(room.path).expanduser()
+            if start := getattr(room, "start", None):
+                found[f"{name}/start"] = Path(start).expanduser()
         return found
 
     def facts(self) -> dict[str, Any]:
@@ -144,8 +146,11 @@ def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run
         told = _tell(run, "depth")
         depth = estimate_depth(frames, config.depth, pocket=eyes.pocket, device=run.device, progress=told)
     else:
-        depth = plain.depth_by_size(np.any(masks, 0))
-    return [_seen(frames, m, depth, n, eyes, backbone, run) for m, n in zip(masks, config.names, strict=True)]
+        depth = None  # of each subject by its own size
+    return [
+        _seen(frames, m, plain.depth_by_size(m) if depth is None else depth, n, eyes, backbone, run)
+        for m, n in zip(masks, config.names, strict=True)
+    ]
 
 
 def _masks(frames: np.ndarray, name: str, eyes: Eyes, run: RunContext) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from motionkit.backbones.half import mixed
 
 from .config import GuideConfig
 from .guide import MotionGuide
@@ -59,13 +60,6 @@ class Scene:
         self.injection.look(latents)
         with mixed(self.backbone):
             return self.backbone.denoise(latents, t, text, unet=self.unet)
-
-
-def mixed(backbone: VideoBackbone) -> AbstractContextManager[object]:
-    """Half-precision arithmetic around float32 weights, where the backbone's weights are in half precision."""
-    if backbone.dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(backbone.device.type, backbone.dtype)
 
 
 def guide_options(config: GuideConfig) -> GuideOptions:

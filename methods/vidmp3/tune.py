@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motionkit.backbones import checkpointing
+from motionkit.backbones.half import loss_scale, unscale
 from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError
 
@@ -98,6 +99,8 @@ def _loop(
     scene: Scene, weights: dict[str, nn.Parameter], config: VidMP3Config, run: RunContext, latents: Tensor,
     text: Tensor, weight: Tensor | None, on_step: OnStep | None,
 ) -> None:  # fmt: skip
+    for parameter in weights.values():
+        parameter.data = parameter.data.to(scene.backbone.device)  # with offload=model the UNet is not there yet
     tuned = weights | ({f"guide.{name}": p for name, p in scene.guides.named_parameters()} if scene.maps else {})
     adam = torch.optim.Adam([
         {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": float(config.tune.lr or 0)},
@@ -106,15 +109,17 @@ def _loop(
     total, checkpoint = int(config.tune.steps or 0), run.checkpoint("fit:tune")
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)
+    scale = loss_scale(scene.backbone)
     clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
     weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
     for step in range(begin, total):
         run.progress.tick("tune", step, total)
         loss = _loss(scene, clean, text, weight, times, run.generator(f"tune {step}"))
-        loss.backward()
+        (loss * scale).backward()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(f"tuning broke at step {step} of {total}: lower method.tune.unet_lr={config.tune.unet_lr}")
+        unscale(tuned.values(), scale)
         nn.utils.clip_grad_norm_([w for w in tuned.values() if w.grad is not None], config.tune.max_grad)
         adam.step()
         adam.zero_grad(set_to_none=True)

@@ -123,9 +123,12 @@ def load(
     parts = read_parts(base, folder, dtype, UNet2DConditionModel, unet, vae, texts)
     held = load_model(lambda: MotionAdapter.from_config(adapter), [modules], files.MODEL, dtype)
     parts["unet"] = join(parts["unet"], held)
-    parts["scheduler"] = schedule(spec, parts["scheduler"], motion)
+    image_scheduler = parts["scheduler"]
+    parts["scheduler"] = schedule(spec, image_scheduler, motion)
     parts["fingerprint"] = files.fingerprint(spec, path, motion=motion)
-    return class_of(spec)(spec, plan, **parts, per_frame_norm=motion.per_frame(spec))
+    backbone = class_of(spec)(spec, plan, **parts, per_frame_norm=motion.per_frame(spec))
+    backbone.image_scheduler = image_scheduler
+    return backbone
 
 
 def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -73,6 +73,7 @@ class VideoBackbone(abc.ABC):
         self.factor = self.patch * 2 ** (len(vae.config.block_out_channels) - 1)
         for part in self.parts():
             part.eval().requires_grad_(False)
+        self.image_scheduler = scheduler  # of the image model, where layers along time brought a schedule of their own
         self._resident: Any = None
         self.plan = gpu.apply(plan, self)
 

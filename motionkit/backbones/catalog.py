@@ -17,6 +17,7 @@ class BackboneSpec:
         name: the word on the command line.  family: "sd", "sdxl", ...: what a method asks of a backbone.
         summary, weights, licence: one line each; `weights` says where they come from.
         default_size: side in pixels.  size_multiple: height and width are multiples of this.
+        portrait: its own frames are half as high again as wide; default_size is their width.
         hub_id: repository on the Hugging Face hub, or None.  asset: folder below `motionkit/assets`, or None.
         loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
@@ -43,6 +44,18 @@ class BackboneSpec:
     motion_id: str | None = None
     per_frame_motion_norm: bool = False
     converter: str | None = None
+    portrait: bool = False
+
+    @property
+    def default_frame(self) -> tuple[int, int]:
+        """(height, width) in pixels of the frames that it was made for."""
+        return self.default_size * 3 // 2 if self.portrait else self.default_size, self.default_size
+
+    @property
+    def frame_name(self) -> str:
+        """The same as people write it: "128 px", or "512x768 px", width first."""
+        height, width = self.default_frame
+        return f"{width}x{height} px" if self.portrait else f"{width} px"
 
 
 @dataclass
@@ -151,6 +164,7 @@ _SPECS = (
         "hub: Shuaishuai0219/Animate-X (animate-x_ckpt.pth, to be converted once)", 512, 64,
         "motionkit.backbones.animatex.backbone:load", "see the authors' model card; parts: OpenRAIL++-M (SD 2.1)", 7.9,
         hub_id="Shuaishuai0219/Animate-X", converter="motionkit.backbones.animatex.convert:run",
+        portrait=True,
     ),
 )  # fmt: skip
 _BY_NAME = MappingProxyType({spec.name: spec for spec in _SPECS})

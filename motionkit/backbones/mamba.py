@@ -26,6 +26,8 @@ class Direction(nn.Module):
     Names and shapes are those of the same layers in the authors' and in transformers' mixer.
     """
 
+    reads_weights = True  # for `gpu.group_offload`
+
     def __init__(self, width: int, d_state: int, d_conv: int, dt_rank: int) -> None:
         super().__init__()
         self.dt_rank, self.d_state = dt_rank, d_state

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         return 0
     rows = []
     for name, spec in catalog.specs().items():
-        rows.append((name, f"{spec.default_size} px", presence(spec)[0], spec.licence, spec.summary))
+        rows.append((name, spec.frame_name, presence(spec)[0], spec.licence, spec.summary))
     print(table(("backbone", "size", "weights", "licence", "what"), rows))
     print(f"\n{matrix()}")
     print("\n`motionkit backbones NAME` says how to get weights; backbone.path=FOLDER uses a folder of your own.")
@@ -78,7 +78,7 @@ def detail(name: str) -> str:
     facts = [
         ("what", spec.summary),
         ("family", spec.family),
-        ("size", f"{spec.default_size} px by default, multiples of {spec.size_multiple}"),
+        ("size", f"{spec.frame_name} by default, multiples of {spec.size_multiple}"),
         ("licence", spec.licence),
         ("disk", f"about {spec.approx_gb:.3g} GB"),
         ("source", spec.weights),

@@ -151,7 +151,7 @@ def _common_backbone(
             continue  # that cell will say so itself
         if name is not None:
             found[name] = catalog.get(name)
-    if size is None and len({spec.default_size for spec in found.values()}) > 1:
-        listed = ", ".join(f"{name} {spec.default_size}" for name, spec in sorted(found.items()))
+    if size is None and len({spec.default_frame for spec in found.values()}) > 1:
+        listed = ", ".join(f"{name} {spec.frame_name}" for name, spec in sorted(found.items()))
         raise UserError(f"the backbones of these methods work at different sizes ({listed}): choose one with size=")
     return max(found.values(), key=lambda spec: spec.size_multiple, default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +16,12 @@ def identity_grid(
     y = torch.linspace(-1, 1, height, device=device, dtype=dtype) if height > 1 else torch.zeros(1).to(device, dtype)
     x = torch.linspace(-1, 1, width, device=device, dtype=dtype) if width > 1 else torch.zeros(1).to(device, dtype)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (h, w, 2)
+
+
+def exact(x: Tensor) -> AbstractContextManager[object]:
+    """No autocast on x's device: coordinates lose a third of a pixel in bfloat16 products."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def warp(x: Tensor, grid: Tensor, padding: str = "border") -> Tensor:

@@ -22,6 +22,7 @@ class Clip:
         notes: what reading had to repair, one line each.
         original: (H0, W0, 3) uint8, a still picture as it was before it was fitted to a working size: what shrinking
             would lose, such as thin lines, is still there. None when nothing was lost.
+        fitted_from: (height, width) of the frames before they were fitted to a working size; None when they were not.
     """
 
     frames: np.ndarray
@@ -32,6 +33,7 @@ class Clip:
     times: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     original: np.ndarray | None = field(default=None, repr=False)
+    fitted_from: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -45,6 +47,11 @@ class Clip:
     def width(self) -> int:
         """Columns of a frame, pixels."""
         return self.frames.shape[2]
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """(height, width) of the clip as it was given, to which coordinates of other files belong."""
+        return self.fitted_from or (self.height, self.width)
 
     @property
     def duration(self) -> float:
@@ -61,6 +68,7 @@ def from_frames(
     times: np.ndarray | None = None,
     notes: tuple[str, ...] = (),
     original: np.ndarray | None = None,
+    fitted_from: tuple[int, int] | None = None,
 ) -> Clip:
     """A clip of frames that are already in memory: (F, H, W, 3) or one (H, W, 3), uint8 RGB.
 
@@ -75,12 +83,16 @@ def from_frames(
     if not (np.isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a positive number, got {fps}")
     frames = np.ascontiguousarray(frames)
-    digest = _digest(frames, float(fps), times, original)
-    return Clip(frames, float(fps), name, digest, is_image, times, notes, original)
+    digest = _digest(frames, float(fps), times, original, fitted_from)
+    return Clip(frames, float(fps), name, digest, is_image, times, notes, original, fitted_from)
 
 
-def _digest(frames: np.ndarray, fps: float, times: np.ndarray | None, original: np.ndarray | None) -> str:
-    digest = hashlib.sha256(repr((frames.shape, fps)).encode())
+def _digest(
+    frames: np.ndarray, fps: float, times: np.ndarray | None, original: np.ndarray | None,
+    fitted_from: tuple[int, int] | None,
+) -> str:  # fmt: skip
+    facts = (frames.shape, fps) if fitted_from is None else (frames.shape, fps, fitted_from)
+    digest = hashlib.sha256(repr(facts).encode())
     digest.update(frames.data)
     if times is not None:
         digest.update(np.ascontiguousarray(times, dtype=np.float64).data)

@@ -69,7 +69,7 @@ def sd_features(
             latents = backbone.encode(picture)  # (1, 4, h, w)
             if noise is None:  # one for all frames, drawn on the CPU
                 noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(settings.seed))
-            alpha = alpha_at(backbone.scheduler, settings.timestep, latents)
+            alpha = alpha_at(backbone.image_scheduler, settings.timestep, latents)
             noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise.to(latents.device)
             backbone.denoise(noisy[:, :, None], settings.timestep, text)  # (1, 4, 1, h, w)
             for layer, point in zip(found, points, strict=True):

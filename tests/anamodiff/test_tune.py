@@ -7,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motionkit.backbones import half
 from motionkit.context import RunContext
 from motionkit.diffusion.warp import identity_grid
 from motionkit.errors import Cancelled, UserError
 from motionkit.gpu import Plan
+from motionkit.methods.anamodiff import tune as tuning
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig, LoraConfig
 from motionkit.methods.anamodiff.nets import build
 from motionkit.methods.anamodiff.tune import Material, Part, load_tuned, loss_of, parts, trainable, tune
@@ -166,6 +168,29 @@ def test_a_fit_that_was_killed_ends_as_an_uninterrupted_one(tiny, tmp_path):
     resumed = fit(checkpoint)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[n], resumed[n]) for n in whole)
+
+
+def test_a_scaled_loss_tunes_the_same(tiny, tmp_path, monkeypatch):
+    """For float16; a power of two changes no bit in float32."""
+
+    def fit():
+        lora = config(steps=2, lr=1e-2).lora
+        net = build(tiny, lora, config().video, run_context(tmp_path))
+        return tune(net, tiny, tiny.encode_text(["a dog"]), material(), lora, run_context(tmp_path))
+
+    plain, scales = fit(), []
+    monkeypatch.setattr(tuning, "loss_scale", lambda backbone: scales.append(1024.0) or 1024.0)
+    scaled = fit()
+    assert scales and all(torch.equal(plain[name], scaled[name]) for name in plain)
+
+
+def test_float16_alone_scales_its_loss(tiny):
+    class Planned:
+        def __init__(self, **plan):
+            self.plan = Plan(**plan)
+
+    assert half.loss_scale(tiny) == half.loss_scale(Planned(dtype="bfloat16", autocast="bfloat16")) == 1
+    assert half.loss_scale(Planned(dtype="float16", autocast="float16")) == 1024
 
 
 def test_folded_adapters_compute_the_same(tiny, tmp_path):

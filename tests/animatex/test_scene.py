@@ -1,13 +1,16 @@
 """Poses of reference and driving, fitted to each other and drawn."""
 
+import json
+
 import numpy as np
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.media import from_frames, letterbox
+from motionkit.media import from_frames, letterbox, resample
 from motionkit.methods.animatex.config import AnimateXSettings
 from motionkit.methods.animatex.scene import (
     arrange,
+    estimator_of,
     overlaid,
     placed,
     read_driving,
@@ -16,7 +19,7 @@ from motionkit.methods.animatex.scene import (
     skeletons,
     stored,
 )  # fmt: skip
-from motionkit.perception.pose import PoseClip
+from motionkit.perception.pose import PoseClip, PoseSettings
 from motionkit.perception.pose.files import save
 
 
@@ -68,20 +71,50 @@ class TestReading:
         poses = PoseClip.of(points, (100, 200))
         picture = np.zeros((2, 100, 200, 3), np.uint8)
         picture[:, 0:4, 48:52] = 255  # what the neck is on
-        fitted = letterbox(from_frames(picture), 64, 64)[0].frames
+        fitted = letterbox(from_frames(picture), 64, 64)[0]
         file = save(poses, tmp_path / "poses.npz")
         found = read_driving(fitted, AnimateXSettings(), file, True, "cpu", 8.0)
         x, y = (found.points[0, 1] * 64).round().astype(int)
-        assert fitted[0, y, x].max() > 80 and fitted[0, 40, 40].max() == 0
+        assert fitted.frames[0, y, x].max() > 80 and fitted.frames[0, 40, 40].max() == 0
         assert placed(poses, 100, 200) is poses
+
+    @pytest.mark.parametrize("kind", ["npz", "openpose", "canvas"])
+    def test_a_file_that_states_no_size_belongs_to_the_clip_as_it_was_given(self, kind, tmp_path):
+        """A neck at (63.5, 45.5) of 640 x 360 pixels, letterboxed to 128: whichever way the file says it."""
+        fitted = letterbox(from_frames(np.zeros((1, 360, 640, 3), np.uint8)), 128, 128)[0]
+        again = letterbox(resample(fitted, frames=1), 128, 128)[0]
+        assert fitted.source_size == again.source_size == (360, 640)
+        neck = np.full((1, 18, 2), np.nan)
+        neck[0, 1] = (317.5 / 640, 87.5 / 360)
+        file = tmp_path / "poses.npz"
+        if kind == "npz":
+            np.savez(file, points=neck)
+        else:
+            file, body = tmp_path / "poses.json", np.zeros((18, 3))
+            canvas, scale = ({"canvas_width": 1280, "canvas_height": 720}, 2) if kind == "canvas" else ({}, 1)
+            body[1] = (317.5 * scale, 87.5 * scale, 1)
+            file.write_text(json.dumps([{"people": [{"pose_keypoints_2d": body.ravel().tolist()}], **canvas}]))
+        for clip in (fitted, again):
+            driving = read_driving(clip, AnimateXSettings(), file, True, "cpu", 8.0)
+            reference = read_reference(clip, AnimateXSettings(reference_pose=str(file)), True, "cpu")
+            for found in (driving, reference):
+                assert found.points[0, 1] * 128 == pytest.approx([63.5, 45.5], abs=0.01)
+
+    def test_pixels_of_a_larger_picture_are_refused(self, tmp_path):
+        body = np.ones((18, 3)) * [900, 700, 1]
+        (tmp_path / "poses.json").write_text(json.dumps([{"people": [{"pose_keypoints_2d": body.ravel().tolist()}]}]))
+        clip = letterbox(from_frames(np.zeros((1, 180, 320, 3), np.uint8)), 64, 64)[0]
+        with pytest.raises(UserError, match="far outside a picture of 320 x 180: state canvas_width"):
+            read_driving(clip, AnimateXSettings(), tmp_path / "poses.json", True, "cpu", 8.0)
 
     def test_more_poses_than_frames_are_taken_evenly_and_noted(self, tmp_path):
         file = save(standing(9), tmp_path / "poses.npz")
-        found = read_driving(np.zeros((3, 100, 100, 3), np.uint8), AnimateXSettings(), file, True, "cpu", 8.0)
+        clip = from_frames(np.zeros((3, 100, 100, 3), np.uint8))
+        found = read_driving(clip, AnimateXSettings(), file, True, "cpu", 8.0)
         assert np.allclose(found.xy, standing(9).xy[[0, 3, 6]]) and "9 poses of the file" in found.notes[-1]
 
     def test_nobody_is_refused_or_left_blank(self):
-        grey = np.full((2, 64, 64, 3), 127, np.uint8)
+        grey = from_frames(np.full((2, 64, 64, 3), 127, np.uint8))
         with pytest.raises(UserError, match="nobody was found in the driving clip"):
             read_driving(grey, AnimateXSettings(), None, True, "cpu", 8.0)
         blank = read_driving(grey, AnimateXSettings(nobody="blank"), None, True, "cpu", 8.0)
@@ -89,7 +122,7 @@ class TestReading:
         assert skeletons(blank, 64, 64, 0, False).max() == 0
 
     def test_the_references_pose_by_word(self, horse, tmp_path):
-        picture, grey = horse.frames[0], np.full((64, 64, 3), 127, np.uint8)
+        picture, grey = from_frames(horse.frames[0]), from_frames(np.full((64, 64, 3), 127, np.uint8))
         assert read_reference(picture, AnimateXSettings(), True, "cpu") is not None
         assert read_reference(picture, AnimateXSettings(reference_pose="driving"), True, "cpu") is None
         assert read_reference(grey, AnimateXSettings(), True, "cpu") is None
@@ -98,6 +131,12 @@ class TestReading:
         file = save(standing(1), tmp_path / "own.json")
         found = read_reference(grey, AnimateXSettings(reference_pose=str(file)), True, "cpu")
         assert found is not None and np.allclose(found.points, standing(1).points)
+
+
+def test_poses_of_a_file_leave_the_references_to_an_estimator(horse, tmp_path):
+    config = AnimateXSettings(pose=PoseSettings(backend="files"))
+    assert estimator_of(config).backend == "auto"
+    assert read_reference(from_frames(horse.frames[0]), config, True, "cpu") is not None
 
 
 def test_skeletons_are_drawn_at_the_asked_side():

@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from sketch_models import drawing
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.gpu import Plan
 from motionkit.media import from_frames
+from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch import method as module
 from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
 from motionkit.presets import settings
@@ -253,6 +255,9 @@ class TestConfig:
         assert app.align.enabled is False and app.lambda_ == 0.5 and app.sample.guidance == 9.0
         assert FlipSketchConfig(preset="app", motion=0.2).lambda_ == pytest.approx(0.8)
         assert set(PRESETS) == {"best", "paper", "app"} and len({frozenset(p) for p in PRESETS.values()}) == 1
+        assert (app.sketch.source, app.sketch.clean) == ("drawing", False), "the authors feed the drawing as it is"
+        ours = FlipSketchConfig()
+        assert (ours.sketch.source, ours.sketch.clean) == ("auto", True)
 
     @pytest.mark.parametrize(
         ("values", "line"),
@@ -287,6 +292,19 @@ class TestBestOnABackbone:
     def test_a_set_value_is_told_from_one_left_open_in_the_cache_key(self):
         set_one = FlipSketchConfig(invert=InvertConfig(input_range="unit"))
         assert settings(set_one) != settings(FlipSketchConfig())
+
+
+def test_layers_that_are_composed_too_are_recorded_anew(tmp_path):
+    """Recordings that stay in memory are of the layers that were asked for."""
+    before = [go(tmp_path / "a", compose={"layers": layers}, store_mb=0) for layers in ("attn1", "all")]
+    keep._memory.clear()
+    fresh = go(tmp_path / "b", compose={"layers": "all"}, store_mb=0)
+    assert np.array_equal(before[1].frames, fresh.frames) and not np.array_equal(before[0].frames, fresh.frames)
+
+
+def test_alignment_is_refused_where_the_unet_is_in_pieces(tmp_path):
+    with pytest.raises(UserError, match="take gpu.offload=model, or method.align.enabled=false"):
+        execute("flipsketch", INPUTS, backbone="tiny-modelscope", gpu=Plan(offload="group"), folder=tmp_path)
 
 
 def test_a_prompt_that_speaks_of_no_drawing_is_phrased(tmp_path, monkeypatch):

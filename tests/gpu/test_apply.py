@@ -101,6 +101,55 @@ def test_group_offload_hooks_a_tuned_unet_as_it_is_when_first_used():
     assert unet._motionkit_offloaded and out.shape == (1, 4, 1, 16, 16)
 
 
+class Far:
+    """Weights that are away hold NaN: what computes with them without asking for them shows."""
+
+    def __init__(self, monkeypatch):
+        from diffusers.hooks.group_offloading import ModuleGroup
+
+        self.real = {}
+        monkeypatch.setattr(ModuleGroup, "onload_", lambda group: self.fetch(self.of(group)))
+        monkeypatch.setattr(ModuleGroup, "offload_", lambda group: self.send(self.of(group)))
+        monkeypatch.setattr(gpu, "move", lambda module, device: self.turn([*module.parameters(), *module.buffers()]))
+
+    def of(self, group):
+        held = [t for m in group.modules for t in (*m.parameters(), *m.buffers())]
+        return held + [*(group.parameters or ()), *(group.buffers or ())]
+
+    def send(self, tensors):
+        for tensor in tensors:
+            if tensor.is_floating_point() and id(tensor) not in self.real:
+                self.real[id(tensor)] = tensor.data
+                tensor.data = torch.full_like(tensor.data, float("nan"))
+
+    def turn(self, tensors):
+        (self.fetch if any(id(tensor) in self.real for tensor in tensors) else self.send)(tensors)
+
+    def fetch(self, tensors):
+        for tensor in tensors:
+            if id(tensor) in self.real:
+                tensor.data = self.real.pop(id(tensor))
+
+
+@pytest.mark.parametrize("name", ["tiny-sd", "tiny-modelscope", "tiny-animatex", "tiny-animatex-mamba"])
+def test_group_offload_fetches_every_weight_that_is_used(name, monkeypatch):
+    from motionkit.backbones.animatex import Conditions
+
+    def made(backbone):
+        text, x = backbone.encode_text(["a cat"]), randn(1, 4, 2, 16, 16)
+        if "animatex" not in name:
+            return backbone.denoise(x, 300, text)
+        return backbone.denoise(x, 300, prepared=backbone.prepare(Conditions(text, 2)))
+
+    plain, backbone = made(load(name, Plan())), load(name, Plan())
+    far = Far(monkeypatch)
+    for part in backbone.parts():
+        gpu.group_offload(part, "cpu")  # the hooks are diffusers' and ours, the places are not real
+    assert len(far.real) > 50
+    assert torch.equal(made(backbone), plain), "and no NaN"
+    assert len(far.real) > 50, "all are away again"
+
+
 def test_bfloat16_autocast_keeps_float32_weights_and_results(plain):
     backbone = load("tiny-sd", Plan(autocast="bfloat16"))
     assert {p.dtype for part in backbone.parts() for p in part.parameters()} == {torch.float32}

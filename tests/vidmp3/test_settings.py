@@ -18,6 +18,8 @@ def test_the_paper_preset_is_the_papers():
     assert {k: flat[k] for k in PRESETS["paper"]} == dict(PRESETS["paper"])
     assert (flat["tune.steps"], flat["tune.lr"], flat["tune.unet_lr"], flat["steps"]) == (100, 5e-4, 5e-4, 50)
     assert flat["guide.strength"] is None and flat["guide.inputs"] == "product"
+    assert (flat["sample.guidance"], flat["start_t"], flat["tune.least_t"]) == (7.5, 1000, 0.0)
+    assert (flat["guide.centre"], flat["guide.edit_strength"], flat["invert_prompt"]) == (False, 1.0, "source")
     assert settings(config(preset="safe"))["tune.unet_lr"] == 3e-5
 
 

@@ -8,6 +8,7 @@ import torch
 from motionkit.backbones import load
 from motionkit.context import NoCheckpoint, RunContext
 from motionkit.gpu import Plan
+from motionkit.methods.vidmp3 import tune as tuning
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.maps import GuideMaps
 from motionkit.methods.vidmp3.pack import changed_names
@@ -125,6 +126,14 @@ def test_a_killed_tuning_goes_on_exactly(sd15, tmp_path):
     assert len(losses) == 1  # two steps were kept
     assert all(torch.equal(whole.deltas[k], again.deltas[k]) for k in whole.deltas)
     assert all(torch.equal(whole.guide[k], again.guide[k]) for k in whole.guide)
+
+
+def test_a_scaled_loss_tunes_the_same(sd15, tmp_path, monkeypatch):
+    plain, _ = tuned(sd15, config(), tmp_path)
+    monkeypatch.setattr(tuning, "loss_scale", lambda backbone: 1024.0)
+    scaled, _ = tuned(sd15, config(), tmp_path)
+    assert all(torch.equal(plain.deltas[name], scaled.deltas[name]) for name in plain.deltas)
+    assert all(torch.equal(plain.guide[name], scaled.guide[name]) for name in plain.guide)
 
 
 def test_checkpointing_changes_memory_and_nothing_else(sd15, tmp_path):

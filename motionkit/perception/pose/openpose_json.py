@@ -23,16 +23,19 @@ def from_frames(frames: list[dict[str, Any]], size: tuple[int, int], person: str
         person: which of several, see `people.choose`.
 
     Raises:
-        ValueError: lists of another length.
+        ValueError: lists of another length, or coordinates that do not lie in the picture.
     """
     if not frames:
         raise ValueError("it lists no frames")
+    width, height = _canvas(frames[0], size)
+    size = (round(height), round(width))
     people = [[_person(p, _canvas(frame, size)) for p in frame.get("people", [])] for frame in frames]
     boxes = [np.array([box_of(p["points"] * [size[1], size[0]]) for p in found]).reshape(-1, 4) for found in people]
     nobody = {name: np.full(shape, np.nan) for name, shape in _SHAPES.items()}
     chosen = choose(boxes, person)
     taken = [found[at] if at is not None else nobody for found, at in zip(people, chosen, strict=True)]
     parts = {name: np.stack([one[name] for one in taken]) for name in _SHAPES}
+    _check_places(parts["points"], size)
     most = max(len(found) for found in people)
     notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
     return PoseClip.of(parts["points"], size, parts["feet"], parts["hands"], parts["faces"], notes=notes)
@@ -44,6 +47,13 @@ _SHAPES = {"points": (18, 2), "feet": (2, 2), "hands": (2, 21, 2), "faces": (68,
 def _canvas(frame: dict[str, Any], size: tuple[int, int]) -> tuple[float, float]:
     """(width, height) of the picture that the coordinates belong to."""
     return float(frame.get("canvas_width") or size[1]), float(frame.get("canvas_height") or size[0])
+
+
+def _check_places(points: np.ndarray, size: tuple[int, int]) -> None:
+    seen = points[~np.isnan(points).any(-1)]  # (N, 2)
+    if len(seen) and (np.abs(seen - 0.5).max(-1) > 1).mean() > 0.5:
+        raise ValueError(f"most joints lie far outside a picture of {size[1]} x {size[0]}: state canvas_width and "
+                         "canvas_height of the pictures that they were found in")  # fmt: skip
 
 
 def _person(person: dict[str, Any], canvas: tuple[float, float]) -> dict[str, np.ndarray]:
