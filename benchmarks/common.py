@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from motionkit.metrics import bootstrap_interval
+from motionkit.metrics import bootstrap_interval, t_interval
 
 LEAST = 5  # pairs for a paired difference to show anything
 
@@ -63,14 +63,15 @@ def interval(values: Iterable[float], digits: int = 4) -> list[float]:
 def direction(rows: dict, figure: str, variant: str, against: str, sign: int, claim: str) -> dict | None:
     """Prints and returns the paired difference on what both variants ran on; None when that is nothing.
 
-    "seen" when its interval is on the claim's side. Fewer than LEAST pairs show nothing: their verdict is "too few".
+    "seen" when its 95 % interval (Student's t: few pairs) is on the claim's side. Fewer than LEAST pairs show nothing:
+    their verdict is "too few".
     """
     both = sorted(set(rows.get(variant, {})) & set(rows.get(against, {})))
     if not both:
         return None
     differences = [rows[variant][i][figure] - rows[against][i][figure] for i in both]
-    mean, low, high = interval(differences, digits=15)  # the sign is judged before rounding
-    difference = interval(differences)
+    mean, low, high = t_interval(differences)  # the sign is judged before rounding
+    difference = [round(v, 4) if np.isfinite(v) else None for v in (mean, low, high)]  # one pair has no interval
     side = "seen" if (low > 0 if sign > 0 else high < 0) else "in direction" if mean * sign > 0 else "not seen"
     side = side if len(both) >= LEAST else "too few"
     print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")

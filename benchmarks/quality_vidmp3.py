@@ -8,7 +8,7 @@ the source's TRUE keypoints, and the other subject, by the sprite clip judge. On
 training clip of the backbone did.
 Bounds: `source` is the source clip itself and `truth` the other subject under the source's very motion (what both
 rulers say of a perfect edit); `still` repeats the first frame of that truth; `text` is plain text-to-video of the
-edited prompt; `off` is the same tuning without the guide (Tune-A-Video's recipe).
+edited prompt; `off` is the same tuning without the guide.
 Every finished cell is a line of cells.jsonl in --folder and is not run again: stop and go on as you like. The table
 gives n, mean and a 95 % bootstrap interval; the last line is one JSON object.
 """

@@ -7,8 +7,11 @@ beside it as `*.partial.safetensors` until the stage is whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from motionkit.transfer import Inputs, MethodSpec, Stage, Tensors
 
+_log = logging.getLogger(__name__)
+_LEFT_SECONDS = 3600.0  # no file takes that long to write
 LAYOUT = 1  # raise when the file layout or the meaning of a key changes
 _OUT, _SHOWN = "out.", "shown."
 
@@ -135,9 +140,12 @@ class StageCache:
         tensors = {f"{_OUT}{name}": tensor for name, tensor in output.tensors.items()}
         tensors |= {f"{_SHOWN}{name}": torch.from_numpy(frames.copy()) for name, frames in output.shown.items()}
         _write(self.path(stage, key), tensors, {"notes": output.notes, "content": output.content})
-        for pattern in (f"{stage}-{key}*.partial.safetensors", f".{stage}-{key}*"):  # the latter: of killed runs
-            for partial in self.folder.glob(pattern):
-                partial.unlink(missing_ok=True)
+        for partial in self.folder.glob(f"{stage}-{key}*.partial.safetensors"):
+            partial.unlink(missing_ok=True)
+        for left in self.folder.glob(f".{stage}-{key}*"):  # of killed runs; a younger one may be being written
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                    left.unlink()
 
     def checkpoint(self, stage: str, key: str, part: str = "") -> StageCheckpoint:
         """Where a stage with this key, or a named part of it, keeps its state while it runs."""
@@ -156,8 +164,11 @@ class StageCheckpoint:
         return loaded[0] if loaded else None
 
     def save(self, tensors: Tensors) -> None:
-        """Replace the state, atomically."""
-        _write(self.path, normalise(tensors), {})
+        """Replace the state, atomically; where it cannot be written, the run goes on and cannot be resumed."""
+        try:
+            _write(self.path, normalise(tensors), {})
+        except OSError as error:
+            _log.warning("this step's state cannot be kept (%s): a killed run would begin it again", error)
 
 
 def content_hash(tensors: Tensors) -> str:

@@ -85,6 +85,7 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
         return given
     try:
         if OmegaConf.is_config(given):
+            _refuse_environment(OmegaConf.to_container(given, resolve=False), prefix)
             given = OmegaConf.to_container(given, resolve=True)
         if not isinstance(given or {}, Mapping):
             raise UserError(f"{prefix.rstrip('.') or 'the configuration'} is not a table of settings")
@@ -93,6 +94,17 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), literal(values)))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
+
+
+def _refuse_environment(value: Any, place: str) -> None:
+    """Manifests keep every setting, so none may hold what an environment variable does: a token, say."""
+    if isinstance(value, str) and re.search(r"(?<!\\)(\\\\)*\$\{\s*oc\.env", value):
+        raise UserError(f"{place.rstrip('.')}={value}: environment variables are not read into settings, which the "
+                        "manifest keeps: write the value itself")  # fmt: skip
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        _refuse_environment(item, f"{place}{key}.")
+    for item in value if isinstance(value, list) else ():
+        _refuse_environment(item, place)
 
 
 def literal(value: Any) -> Any:

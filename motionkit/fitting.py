@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FRAMES, DEFAULT_FPS = 10, 8.0
 MAX_FRAMES, MAX_SIDE = 2000, 4096
+SHAPING = ("reference", "driving")  # what gives a result its shape, the first that is there
 _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 
@@ -38,7 +39,7 @@ def fit(
     frames: int | None = None,
     size: int | str | tuple[int, int] | None = None,
     fps: float | None = None,
-    reads: Collection[str] = ("reference", "driving"),
+    reads: Collection[str] = SHAPING,
 ) -> Fitted:
     """Resample the clips in time and letterbox them; a result has the reference's shape, or else the driving clip's.
 
@@ -80,7 +81,7 @@ def fit(
         driving, boxes["driving"] = media.letterbox(driving, height, width)
     if reference is not None:
         reference, boxes["reference"] = media.letterbox(reference, height, width)
-    box = next((boxes[name] for name in ("reference", "driving") if name in boxes and name in reads), None)
+    box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
     return Fitted(replace(inputs, reference=reference, driving=driving), box, frames, height, width, float(rate))
 
 

@@ -193,8 +193,15 @@ def _on_cuda(
         notes.append("compile: off, it does not go together with offload=group")
 
 
-def detect() -> DeviceFacts:
-    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it."""
+def detect(device: str | None = None) -> DeviceFacts:
+    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
+
+    Args:
+        device: "cuda:1" looks at that card; otherwise the first.
+
+    Raises:
+        UserError: there is no such card.
+    """
     import torch
 
     common: dict[str, Any] = {
@@ -203,7 +210,10 @@ def detect() -> DeviceFacts:
     common |= {"os": platform.system(), "cpu_bf16": _cpu_bf16()}
     if not torch.cuda.is_available():
         return DeviceFacts(**common)
-    properties = torch.cuda.get_device_properties(0)
+    index = card_of(device)
+    if index >= torch.cuda.device_count():
+        raise UserError(f"gpu.device={device}: this machine has {torch.cuda.device_count()} GPU(s), from cuda:0 on")
+    properties = torch.cuda.get_device_properties(index)
     version, works = _xformers()  # 160 channels: the widest head of SD 1.x
     return DeviceFacts(
         cuda=True,
@@ -214,6 +224,12 @@ def detect() -> DeviceFacts:
         xformers_kernel=works,
         **common,
     )
+
+
+def card_of(device: str | None) -> int:
+    """The number of a CUDA device: 1 of "cuda:1", 0 of "cuda" and of anything else."""
+    number = (device or "").partition(":")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _cpu_bf16() -> bool:

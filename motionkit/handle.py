@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones import catalog
@@ -92,5 +93,6 @@ class BackboneHandle:
         if self._loaded is None:
             from motionkit import backbones
 
+            gc.collect()  # the weights of an earlier run are gone before these come
             self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
         return getattr(self._loaded, name)

@@ -70,11 +70,12 @@ class PeakMemory:
     """Peak memory from here on: resident memory of this process, and of the CUDA device when one is used."""
 
     def __init__(self, device: str = "cpu") -> None:
-        self.cuda = device.startswith("cuda")
+        self.cuda, self.device = device.startswith("cuda"), device
         self.began = time.monotonic()
         if self.cuda:
             import torch
 
+            torch.cuda.init()
             torch.cuda.reset_peak_memory_stats(device)
         try:  # Linux forgets the peak of earlier runs in this process on request
             Path("/proc/self/clear_refs").write_text("5")
@@ -87,7 +88,7 @@ class PeakMemory:
         if self.cuda:
             import torch
 
-            facts["cuda_mb"] = torch.cuda.max_memory_allocated() / 1e6
+            facts["cuda_mb"] = torch.cuda.max_memory_allocated(self.device) / 1e6
         return {name: round(value, 1) for name, value in facts.items()}
 
 

@@ -110,7 +110,8 @@ class Road:
         self.facts["weights"] = weights
         if self.handle:
             self.facts["backbone"]["fingerprint"] = self.handle.fingerprint()
-        dtype = (self.run.plan.dtype, self.run.plan.autocast)
+        plan = self.run.plan
+        dtype = (plan.dtype, plan.autocast, *(["tiled"] if plan.vae_tiling else []))
         size = (self.run.frames, self.run.height, self.run.width)
         return {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
 

@@ -11,6 +11,7 @@ from motionkit.backbones import catalog
 from motionkit.config import method_settings, typed
 from motionkit.context import RunContext
 from motionkit.errors import UserError
+from motionkit.fitting import SHAPING
 from motionkit.handle import BackboneHandle, choose_backbone
 from motionkit.output import check_output, check_writable
 from motionkit.progress import NullProgress, Progress, Reporter
@@ -43,6 +44,7 @@ def execute(
     output_metadata: bool = True,
     progress: Progress | None = None,
     use_cache: bool = True,
+    common: bool = False,
 ) -> Result:
     """Run one method on one request.
 
@@ -57,6 +59,7 @@ def execute(
         size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
+        common: the result has the reference's shape even where the method does not read it, as all others have then.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
@@ -70,7 +73,8 @@ def execute(
     spec.check_length(inputs, frames)
     settings = method_settings(spec, config)
     name = choose_backbone(spec, backbone)
-    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, spec.used(inputs))
+    shaping = SHAPING if common else spec.used(inputs)
+    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping)
     if output is not None:
         check_output(Path(output))
     if folder is not None:
@@ -100,4 +104,4 @@ def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
     if isinstance(gpu, Plan):
         return gpu
     settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
-    return resolve(settings, detect(), catalog.get(backbone) if backbone else None)
+    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None)

@@ -37,9 +37,10 @@ Net = VideoUNet | VideoModel
 
 def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: RunContext) -> Net:
     """A fresh UNet with adapters: B is zero, so it begins as the backbone's own; same seed, same start."""
-    if run.plan.attention != "sdpa":
-        run.note("attention", f"{run.plan.attention} for text, sdpa between frames and over time")
     inflated = backbone.spec.family in INFLATED
+    if run.plan.attention != "sdpa":
+        where = "text, sdpa between frames and over time" if inflated else "text and over time, sdpa between frames"
+        run.note("attention", f"{run.plan.attention} for {where}")
     net = _inflated(backbone, video, run) if inflated else _own(backbone, video, run)
     if lora.steps:
         targets = [target.strip() for target in lora.targets.split(",")]

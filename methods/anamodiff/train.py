@@ -237,7 +237,7 @@ def _flow(options: TrainOptions, num_kp: int, backbone: VideoBackbone, side: int
 
 def _seeded(kind: type, config: dict[str, Any], seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = kind(**config)
     network.arguments = config
     return network

@@ -111,7 +111,7 @@ def random_networks(channels: int, side: int, seed: int = 0) -> tuple[KPDetector
     """
     levels = max(1, min(3, int(math.log2(side)) - 1))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         detector = KPDetector(num_kp=5, block_expansion=8, max_features=32, num_blocks=2, pad=3)
         flow = LOFNet(num_kp=5, num_channels=channels, block_expansion=8, max_features=32, num_blocks=levels)
     return detector.eval(), flow.eval()

@@ -74,7 +74,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         indicator=replace(config.indicator, query=variant.query),
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = from_video_unet(base.unet, config)
         encoder = _encoder(spec, options, plan)
     parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
@@ -91,7 +91,7 @@ def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan,
         return backbone
     config = replace(backbone.network.config, temporal=str(temporal))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
     network.load_state_dict(kept, strict=False)

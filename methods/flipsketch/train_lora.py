@@ -62,7 +62,7 @@ def add_factors(module: nn.Module, names: list[str], rank: int, alpha: float, dr
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=pattern)  # type: ignore[arg-type]
     module.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         inject_adapter_in_model(config, module)
     take_keywords(module)
     for name, weight in module.named_parameters():

@@ -63,6 +63,6 @@ SPEC = MethodSpec(
     ),
     distinct_frames=True,
     status="reproducing",
-    version="2",
+    version="3",
     year=2025,
 )  # fmt: skip

@@ -75,6 +75,7 @@ class KeepConfig:
     margin: float = 0.04  # of the longer side: how much wider than its mask the subject counts
 
 
+# The paper takes 16 frames, every fourth, at the video's own size; here frames= and size= ask for that.
 _PAPER: dict[str, Any] = {
     "steps": 50,
     "start_t": 1000,

@@ -74,7 +74,7 @@ class MotionGuide(nn.Module):
         self.sites = dict(sites)
         self.options = o = options or GuideOptions()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.trunk = MotionTrunk(o)
             self.final = _zero(nn.Linear(o.post, o.post, bias=o.bias)) if o.heads == "shared" else None
             self.heads = nn.ModuleDict()

@@ -23,7 +23,7 @@ class ToyNet(nn.Module):
     def __init__(self, options: GuideOptions, seed: int = 0) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.trunk = MotionTrunk(options)
             self.final = nn.Linear(options.post, 6, bias=options.bias)
 

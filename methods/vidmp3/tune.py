@@ -48,7 +48,7 @@ def tune(
 
     Args:
         latents: (F, 4, h, w) of the source video.
-        maps, gates: of each subject; no maps: nothing is guided, only the UNet is tuned (as Tune-A-Video does).
+        maps, gates: of each subject; no maps: nothing is guided, only the UNet is tuned.
         strength: lambda.
         weight: (F, 1, h, w): the loss counts where it is 1 (method.tune.loss=subject); None is everywhere.
         on_step: called with each step and its loss.

@@ -20,7 +20,7 @@ def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
     """
     config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=layers)
     with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if hasattr(unet, "add_adapter"):
             unet.add_adapter(config)
         else:

@@ -57,7 +57,8 @@ def chunked_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> T
     others again. Gradients of gradients are not defined.
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
-    return _Scan.apply(*(x.to(dtype).contiguous() for x in (u, delta, a, b, c)))
+    with torch.autocast(u.device.type, enabled=False):  # its products would be taken in half precision
+        return _Scan.apply(*(x.to(dtype).contiguous() for x in (u, delta, a, b, c)))
 
 
 def through_kernel(kernel: Callable[..., Tensor], u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         parts = components(family=spec.family)
     for name in ("vae", "unet", "text_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call

@@ -70,7 +70,7 @@ def load(
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         parts = parts_of(spec.family)
     parts["unet"] = animatediff.join(parts["unet"], parts.pop("motion_adapter"))
     for name, part in parts.items():

@@ -46,7 +46,9 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
     """What time and memory on a GPU depend on: the plan but for its name and remarks, and the card."""
     import torch
 
-    card = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    from motionkit.gpu import card_of
+
+    card = torch.cuda.get_device_name(card_of(plan.device)) if torch.cuda.is_available() else ""
     return {k: v for k, v in asdict(plan).items() if k not in ("name", "notes")} | {"card": card}
 
 
@@ -131,9 +133,12 @@ def _check_machine(cell: Cell, backbone: BackboneSpec | None) -> None:
     """
     plan = plan_for(cell.options.gpu, backbone.name if backbone else None)
     here = (plan.device, plan.dtype, plan.autocast)
+    other = "start the benchmark on a machine of the same kind, or with gpu=cpu"
     if cell.computed_in and here != cell.computed_in:
-        raise UserError(f"planned for {cell.computed_in[:2]}, but this machine would compute in {here[:2]}: start the "
-                        "benchmark on a machine of the same kind, or with gpu=cpu")  # fmt: skip
+        raise UserError(f"planned for {cell.computed_in[:2]}, but this machine would compute in {here[:2]}: {other}")
+    facts = {} if plan.device == "cpu" else _plan_facts(plan)
+    if differs := [f"{key}={facts.get(key)}" for key, value in cell.plan.items() if facts.get(key) != value]:
+        raise UserError(f"planned for another GPU, this machine has {', '.join(differs)}: {other}")
 
 
 def _record(cell: Cell, case: tasks.Case, spec: MethodSpec, result: Result, cpu_seconds: float) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Cell:
     Attributes:
         key: the hash of its whole configuration.
         computed_in: device, type and autocast of the plan that the key stands for; () when none was made.
+        plan: on a GPU, the rest of that plan and the card.
     """
 
     entry: Entry
@@ -84,6 +85,7 @@ class Cell:
     root: Path
     options: Options = field(default_factory=Options)
     computed_in: tuple[str | None, ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -202,7 +204,8 @@ def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | No
         whole = configuration_of(entry, protocol, seed, root, options, spec, settings, backbone) | {"drawn": drawn}
         for index in range(protocol.pairs):
             key = hash_json(whole | {"index": index})
-            made.append(Cell(entry, protocol, index, seed, key, root, options, whole["computed in"]))
+            planned = whole["computed in"], whole.get("plan", {})
+            made.append(Cell(entry, protocol, index, seed, key, root, options, *planned))
     return sorted(made, key=lambda cell: (cell.index, cell.seed))
 
 

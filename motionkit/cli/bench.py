@@ -33,7 +33,8 @@ what
 how
   runner=serial           one cell after another; joblib: workers=2 side by side; submitit: jobs of a cluster
   workers=2 threads=1     how many cells (with submitit: jobs) at a time, and threads of each
-  cluster.kind=slurm      or local; cluster.partition= minutes= gpus= memory_gb= cells= (per job), for submitit
+  cluster.kind=slurm      or local; cluster.partition= minutes= gpus= memory_gb= cells= (per job), for submitit; with
+                          gpus= it is started on a node with such a GPU, since the plan is made there
   gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
   cache=true              take finished stages from the cache; times then lack them
 output
@@ -149,6 +150,12 @@ def _options(config: BenchConfig, start: Start) -> Options:
 
 
 def _runner(config: BenchConfig, folder: Path) -> Runner:
+    if config.runner == "submitit" and config.cluster.gpus:
+        from motionkit.run import plan_for
+
+        if plan_for(config.gpu).device == "cpu":
+            raise UserError(f"cluster.gpus={config.cluster.gpus}, but the plan is made where the benchmark is started, "
+                            "and here it is for the CPU: start it on a node with such a GPU")  # fmt: skip
     return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))
 
 

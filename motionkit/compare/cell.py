@@ -132,7 +132,10 @@ def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -
     if handle:
         handle.check_frames(fitted.frames)
     run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, root)
-    weights = load_object(spec.transfer)(settings, handle, run).weights()
+    transfer = load_object(spec.transfer)(settings, handle, run)
+    if fitted.inputs.present():  # ready-made maps and poses need no estimator's weights
+        transfer.check(fitted.inputs)
+    weights = transfer.weights()
     return {
         "motionkit": __version__,
         "method": (spec.name, spec.version),
@@ -168,6 +171,7 @@ def run_into(
         folder=folder,
         progress=progress,
         use_cache=use_cache,
+        common=True,
     )
 
 

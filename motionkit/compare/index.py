@@ -75,8 +75,10 @@ def write_index(folder: Path, done: Sequence[Done], total: int) -> None:
         temporary.write_text(document(f"Motion transfer: {total} jobs", body), encoding="utf-8")
 
 
-def summarise(done: Sequence[Done]) -> dict[str, dict[str, dict[str, float]]]:
+def summarise(done: Sequence[Done]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Method -> figure -> n, mean, low, high (95 % bootstrap interval) over the jobs in which it has a value.
+
+    One job alone has no interval: low and high are None.
 
     "seconds" stands among the figures. A method without any value is there with an empty mapping.
     """
@@ -90,7 +92,9 @@ def summarise(done: Sequence[Done]) -> dict[str, dict[str, dict[str, float]]]:
     return {method: {name: _figure(v) for name, v in own.items()} for method, own in values.items()}
 
 
-def _figure(values: list[float]) -> dict[str, float]:
+def _figure(values: list[float]) -> dict[str, float | None]:
+    if len(values) == 1:  # one job has no interval
+        return {"n": 1, "mean": values[0], "low": None, "high": None}
     return {"n": len(values), **bootstrap_interval(values, resamples=_RESAMPLES)._asdict()}
 
 
@@ -103,7 +107,7 @@ def _header(done: Sequence[Done], total: int) -> str:
     return f'<header><h1>{total} jobs</h1><ul class="request"><li>done <b>{len(done)}</b></li>{left}</ul>{box}</header>'
 
 
-def _table(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+def _table(summary: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
     used = [fact for fact in FACTS.values() if any(fact.name in row for row in summary.values())]
     head = "".join(
         f'<th title="{escape(fact.meaning)}">{escape(fact.title)} {ARROWS[fact.better]}'
@@ -128,13 +132,11 @@ def _meaning(fact: Fact) -> str:
     return f"{fact.meaning} Range: {fact.span}{' ' + fact.unit if fact.unit else ''}."
 
 
-def _cell(figure: Mapping[str, float] | None) -> str:
+def _cell(figure: Mapping[str, float | None] | None) -> str:
     if figure is None:
         return "<td>–</td>"
-    return (
-        f"<td>{number(figure['mean'])}<br><small>[{number(figure['low'])}, {number(figure['high'])}] "
-        f"n {figure['n']:.0f}</small></td>"
-    )
+    interval = "" if figure["low"] is None else f"[{number(figure['low'])}, {number(figure['high'])}] "
+    return f"<td>{number(figure['mean'])}<br><small>{interval}n {figure['n']:.0f}</small></td>"
 
 
 def _jobs(done: Sequence[Done]) -> str:

@@ -82,7 +82,7 @@ class I3D(nn.Module):
         """Logits (B, 400) of clips (B, 3, F, H, W) in [-1, 1], sides of at least 200 pixels."""
         for name, layer in self.named_children():
             if name == "logits":
-                x = F.avg_pool3d(x, (1, _SIDE, _SIDE), 1)
+                x = F.avg_pool3d(x, (min(2, x.shape[2]), _SIDE, _SIDE), 1)  # the authors': neighbours in time too
             x = layer(x)
             if name in _POOLS:
                 kernel, stride = _POOLS[name]

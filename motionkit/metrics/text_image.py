@@ -146,6 +146,8 @@ def clip_consistency(video: np.ndarray, reference: np.ndarray, path: str | Path 
 def clip_score(video: np.ndarray, text: str, path: str | Path | None = None) -> float:
     """CLIPScore (Hessel et al., arXiv 2104.08718, as torchmetrics scales it): 100 max(cosine, 0), mean over the frames.
 
+    Whole frames are seen, letterboxed; published scores are of their middle square and differ a little.
+
     Higher is better, [0, 100]; good matches have about 30 with ViT-B/32.
 
     Args:

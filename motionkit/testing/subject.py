@@ -254,8 +254,9 @@ def _counted_loads(backbone: str | None, out: Outcome) -> Iterator[None]:
 
 def digest(video: Any) -> str:
     """SHA-256 of a tensor's type, shape and bits."""
-    array = np.ascontiguousarray(video.detach().cpu().numpy())
-    return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()
+    held = video.detach().cpu()
+    array = np.ascontiguousarray(held.float().numpy())  # exact for bfloat16, which numpy does not have
+    return hashlib.sha256(f"{held.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def _copied(inputs: Inputs) -> Inputs:

@@ -77,7 +77,8 @@ class Words(nn.Module):
     @torch.no_grad()
     def merge(self, text: CLIPTextModel) -> CLIPTextModel:
         """Adds the changes to the table of a text encoder."""
-        text.get_input_embeddings().weight[self.ids] += self.change
+        table = text.get_input_embeddings().weight
+        table[self.ids.to(table.device)] += self.change.to(table)
         return text
 
 

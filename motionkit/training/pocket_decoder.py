@@ -86,8 +86,9 @@ def main() -> None:
     if not base.is_dir():
         raise UserError(f"no autoencoder at {base}: run `make train-pocket-sd` first")
     torch.manual_seed(args.seed)
-    vae = AutoencoderKL.from_pretrained(base).float().to(args.device, memory_format=torch.channels_last)
+    vae = AutoencoderKL.from_pretrained(base).float()
     before = evaluate(vae)
+    vae.to(args.device, memory_format=torch.channels_last)
     for name, parameter in vae.named_parameters():
         parameter.requires_grad_(name.startswith(TRAINED))
     batch = args.batch or 8

@@ -78,6 +78,13 @@ def test_half_precision_is_scanned_in_float32():
     torch.testing.assert_close(y, scans.sequential_scan(*(x.float() for x in rounded)), rtol=1e-4, atol=1e-4)
 
 
+def test_autocast_leaves_the_scan_alone():
+    given = arguments(t=9)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = scans.chunked_scan(*given)
+    assert inside.dtype == torch.float32 and torch.equal(inside, scans.chunked_scan(*given))
+
+
 def test_the_kernels_get_their_own_layout_and_give_ours(monkeypatch):
     def kernel(u, delta, a, b, c):  # as mamba-ssm's: time last
         assert u.shape == delta.shape == (2, 3, 7) and b.shape == c.shape == (2, 4, 7) and a.shape == (3, 4)

@@ -25,6 +25,7 @@ SMALL = ["bench.pairs=1", "bench.frames=2", "bench.size=64", "gpu=cpu", "methods
         (["runner=threads"], "unknown runner 'threads'"),
         (["workers=none"], "workers=none: give a whole number"),
         (["cluster.size=3"], "unknown key 'cluster.size'"),
+        (["runner=submitit", "cluster.gpus=1", "gpu=cpu"], "start it on a node with such a GPU"),
         (["weights.clipp=x", *SMALL], "unknown set of metric weights 'clipp'"),
         (["output=table.md"], "output=table.md: bench writes a folder; give a name without .md"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from motionkit import media
 from motionkit.compare import compare
 from motionkit.errors import Cancelled, UserError
+from motionkit.run import execute
 
 SIZE = "40x32"
 
@@ -182,6 +183,26 @@ def test_a_request_that_cannot_work_is_refused_before_anything_runs(inputs, tmp_
         run(inputs, **more)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert fakes.CALLS == [] and not (tmp_path / "out").exists()
+
+
+def test_all_results_have_one_shape_whatever_each_method_reads(inputs, clips):
+    """A method that reads the driving clip alone has that clip's shape by itself, in a comparison the reference's."""
+    tall = media.from_frames(np.repeat(inputs.reference.frames, 2, axis=1), is_image=True)
+    truth = media.from_frames(np.repeat(clips["truth"].frames, 2, axis=1), 6.0)
+    alone = execute(fakes.ECHO, replace(inputs, reference=tall), size=SIZE)
+    done = run(replace(inputs, reference=tall), truth=truth)
+    shapes = [entry.frames.shape for entry in done.entries]
+    assert not done.failed and shapes[0] == shapes[1] != alone.frames.shape
+    assert rows(done.folder)["echo"]["metrics"]["psnr"] is not None
+
+
+def test_weights_are_asked_for_as_the_request_needs_them(inputs, monkeypatch):
+    """A ready-made map takes the place of an estimator, whose weights need not be here."""
+    look = lambda self, inputs: setattr(self, "seen", inputs.present())  # noqa: E731
+    monkeypatch.setattr(fakes.Shift, "seen", None, raising=False)
+    monkeypatch.setattr(fakes.Shift, "check", look)
+    monkeypatch.setattr(fakes.Shift, "weights", lambda self: {} if self.seen else pytest.fail("not checked yet"))
+    assert not run(inputs, (fakes.SHIFT,)).failed
 
 
 def test_truth_of_another_shape_is_refused_and_of_another_size_is_fitted(inputs, clips, tmp_path):

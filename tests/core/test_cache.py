@@ -1,5 +1,7 @@
 """The stage cache: keys that hold exactly what a stage depends on, files that are whole or absent."""
 
+import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -94,3 +96,24 @@ def test_normalise_makes_what_a_cache_hit_gives():
     plain = normalise({"view": base[2:4], "same": base, "again": base})
     assert all(not t.requires_grad and t.is_contiguous() for t in plain.values())
     assert len({t.untyped_storage().data_ptr() for t in plain.values()}) == 3
+
+
+def test_another_process_that_writes_the_same_stage_is_not_disturbed(tmp_path):
+    cache = StageCache("m", tmp_path)
+    checkpoint = cache.checkpoint("fit", "k").path
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    young, old = (checkpoint.with_name(f".fit-k.{name}.part") for name in ("young", "old"))
+    for left in (young, old):
+        left.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    cache.save("fit", "k", StageOutput({}, content="c"))
+    assert young.exists() and not old.exists()
+
+
+def test_a_state_that_cannot_be_kept_does_not_end_the_run(tmp_path, monkeypatch, caplog):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("motionkit.cache._write", full)
+    StageCache("m", tmp_path).checkpoint("fit", "k").save({"step": torch.tensor(3)})
+    assert "cannot be kept" in caplog.text and "No space left" in caplog.text

@@ -148,6 +148,20 @@ def test_settings_need_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(("device", "card"), [(None, 0), ("cpu", 0), ("cuda", 0), ("cuda:2", 2)])
+def test_the_card_of_a_device(device, card):
+    assert gpu.card_of(device) == card
+
+
+def test_a_card_that_is_not_there_is_named(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"gpu.device=cuda:3: this machine has 1 GPU\(s\)"):
+        gpu.detect("cuda:3")
+
+
 def test_this_machine_can_be_looked_at():
     facts = gpu.detect()
     assert resolve(GpuConfig("auto"), facts).device in ("cpu", "cuda")

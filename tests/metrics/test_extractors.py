@@ -114,6 +114,17 @@ def test_fvd_features_are_the_networks_logits(files):
     assert found.shape == (1, 400)
 
 
+def test_neighbours_in_time_are_averaged_before_the_mean(files):
+    """As the authors' network: of three moments the middle one counts twice."""
+    net = I3D().eval()
+    heads = []
+    net.logits.register_forward_pre_hook(lambda layer, x: heads.append(x[0]))
+    with torch.no_grad():
+        x = torch.rand(1, 3, 24, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        net(x)
+    assert heads[0].shape == (1, 1024, 2, 1, 1)
+
+
 def test_a_protocol_uses_the_weights_that_it_is_given(files):
     protocol = protocols.get("disco-2023", {"vgg16": files["vgg16"], "resnet3d": files["resnet3d"]}, {"fid_vid": 3})
     assert set(protocol.missing) == {"fid", "fvd"}

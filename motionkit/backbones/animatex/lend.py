@@ -72,7 +72,10 @@ def lend(target: Path, options: Mapping[str, str]) -> Lent:
             os.symlink(folder.resolve(), place, target_is_directory=True)
             found.lines.append(f"  {lender.part}: linked to {folder}")
         except OSError:  # a file system or a user without links
-            shutil.copytree(folder, place)
+            part = place.with_name(f".{place.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(folder, part)
+            part.replace(place)
             found.lines.append(f"  {lender.part}: copied from {folder}")
     return found
 
