@@ -2,6 +2,7 @@
 
 Animate-X (arXiv 2410.10306), section 3.2 and appendix A; groups of operations as its ablation (table 5) names them.
 The authors published neither code nor ranges: factors, probabilities and what "add" and "drop" do are this project's.
+A changed pose is changed for both indicators here, as picture and as keypoints; the paper says it of the picture.
 """
 
 from __future__ import annotations
