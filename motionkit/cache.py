@@ -117,17 +117,16 @@ class StageCache:
         return self.folder / f"{stage}-{key}.safetensors"
 
     def load(self, stage: str, key: str) -> StageOutput | None:
-        """A stage that was made before, or None. A file that cannot be read counts as none and is made again."""
+        """A stage that was made before, or None. A file that is damaged counts as none and is made again."""
         loaded = _read(self.path(stage, key))
         if loaded is None:
             return None
         tensors, facts = loaded
-        return StageOutput(
-            {name.removeprefix(_OUT): tensor for name, tensor in tensors.items() if name.startswith(_OUT)},
-            {name.removeprefix(_SHOWN): t.numpy() for name, t in tensors.items() if name.startswith(_SHOWN)},
-            facts["notes"],
-            facts["content"],
-        )
+        out = {name.removeprefix(_OUT): tensor for name, tensor in tensors.items() if name.startswith(_OUT)}
+        if not isinstance(facts.get("notes"), dict) or facts.get("content") != content_hash(out):
+            return None
+        shown = {name.removeprefix(_SHOWN): t.numpy() for name, t in tensors.items() if name.startswith(_SHOWN)}
+        return StageOutput(out, shown, facts["notes"], facts["content"])
 
     def save(self, stage: str, key: str, output: StageOutput) -> None:
         """Keep a whole stage and drop its checkpoints.
@@ -184,6 +183,8 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["motionkit"])
+            if not isinstance(facts, dict):
+                return None
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError):
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FRAMES, DEFAULT_FPS = 10, 8.0
 MAX_FRAMES, MAX_SIDE = 2000, 4096
+SLOWEST, FASTEST = 0.01, 240.0  # frames per second that every container can say
 SHAPING = ("reference", "driving")  # what gives a result its shape, the first that is there
 _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
@@ -60,8 +61,8 @@ def fit(
     )  # fmt: skip
     height, width = working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
-    if fps is not None and not 0 < fps <= 240:
-        raise UserError(f"fps={fps:g} is outside 0 to 240")
+    if fps is not None and not SLOWEST <= fps <= FASTEST:
+        raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
     if driving is not None:
         if len(driving) < 2:
             raise UserError("driving is a single picture: a motion needs at least two frames")
@@ -75,7 +76,7 @@ def fit(
     if reference is not None and len(reference) > frames:
         reference = media.resample(reference, frames=frames)
     moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
-    rate = fps or (moving[0] if moving else DEFAULT_FPS)
+    rate = fps or (min(max(moving[0], SLOWEST), FASTEST) if moving else DEFAULT_FPS)
     boxes: dict[str, media.Box] = {}
     if driving is not None:
         driving, boxes["driving"] = media.letterbox(driving, height, width)
@@ -115,6 +116,8 @@ def working_size(
 
 def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
     if isinstance(size, tuple | list):
+        if len(size) != 2 or not all(isinstance(side, int) for side in size):
+            raise UserError(f"size={size}: give (height, width), two whole numbers")
         return int(size[0]), int(size[1])
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", str(size).strip())
     if not match:

@@ -9,6 +9,7 @@ given, and paths start from the CSV file's folder.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ def read_table(path: Path, check: Callable[[list[str]], None]) -> list[tuple[int
     Raises:
         UserError: not CSV, a column twice, or a row that has not one cell for each column.
     """
-    rows = csv.reader(_read(path).splitlines(keepends=True), strict=True)
+    rows = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
     found: list[tuple[int, dict[str, str]]] = []
     try:
         columns = [column.strip() for column in next(rows, [])]
@@ -148,6 +149,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     known = (NAME, *FILES, *TEXTS, *NUMBERS)
     if not any(columns):
         raise UserError(f"{path} is empty: its first row names the columns, such as reference,driving,prompt")
+    if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), "")):
+        raise UserError(f"{path} has {other!r} between its columns: save it with commas")
     for column in columns:
         if column not in known:
             raise UserError(f"{path}: {unknown('column', column, known)}")
@@ -168,7 +171,7 @@ def _value(path: Path, line: int, key: str, text: str) -> Any:
     if key in FILES:
         if "://" in text:
             raise UserError(f"{path} line {line}: {key}={text}: only local files are read; download it first")
-        return str(path.parent.absolute() / text)
+        return str(path.parent.absolute() / Path(text).expanduser())
     if key in TEXTS:
         return text
     convert, what = NUMBERS[key]

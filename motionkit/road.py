@@ -59,8 +59,8 @@ class Road:
         except BaseException as error:
             stopped = isinstance(error, Cancelled | KeyboardInterrupt)
             self._close("cancelled" if stopped else "failed", began, memory, error)
+            (folder / RESULT).unlink(missing_ok=True)
             if stopped:
-                (folder / RESULT).unlink(missing_ok=True)
                 raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
             raise
         self._close("complete", began, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from motionkit.context import RunContext
 from motionkit.errors import UserError
 from motionkit.fitting import SHAPING
 from motionkit.handle import BackboneHandle, choose_backbone
+from motionkit.media import Clip
 from motionkit.output import check_output, check_writable
 from motionkit.progress import NullProgress, Progress, Reporter
 from motionkit.road import Road
@@ -66,6 +68,7 @@ def execute(
         UserError: anything that the user can mend, in one line.
         Cancelled: `progress` asked for it.
     """
+    _check_types(inputs, seed, frames, fps)
     if not 0 <= seed < 2**63:
         raise UserError(f"seed={seed} is outside 0 to 2^63 - 1")
     spec = registry.spec(method) if isinstance(method, str) else method
@@ -91,6 +94,22 @@ def execute(
     transfer.check(fitted.inputs)
     road = Road(spec, transfer, fitted, run, handle, settings, use_cache)
     return road.travel(inputs, Path(output) if output is not None else None, output_metadata)
+
+
+def _check_types(inputs: Inputs, seed: Any, frames: Any, fps: Any) -> None:
+    """From Python anything can come. Raises: UserError that says what is wanted."""
+    wanted = [("seed", seed, Integral, "a whole number"), ("frames", frames, Integral, "a whole number"),
+              ("fps", fps, Real, "a number")]  # fmt: skip
+    for name, value, kind, what in wanted:
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise UserError(f"{name}={value!r}: give {what}")
+    for name in ("reference", "driving"):
+        if not isinstance(value := getattr(inputs, name), Clip | None):
+            raise UserError(f"{name} is a {type(value).__name__}: give a path, or a clip of motionkit.media "
+                            "(from_frames for an array)")  # fmt: skip
+    for name in ("prompt", "source_prompt", "negative_prompt"):
+        if not isinstance(value := getattr(inputs, name), str):
+            raise UserError(f"{name}={value!r}: give a text")
 
 
 def plan_for(gpu: Any, backbone: str | None = None) -> Plan:

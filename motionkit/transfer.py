@@ -170,7 +170,8 @@ class Inputs:
 
     def present(self) -> tuple[str, ...]:
         """The names of the fields that were given."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ""))
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return tuple(k for k, v in given.items() if v is not None and not (isinstance(v, str) and not v.strip()))
 
     def hash_of(self, name: str) -> str:
         """SHA-256 of one field's content: decoded pixels of a clip, text, or the bytes of a file or folder."""

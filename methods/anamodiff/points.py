@@ -32,8 +32,8 @@ def read_points(path: Path, source: int, driving: int) -> tuple[Tensor, Tensor]:
         with np.load(path, allow_pickle=False) as file:
             arrays = [np.asarray(file[name], np.float32) for name in ("reference", "driving")]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"keypoints: {path} is not an .npz with the arrays reference and driving ({reason})") from error
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "it is damaged, or lacks one of them"
+        raise UserError(f"keypoints: {path} is not an .npz with the arrays reference and driving: {reason}") from error
     for name, array, frames in zip(("reference", "driving"), arrays, (source, driving), strict=True):
         if array.ndim != 3 or array.shape[0] != frames or array.shape[2] != 2 or not np.isfinite(array).all():
             raise UserError(f"keypoints: {name} in {path} is {array.shape}, it must be ({frames}, K, 2) and finite")

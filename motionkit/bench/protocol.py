@@ -17,6 +17,8 @@ from motionkit.hashing import hash_json
 
 GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is no protocol: it runs many
 
+_MULTIPLE = 8  # pixels, what a method without a backbone needs (`motionkit.fitting`)
+
 
 @dataclass
 class Reducers:
@@ -80,6 +82,9 @@ class Protocol:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"bench.{name}={getattr(self, name)} is outside {low} to {high}")
+        for name in ("size", "works_at"):
+            if (side := getattr(self, name)) is not None and side % _MULTIPLE:
+                raise UserError(f"bench.{name}={side}: give a multiple of {_MULTIPLE}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"bench.seeds={self.seeds}: give different whole numbers from 0 on, such as [0,1]")
         if not 0 < self.reducers.confidence < 1 or self.reducers.resamples < 1:

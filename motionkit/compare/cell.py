@@ -6,6 +6,7 @@ manifest.json, shown/) and the frames without loss, from which figures are taken
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
@@ -76,8 +77,10 @@ class Cell:
         folder: Path | None = None
         try:
             folder = self.folder()
-            if not is_finished(folder):
-                self._run(folder, progress, use_cache)
+            if is_finished(folder):
+                with contextlib.suppress(UserError, OSError):  # a frame that was damaged since: made again
+                    return self._read(folder)
+            self._run(folder, progress, use_cache)
             return self._read(folder)
         except (Cancelled, KeyboardInterrupt):
             raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None

@@ -104,7 +104,9 @@ def _header(done: Sequence[Done], total: int) -> str:
     )
     left = f"<li>still to come <b>{total - len(done)}</b></li>" if len(done) < total else ""
     box = f'<div class="failures">{lines}</div>' if lines else ""
-    return f'<header><h1>{total} jobs</h1><ul class="request"><li>done <b>{len(done)}</b></li>{left}</ul>{box}</header>'
+    failed = sum(job.failed for job in done)
+    counts = f"<li>done <b>{len(done) - failed}</b></li>" + (f"<li>failed <b>{failed}</b></li>" if failed else "")
+    return f'<header><h1>{total} jobs</h1><ul class="request">{counts}{left}</ul>{box}</header>'
 
 
 def _table(summary: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:

@@ -22,6 +22,7 @@ PathLike = str | os.PathLike[str]
 _BT709 = 1  # ITU-T H.273 code for primaries, transfer and matrix
 _LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
 _GIF_FASTEST = 50.0  # players slow a gif frame below 20 ms down to 100 ms
+_GIF_LONGEST = 655_350  # milliseconds that a frame can stand
 
 
 @contextlib.contextmanager
@@ -64,7 +65,7 @@ def write_video(path: PathLike, frames: np.ndarray, fps: float, comment: str = "
     """
     frames, fps = _checked(frames, fps)
     frames = _padded_to_even(frames)
-    rate = Fraction(fps).limit_denominator(10000)
+    rate = max(Fraction(fps).limit_denominator(10000), Fraction(1, 10000))
     with replacing(path) as temporary:
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             if comment:
@@ -97,10 +98,9 @@ def write_gif(path: PathLike, frames: np.ndarray, fps: float) -> None:
     edges = np.rint(np.arange(len(frames) + 1) * 100 / fps).astype(int)
     palette = Image.fromarray(_sample(frames)).quantize(256, dither=Image.Dither.NONE)
     pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
+    lengths = np.minimum(np.diff(edges) * 10, _GIF_LONGEST).tolist()
     with replacing(path) as temporary:
-        pictures[0].save(
-            temporary, "GIF", save_all=True, append_images=pictures[1:], duration=(np.diff(edges) * 10).tolist(), loop=0
-        )
+        pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0)
 
 
 def write_image(path: PathLike, frame: np.ndarray) -> None:

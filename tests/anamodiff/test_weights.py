@@ -155,6 +155,11 @@ class TestPublicCheckpoints:
                 convert(path, tmp_path / "keypoints.safetensors")
         assert not marker.exists() and not (tmp_path / "keypoints.safetensors").exists()
 
+    def test_a_text_is_no_checkpoint(self, tmp_path):
+        (tmp_path / "x.pth").write_bytes(b"hello")
+        with pytest.raises(UserError, match="damaged or holds more than weights"):
+            convert(tmp_path / "x.pth", tmp_path / "keypoints.safetensors")
+
     def test_a_file_without_a_detector_is_named(self, tmp_path):
         torch.save({"generator": {}}, tmp_path / "x.pth.tar")
         with pytest.raises(UserError, match="holds no keypoint detector"):

@@ -47,6 +47,7 @@ def test_a_protocol_of_one_s_own_deviates_from_nothing():
         ("sprites", {"pairs": "few"}, "bench.pairs=few: give a whole number"),
         ("sprites", {"pairs": 0}, "bench.pairs=0 is outside 1 to 100000"),
         ("sprites", {"frames": 1}, "bench.frames=1 is outside 2 to 2000"),
+        ("sprites", {"size": 33}, "bench.size=33: give a multiple of 8"),
         ("sprites", {"seeds": []}, r"bench.seeds=\[\]: give different whole numbers"),
         ("sprites", {"seeds": [1, 1]}, r"bench.seeds=\[1, 1\]: give different whole numbers"),
         ("sprites", {"task": "dance"}, "unknown task 'dance'"),

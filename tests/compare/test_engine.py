@@ -149,6 +149,13 @@ def test_a_cell_that_lost_a_frame_runs_again(inputs):
     assert fakes.CALLS == ["shift", "echo", "shift"]
 
 
+def test_a_cell_whose_frame_was_damaged_runs_again(inputs):
+    done = run(inputs)
+    next(done.folder.glob("cells/shift-*/frames/00003.png")).write_bytes(b"")
+    again = run(inputs)
+    assert not again.failed and len(again.entries[0].frames) == 6 and fakes.CALLS == ["shift", "echo", "shift"]
+
+
 def test_an_interrupt_keeps_finished_cells_and_the_next_start_goes_on(inputs, tmp_path):
     fakes.INTERRUPT.add("echo")
     with pytest.raises(Cancelled, match="finished cells are kept"):

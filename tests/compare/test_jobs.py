@@ -55,6 +55,13 @@ def test_a_csv_file_of_jobs(tmp_path):
     assert second == Job("002", {"reference": "/abs/b.png", "masks": str(tmp_path / "masks")})
 
 
+def test_a_home_folder_and_odd_line_breaks_in_a_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "jobs.csv").write_text("reference,prompt\n~/a.png,one\u2028two\n", encoding="utf-8")
+    (only,) = read_jobs(tmp_path / "jobs.csv")
+    assert only.values == {"reference": "/home/me/a.png", "prompt": "one\u2028two"}
+
+
 def test_from_a_folder_to_an_index_that_resumes(folder, tmp_path, capsys):
     assert main(words(f"jobs={folder}", "output=out")) == 0
     out, err = capsys.readouterr()
@@ -188,6 +195,8 @@ def test_means_and_intervals_are_over_jobs():
     found = summarise([*done, Done("x", [failed]), Done("y", reason="r")])
     assert found["m"]["psnr"]["n"] == 3 and found["m"]["psnr"]["mean"] == 20
     assert 10 <= found["m"]["psnr"]["low"] < 20 < found["m"]["psnr"]["high"] <= 30
+    alone = summarise(done[:1])["m"]["psnr"]
+    assert alone == {"n": 1, "mean": 10, "low": None, "high": None}, "one job has no interval"
     assert found["m"]["seconds"] == {"n": 3, "mean": 1.0, "low": 1.0, "high": 1.0} and "ssim" not in found["m"]
 
 
@@ -198,6 +207,7 @@ def test_means_and_intervals_are_over_jobs():
         ("reference,driving\n", "has no job"),
         ("reference,drivng\na,b\n", "did you mean 'driving'"),
         ("reference,reference\na,b\n", "column reference twice"),
+        ("reference;driving\na;b\n", "has ';' between its columns: save it with commas"),
         ("reference,prompt\na.png,red, walking\n", "line 2 has 3 cells for 2 columns"),
         ("name,reference\nx,a.png\nx,b.png\n", "two jobs named 'x'"),
         ("name,reference\n../x,a.png\n", "line 2: the name '../x'"),

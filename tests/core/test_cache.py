@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from motionkit.cache import StageCache, StageOutput, content_hash, normalise, pick_settings, stage_key
 
@@ -58,12 +59,18 @@ def test_what_is_saved_comes_back(tmp_path):
     assert [p.name for p in tmp_path.rglob("*.*")] == ["fit-k.safetensors"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x00" * 40, None])
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 40, "cut", "flipped", "no notes"])
 def test_a_damaged_file_counts_as_absent(tmp_path, damage):
-    cache = StageCache("m", tmp_path)
-    cache.save("fit", "k", StageOutput({"a": torch.ones(8)}, content="c"))
+    cache, tensors = StageCache("m", tmp_path), {"a": torch.ones(8)}
+    cache.save("fit", "k", StageOutput(tensors, content=content_hash(tensors)))
     path = cache.path("fit", "k")
-    path.write_bytes(path.read_bytes()[:-8] if damage is None else damage)
+    assert cache.load("fit", "k") is not None
+    if damage == "no notes":
+        save_file({"out.a": tensors["a"]}, path, {"motionkit": "{}"})
+    else:
+        held = path.read_bytes()
+        spoilt = {"cut": held[:-8], "flipped": held[:-1] + bytes([held[-1] ^ 1])}
+        path.write_bytes(spoilt.get(damage, damage))
     assert cache.load("fit", "k") is None
 
 
@@ -87,7 +94,7 @@ def test_checkpoints_go_when_the_stage_is_whole(tmp_path):
     whole.save({"step": torch.tensor(3)})
     part.save({"step": torch.tensor(5)})
     assert (whole.load()["step"], part.load()["step"]) == (3, 5)
-    cache.save("fit", "k", StageOutput({}))
+    cache.save("fit", "k", StageOutput({}, content=content_hash({})))
     assert whole.load() is None and part.load() is None and cache.load("fit", "k").tensors == {}
 
 

@@ -9,6 +9,7 @@ import pytest
 from motionkit.errors import Cancelled, UserError
 from motionkit.progress import NullProgress
 from motionkit.run import execute
+from motionkit.transfer import Result
 
 
 def go(blend, inputs, folder, **options):
@@ -187,6 +188,12 @@ def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tm
         ({"frames": 10**6}, "frames=1000000"),
         ({"fps": 0.0}, "fps=0"),
         ({"fps": float("nan")}, "fps=nan"),
+        ({"fps": 1e-9}, "fps=1e-09 is outside 0.01 to 240"),
+        ({"fps": "a"}, "fps='a': give a number"),
+        ({"seed": "a"}, "seed='a': give a whole number"),
+        ({"seed": 1.5}, "seed=1.5: give a whole number"),
+        ({"frames": 2.5}, "frames=2.5: give a whole number"),
+        ({"size": (64,)}, r"size=\(64,\): give \(height, width\)"),
         ({"size": "abc"}, "size=abc: give a side"),
         ({"size": 33}, "size=33: .* multiples of 8, such as 32 or 40"),
         ({"size": 9999 * 8}, "between 8 and 4096"),
@@ -201,6 +208,39 @@ def test_what_cannot_be_is_refused_before_anything_is_written(blend, inputs, tmp
     with pytest.raises(UserError, match=says):
         go(blend, inputs, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists() and blend.Blend.calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"reference": np.zeros((8, 8, 3), np.uint8)}, "reference is a ndarray: give a path, or a clip"),
+        ({"driving": 3}, "driving is a int"),
+        ({"prompt": 3}, "prompt=3: give a text"),
+    ],
+)
+def test_what_is_no_input_is_named(blend, inputs, tmp_path, change, says):
+    with pytest.raises(UserError, match=says):
+        go(blend, replace(inputs, **change), tmp_path / "run")
+
+
+def test_a_text_of_blanks_is_none(inputs):
+    assert "prompt" not in replace(inputs, prompt=" \n").present()
+    assert "prompt" in replace(inputs, prompt="a").present()
+
+
+def test_a_run_whose_output_cannot_be_written_leaves_no_video(blend, inputs, tmp_path, monkeypatch):
+    save = Result.save
+
+    def saved(self, path, *more):
+        if path == tmp_path / "x.gif":
+            raise UserError("no room")
+        return save(self, path, *more)
+
+    monkeypatch.setattr(Result, "save", saved)
+    with pytest.raises(UserError, match="no room"):
+        go(blend, inputs, tmp_path / "run", output=tmp_path / "x.gif")
+    facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert facts["status"] == "failed" and not (tmp_path / "run" / "result.mp4").exists()
 
 
 def test_missing_inputs_and_still_driving_pictures_are_refused(blend, inputs, tmp_path):

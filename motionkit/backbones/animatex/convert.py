@@ -7,7 +7,6 @@ Names of the repositories and files: github.com/antgroup/animate-x, README. The 
 from __future__ import annotations
 
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -88,7 +86,7 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
             content: Any = load_file(source)
         else:
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source))
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch names a refused pickle and a broken archive in many ways
         broken = "it is damaged or holds more than weights; nothing was run"
         reason = broken if source.exists() else "it is not there"
         raise UserError(f"cannot read {source} as an Animate-X checkpoint: {reason}") from error
