@@ -7,7 +7,7 @@ configuration names code: `method.name` is looked up in the registry.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +15,10 @@ from motionkit.errors import UserError, unknown
 from motionkit.registry import load_object
 from motionkit.transfer import MethodSpec
 
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+_FORMS = {"size": "a side in pixels, or WIDTHxHEIGHT"}  # of texts that are more than text
+_TABLES = {"settings": "settings.NAME.KEY=VALUE", "weights": "weights.NAME=FILE", "least": "least.NAME=N"}
+_SEED_LIMIT = 2**63
 
 
 @dataclass
@@ -67,6 +70,24 @@ class TrainConfig:
     progress: str = "terminal"
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that torch would not take. Raises: UserError."""
+    if not 0 <= seed < _SEED_LIMIT:
+        raise UserError(f"seed={seed} is outside 0 to 2^63 - 1")
+
+
+def refuse_empty(config: Any, names: Iterable[str]) -> None:
+    """An empty path is mostly a shell variable that is not set; it must not stand for the current folder.
+
+    Raises:
+        UserError: one of the named fields is there and holds nothing.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value.strip():
+            raise UserError(f"{name}= is empty: give a path, or leave {name}= out")
+
+
 def method_settings(spec: MethodSpec, given: Any = None) -> Any:
     """A method's configuration dataclass, checked, from nothing, a mapping, or a finished one.
 
@@ -88,7 +109,7 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
             _refuse_environment(OmegaConf.to_container(given, resolve=False), prefix)
             given = OmegaConf.to_container(given, resolve=True)
         if not isinstance(given or {}, Mapping):
-            raise UserError(f"{prefix.rstrip('.') or 'the configuration'} is not a table of settings")
+            raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), literal(values)))
@@ -130,10 +151,27 @@ def explain(error: Exception, prefix: str = "") -> UserError:
             above = str(key).rpartition(".")[0]
             return unknown("key", f"{prefix}{key}", [f"{prefix}{above and above + '.'}{k}" for k in _keys(link)])
         reason = str(link).splitlines()[0]
-        if wrong := re.match(r"Value '(?P<value>.*)' of type .* could not be converted to (?P<kind>\w+)", reason):
-            return UserError(f"{prefix}{key}={wrong['value']}: give {_KINDS.get(wrong['kind'], wrong['kind'])}")
-        return UserError(f"{prefix}{key}: {reason}")
+        if missing := re.match(r"Interpolation key '(?P<name>.*)' not found", reason):
+            return UserError(f"${{{missing['name']}}} stands for no key: write the value itself")
+        return UserError(_mend(f"{prefix}{key}", link.value, reason) or f"{prefix}{key}: {reason}")
     return UserError(f"{prefix.rstrip('.')}: {error}".splitlines()[0].lstrip(": "))
+
+
+def _mend(key: str, value: Any, reason: str) -> str:
+    """What to give in place of a value of the wrong type; "" for a reason of another kind."""
+    if wrong := re.match(r"Value '(?P<value>.*)' of type .* could not be converted to (?P<kind>\w+)", reason):
+        return f"{key}={wrong['value']}: give {_KINDS.get(wrong['kind'], wrong['kind'])}"
+    if wrong := re.match(r"Value '(?P<value>.*)' is not a valid (?P<kind>\w+)", reason):
+        return f"{key}={wrong['value']}: give {_KINDS.get(wrong['kind'], wrong['kind'])}"
+    if "is not Optional" in reason or reason.startswith("Incompatible value 'None'"):
+        return f"{key}=null: give {_FORMS.get(key, 'a value')}, or leave {key}= out"
+    if "is not a ListConfig" in reason:
+        return f"{key}={value}: a list has brackets: give {key}=[{value}]"
+    if reason.startswith("Cannot convert"):
+        return f"{key}={value}: give {_FORMS.get(key, 'one text')}"
+    if re.match(r"Cannot assign \w+ to Dict", reason):
+        return f"{key}={value}: give {_TABLES.get(key, f'{key}.NAME=VALUE')}"
+    return ""
 
 
 def chain(error: BaseException | None) -> list[BaseException]:

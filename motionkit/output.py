@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 VIDEO, GIF = ".mp4", ".gif"
+
+
+def local_path(text: str) -> Path:
+    """A path as a user types it: "~" is the home folder, unless a file is called so.
+
+    Raises:
+        UserError: it is an address on the network.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):  # before Path makes one slash of the two
+        raise UserError(f"{text}: only local files are read and written; download it first")
+    path = Path(text)
+    return path.expanduser() if text.startswith("~") and not path.exists() else path
 
 
 @contextmanager
@@ -83,7 +96,9 @@ def write_result(path: Path, frames: np.ndarray, fps: float, label: str = "") ->
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse an output whose kind is unknown."""
+    """Refuse an output whose kind is unknown, or that is a suffix alone."""
+    if path.name.lower() in (VIDEO, GIF):
+        raise UserError(f"output {path} lacks a name before {path.name}: give {path.with_name('out' + path.name)}")
     if path.suffix.lower() not in (VIDEO, GIF, ""):
         raise UserError(f"cannot write {path.name}: output ends in .mp4, .gif, or has no suffix for a folder of frames")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,14 +69,17 @@ def run(
     options: Options | None = None,
     runner: Runner | None = None,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    may_be_empty: bool = True,
 ) -> Outcome:
     """Every entry on every case with every seed; a second call reads finished cells back and goes on.
 
     Args:
         say: gets a line for each refused entry and each cell that ends.
+        may_be_empty: whether a table in which every entry is refused is still a table.
 
     Raises:
-        UserError: nothing can run at all: no entries, a label twice, or a folder that cannot be written.
+        UserError: nothing can run at all: a label twice, a folder that cannot be written, or every entry is refused.
         Cancelled: stopped by the user; finished cells are kept.
     """
     folder, labels = Path(folder).absolute(), [entry.label for entry in entries]
@@ -85,8 +88,13 @@ def run(
     check_writable(folder)
     options = options or Options()
     metrics = metrics_of(protocol.check(), options)
+    planned = [_plan(entry, protocol, folder, options) for entry in entries]
+    refusals = {entry.label: refused for entry, (_, refused) in zip(entries, planned, strict=True) if refused}
+    if len(refusals) == len(entries) and not may_be_empty:
+        raise UserError(f"no row can run: {_together(refusals)}")
     say(f"protocol {title(protocol)}")
-    planned = [_plan(entry, protocol, folder, options, say) for entry in entries]
+    for label, refused in refusals.items():
+        say(f"{label}: refused: {refused}")
     todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.key) is None])
     say(f"{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
     for cell in todo:
@@ -100,15 +108,18 @@ def run(
     return Outcome(protocol, rows, metrics)
 
 
-def _plan(
-    entry: Entry, protocol: Protocol, folder: Path, options: Options, say: Callable[[str], None]
-) -> tuple[list[Cell], str]:
+def _plan(entry: Entry, protocol: Protocol, folder: Path, options: Options) -> tuple[list[Cell], str]:
     try:
         return cells_of(entry, protocol, folder, options), ""
     except UserError as error:
-        reason = " ".join(str(error).split())
-        say(f"{entry.label}: refused: {reason}")
-        return [], reason
+        return [], " ".join(str(error).split())
+
+
+def _together(refusals: Mapping[str, str]) -> str:
+    """Every reason once, with the labels of its rows."""
+    reasons = dict.fromkeys(refusals.values())
+    rows = {reason: [label for label, own in refusals.items() if own == reason] for reason in reasons}
+    return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in rows.items())
 
 
 def _in_turn(cells: Sequence[Cell]) -> list[Cell]:

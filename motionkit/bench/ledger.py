@@ -113,7 +113,7 @@ def run_ledger(
     for bench, entries in tables.items():
         outcomes[bench] = run(chosen[bench], entries, folder, options, runner, say)
     titles = {bench: protocols.title(outcome.protocol) for bench, outcome in outcomes.items()}
-    return Ledger([_finding(one, outcomes) for one in planned], titles)
+    return Ledger(beside_controls([_finding(one, outcomes) for one in planned]), titles)
 
 
 def _chosen(name: str, changed: Mapping[str, object]) -> Protocol:
@@ -128,6 +128,29 @@ def _chosen(name: str, changed: Mapping[str, object]) -> Protocol:
         elif name in value:
             own[key] = value[name]
     return protocols.read(name, **own)
+
+
+def beside_controls(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, where a trained variant shows nothing that a second training of the full model may show as well.
+
+    A variant is one training. Its difference counts beyond the far end of the interval that the control has, the full
+    model trained again with another seed, on the same protocol and figure.
+    """
+    reach = {
+        (one.ablation.method, one.ablation.bench, verdict.claim.figure): max(abs(verdict.low), abs(verdict.high))
+        for one in findings if one.ablation.train_seed is not None
+        for verdict in one.verdicts if verdict.low is not None and verdict.high is not None
+    }  # fmt: skip
+    return [replace(one, verdicts=[_beside(one.ablation, verdict, reach) for verdict in one.verdicts])
+            for one in findings]  # fmt: skip
+
+
+def _beside(row: Ablation, verdict: Verdict, reach: Mapping[tuple[str, str, str], float]) -> Verdict:
+    far = reach.get((row.method, row.bench, verdict.claim.figure)) if row.train else None
+    if far is None or verdict.word not in (AGREES, DISAGREES) or abs(verdict.mean or 0) > far:
+        return verdict
+    why = f"the full model trained again (control) may differ by {far:.2g} in {verdict.claim.figure}"
+    return replace(verdict, word=NOISE, why=why)
 
 
 def plan(rows: Sequence[Ablation], variants: Path | None = None) -> list[_Planned]:

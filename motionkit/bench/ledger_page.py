@@ -20,10 +20,7 @@ from motionkit.output import write_json, writing
 
 FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
 CONFIDENCE = Reducers().confidence
-_TRAINED = (
-    "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training, which "
-    "the control rows show"
-)
+_TRAINED = "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training"
 _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 
 
@@ -72,8 +69,9 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
         "Each row leaves out or changes one part of a method and is held against its *base* on the same cases: the "
         "method's defaults, or what is said below a table. *Difference* is the row minus the base, paired by case "
         f"(seeds of a case averaged first), with its {CONFIDENCE:.0%} interval by Student's t: one that holds 0, or "
-        f"fewer than {LEAST} cases, is *within noise*. {_by_chance(counts)}These are small models of the sprite world "
-        "with other figures than the papers': only directions can be compared.", "",
+        f"fewer than {LEAST} cases, is *within noise*, and so is a trained variant's that a second training of the "
+        f"full model (the rows called control) may show as well. {_by_chance(counts)}These are small "
+        "models of the sprite world with other figures than the papers': only directions can be compared.", "",
         *(f"- Protocol {title}" for title in ledger.protocols.values()),
         *([_TRAINED] if any(finding.ablation.model for finding in ledger.findings) else []), "",
     ]  # fmt: skip

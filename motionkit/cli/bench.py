@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.bench.runners import Cluster, make_runner
+from motionkit.config import refuse_empty
 from motionkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{word}: bench takes {key}s=[NAME,NAME], and settings.NAME.KEY=VALUE for a method")
     words = [f"++{word}" if word.startswith(_OPEN) else word for word in argv]
     config = hydra_app.compose("bench", BenchConfig, words)
+    refuse_empty(config, ("output",))
     start = hydra_app.Start(Path.cwd(), Path.cwd())
     from motionkit.bench.protocol import LEDGER
 
@@ -107,11 +109,8 @@ def _table(config: BenchConfig, start: Start) -> int:
     from motionkit.bench import engine
     from motionkit.bench.page import write_results
 
-    outcome = engine.run(chosen, entries, folder, _options(config, start), runner, _say)
+    outcome = engine.run(chosen, entries, folder, _options(config, start), runner, _say, may_be_empty=False)
     print(write_results(folder, outcome))
-    for row in outcome.rows:
-        if row.refused:
-            _say(f"refused: {row.entry.label}: {row.refused}")
     return 1 if outcome.failed else 0
 
 

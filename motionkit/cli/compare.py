@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.config import RequestConfig
+from motionkit.config import RequestConfig, check_seed, refuse_empty
 from motionkit.errors import UserError
+from motionkit.transfer import MAPS
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
@@ -61,27 +62,20 @@ def main(argv: list[str]) -> int:
     # `settings` is open here, hence ++; each method's own schema checks its part afterwards.
     words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
     config = hydra_app.compose("compare", CompareConfig, words)
-    _refuse_empty(config)
+    refuse_empty(config, ("reference", "driving", "truth", "jobs", "output", *MAPS))
+    check_seed(config.seed)
     from motionkit.compare.engine import choose_methods
 
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
     start = hydra_app.Start(Path.cwd(), Path.cwd())
     if config.jobs is not None:
         return _run_jobs(config, start)
+    if not any((config.reference, config.driving, config.prompt.strip())):
+        raise UserError("compare needs an input: give reference=FILE, driving=FILE and prompt=TEXT, or jobs=FOLDER")
     inputs, truth = _read(config, start)
     done = _compare(config, start, inputs, truth, _folder(config, inputs, start))
     print(done.report)
     return 1 if done.failed else 0
-
-
-def _refuse_empty(config: CompareConfig) -> None:
-    """An empty path is mostly a shell variable that is not set; it must not stand for the current folder."""
-    from motionkit.transfer import MAPS
-
-    for name in ("reference", "driving", "truth", "jobs", "output", *MAPS):
-        value = getattr(config, name)
-        if value is not None and not value.strip():
-            raise UserError(f"{name}= is empty: give a path, or leave {name}= out")
 
 
 def _run_jobs(config: CompareConfig, start: Start) -> int:
@@ -140,11 +134,10 @@ def _say(line: str) -> None:
 
 def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
     """The clips of the request, and the true video when it is given."""
-    from motionkit.cli.transfer import read_inputs
-    from motionkit.media import read_clip
+    from motionkit.cli.transfer import read_inputs, read_noted
 
     inputs = read_inputs(None, config, start)
-    return inputs, read_clip(start.resolve(config.truth)) if config.truth else None
+    return inputs, read_noted("truth", config.truth, start)
 
 
 def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:

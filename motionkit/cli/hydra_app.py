@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import is_multirun, quote, split
+from motionkit.cli.refusals import check_words, several
 from motionkit.config import TrainConfig, TransferConfig, chain, explain, typed
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.hashing import hash_json
+from motionkit.output import local_path
 from motionkit.trainjob import DataConfig
 
 if TYPE_CHECKING:
@@ -42,12 +44,7 @@ class Start:
         Raises:
             UserError: it is an address on the network.
         """
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):  # before Path makes one slash of the two
-            raise UserError(f"{path}: only local files are read and written; download it first")
-        given = Path(path)
-        if not given.exists() and path.startswith("~"):
-            given = given.expanduser()
-        return self.cwd / given
+        return self.cwd / local_path(path)
 
     def resolve_if_there(self, name: str | None) -> str | None:
         """The same for what may be a path or a name on the hub: only a path that exists is touched."""
@@ -153,12 +150,13 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
     flags, overrides = split(words)
     if flags:
         raise UserError(f"{verb} does not take {flags[0]}")
+    check_words(verb, overrides)
     register(verb, schema)
     try:
         with initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
     except Exception as error:
-        raise one_line(error) from error
+        raise one_line(error, verb) from error
 
 
 def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
@@ -169,32 +167,32 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     """
     import hydra
 
+    from motionkit.cli import sweep
+
     flags, overrides = split(words)
     multirun = is_multirun(flags)
+    check_words(verb, overrides, multirun)
     register(verb, SCHEMAS[verb])
-    stopped: list[UserError | Cancelled] = []
 
     def task(config: DictConfig) -> None:
         start = _start()
         try:
             job(typed(SCHEMAS[verb], config), start)
-        except (UserError, Cancelled) as error:
+        except BaseException:
             _remove_empty(start.folder)
-            if multirun:
-                raise
-            stopped.append(error)  # Hydra would add lines of its own
+            raise
 
     app = hydra.main(version_base="1.3", config_path=CONFIG, config_name=verb)(task)
+    quoted = [quote(word, multirun) for word in overrides]
     try:
-        _call(app, [f"motionkit {verb}", *flags, *(quote(word, multirun) for word in overrides)])
+        with sweep.quiet(), sweep.tidy():
+            _call(app, [f"motionkit {verb}", *flags, *quoted, *([sweep.WATCH] if multirun else [])])
     except (UserError, Cancelled):
         raise
     except Exception as error:
         if not _from_hydra(error):
             raise
-        raise one_line(error) from error
-    if stopped:
-        raise stopped[0]
+        raise one_line(error, verb) from error
     return 0
 
 
@@ -227,9 +225,11 @@ def _from_hydra(error: BaseException) -> bool:
     return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.")) for link in chain(error))
 
 
-def one_line(error: Exception) -> UserError:
+def one_line(error: Exception, verb: str = "") -> UserError:
     """What Hydra says, as one line, with the nearest name when one is unknown."""
     text = str(error)
+    if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", text.splitlines()[0]):
+        return several(verb, unclear["word"], verb in SCHEMAS)
     if missing := re.search(r"Could not find '(?P<group>.+)/(?P<name>[^/']*)'", text):
         group, name = missing["group"], missing["name"]
         if group in ("schema/method", "schema/trainer"):

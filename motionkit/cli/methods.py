@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.table import table
 from motionkit.errors import UserError
+from motionkit.presets import PresetSettings
 from motionkit.transfer import MethodSpec
 
 HELP = """usage: motionkit methods [NAME ...]
@@ -63,7 +65,8 @@ def detail(name: str) -> str:
         ("trainable", f"motionkit train method={name}" if spec.trainer else "no"),
     ]
     try:
-        settings = [(f"method.{key}", value) for key, value in _settings(registry.load_object(spec.config)())]
+        made = registry.load_object(spec.config)()
+        settings = [(f"method.{key}", value) for key, value in _settings(made, _choices(made))]
     except UserError as error:
         settings = [("settings", str(error))]
     return table((name, ""), [*facts, *settings])
@@ -85,15 +88,22 @@ def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:
     return rows + [(f"not {name}", why) for name, why in spec.no_backbones.items()]
 
 
-def _settings(values: Any, above: str = "") -> list[tuple[str, str]]:
-    """Every setting by dotted name, with its value and type, from an instance of the dataclass."""
+def _choices(values: Any) -> dict[str, tuple[str, ...]]:
+    """Setting -> the words that it takes, where its class declares them (`motionkit.presets`)."""
+    presets = {"preset": tuple(values.presets)} if isinstance(values, PresetSettings) else {}
+    return presets | dict(getattr(values, "choices", {}))
+
+
+def _settings(values: Any, choices: Mapping[str, tuple[str, ...]], above: str = "") -> list[tuple[str, str]]:
+    """Every setting by dotted name, with its value and its words or type, from an instance of the dataclass."""
     rows: list[tuple[str, str]] = []
     for field in dataclasses.fields(values):
         value = getattr(values, field.name)
         if dataclasses.is_dataclass(value):
-            rows += _settings(value, f"{above}{field.name}.")
+            rows += _settings(value, choices, f"{above}{field.name}.")
         elif field.name != "name" or above:
-            rows.append((f"{above}{field.name}", f"{value}  [{_type(field.type)}]"))
+            words = "|".join(map(str, choices.get(f"{above}{field.name}", ())))
+            rows.append((f"{above}{field.name}", f"{value}  [{words or _type(field.type)}]"))
     return rows
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from motionkit import registry
 from motionkit.errors import UserError
-from motionkit.output import check_writable, temporary_beside, writing
+from motionkit.output import check_writable, local_path, temporary_beside, writing
 
-HELP = """usage: motionkit new-method NAME [FOLDER]
+HELP = """usage: motionkit new-method NAME [FOLDER | output=FOLDER]
 
 Writes a Python package that brings one method to motionkit: pyproject.toml with its entry point, the facts (SPEC),
 settings, a small method that works, its YAML, and tests that hold it to motionkit's contract. Nothing in motionkit
@@ -29,17 +30,29 @@ _NO_NAMES = ("true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"
 
 def main(argv: list[str]) -> int:
     """Write the package; returns the exit code."""
-    words = [word for word in argv if not word.startswith("-")]
-    if strange := [word for word in argv if word.startswith("-")]:
+    words = [_folder(word) for word in argv]
+    if strange := [word for word in words if word.startswith("-")]:
         raise UserError(f"new-method does not take {strange[0]}: give NAME and, if you like, FOLDER")
     if not 1 <= len(words) <= 2:
         raise UserError("new-method takes a name and, if you like, a folder: motionkit new-method puppet my_folder")
-    name, folder = words[0], Path(words[1] if len(words) == 2 else f"motionkit-{words[0]}")
+    name, folder = words[0], local_path(words[1] if len(words) == 2 else f"motionkit-{words[0]}")
     check_name(name)
     files = write_package(name, folder)
     print(f"{folder}: {' '.join(files)}")
-    print(f"next: pip install -e {folder} && python -m motionkit.testing {name}")
+    print(f"next: pip install -e {shlex.quote(str(folder))} && python -m motionkit.testing {name}")
     return 0
+
+
+def _folder(word: str) -> str:
+    """The folder of output=FOLDER, as other verbs take it; any other word as it is."""
+    key, equals, value = word.partition("=")
+    if not equals or not key.isidentifier():
+        return word
+    if key != "output":
+        raise UserError(f"new-method does not take {word}: give NAME and, if you like, output=FOLDER")
+    if not value.strip():
+        raise UserError("output= is empty: give a folder, or leave output= out")
+    return value
 
 
 def check_name(name: str) -> None:

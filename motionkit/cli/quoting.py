@@ -14,6 +14,11 @@ TEXT = frozenset(
 _TEXT_ENDINGS = (".path", ".weights", ".folder", ".checkpoint")
 _PLAIN_FLAGS = ("-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help", "--shell-completion", "-sc")
 _VALUE_FLAGS = ("-c", "--cfg", "-p", "--package", "-cd", "--config-dir", "-i", "--info", "-cn", "--config-name")
+_VALUES = {
+    ("-c", "--cfg"): ("job", "hydra", "all"),
+    ("-i", "--info"): ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+_MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
 _SWEEP = re.compile(r"(choice|glob|range|interval|shuffle|sort)\(.*\)", re.DOTALL)
 _QUOTED = re.compile(r"""(?P<q>['"]).*(?P=q)""", re.DOTALL)
 
@@ -22,7 +27,8 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
     """Flags (each with its value) and overrides, apart: Hydra wants them so.
 
     Raises:
-        UserError: an unknown flag, a flag without its value, or a word that is not key=value.
+        UserError: an unknown flag, a flag without its value or with one that Hydra does not know, flags that cannot
+            stand together, or a word that is not key=value.
     """
     flags, overrides, rest = [], [], list(words)
     while rest:
@@ -34,13 +40,29 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
             if not equals and not rest:
                 raise UserError(f"{name} needs a value")
             flags += [name, value if equals else rest.pop(0)]
+            _check_value(*flags[-2:])
         elif word.startswith("-"):
             raise unknown("option", name, ("--help", "--debug", *_PLAIN_FLAGS, *_VALUE_FLAGS))
         elif not equals and not word.startswith("~"):
             raise UserError(f'{word!r} is not key=value (a value with spaces needs quotes around it: key="two words")')
         else:
             overrides.append(word)
+    _check_together(flags)
     return flags, overrides
+
+
+def _check_value(flag: str, value: str) -> None:
+    for names, known in _VALUES.items():
+        if flag in names and value not in known:
+            raise UserError(f"{flag} {value}: give {flag} followed by one of {', '.join(known)}")
+
+
+def _check_together(flags: list[str]) -> None:
+    modes = [flag for flag in flags if flag in _MODES]
+    if len(modes) > 1:
+        raise UserError(f"{modes[0]} does not go with {modes[1]}: give one of them")
+    if "--resolve" in flags and not {"-c", "--cfg"} & set(flags):
+        raise UserError("--resolve needs --cfg job beside it: it says how a configuration is printed")
 
 
 def is_multirun(flags: list[str]) -> bool:

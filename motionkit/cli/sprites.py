@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from motionkit.errors import UserError, unknown
+from motionkit.output import local_path, write_json
 
 HELP = """usage: motionkit sprites [what=example|dataset|drawings|sheet] [output=FOLDER] [key=value ...]
 
@@ -16,6 +19,7 @@ The procedural world of articulated characters: the same motion on another chara
   what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
   what=drawings  count=N clips as line drawings with captions, a folder to train on  lines=2-3 seed=N split=...
                  lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
+                 a folder of clips holds one set: only the command that made it may write there again
   what=sheet     one picture: every kind in every motion
   all:           setting=easy|full  size=128  frames=10
 
@@ -27,6 +31,8 @@ DEFAULTS = {
     "seed": "0", "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
     "lines": "",
 }  # fmt: skip
+RECORD = ".sprites"  # in a folder of clips: the options that made them
+_CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")
 
 
 def main(argv: list[str]) -> int:
@@ -34,14 +40,16 @@ def main(argv: list[str]) -> int:
     options = dict(DEFAULTS)
     for word in argv:
         key, found, value = word.partition("=")
-        if not found or key not in DEFAULTS:
+        if key not in DEFAULTS:
             raise unknown("option", key, DEFAULTS)
+        if not found or not value.strip():
+            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
         options[key] = value
     if options["lines"] and not any(word.startswith("what=") for word in argv):
         options["what"] = "drawings"
     numbers = {}
     for key, low, high in (("seed", 0, 2**31), ("count", 1, 100_000), ("size", 32, 1024), ("frames", 1, 1000)):
-        if not options[key].isdigit() or not low <= int(options[key]) <= high:
+        if not re.fullmatch("[0-9]{1,12}", options[key]) or not low <= int(options[key]) <= high:
             raise UserError(f"{key}={options[key]} is not a whole number from {low} to {high}")
         numbers[key] = int(options[key])
     try:
@@ -63,11 +71,37 @@ def _thickness(lines: str) -> tuple[int, int]:
     return least, most
 
 
+def _claim(folder: Path, options: dict[str, str]) -> None:
+    """Keep two sets apart: a folder with clips takes only the very set that it holds, again.
+
+    Raises:
+        UserError: other clips are there.
+        ValueError: no such split or setting.
+    """
+    from motionkit.sprites.kinds import rng_of
+    from motionkit.sprites.sampling import random_character
+
+    random_character(rng_of("checked before anything is written"), options["split"], options["setting"])
+    asked = {key: value for key, value in options.items() if key != "output"}
+    record = folder / RECORD
+    holds = folder.is_dir() and any(path.suffix.lower() in _CLIPS for path in folder.iterdir())
+    if holds and _read(record) != asked:
+        raise UserError(f"{folder} holds clips of another set: choose another output=, or remove it first")
+    write_json(record, asked)
+
+
+def _read(record: Path) -> Any:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     from motionkit.sprites import KINDS, MOTIONS, Motion, character
     from motionkit.sprites.export import contact_sheet, write_dataset, write_drawings, write_example
 
-    folder = Path(options["output"] or f"sprites-{options['what']}")
+    folder = local_path(options["output"] or f"sprites-{options['what']}")
     seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
     if options["what"] == "example":
         source = character(seed, options["source"], setting, options["colour"])
@@ -75,10 +109,12 @@ def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
         write_example(folder, source, driving, Motion(options["motion"]), frames, size)
         return f"{folder}: source.mp4 source.png driving.mp4 truth.mp4 labels.json"
     if options["what"] == "dataset":
+        _claim(folder, options)
         count = write_dataset(folder, numbers["count"], options["split"], seed, frames, size, setting)
         return f"{folder}: {count} clips of the {options['split']} split"
     if options["what"] == "drawings":
         thickness = _thickness(options["lines"] or "2-3")
+        _claim(folder, options)
         count = write_drawings(folder, numbers["count"], options["split"], seed, frames, size, setting, thickness)
         return f"{folder}: {count} drawings of the {options['split']} split, with captions"
     if options["what"] == "sheet":

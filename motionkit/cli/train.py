@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motionkit.errors import UserError
+from motionkit.config import check_seed
+from motionkit.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
@@ -28,12 +30,25 @@ HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
   -m                      sweep: seed=0,1,2 -m
 """
 
+_STARTS = ("-m", "--multirun", "-r", "--run")  # other flags only show something
+
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     from motionkit.cli.hydra_app import run
+    from motionkit.cli.quoting import split
 
+    flags, overrides = split(argv)
+    chosen = any(word.lstrip("+~").startswith("method=") for word in overrides)
+    if not chosen and not set(flags) - set(_STARTS):
+        raise UserError(f"train needs a method: give method=NAME, one of {', '.join(_with_trainer()) or 'none'}")
     return run("train", train, [rewritten for word in argv for rewritten in data_folder(word)])
+
+
+def _with_trainer() -> list[str]:
+    from motionkit import registry
+
+    return [name for name in registry.names() if registry.spec(name).trainer]
 
 
 def data_folder(word: str) -> list[str]:
@@ -52,19 +67,23 @@ def train(config: TrainConfig, start: Start) -> None:
     """
     from motionkit import registry
     from motionkit.cli.transfer import progress
-    from motionkit.config import method_settings, typed
+    from motionkit.config import method_settings, refuse_empty, typed
     from motionkit.output import check_writable
     from motionkit.progress import Reporter
     from motionkit.run import plan_for
+    from motionkit.sprites.kinds import SETTINGS
     from motionkit.trainjob import DataConfig, TrainJob
 
+    refuse_empty(config, ("output",))
     spec = registry.spec(config.method["name"])
     if spec.trainer is None:
-        with_trainer = [name for name in registry.names() if registry.spec(name).trainer]
-        raise UserError(f"{spec.name} has nothing to train; these have: {', '.join(with_trainer) or 'none'}")
+        raise UserError(f"{spec.name} has nothing to train; these have: {', '.join(_with_trainer()) or 'none'}")
+    _check_numbers(config)
     settings = method_settings(spec, config.method)
     options = typed(registry.load_object(spec.train_config), config.train, "train.") if spec.train_config else None
     data = typed(DataConfig, config.data, "data.")
+    if data.setting not in SETTINGS:
+        raise UserError(f"data.setting={data.setting}: give {' or '.join(SETTINGS)}")
     if data.name == "folder" and not data.path:
         raise UserError("data=folder needs data.path=FOLDER, a folder of clips")
     if data.path:
@@ -79,4 +98,24 @@ def train(config: TrainConfig, start: Start) -> None:
         settings, data, plan, folder, options, config.steps, config.seed, config.size, config.resume,
         Reporter(progress(config.progress)),
     )  # fmt: skip
-    print(registry.load_object(spec.trainer)(job))
+    try:
+        print(registry.load_object(spec.trainer)(job))
+    except (Cancelled, KeyboardInterrupt):
+        raise Cancelled(_how_to_go_on(config, folder)) from None
+
+
+def _check_numbers(config: TrainConfig) -> None:
+    check_seed(config.seed)
+    for name in ("steps", "size"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"{name}={value}: give 1 or more, or leave {name}= out for the trainer's own")
+
+
+def _how_to_go_on(config: TrainConfig, folder: Path) -> str:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return "cancelled before anything was kept"
+    changes = [] if config.output else [f"with output={shlex.quote(str(folder))}"]
+    changes += [] if config.resume else ["without resume=false"]
+    changed = f", {' and '.join(changes)}," if changes else ""
+    return f"cancelled; what was done is in {folder}: the same command{changed} goes on from there"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from motionkit.cli.hydra_app import Start
     from motionkit.config import RequestConfig, TransferConfig
+    from motionkit.media import Clip
     from motionkit.progress import Progress
     from motionkit.transfer import Inputs, MethodSpec
 
@@ -36,8 +37,11 @@ output
   output_metadata=false   leave the settings out of the mp4's comment tag
 
   --cfg job               print the whole configuration and stop
-  -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side)
+  -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side);
+                          the folder of each job holds its result, without output=
 """
+
+CLIPS = ("reference", "driving")
 
 
 def main(argv: list[str]) -> int:
@@ -54,10 +58,13 @@ def transfer(config: TransferConfig, start: Start) -> None:
         UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
     """
     from motionkit import registry
-    from motionkit.config import method_settings
+    from motionkit.config import check_seed, method_settings, refuse_empty
     from motionkit.handle import choose_backbone
     from motionkit.output import check_output
+    from motionkit.transfer import MAPS
 
+    refuse_empty(config, (*CLIPS, *MAPS, "output"))
+    check_seed(config.seed)
     spec = registry.spec(config.method["name"])
     settings = method_settings(spec, config.method)
     backbone = choose_backbone(spec, config.backbone["name"])
@@ -100,7 +107,7 @@ def input_paths(config: RequestConfig, start: Start) -> list[Path]:
     """Every file that the request names."""
     from motionkit.transfer import MAPS
 
-    given = [getattr(config, name) for name in ("reference", "driving", *MAPS)]
+    given = [getattr(config, name) for name in (*CLIPS, *MAPS)]
     return [start.resolve(path) for path in given if path]
 
 
@@ -112,19 +119,36 @@ def read_inputs(spec: MethodSpec | None, config: RequestConfig, start: Start) ->
     """
     from motionkit.transfer import MAPS, Inputs
 
-    given = Inputs(None, None, config.prompt, config.source_prompt, config.negative_prompt)
+    given = Inputs()
+    for name in ("prompt", "source_prompt", "negative_prompt"):
+        text = getattr(config, name)
+        setattr(given, name, text if text.strip() else "")  # blanks alone say nothing
     for name in MAPS:
         if path := getattr(config, name):
             setattr(given, name, str(start.resolve(path)))
     if spec is not None:
         for need in spec.requires:
-            if not getattr(config, need.name):
+            if not getattr(given, need.name) and not (need.name in CLIPS and getattr(config, need.name)):
                 raise spec.missing(need)
-    from motionkit.media import read_clip
-
-    given.reference = read_clip(start.resolve(config.reference)) if config.reference else None
-    given.driving = read_clip(start.resolve(config.driving)) if config.driving else None
+    given.reference = read_noted("reference", config.reference, start)
+    given.driving = read_noted("driving", config.driving, start)
     return given
+
+
+def read_noted(name: str, path: str | None, start: Start) -> Clip | None:
+    """The clip at a path, if one is given; what was noted as it was read (that it is cut off, say) goes to stderr.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if not path:
+        return None
+    from motionkit import media
+
+    clip = media.read_clip(start.resolve(path))
+    for note in clip.notes:
+        print(f"{name}: {note}", file=sys.stderr)
+    return clip
 
 
 def progress(name: str) -> Progress:

@@ -197,6 +197,8 @@ plain("no_rate", ["fps=0"], "fps=0")
 
 
 plain("output_of_unknown_kind", ["output=out.docx"], "out.docx", ".mp4")
+plain("output_is_a_suffix", ["output=clips/.mp4"], "lacks a name before .mp4", "clips/out.mp4")
+plain("output_is_empty", ["output="], "output= is empty")
 plain("output_is_an_input", ["output=moves.mp4"], "moves.mp4", "input")
 
 
@@ -230,6 +232,7 @@ def output_folder_is_not_empty(here):
 plain("no_reference", ["reference=null"], "needs reference", "reference=")
 plain("no_driving", ["driving=null"], "needs driving", "driving=")
 plain("no_prompt", [*TINY, "prompt="], "needs prompt", "prompt=")
+plain("blank_prompt", [*TINY, "prompt=   "], "needs prompt", "prompt=")
 
 
 # Weights and devices

@@ -158,6 +158,7 @@ def test_control_c_while_an_input_is_read(here, capsys, monkeypatch):
     assert transfer([]) == 130
     assert "cancelled" in one_line(capsys, "motionkit: ")
     nothing_made(here)
+    assert not list(here.glob("runs/transfer/*"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "scribbled", "replaced by a folder"])

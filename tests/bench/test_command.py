@@ -27,6 +27,7 @@ SMALL = ["bench.pairs=1", "bench.frames=2", "bench.size=64", "gpu=cpu", "methods
         (["cluster.size=3"], "unknown key 'cluster.size'"),
         (["runner=submitit", "cluster.gpus=1", "gpu=cpu"], "start it on a node with such a GPU"),
         (["weights.clipp=x", *SMALL], "unknown set of metric weights 'clipp'"),
+        (["output="], "output= is empty: give a path, or leave output= out"),
         (["output=table.md"], "output=table.md: bench writes a folder; give a name without .md"),
     ],
 )
@@ -62,7 +63,22 @@ def test_a_failed_cell_makes_the_exit_code_1_and_a_refused_row_does_not(here, li
     assert "failed: the clip is too green" in capsys.readouterr().err
     drawing = ["bench=drawing", *SMALL[:4], "methods=[still,warp]", "output=other"]
     assert main(["bench", *drawing]) == 0
-    assert "refused: warp: warp needs driving, which the task 'drawing' does not have" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warp: refused: warp needs driving, which the task 'drawing' does not have" in said.splitlines()
+    assert said.count("warp needs driving") == 1
+
+
+def test_a_table_without_any_row_leaves_the_old_one_alone(here, light, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("motionkit.cli.bench._runner", lambda config, folder: here)
+    drawing = ["bench", "bench=drawing", *SMALL[:4], "output=out"]
+    assert main([*drawing, "methods=[still]"]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*drawing, "methods=[warp,obedient]"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1 and err.startswith("motionkit: error: no row can run: warp: warp needs ")
+    assert "; obedient: obedient needs driving" in err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
 def test_the_ablations_are_run_by_the_ledger(here, capsys, monkeypatch, tmp_path):

@@ -169,6 +169,23 @@ def test_another_request_is_paired_by_its_cases(small):
     assert "Infinity" not in (ledger_page.write_ledger(small / "out", done).parent / "ledger.json").read_text()
 
 
+def test_a_trained_variant_counts_beyond_the_control_alone():
+    """A difference of .002 between one training of each means nothing where the full model alone moves by .005."""
+    variant, control = ROWS["animatex-table5-no-al"], ROWS["animatex-control-unaligned"]
+    change = {"psnr": -2.0, "ssim": -0.002}
+    claims = [(claim, change[claim.figure]) for claim in variant.claims if claim.figure in change]
+    seen = [ledger.Verdict(claim, AGREES, 16, 1.0, 1 + d, d, 1.5 * d, 0.5 * d) for claim, d in claims]
+    again = [ledger.Verdict(claim, "open", 16, 1.0, 1.0, 0.001, -0.003, 0.005) for claim in control.claims]
+    found = ledger.beside_controls([ledger.Finding(variant, seen), ledger.Finding(control, again)])
+    words = {verdict.claim.figure: (verdict.word, verdict.why) for verdict in found[0].verdicts}
+    assert words["psnr"] == (AGREES, "")
+    assert words["ssim"] == (NOISE, "the full model trained again (control) may differ by 0.005 in ssim")
+    assert [verdict.word for verdict in found[1].verdicts] == ["open"] * 3
+    assert ledger.beside_controls([ledger.Finding(variant, seen)])[0].verdicts == seen, "without a control it stays"
+    elsewhere = replace(control, bench="pose-self-64")
+    assert ledger.beside_controls([ledger.Finding(variant, seen), ledger.Finding(elsewhere, again)])[0].verdicts == seen
+
+
 def test_only_a_whole_ledger_is_called_the_ledger(monkeypatch):
     claim = FLOW.claims[0]
     ran, not_run = (ledger.Finding(FLOW, [ledger.Verdict(claim, word)]) for word in (NOISE, NOT_RUN))

@@ -1,6 +1,7 @@
 """What answers at once: --help and the light verbs import neither torch nor hydra, within half a second of CPU."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -121,6 +122,32 @@ def test_cite_prints_bibtex_of_methods_and_of_runs(cli, work):
     for words in (["cite"], ["cite", "--run"], ["cite", "--run", "manifest.json"], ["cite", "--run=absent.json"]):
         code, _, err = cli(*words)
         assert code == 2 and err.startswith("motionkit: error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("citation", ["null", "3", "[]", "{}"])
+def test_a_manifest_with_another_citation_is_refused(cli, work, citation):
+    (work / "m.json").write_text(f'{{"method": {{"citation": {citation}}}}}')
+    code, _, err = cli("cite", "--run", "m.json")
+    assert code == 2 and "m.json is not the manifest of a run" in err and err.count("\n") == 1
+
+
+def test_cite_takes_methods_and_several_runs(cli, work):
+    for name in "ab":
+        (work / f"{name}.json").write_text(f'{{"method": {{"citation": "@misc{{{name}, title={{{name}}}}}"}}}}')
+    for words in (["warp", "--run", "a.json", "b.json"], ["warp", "--run=a.json", "b.json"]):
+        code, out, _ = cli("cite", *words)
+        keys = re.findall(r"^@\w+\{(\w+)", out, re.MULTILINE)
+        assert code == 0 and keys == ["kroeger2016fast", "a", "b", "motionkit"]
+
+
+def test_no_entry_is_printed_twice(cli):
+    assert cli("cite", "still")[1].count("@software{motionkit,") == 1
+
+
+def test_the_words_that_a_setting_takes_are_listed(cli):
+    out = cli("methods", "anamodiff", "flipsketch", "still")[1]
+    for line in (r"method.preset +best +\[(\w+\|)*paper(\|\w+)*\]", r"method.align.loss +mse +\[mse\|norm\]"):
+        assert re.search(line, out)
 
 
 def test_a_defect_is_one_line_unless_debugging(cli, monkeypatch):

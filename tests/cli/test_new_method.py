@@ -117,6 +117,15 @@ def test_mistakes_end_in_one_line_and_leave_nothing(words, says, tmp_path, monke
     assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "there" / "file").read_text() == "mine"
 
 
+def test_the_folder_may_be_given_as_output(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main(["new-method", "puppet", "output=my folder"]) == 0
+    assert "pip install -e 'my folder' && " in capsys.readouterr().out
+    assert main(["new-method", "puppet", "output=~/puppet"]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "my folder"]
+
+
 def test_a_write_that_fails_leaves_no_folder(tmp_path, monkeypatch):
     def full(self, *args, **named):
         raise OSError(28, "No space left on device")

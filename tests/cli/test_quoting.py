@@ -56,7 +56,7 @@ def test_other_keys_and_sweeps_are_left_to_hydra():
 
 
 def test_flags_are_set_apart():
-    assert split(["seed=1", "-m", "--cfg", "job", "a=b"]) == (["-m", "--cfg", "job"], ["seed=1", "a=b"])
+    assert split(["seed=1", "--resolve", "--cfg", "job", "a=b"]) == (["--resolve", "--cfg", "job"], ["seed=1", "a=b"])
     assert split(["--cfg=job"]) == (["--cfg", "job"], [])
 
 

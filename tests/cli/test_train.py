@@ -63,9 +63,51 @@ def test_a_folder_of_clips_is_short_for_the_group(cli, work, trainer):
         (["method=warp", "data=absent/"], "data: no such folder"),
         (["method=warp", "data=spirtes"], "unknown data 'spirtes' (did you mean 'sprites'?)"),
         (["method=warp", "data=folder"], "data.path"),
+        (["method=warp", "steps=0"], "steps=0: give 1 or more, or leave steps= out for the trainer's own"),
+        (["method=warp", "steps=-1"], "steps=-1: give 1 or more"),
+        (["method=warp", "size=0"], "size=0: give 1 or more"),
+        (["method=warp", "seed=-1"], "seed=-1 is outside 0 to 2^63 - 1"),
+        (["method=warp", "data.setting=nope", "output=out"], "data.setting=nope: give easy or full"),
+        (["method=warp", "output="], "output= is empty"),
     ],
 )
 def test_mistakes_get_one_line(cli, work, trainer, words, says):
     code, out, err = cli("train", "gpu=cpu", *words)
     assert (code, out) == (2, "") and says in err and err.count("\n") == 1
-    assert not trainer
+    assert not trainer and not (work / "out").exists() and not list(work.glob("runs/train/*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["output=my weights"], "what was done is in {work}/my weights: the same command goes on from there"),
+        (["output=out", "resume=false"], "the same command, without resume=false, goes on"),
+        ([], "the same command, with output={work}/runs/train/"),
+    ],
+    ids=["named", "again", "unnamed"],
+)
+def test_ctrl_c_says_how_to_go_on(cli, work, trainer, monkeypatch, words, says):
+    def stop(job):
+        job.folder.mkdir(exist_ok=True)
+        (job.folder / "last.pt").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["own_trainer"], "train", stop)
+    code, out, err = cli("train", "method=warp", "gpu=cpu", *words)
+    *plan, line = err.splitlines()
+    assert (code, out) == (130, "") and line.startswith("motionkit: cancelled; ") and len(plan) == 1
+    assert says.format(work=work) in line
+
+
+def test_ctrl_c_before_anything_was_kept_leaves_no_folder(cli, work, trainer, monkeypatch):
+    def stop(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["own_trainer"], "train", stop)
+    code, _, err = cli("train", "method=warp", "gpu=cpu")
+    assert code == 130 and "cancelled before anything was kept" in err and not list(work.glob("runs/train/*"))
+
+
+def test_a_configuration_is_shown_without_a_method(cli, work):
+    code, out, _ = cli("train", "--cfg", "job")
+    assert code == 0 and "steps: null" in out

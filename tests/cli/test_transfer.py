@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 STILL = ("transfer", "method=still", "reference=ref.png", "gpu=cpu", "progress=none")
@@ -93,8 +94,52 @@ def test_a_sweep_makes_a_folder_per_job(cli, work):
 
 def test_a_job_that_fails_does_not_stop_the_sweep(cli, work):
     code, _, err = cli(*STILL, "method=warp,still", "--multirun")
-    assert code == 2 and "warp needs driving" in err
+    assert code == 2 and "warp needs driving" in err and "Error executing" not in err
     assert len(list((work / "runs" / "transfer").glob("*-sweep/*/manifest.json"))) == 1
+
+
+@pytest.mark.parametrize("words", [["reference=absent.png", "seed=1,2"], ["method=still,nope"]], ids=" ".join)
+def test_a_sweep_that_made_nothing_leaves_no_folder(cli, work, words):
+    code, _, err = cli("transfer", "method=still", "gpu=cpu", *words, "-m")
+    assert code == 2 and "Error executing" not in err
+    assert not list((work / "runs" / "transfer").glob("*"))
+
+
+def test_a_defect_is_one_line_with_nothing_before_it(cli, work, monkeypatch):
+    def fail(*args, **named):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("motionkit.run.execute", fail)
+    code, _, err = cli(*STILL)
+    *plan, line = err.splitlines()
+    assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (a defect")
+    assert all(extra.startswith("gpu=cpu: ") for extra in plan) and not list(work.glob("runs/transfer/*"))
+
+
+@pytest.fixture
+def cut(work):
+    """A clip of ten frames that ends in the middle."""
+    from motionkit import media
+
+    frames = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+    media.write_video(work / "whole.mp4", frames, 8)
+    data = (work / "whole.mp4").read_bytes()
+    (work / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
+    return work / "cut.mp4"
+
+
+def test_what_was_noted_of_a_clip_is_said(cli, cut):
+    code, _, err = cli(*WARP, "driving=cut.mp4")
+    assert code == 0 and re.search(r"^driving: the file is cut off: \d of 10 frames were read$", err, re.MULTILINE)
+
+
+def test_compare_says_it_as_well_of_the_truth_too(work, cut, capsys):
+    from motionkit.cli import compare
+    from motionkit.cli.hydra_app import Start
+
+    compare._read(compare.CompareConfig(driving="cut.mp4", truth="cut.mp4"), Start(work, work))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "the file is cut off" in line]
+    assert [line.partition(":")[0] for line in lines] == ["driving", "truth"]
 
 
 def test_jsonl_progress_is_for_other_programs(cli, work):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from motionkit.config import method_settings, typed
+from motionkit.config import check_seed, method_settings, refuse_empty, typed
 from motionkit.errors import UserError
 
 
@@ -17,6 +17,10 @@ class Inner:
 class Outer:
     ratio: float = 0.5
     inner: Inner = field(default_factory=Inner)
+    sure: bool = True
+    words: list[str] = field(default_factory=list)
+    table: dict[str, int] = field(default_factory=dict)
+    text: str = ""
 
     def __post_init__(self):
         if self.ratio > 1:
@@ -36,13 +40,28 @@ def test_values_land_in_the_dataclass():
         ({"inner": 3}, "int is not a subclass of Inner"),
         ({"ratio": "wide"}, "x.ratio=wide: give a number"),
         ({"ratio": 2}, "ratio=2.0 is above 1"),
-        ([1, 2], "x is not a table of settings"),
+        ([1, 2], r"\[1, 2\] is not a table of settings: give them as x.KEY=VALUE"),
+        ({"sure": "maybe"}, "x.sure=maybe: give true or false"),
+        ({"words": "one"}, r"x.words=one: a list has brackets: give x.words=\[one\]"),
+        ({"table": 1}, "x.table=1: give x.table.NAME=VALUE"),
+        ({"text": None}, "x.text=null: give a value, or leave x.text= out"),
+        ({"text": ["a"]}, r"x.text=\['a'\]: give one text"),
     ],
 )
 def test_refusals_are_one_line_with_the_whole_key(given, says):
     with pytest.raises(UserError, match=says) as refused:
         typed(Outer, given, "x.")
     assert "\n" not in str(refused.value)
+
+
+def test_seeds_and_paths_that_cannot_be():
+    check_seed(2**63 - 1)
+    for seed in (-1, 2**63):
+        with pytest.raises(UserError, match=f"seed={seed} is outside 0 to"):
+            check_seed(seed)
+    refuse_empty(Outer(text="a"), ["text"])
+    with pytest.raises(UserError, match="text= is empty: give a path, or leave text= out"):
+        refuse_empty(Outer(text=" "), ["text"])
 
 
 def test_a_method_without_settings_takes_none():

@@ -1,12 +1,13 @@
 """Outputs: refused early, written whole or not at all."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.output import check_output, check_writable, temporary_beside, write_json, write_result
+from motionkit.output import check_output, check_writable, local_path, temporary_beside, write_json, write_result
 
 
 def test_an_output_that_is_an_input_is_refused_however_it_is_spelt(tmp_path):
@@ -18,6 +19,16 @@ def test_an_output_that_is_an_input_is_refused_however_it_is_spelt(tmp_path):
         with pytest.raises(UserError, match="is also an input"):
             check_output(spelling, [clip])
     check_output(tmp_path / "other.mp4", [clip])
+
+
+def test_paths_as_they_are_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert local_path("~/x") == Path("/home/me/x") and local_path("a/~") == Path("a/~")
+    (tmp_path / "~x").mkdir()
+    assert local_path("~x") == Path("~x")
+    with pytest.raises(UserError, match="only local files"):
+        local_path("https://example.org/a.mp4")
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
@@ -34,7 +45,10 @@ def test_folders_and_files_are_not_mistaken_for_each_other(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
-    for name, says in (("dir.mp4", "is a folder"), ("file", "is a file"), ("full", "not empty"), ("a.avi", "ends in")):
+    for name, says in (
+        ("dir.mp4", "is a folder"), ("file", "is a file"), ("full", "not empty"), ("a.avi", "ends in"),
+        (".mp4", "lacks a name before .mp4: give .*/out.mp4"), ("new/.GIF", "lacks a name"),
+    ):  # fmt: skip
         with pytest.raises(UserError, match=says):
             check_output(tmp_path / name)
 

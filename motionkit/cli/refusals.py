@@ -1,0 +1,60 @@
+"""Words that Hydra would misread or answer with a riddle: refused with what to give in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from motionkit.errors import UserError
+
+_GROUPS = ("method", "backbone", "gpu", "data")
+_LISTS = ("methods", "backbones", "ablations", "bench.seeds")
+
+
+def check_words(verb: str, overrides: Sequence[str], multirun: bool = False) -> None:
+    """Refuse a group that is left out, null, a list, or named the long way; and one output for all jobs of a sweep.
+
+    Raises:
+        UserError: the first such word.
+    """
+    for word in overrides:
+        key, _, value = word.lstrip("+~").partition("=")
+        group, _, rest = key.partition(".")
+        if multirun and key == "output":
+            raise UserError(f"{word}: every job of a sweep would write there: leave output= out, the folder of each "
+                            "job holds its result")  # fmt: skip
+        if group in _GROUPS and rest == "name":
+            raise UserError(f"{word}: choose the {group} by {group}={'NAME' if value in ('', 'null') else value}")
+        if key in (*_GROUPS, "bench"):
+            _check_group(verb, word, key, value.strip(), multirun)
+
+
+def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> None:
+    if value.startswith("["):
+        names = value.strip("[]")
+        if multirun:
+            raise UserError(f"{word}: a sweep has no brackets: give {key}={names}")
+        raise UserError(_one_method(verb, word) if key == "method" else f"{word}: give one name: {key}=NAME")
+    if word.startswith("~") or value in ("", "null"):
+        raise UserError(f"{word}: {verb} needs a {key}: give {key}=NAME")
+    if word.startswith("+"):
+        raise UserError(f"{word}: give {key}={value}, without +")
+
+
+def several(verb: str, word: str, sweeps: bool) -> UserError:
+    """What to give in place of `key=one,two`, which only a sweep reads."""
+    key, _, value = word.partition("=")
+    sweep = ", or add -m for a sweep" if sweeps else ""
+    if key in _LISTS:
+        return UserError(f"{word}: a list has brackets: give {key}=[{value}]")
+    if key == "method":
+        return UserError(_one_method(verb, word) + sweep)
+    if key == "size" and (sides := re.fullmatch(r"(\d+),(\d+)", value)):
+        return UserError(f"{word}: give WIDTHxHEIGHT, size={sides[1]}x{sides[2]}{sweep}")
+    as_list = f", or {key}=[{value}] for a list" if "." in key else ""
+    return UserError(f"{word}: give one value{as_list}{sweep}")
+
+
+def _one_method(verb: str, word: str) -> str:
+    beside = "; `motionkit compare methods=[NAME,NAME]` runs several" if verb == "transfer" else ""
+    return f"{word}: {verb} takes one method: give method=NAME{beside}"
