@@ -67,7 +67,7 @@ class Road:
         return result
 
     def _frames(self) -> np.ndarray:
-        """The steps in order; returns (F, H, W, 3) uint8 in the reference's shape."""
+        """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
         inputs, transfer = self.fitted.inputs, self.transfer
         shared = self._shared()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))

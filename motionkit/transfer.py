@@ -187,8 +187,8 @@ class Transfer(abc.ABC):
     """A method: declared facts and up to three steps.
 
     The inputs have already been brought to `run.frames` frames of `run.height` x `run.width` pixels (letterboxed), and
-    the result is cut back to the reference's aspect afterwards. `backbone` loads its weights on first use, so a step
-    that comes from the cache loads nothing.
+    the result is cut back to the aspect of the reference, or of the driving clip where the method does not read one.
+    `backbone` loads its weights on first use, so a step that comes from the cache loads nothing.
     """
 
     spec: ClassVar[MethodSpec]

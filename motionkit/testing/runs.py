@@ -10,10 +10,11 @@ from unittest import mock
 import numpy as np
 
 from motionkit.errors import Cancelled, UserError
+from motionkit.fitting import SHAPING
 from motionkit.testing.clips import moving_shapes, picture
 from motionkit.testing.report import RULES, NotApplicable, Rule, expect, listed, rule
 from motionkit.testing.subject import Outcome, Subject
-from motionkit.transfer import MAPS, Inputs
+from motionkit.transfer import MAPS, Inputs, MethodSpec
 
 CLIPS, TEXTS = ("reference", "driving"), ("prompt", "source_prompt", "negative_prompt")
 SLOW = 2.0  # seconds from which a run must tell how far it is
@@ -75,13 +76,13 @@ def video_is_in_range(subject: Subject) -> None:
 
 @rule("video_is_in_range")
 def run_ends_well(subject: Subject) -> None:
-    """A plain run leaves a result: uint8 frames of the declared number, in the reference's shape."""
+    """A plain run leaves a result: uint8 frames of the declared number, in the input's shape."""
     out = base(subject)
     expect(out.result is not None, out.problem)
     assert out.result is not None
     frames = out.result.frames
     expect(frames.dtype == np.uint8 and len(frames) == subject.frames, f"{len(frames)} frames of {frames.dtype}")
-    _expect_aspect(out, subject.inputs)
+    _expect_aspect(out, subject.inputs, subject.spec)
 
 
 @rule("run_ends_well")
@@ -248,10 +249,16 @@ def _short(subject: Subject, frames: int) -> None:
 
 
 @rule("run_ends_well")
-def shape_follows_the_reference(subject: Subject) -> None:
-    """A reference that is not square gives a video of its aspect."""
-    wide = replace(subject.inputs, reference=picture(subject.size // 2, subject.size))
-    _expect_aspect(_ended(subject.run("wide-reference", inputs=wide)), wide)
+def shape_follows_the_input(subject: Subject) -> None:
+    """A reference that is not square gives a video of its aspect, and so does a driving clip where no other is read."""
+    inputs, size = subject.inputs, subject.size
+    if "reference" in subject.spec.used(inputs):
+        wide = replace(inputs, reference=picture(size // 2, size))
+    elif inputs.driving is not None:
+        wide = replace(inputs, driving=moving_shapes(len(inputs.driving), size // 2, size))
+    else:
+        return
+    _expect_aspect(_ended(subject.run("wide", inputs=wide)), wide, subject.spec)
 
 
 @rule("run_ends_well")
@@ -281,10 +288,10 @@ def _refused(out: Outcome) -> bool:
     return False
 
 
-def _expect_aspect(out: Outcome, inputs: Inputs) -> None:
+def _expect_aspect(out: Outcome, inputs: Inputs, spec: MethodSpec) -> None:
     assert out.result is not None
     height, width = out.result.frames.shape[1:3]
-    clip = inputs.reference or inputs.driving
+    clip = next((getattr(inputs, name) for name in SHAPING if name in spec.used(inputs)), None)
     if clip is not None:
         wanted = clip.width / clip.height
         near = abs(width - wanted * height) <= max(1.0, wanted) + 1  # one pixel of rounding on either side

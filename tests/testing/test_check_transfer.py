@@ -14,7 +14,7 @@ from motionkit.testing.report import RULES
 CASES = [(rule, cls) for rule, classes in BROKEN.items() for cls in classes]
 # Broken below: in the toolkit itself, and with examples of maps; the last one is the rule of negative_prompt again.
 ELSEWHERE = {
-    "shape_follows_the_reference", "maps_count_as_declared", "source_prompt_counts_as_declared",
+    "shape_follows_the_input", "maps_count_as_declared", "source_prompt_counts_as_declared",
     "other_backbones_are_refused",
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_every_rule_has_a_method_that_breaks_it():
 
 def test_a_lost_aspect_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr(media, "unletterbox", lambda frames, box: frames)
-    assert check_transfer(Good, folder=tmp_path, size=32, frames=3).failed == ("shape_follows_the_reference",)
+    assert check_transfer(Good, folder=tmp_path, size=32, frames=3).failed == ("shape_follows_the_input",)
 
 
 @pytest.mark.parametrize("kept", ["sdxl", "animatex"])
