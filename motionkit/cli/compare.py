@@ -21,7 +21,7 @@ HELP = """usage: motionkit compare methods=[NAME,NAME,...] [key=value ...]
 
 inputs
   reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT    as for transfer; every method gets
-                          the same, and the report says which of them each one used
+                          the same, and the report says which of them each one used; results have the reference's shape
   truth=FILE              the true video, when it is known: figures are then taken against it
   jobs=FOLDER|FILE.csv    many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*,
                           prompt.txt, masks.* ...; a CSV file: a row for each job, columns named as the keys, and name;
