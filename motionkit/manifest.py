@@ -84,7 +84,7 @@ class PeakMemory:
 
     def facts(self) -> dict[str, float]:
         """Megabytes (10^6 bytes) at the peak."""
-        facts = {"rss_mb": _peak_rss() / 1e6}
+        facts = {"rss_mb": peak_rss() / 1e6}
         if self.cuda:
             import torch
 
@@ -92,7 +92,8 @@ class PeakMemory:
         return {name: round(value, 1) for name, value in facts.items()}
 
 
-def _peak_rss() -> float:
+def peak_rss() -> float:
+    """Bytes of resident memory at this process's peak; on Linux nothing of a parent's counts."""
     try:
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -83,12 +83,13 @@ def _fill(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Ten
 
 
 SCRIPT = """
-import json, resource, sys, time, torch
+import json, sys, time, torch
 from motionkit.backbones import load
 from motionkit.gpu import Plan
+from motionkit.manifest import peak_rss
 start = time.time()
 backbone = load("sd15", Plan(dtype=sys.argv[2]), path=sys.argv[1])
-seconds, loaded = time.time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+seconds, loaded = time.time() - start, peak_rss() / 2**30
 parts = {"vae": backbone.vae, "unet": backbone.unet, "text_encoder": backbone.text_encoder}
 frames = torch.rand(2, 3, 64, 64)
 latents = backbone.encode(frames)
@@ -96,7 +97,7 @@ with torch.no_grad():
     out = backbone.denoise(latents.transpose(0, 1)[None], 981, backbone.encode_text(["a cat"]))
 image = backbone.decode(latents)
 print(json.dumps({
-    "seconds": seconds, "loaded_gib": loaded, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "seconds": seconds, "loaded_gib": loaded, "peak_gib": peak_rss() / 2**30,
     "sizes": {k: [len(p.state_dict()), sum(v.numel() for v in p.state_dict().values())] for k, p in parts.items()},
     "shapes": [list(latents.shape), list(out.shape), list(image.shape)],
     "finite": bool(torch.isfinite(out).all() and torch.isfinite(image).all()),
@@ -114,15 +115,16 @@ ADAPTER = {
     "motion_norm_num_groups": 32, "motion_num_attention_heads": 8, "use_motion_mid_block": False,
 }  # fmt: skip
 MOTION_SCRIPT = """
-import json, resource, sys, torch
+import json, sys, torch
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.gpu import Plan
+from motionkit.manifest import peak_rss
 backbone = load("animatediff-sd15", Plan(dtype="bfloat16"), path=sys.argv[1], motion=MotionOptions(sys.argv[2]))
 with torch.no_grad():
     out = backbone.denoise(torch.randn(1, 4, 3, 8, 8), 981, backbone.encode_text(["a cat"]))
 print(json.dumps({
-    "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "shape": list(out.shape),
+    "peak_gib": peak_rss() / 2**30, "shape": list(out.shape),
     "values": sum(v.numel() for v in backbone.unet.state_dict().values()), "positions": backbone.positions,
     "finite": bool(torch.isfinite(out).all()), "spread": float(out.std()),
     "sites": [len(backbone.attention_sites(r)) for r in ("spatial_self", "cross", "temporal_self")],

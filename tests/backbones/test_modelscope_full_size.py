@@ -150,14 +150,15 @@ def _fill(name, shape, generator):
 
 
 SCRIPT = """
-import json, resource, sys, time, torch
+import json, sys, time, torch
 from motionkit.backbones import load
 from motionkit.backbones.lora_files import LoraOptions
 from motionkit.gpu import Plan
+from motionkit.manifest import peak_rss
 start = time.time()
 lora = LoraOptions(sys.argv[3]) if len(sys.argv) > 3 else None
 backbone = load("modelscope", Plan(dtype=sys.argv[2]), path=sys.argv[1], lora=lora)
-seconds, loaded = time.time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+seconds, loaded = time.time() - start, peak_rss() / 2**30
 frames = torch.rand(2, 3, 64, 64)
 latents = backbone.encode(frames)
 text = backbone.encode_text(["a cat", ""])
@@ -166,7 +167,7 @@ with torch.no_grad():
     out = backbone.denoise(latents.transpose(0, 1)[None], 961, text[:1])
 image = backbone.decode(latents)
 print(json.dumps({
-    "seconds": seconds, "loaded_gib": loaded, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "seconds": seconds, "loaded_gib": loaded, "peak_gib": peak_rss() / 2**30,
     "denoise": time.time() - start, "shapes": [list(latents.shape), list(out.shape), list(image.shape)],
     "finite": bool(torch.isfinite(out).all() and torch.isfinite(image).all()), "text": list(text.shape),
     "spread": [float(out.std()), float(image.std())], "dtype": str(backbone.dtype), "factor": backbone.factor,

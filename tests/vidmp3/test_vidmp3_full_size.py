@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 LIMIT = 12.0  # GiB
 
 SCRIPT = """
-import json, resource, sys, tempfile, torch
+import json, sys, tempfile, torch
 from pathlib import Path
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
@@ -30,6 +30,7 @@ from motionkit.gpu import Plan
 from motionkit.methods.vidmp3.config import TuneConfig, VidMP3Config
 from motionkit.methods.vidmp3.maps import GuideMaps
 from motionkit.methods.vidmp3.tune import tune
+from motionkit.manifest import peak_rss
 
 name, folder, modules, places = sys.argv[1], sys.argv[2], sys.argv[3], Path(tempfile.mkdtemp())
 plan = Plan(dtype="bfloat16", checkpointing=True)
@@ -43,7 +44,7 @@ pack = tune(backbone, config, run, torch.randn(2, 4, 8, 8, generator=g), "a cat"
             on_step=lambda _, loss: losses.append(loss))
 guide = pack.build_guide()
 print(json.dumps({
-    "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "losses": losses,
+    "peak_gib": peak_rss() / 2**30, "losses": losses,
     "tensors": len(pack.deltas), "values": sum(v.numel() for v in pack.deltas.values()),
     "moved": all(bool(v.abs().max() > 0) for v in pack.deltas.values()),
     "heads": {k: float(h.weight.abs().max()) for k, h in guide.heads.items()}, "sites": len(pack.facts.sites),
