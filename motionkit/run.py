@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit import fitting, registry
 from motionkit.backbones import catalog
-from motionkit.config import method_settings, typed
+from motionkit.config import check_seed, method_settings, typed
 from motionkit.context import RunContext
 from motionkit.errors import UserError
 from motionkit.fitting import SHAPING
@@ -69,8 +69,7 @@ def execute(
         Cancelled: `progress` asked for it.
     """
     _check_types(inputs, seed, frames, fps)
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed={seed} is outside 0 to 2^63 - 1")
+    check_seed(seed)
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
     spec.check_length(inputs, frames)

@@ -18,12 +18,13 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from motionkit.backbones.half import LOSS_SCALE
+
 Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
 
 _BLOCKS = (
     ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel, AnimateDiffTransformer3D,
 )  # fmt: skip
-_HALF_SCALE = 1024.0  # of the loss, so that gradients of half precision layers do not vanish; Adam does not see it
 
 
 def align(
@@ -62,7 +63,7 @@ def align(
     z = latents[:, :, 1:].to(getattr(torch, precision), copy=True).requires_grad_(True)
     if z.numel() and updates:
         optimiser = torch.optim.Adam([z], lr)
-        scale = _HALF_SCALE if half else 1.0
+        scale = LOSS_SCALE if half else 1.0  # Adam does not see it
         if loss == "norm":
             scale /= target.numel()  # a sum's gradients would overflow where a mean's do not vanish
         for _ in range(updates):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motionkit.backbones.half import loss_scale
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.hashing import seed_from
 from motionkit.training.loop import LossFn
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
 
 _MEASURED_CLIPS, _MEASURED_TIMES = 6, (200, 500, 800)
-_HALF_SCALE = 1024.0  # gradients of a float16 UNet would vanish below its smallest number
 
 
 class Texts:
@@ -61,7 +61,7 @@ def make_loss(
     if backbone.plan.offload == "model" and not options.text_encoder:
         for caption in sorted({"", *(entry.caption for entry in clips.train)}):
             texts([caption])  # all at once: later on, text encoder and UNet would take turns on the device
-    scale = _HALF_SCALE if backbone.plan.autocast == "float16" else 1.0
+    scale = loss_scale(backbone)
 
     def part(number: int) -> Tensor:
         x0, captions = clips.batch(number, recipe.batch, seed, options.caption_dropout)
