@@ -75,8 +75,14 @@ def direction(rows: dict, figure: str, variant: str, against: str, sign: int, cl
     side = "seen" if (low > 0 if sign > 0 else high < 0) else "in direction" if mean * sign > 0 else "not seen"
     side = side if len(both) >= LEAST else "too few"
     print(f"\n{claim}: {figure} {variant} - {against} = {mean:+.3f} [{low:+.3f}, {high:+.3f}], n={len(both)}: {side}")
-    return {"claim": claim, "figure": figure, "against": against, "difference": difference, "n": len(both),
-            "verdict": side}  # fmt: skip
+    return {
+        "claim": claim,
+        "figure": figure,
+        "against": against,
+        "difference": difference,
+        "n": len(both),
+        "verdict": side,
+    }
 
 
 def grown(mask: np.ndarray, by: int = 2) -> np.ndarray:

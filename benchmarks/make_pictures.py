@@ -39,9 +39,13 @@ def poses() -> None:
     """Writes animatex.png: a driving clip, its poses as read and as fitted, the result, the truth."""
     clips = {name: read_clip(EXAMPLE / f"{name}.mp4") for name in ("driving", "source", "truth")}
     made = execute("animatex", Inputs(reference=clips["source"], driving=clips["driving"]), gpu="cpu", seed=0)
-    rows = {"driving": clips["driving"].frames, "poses read": made.shown["poses-read"],
-            "fitted to the reference": made.shown["poses-aligned"], "animatex": made.frames,
-            "truth": clips["truth"].frames}  # fmt: skip
+    rows = {
+        "driving": clips["driving"].frames,
+        "poses read": made.shown["poses-read"],
+        "fitted to the reference": made.shown["poses-aligned"],
+        "animatex": made.frames,
+        "truth": clips["truth"].frames,
+    }
     write_image(OUT / "animatex.png", labelled_sheet([Panel(name, np.asarray(f)) for name, f in rows.items()]))
 
 

@@ -114,8 +114,10 @@ def main(argv: list[str] | None = None) -> dict:
         measure("mamba", options.frames[0], True, options)
     kernels = options.device.startswith("cuda") and selective_scan.kernels_installed()
     sizes = {name: sum(p.numel() for p in build(name, options).parameters()) for name in MODULES}
-    print(f"{options.channels} channels, {options.side}x{options.side} pixels, {options.device}, torch "
-          f"{torch.__version__}, scan: {'mamba-ssm' if kernels else 'pure torch'}; weights: {sizes}")  # fmt: skip
+    print(
+        f"{options.channels} channels, {options.side}x{options.side} pixels, {options.device}, torch "
+        f"{torch.__version__}, scan: {'mamba-ssm' if kernels else 'pure torch'}; weights: {sizes}"
+    )
     out: dict = {"channels": options.channels, "pixels": options.side**2, "frames": options.frames, "weights": sizes}
     print(f"{'':24s}" + "".join(f"{f:>10d}" for f in options.frames))
     for train in (False,) if options.no_train else (False, True):

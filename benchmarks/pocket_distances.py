@@ -56,13 +56,14 @@ def main() -> None:
     sides = {name: [spoil(v) for v in truths] for name, spoil in spoilers().items()}
     sides["other true clips"] = true_clips(2)
     lines = [
-        "# What the pocket distances see", "",
+        "# What the pocket distances see",
+        "",
         f"{CLIPS} clips of {FRAMES} frames, {SIZE} x {SIZE}, held-out characters; value [95 % interval], and what "
         f"so few clips cost alone. Protocol {protocol.name}, version {protocol.version}, hash {protocol.hash[:12]}.",
         "",
         "| | " + " | ".join(f"{protocol.facts[name].title} | alone" for name in NAMES) + " |",
         "|---" * (1 + 2 * len(NAMES)) + "|",
-    ]  # fmt: skip
+    ]
     figures = {}
     for label, videos in sides.items():
         cells = []

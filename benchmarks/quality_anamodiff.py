@@ -59,10 +59,12 @@ def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:
     points = estimate(video)[..., :2]
     spread = points.std(0).mean() / max(truth.keypoints.std(0).mean(), 1e-6)
     return {
-        "psnr": masked_psnr(video, truth.frames, grown(truth.mask)), "psnr_frame": psnr(video, truth.frames),
-        "keypoints": keypoint_error(points, truth.keypoints), "motion_ratio": motion_ratio(video, truth.frames),
+        "psnr": masked_psnr(video, truth.frames, grown(truth.mask)),
+        "psnr_frame": psnr(video, truth.frames),
+        "keypoints": keypoint_error(points, truth.keypoints),
+        "motion_ratio": motion_ratio(video, truth.frames),
         "motion_range": float(spread),
-    }  # fmt: skip
+    }
 
 
 def run_cell(
@@ -81,9 +83,10 @@ def run_cell(
         video, seconds = through_autoencoder(load("pocket-sd", plan_for("cpu")), truth.frames), 0.0
     else:
         inputs = Inputs(
-            reference=from_frames(source.frames, 8.0, "source"), driving=from_frames(driving.frames, 8.0, "driving"),
+            reference=from_frames(source.frames, 8.0, "source"),
+            driving=from_frames(driving.frames, 8.0, "driving"),
             prompt=f"a {truth.character.colour} {truth.character.kind}",
-        )  # fmt: skip
+        )
         result = execute(
             method,
             inputs,

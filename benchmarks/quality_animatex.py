@@ -95,12 +95,22 @@ def run_cell(cells: Cells, row: str, pair: Pair, args: argparse.Namespace) -> tu
 
 def made(pair: Pair, config: dict, path: str | None, args: argparse.Namespace) -> np.ndarray:
     """What the method makes of the pair."""
-    inputs = Inputs(reference=from_frames(pair.reference[None], 8.0, "reference", True),
-                    driving=from_frames(pair.driving, 8.0, "driving"))  # fmt: skip
+    inputs = Inputs(
+        reference=from_frames(pair.reference[None], 8.0, "reference", True),
+        driving=from_frames(pair.driving, 8.0, "driving"),
+    )
     return execute(
-        "animatex", inputs, config=config, backbone=args.backbone, backbone_path=path, seed=args.seed,
-        gpu={"name": "cpu", "dtype": args.dtype}, frames=args.frames, size=args.size, use_cache=False,
-    ).frames  # fmt: skip
+        "animatex",
+        inputs,
+        config=config,
+        backbone=args.backbone,
+        backbone_path=path,
+        seed=args.seed,
+        gpu={"name": "cpu", "dtype": args.dtype},
+        frames=args.frames,
+        size=args.size,
+        use_cache=False,
+    ).frames
 
 
 def bound(pair: Pair, args: argparse.Namespace) -> np.ndarray:
@@ -114,10 +124,12 @@ def bound(pair: Pair, args: argparse.Namespace) -> np.ndarray:
 def measure(video: np.ndarray, truth: SpriteClip) -> dict[str, float]:
     """Every figure but the seconds."""
     return {
-        "psnr": psnr(video, truth.frames), "psnr_subject": masked_psnr(video, truth.frames, grown(truth.mask)),
-        "ssim": ssim(video, truth.frames), "l1": l1(video, truth.frames),
+        "psnr": psnr(video, truth.frames),
+        "psnr_subject": masked_psnr(video, truth.frames, grown(truth.mask)),
+        "ssim": ssim(video, truth.frames),
+        "l1": l1(video, truth.frames),
         "keypoints": keypoint_error(estimate(video)[..., :2], truth.keypoints),
-    }  # fmt: skip
+    }
 
 
 Rows = dict[str, dict[str, dict[str, float]]]  # row -> pair -> figures
@@ -216,10 +228,15 @@ def main(argv: list[str] | None = None) -> dict:
     own = {name: round(value, 4) for name, value in stated_error().items()}
     print(f"\nthe pose estimator's own error on held-out characters: {own}")
     out = {
-        "n": args.pairs, "backbone": args.backbone, "gap_closed": gap_closed(rows),
-        "gap_closed_self": gap_closed(rows, which="self"), "gap_closed_cross": gap_closed(rows, which="cross"),
-        "gap_closed_subject": gap_closed(rows, "psnr_subject"), **summary, "pose_error": own,
-    }  # fmt: skip
+        "n": args.pairs,
+        "backbone": args.backbone,
+        "gap_closed": gap_closed(rows),
+        "gap_closed_self": gap_closed(rows, which="self"),
+        "gap_closed_cross": gap_closed(rows, which="cross"),
+        "gap_closed_subject": gap_closed(rows, "psnr_subject"),
+        **summary,
+        "pose_error": own,
+    }
     print(json.dumps(out))
     return out
 

@@ -85,12 +85,23 @@ def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespac
     if kept is None:
         begun = time.process_time()
         result = execute(
-            "flipsketch", Inputs(reference=from_frames(sketch.drawing[None], 8.0, "sketch"), prompt=sketch.prompt),
-            config=config, backbone=args.backbone, backbone_path=args.path, seed=args.seed,
-            gpu={"name": "cpu", "dtype": args.dtype}, frames=args.frames, size=args.size,
-        )  # fmt: skip
-        row = {"variant": variant, "index": sketch.index, "seconds": round(time.process_time() - begun, 2),
-               "prompt": sketch.prompt, "config": config}  # fmt: skip
+            "flipsketch",
+            Inputs(reference=from_frames(sketch.drawing[None], 8.0, "sketch"), prompt=sketch.prompt),
+            config=config,
+            backbone=args.backbone,
+            backbone_path=args.path,
+            seed=args.seed,
+            gpu={"name": "cpu", "dtype": args.dtype},
+            frames=args.frames,
+            size=args.size,
+        )
+        row = {
+            "variant": variant,
+            "index": sketch.index,
+            "seconds": round(time.process_time() - begun, 2),
+            "prompt": sketch.prompt,
+            "config": config,
+        }
         cells.put(key, result.frames, row)
         kept = result.frames, row
     cells.used[variant, sketch.index] = kept[0]
@@ -200,8 +211,13 @@ def main(argv: list[str] | None = None) -> dict:
         sheet(args.sheet, cells, sketches[:12])
     own = {name: round(value, 4) for name, value in clipscorer.stated_accuracy().items()}
     print(f"\nthe judge's own accuracy on held-out clips: {own}")
-    out = {"n": args.pairs, "n_ablations": min(args.ablations, args.pairs), "backbone": args.backbone, **summary,
-           "judge_accuracy": own}  # fmt: skip
+    out = {
+        "n": args.pairs,
+        "n_ablations": min(args.ablations, args.pairs),
+        "backbone": args.backbone,
+        **summary,
+        "judge_accuracy": own,
+    }
     print(json.dumps(out))
     return out
 

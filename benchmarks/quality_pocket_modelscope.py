@@ -116,7 +116,9 @@ def figures(asked: list[Asked], clips: list[np.ndarray], seed: int) -> dict:
     truths = [truth_of(a, seed, len(clips[0])) for a in asked]
     known = [clipscorer.judge(truth) for truth in truths]
     out = {
-        "n": len(asked), "kind_right": interval(kind), "motion_right": interval(motion),
+        "n": len(asked),
+        "kind_right": interval(kind),
+        "motion_right": interval(motion),
         "both_right": interval([k * m for k, m in zip(kind, motion, strict=True)]),
         "frame_difference_over_truth": _over(motion_amount, clips, truths),
         "joint_path_over_truth": _over(clipscorer.joint_path, clips, truths),
@@ -124,8 +126,9 @@ def figures(asked: list[Asked], clips: list[np.ndarray], seed: int) -> dict:
         "identity_of_truth": interval([clipscorer.reference_consistency(t, t[0]) for t in truths]),
         "judge_kind_on_truth": interval([v.best("kind") == a.kind for v, a in zip(known, asked, strict=True)]),
         "judge_motion_on_truth": interval([v.best("motion") == a.motion for v, a in zip(known, asked, strict=True)]),
-        "motion_right_by": _by([a.motion for a in asked], motion), "kind_right_by": _by([a.kind for a in asked], kind),
-    }  # fmt: skip
+        "motion_right_by": _by([a.motion for a in asked], motion),
+        "kind_right_by": _by([a.kind for a in asked], kind),
+    }
     if not asked[0].drawing:
         out["colour_right"] = interval([v.best("colour") == a.colour for v, a in zip(verdicts, asked, strict=True)])
     return out

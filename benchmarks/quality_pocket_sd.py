@@ -75,11 +75,15 @@ def main() -> None:
     for k in TRAIN_KINDS:
         print(f"  {k:10s} kind right {np.mean([a for a, (n, _) in zip(kind, asked, strict=True) if n == k]):.2f}")
     figures = {
-        "n": len(asked), "autoencoder_psnr": [round(float(v), 2) for v in (bound.mean, bound.low, bound.high)],
-        "kind_right": float(np.mean(kind)), "colour_right": float(np.mean(colour)),
+        "n": len(asked),
+        "autoencoder_psnr": [round(float(v), 2) for v in (bound.mean, bound.low, bound.high)],
+        "kind_right": float(np.mean(kind)),
+        "colour_right": float(np.mean(colour)),
         "both_right": float(np.mean([a and b for a, b in zip(kind, colour, strict=True)])),
-        "judge_accuracy": stated_accuracy(), "steps": args.steps, "guidance": args.guidance,
-    }  # fmt: skip
+        "judge_accuracy": stated_accuracy(),
+        "steps": args.steps,
+        "guidance": args.guidance,
+    }
     print(json.dumps(figures))
 
 

@@ -95,8 +95,13 @@ def run_cell(cells: Cells, variant: str, edit: Edit, args: Namespace, weights: s
     if kept is None:
         begun = time.monotonic()
         video = text_to_video(edit, args) if variant == TEXT else run_method(edit, config, args)
-        row = {"variant": variant, "index": edit.index, "seconds": round(time.monotonic() - begun, 2),
-               "prompt": edit.prompt, "config": config}  # fmt: skip
+        row = {
+            "variant": variant,
+            "index": edit.index,
+            "seconds": round(time.monotonic() - begun, 2),
+            "prompt": edit.prompt,
+            "config": config,
+        }
         cells.put(key, video, row)
         kept = video, row
     return measure(kept[0], edit) | {"seconds": kept[1]["seconds"]}
@@ -113,8 +118,14 @@ def run_method(edit: Edit, config: dict, args: Namespace) -> np.ndarray:
     gpu = {"name": args.gpu} | ({"dtype": args.dtype} if args.dtype else {})
     method = motionkit.load("vidmp3", args.backbone, gpu, backbone_path=args.path, **config)
     source = from_frames(edit.source.frames, edit.source.fps, "source")
-    result = method(driving=source, prompt=edit.prompt, source_prompt=edit.source_prompt, seed=args.seed,
-                    frames=args.frames, size=args.size)  # fmt: skip
+    result = method(
+        driving=source,
+        prompt=edit.prompt,
+        source_prompt=edit.source_prompt,
+        seed=args.seed,
+        frames=args.frames,
+        size=args.size,
+    )
     return result.frames
 
 
@@ -139,14 +150,16 @@ def measure(video: np.ndarray, edit: Edit) -> dict[str, float]:
     match, error = motion_figures(estimate(video)[..., :2], edit.source.keypoints)
     faces = clipscorer.identity(video)
     out = {
-        "motion_match": match, "motion_error": error,
+        "motion_match": match,
+        "motion_error": error,
         "motion_right": float(verdict.best("motion") == edit.source.motion.name),
         "path_over_source": clipscorer.joint_path(video) / clipscorer.joint_path(edit.source.frames),
-        "kind_right": float(verdict.best("kind") == wanted.kind), "kind_agreement": verdict.kind[wanted.kind],
+        "kind_right": float(verdict.best("kind") == wanted.kind),
+        "kind_agreement": verdict.kind[wanted.kind],
         "kind_source": verdict.kind[edit.source.character.kind],
         "colour_right": float(verdict.best("colour") == wanted.colour),
         "consistency": float((faces[1:] * faces[:-1]).sum(-1).mean()),
-    }  # fmt: skip
+    }
     if text_image.available("xclip"):
         out["xclip"] = text_image.xclip_agreement(video, edit.prompt)
     return out
@@ -197,8 +210,11 @@ def sheet(path: Path, cells: Cells, edits: list[Edit], variants: list[str]) -> N
     for edit in edits:
         shown = [edit.source.frames]
         for variant in variants:
-            rows = [k for k, r in cells.rows.items() if (r["variant"], r["index"], r["prompt"])
-                    == (variant, edit.index, edit.prompt)]  # fmt: skip
+            rows = [
+                k
+                for k, r in cells.rows.items()
+                if (r["variant"], r["index"], r["prompt"]) == (variant, edit.index, edit.prompt)
+            ]
             if rows and (kept := cells.get(rows[-1])) is not None:
                 shown.append(np.stack([resize(f, SIZE, SIZE) for f in kept[0]]))
         lines += [np.concatenate(list(clip[::3]), 1) for clip in shown]
@@ -269,8 +285,14 @@ def main(argv: list[str] | None = None) -> dict:
     judge = {name: round(value, 4) for name, value in clipscorer.stated_accuracy().items()}
     print(f"\nthe pose estimator's own error on truth, px of 128: {pose}")
     print(f"the judge's own accuracy on held-out clips: {judge}")
-    out = {"n": args.clips, "n_ablations": min(args.ablations, args.clips), "backbone": args.backbone, **summary,
-           "pose_error_on_truth_px": pose, "judge_accuracy": judge}  # fmt: skip
+    out = {
+        "n": args.clips,
+        "n_ablations": min(args.ablations, args.clips),
+        "backbone": args.backbone,
+        **summary,
+        "pose_error_on_truth_px": pose,
+        "judge_accuracy": judge,
+    }
     print(json.dumps(out))
     return out
 

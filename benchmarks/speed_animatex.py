@@ -34,9 +34,12 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.diffusion.sampling import guide
 
 CONFIG = AnimateXConfig(
-    channels=(64, 128, 256, 256), head_dim=16, context_dim=256, feature_dim=256,
+    channels=(64, 128, 256, 256),
+    head_dim=16,
+    context_dim=256,
+    feature_dim=256,
     indicator=IndicatorConfig(width=256, feedforward=256, head_dim=16),
-)  # fmt: skip
+)
 HEIGHT, WIDTH, TOKENS, T, GUIDANCE, STEPS = 192, 128, 77, 500, 2.5, 31
 FRAMES = (8, 16, 32, 64, 128, 256)
 
@@ -70,10 +73,15 @@ def clip(frames: int) -> tuple[Tensor, Conditions]:
     """Noise and conditions of one clip."""
     g, slots, width = torch.Generator().manual_seed(0), frames + 1, CONFIG.context_dim
     given = Conditions(
-        torch.randn(1, TOKENS, width, generator=g), frames, torch.rand(1, 3, HEIGHT, WIDTH, generator=g), None,
-        torch.rand(1, 3, slots, HEIGHT, WIDTH, generator=g), torch.rand(1, slots, 2, 18, generator=g),
-        torch.randn(1, 1, width, generator=g), torch.randn(1, slots, width, generator=g),
-    )  # fmt: skip
+        torch.randn(1, TOKENS, width, generator=g),
+        frames,
+        torch.rand(1, 3, HEIGHT, WIDTH, generator=g),
+        None,
+        torch.rand(1, 3, slots, HEIGHT, WIDTH, generator=g),
+        torch.rand(1, slots, 2, 18, generator=g),
+        torch.randn(1, 1, width, generator=g),
+        torch.randn(1, slots, width, generator=g),
+    )
     return torch.randn(1, 4, frames, HEIGHT // 8, WIDTH // 8, generator=g), given
 
 
@@ -191,12 +199,16 @@ def main() -> None:
         return memory(options.memory, options.frames)
     with torch.no_grad():
         times = compare(options.frames, options.rounds)
-        print(f"{options.frames} frames of {WIDTH}x{HEIGHT}, one thread, torch {torch.__version__}; CPU seconds of a "
-              f"guided step, median of {options.rounds}")  # fmt: skip
+        print(
+            f"{options.frames} frames of {WIDTH}x{HEIGHT}, one thread, torch {torch.__version__}; CPU seconds of a "
+            f"guided step, median of {options.rounds}"
+        )
         held = {name: measured_memory(name, options.frames) for name in VARIANTS}
         for name in VARIANTS:
-            print(f"{name:8s} {times[name]:7.2f} s   peak {held[name]['above']:6.0f} MiB above the loaded model, "
-                  f"{held[name]['all']:6.0f} in all")  # fmt: skip
+            print(
+                f"{name:8s} {times[name]:7.2f} s   peak {held[name]['above']:6.0f} MiB above the loaded model, "
+                f"{held[name]['all']:6.0f} in all"
+            )
         print(f"prepare  {times['prepare']:7.2f} s, once per clip")
         by_frames, prepares, cached = {}, {}, Cached()
         for frames in (f for f in FRAMES if f <= options.most):
@@ -205,12 +217,18 @@ def main() -> None:
             taken = by_frames[frames] = round(seconds(lambda x=x: cached.step(x)), 2)
             print(f"{frames:4d} frames {taken:8.2f} s a step, {1000 * taken / frames:6.1f} ms a frame")
     whole = (times["prepare"] + STEPS * times["cached"]) / (STEPS * times["plain"])
-    print(json.dumps({
-        "cached_over_plain_time": round(times["cached"] / times["plain"], 3),
-        "cached_over_plain_memory": round(held["cached"]["above"] / held["plain"]["above"], 3),
-        "clip_over_plain_time": round(whole, 3), "frames": options.frames,
-        "seconds_by_frames": by_frames, "prepare_by_frames": prepares,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "cached_over_plain_time": round(times["cached"] / times["plain"], 3),
+                "cached_over_plain_memory": round(held["cached"]["above"] / held["plain"]["above"], 3),
+                "clip_over_plain_time": round(whole, 3),
+                "frames": options.frames,
+                "seconds_by_frames": by_frames,
+                "prepare_by_frames": prepares,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

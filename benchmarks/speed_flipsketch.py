@@ -26,10 +26,17 @@ from motionkit.methods.flipsketch.align import align
 from motionkit.methods.flipsketch.compose import Composer, Recording
 
 UNET = dict(
-    sample_size=32, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(32, 64), norm_num_groups=8,
-    cross_attention_dim=24, attention_head_dim=8, down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+    sample_size=32,
+    in_channels=4,
+    out_channels=4,
+    layers_per_block=1,
+    block_out_channels=(32, 64),
+    norm_num_groups=8,
+    cross_attention_dim=24,
+    attention_head_dim=8,
+    down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
     up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-)  # fmt: skip
+)
 FRAMES, SIDE, TOKENS, T = 10, 32, 77, 500
 
 
@@ -102,18 +109,24 @@ def main() -> None:
     began = time.process_time()
     bench.alignment(options.updates)
     aligned = (time.process_time() - began) * 9 / options.updates
-    print(f"channels (32, 64), {SIDE}x{SIDE} latents, {FRAMES} frames, one thread, torch {torch.__version__}; "
-          f"median of {options.rounds} rounds, CPU seconds")  # fmt: skip
+    print(
+        f"channels (32, 64), {SIDE}x{SIDE} latents, {FRAMES} frames, one thread, torch {torch.__version__}; "
+        f"median of {options.rounds} rounds, CPU seconds"
+    )
     for name, value in seconds.items():
         print(f"{name:18s} {value:7.3f}  {value / seconds['plain']:6.2f} x plain")
     print(f"{'alignment':18s} {aligned:7.3f}  9 updates")
-    print(json.dumps({
-        "composed_over_plain_n10": round(seconds["first run, N=10"] / seconds["plain"], 3),
-        "composed_over_plain_n1": round(seconds["first run, N=1"] / seconds["plain"], 3),
-        "second_prompt_over_plain": round(seconds["second prompt"] / seconds["plain"], 3),
-        "alignment_s": round(aligned, 2),
-        "stored_qk_mb": round(bench.kept.megabytes, 2),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "composed_over_plain_n10": round(seconds["first run, N=10"] / seconds["plain"], 3),
+                "composed_over_plain_n1": round(seconds["first run, N=1"] / seconds["plain"], 3),
+                "second_prompt_over_plain": round(seconds["second prompt"] / seconds["plain"], 3),
+                "alignment_s": round(aligned, 2),
+                "stored_qk_mb": round(bench.kept.megabytes, 2),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -47,12 +47,17 @@ def measure(args: argparse.Namespace) -> dict:
         for name, result in (("first", first), ("second", second))
     }
     out = {
-        "first_edit_s": round(first_wall, 2), "second_edit_s": round(second_wall, 2),
-        "second_over_first": round(second_wall / first_wall, 3), "first_edit_cpu_s": round(first_cpu, 2),
+        "first_edit_s": round(first_wall, 2),
+        "second_edit_s": round(second_wall, 2),
+        "second_over_first": round(second_wall / first_wall, 3),
+        "first_edit_cpu_s": round(first_cpu, 2),
         "second_edit_cpu_s": round(second_cpu, 2),
-        "peak_mb": max(float(p["rss_mb"]) for p in peaks), "stages": stages,
-        "backbone": args.backbone, "frames": args.frames, "threads": torch.get_num_threads(),
-    }  # fmt: skip
+        "peak_mb": max(float(p["rss_mb"]) for p in peaks),
+        "stages": stages,
+        "backbone": args.backbone,
+        "frames": args.frames,
+        "threads": torch.get_num_threads(),
+    }
     if "cuda_mb" in peaks[0]:
         out["cuda_peak_mb"] = max(float(p["cuda_mb"]) for p in peaks)
     return out
@@ -82,8 +87,10 @@ def main(argv: list[str] | None = None) -> dict:
                 os.environ["MOTIONKIT_CACHE"] = before
     print(f"{args.backbone}, {args.frames} frames, {out['threads']} threads, torch {torch.__version__}")
     for name in ("first", "second"):
-        print(f"{name} edit: {out[f'{name}_edit_s']:.1f} s wall, {out[f'{name}_edit_cpu_s']:.1f} s of processor; "
-              f"stages {out['stages'][name]}")  # fmt: skip
+        print(
+            f"{name} edit: {out[f'{name}_edit_s']:.1f} s wall, {out[f'{name}_edit_cpu_s']:.1f} s of processor; "
+            f"stages {out['stages'][name]}"
+        )
     print(json.dumps(out))
     return out
 

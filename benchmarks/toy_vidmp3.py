@@ -59,8 +59,11 @@ def strips(seed: int, picks: int = 6, zoom: int = 2) -> list[tuple[str, np.ndarr
     """Frames of C x D of the original, of another shape and of another motion, labelled."""
     clips = toy_clips(seed)
     shape = next(iter(OTHER_SHAPES))
-    chosen = (("original", clips["train"]["cube"]), (f"same motion, {shape}", clips["shape"][shape]),
-              ("other motion", clips["motion"]["motion 1"]))  # fmt: skip
+    chosen = (
+        ("original", clips["train"]["cube"]),
+        (f"same motion, {shape}", clips["shape"][shape]),
+        ("other motion", clips["motion"]["motion 1"]),
+    )
     rows = []
     for label, maps in chosen:
         at = np.linspace(0, len(maps.image) - 1, picks).round().astype(int)

@@ -36,9 +36,12 @@ class Method:
 
             backbone_lora = LoraOptions(backbone_lora)
         self._road = {
-            "backbone": choose_backbone(self.spec, backbone), "backbone_path": backbone_path, "motion": motion,
-            "lora": backbone_lora, "gpu": gpu,
-        }  # fmt: skip
+            "backbone": choose_backbone(self.spec, backbone),
+            "backbone_path": backbone_path,
+            "motion": motion,
+            "lora": backbone_lora,
+            "gpu": gpu,
+        }
 
     def __call__(
         self,

@@ -120,8 +120,10 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
 def _refuse_environment(value: Any, place: str) -> None:
     """Manifests keep every setting, so none may hold what an environment variable does: a token, say."""
     if isinstance(value, str) and re.search(r"(?<!\\)(\\\\)*\$\{\s*oc\.env", value):
-        raise UserError(f"{place.rstrip('.')}={value}: environment variables are not read into settings, which the "
-                        "manifest keeps: write the value itself")  # fmt: skip
+        raise UserError(
+            f"{place.rstrip('.')}={value}: environment variables are not read into settings, which the "
+            "manifest keeps: write the value itself"
+        )
     for key, item in value.items() if isinstance(value, Mapping) else ():
         _refuse_environment(item, f"{place}{key}.")
     for item in value if isinstance(value, list) else ():

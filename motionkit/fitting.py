@@ -56,9 +56,10 @@ def fit(
     """
     _check_maps(inputs)
     shaping = replace(
-        inputs, reference=inputs.reference if "reference" in reads else None,
+        inputs,
+        reference=inputs.reference if "reference" in reads else None,
         driving=inputs.driving if "driving" in reads else None,
-    )  # fmt: skip
+    )
     height, width = working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
     if fps is not None and not SLOWEST <= fps <= FASTEST:
@@ -109,8 +110,10 @@ def working_size(
         if side % multiple:
             below = side // multiple * multiple
             near = " or ".join(str(n) for n in (below, below + multiple) if n)
-            raise UserError(f"size={size}: {backbone.name if backbone else 'this method'} needs multiples of "
-                            f"{multiple}, such as {near}")  # fmt: skip
+            raise UserError(
+                f"size={size}: {backbone.name if backbone else 'this method'} needs multiples of "
+                f"{multiple}, such as {near}"
+            )
     return height, width
 
 

@@ -41,9 +41,14 @@ class BackboneHandle:
     """Stands for a backbone and loads it when something other than its facts is asked for."""
 
     def __init__(
-        self, name: str, plan: Plan, path: str | None = None, online: bool = False, motion: MotionOptions | None = None,
+        self,
+        name: str,
+        plan: Plan,
+        path: str | None = None,
+        online: bool = False,
+        motion: MotionOptions | None = None,
         lora: LoraOptions | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.spec = catalog.get(name)
         self.lora = lora
         self._plan, self._path, self._online, self._motion = plan, path, online, motion

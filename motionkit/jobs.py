@@ -21,9 +21,11 @@ from motionkit.transfer import MAPS
 FILES = ("reference", "driving", "truth", *MAPS)
 TEXTS = ("prompt", "source_prompt", "negative_prompt")
 NUMBERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "seed": (int, "a whole number"), "frames": (int, "a whole number"), "fps": (float, "a number"),
+    "seed": (int, "a whole number"),
+    "frames": (int, "a whole number"),
+    "fps": (float, "a number"),
     "size": (str, ""),
-}  # fmt: skip
+}
 NAME = "name"
 LONGEST_TEXT, LONGEST_NAME = 10_000, 100
 _NEVER = set('/\\:*?"<>|')  # in the name of a folder, on one system or another

@@ -86,9 +86,15 @@ def execute(
     if handle:
         handle.check_frames(fitted.frames)
     run = RunContext(
-        seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan,
-        Path(folder or tempfile.mkdtemp(prefix="motionkit-")), Reporter(progress or NullProgress()),
-    )  # fmt: skip
+        seed,
+        fitted.frames,
+        fitted.height,
+        fitted.width,
+        fitted.fps,
+        plan,
+        Path(folder or tempfile.mkdtemp(prefix="motionkit-")),
+        Reporter(progress or NullProgress()),
+    )
     transfer = registry.load_object(spec.transfer)(settings, handle, run)
     transfer.check(fitted.inputs)
     road = Road(spec, transfer, fitted, run, handle, settings, use_cache)
@@ -97,15 +103,20 @@ def execute(
 
 def _check_types(inputs: Inputs, seed: Any, frames: Any, fps: Any) -> None:
     """From Python anything can come. Raises: UserError that says what is wanted."""
-    wanted = [("seed", seed, Integral, "a whole number"), ("frames", frames, Integral, "a whole number"),
-              ("fps", fps, Real, "a number")]  # fmt: skip
+    wanted = [
+        ("seed", seed, Integral, "a whole number"),
+        ("frames", frames, Integral, "a whole number"),
+        ("fps", fps, Real, "a number"),
+    ]
     for name, value, kind, what in wanted:
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise UserError(f"{name}={value!r}: give {what}")
     for name in ("reference", "driving"):
         if not isinstance(value := getattr(inputs, name), Clip | None):
-            raise UserError(f"{name} is a {type(value).__name__}: give a path, or a clip of motionkit.media "
-                            "(from_frames for an array)")  # fmt: skip
+            raise UserError(
+                f"{name} is a {type(value).__name__}: give a path, or a clip of motionkit.media "
+                "(from_frames for an array)"
+            )
     for name in ("prompt", "source_prompt", "negative_prompt"):
         if not isinstance(value := getattr(inputs, name), str):
             raise UserError(f"{name}={value!r}: give a text")

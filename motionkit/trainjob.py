@@ -77,7 +77,9 @@ class TrainJob:
         if file.exists() and any((self.folder / phase / "last.pt").exists() for phase in phases):
             held = read_json(file)
             if other := [key for key, value in facts.items() if held.get(key) != value]:
-                raise UserError(f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "
-                                f"output=, or resume=false to start again there")  # fmt: skip
+                raise UserError(
+                    f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "
+                    f"output=, or resume=false to start again there"
+                )
         with replacing(file) as part:
             part.write_text(json.dumps(facts, indent=1) + "\n")

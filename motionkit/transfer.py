@@ -132,8 +132,9 @@ class MethodSpec:
         """
         clip = inputs.driving
         if self.distinct_frames and frames is not None and clip is not None and 1 < len(clip) < frames:
-            raise UserError(f"frames={frames}, but the driving clip has only {len(clip)}: give frames={len(clip)} or a "
-                            "longer clip")  # fmt: skip
+            raise UserError(
+                f"frames={frames}, but the driving clip has only {len(clip)}: give frames={len(clip)} or a longer clip"
+            )
 
     def missing(self, need: Requirement) -> UserError:
         """The one line for a required input that is not there."""

@@ -35,8 +35,18 @@ SPEC = MethodSpec(
         Requirement("keypoints", "ready-made points of both clips in place of the detector (npz)"),
     ),
     backbones=(
-        "tiny-sd", "pocket-sd", "sd14", "sd15", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "pocket-animatediff",
-        "animatediff-sd15", "animatediff-sdxl", "tiny-modelscope", "pocket-modelscope", "modelscope",
+        "tiny-sd",
+        "pocket-sd",
+        "sd14",
+        "sd15",
+        "tiny-animatediff-sd15",
+        "tiny-animatediff-sdxl",
+        "pocket-animatediff",
+        "animatediff-sd15",
+        "animatediff-sdxl",
+        "tiny-modelscope",
+        "pocket-modelscope",
+        "modelscope",
     ),
     default_backbone="pocket-sd",
     refuses={
@@ -53,4 +63,4 @@ SPEC = MethodSpec(
     status="working",
     year=2024,
     version="2",
-)  # fmt: skip
+)

@@ -236,8 +236,9 @@ class AnaMoDiffConfig(PresetSettings):
         reference = str(self.adapt.reference)
         anchored = self.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
         if self.video.anchor == "reference" and not (anchored and self.source_frame != "nearest"):
-            raise UserError("method.video.anchor=reference needs adapt.reference=first, auto or N, and one "
-                            "source frame")  # fmt: skip
+            raise UserError(
+                "method.video.anchor=reference needs adapt.reference=first, auto or N, and one source frame"
+            )
         if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
             raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
         for name in ("source", "warped"):

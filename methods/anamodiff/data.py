@@ -73,9 +73,16 @@ class SpritePairs:
     """Rendered characters: endless, and with their truth when it is asked for."""
 
     def __init__(
-        self, backbone: VideoBackbone, size: int, side: int, truth: bool, seed: int = 0, *, frame_size: int = 0,
+        self,
+        backbone: VideoBackbone,
+        size: int,
+        side: int,
+        truth: bool,
+        seed: int = 0,
+        *,
+        frame_size: int = 0,
         setting: str = "easy",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.backbone, self.size, self.side, self.truth, self.seed = backbone, size, side, truth, seed
         self.frame_size, self.setting = frame_size or size, setting
 

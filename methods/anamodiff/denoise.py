@@ -69,12 +69,7 @@ def denoise_from(
 
 
 def _inverted_start(
-    net: Net,
-    backbone: VideoBackbone,
-    config: AnaMoDiffConfig,
-    run: RunContext,
-    inputs: Inputs,
-    prepared: Tensors,
+    net: Net, backbone: VideoBackbone, config: AnaMoDiffConfig, run: RunContext, inputs: Inputs, prepared: Tensors
 ) -> tuple[Tensor, Tensor]:
     """The picked source frames inverted to noise and warped (T, C, h, w), and the most used one (C, h, w) as it is.
 

@@ -44,8 +44,10 @@ class AnaMoDiff(Transfer):
         check_frames(self.config.adapt, str(self.config.source_frame), *frames)
         self._check_length()
         if self.run.plan.offload == "group" and self.config.lora.steps:
-            raise UserError("tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
-                            "there: take gpu.offload=model, or a smaller backbone")  # fmt: skip
+            raise UserError(
+                "tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
+                "there: take gpu.offload=model, or a smaller backbone"
+            )
         self.weights()
         if inputs.keypoints:
             read_points(Path(inputs.keypoints), *frames)
@@ -56,8 +58,8 @@ class AnaMoDiff(Transfer):
         if not handle.spec.base:
             return
         extra = self.config.video.anchor in ("auto", "source")
-        wanted = {"the source frame that all look at is one of them (method.video.anchor=first goes without it)":
-                  self.run.frames + extra}  # fmt: skip
+        why = "the source frame that all look at is one of them (method.video.anchor=first goes without it)"
+        wanted = {why: self.run.frames + extra}
         if self.config.lora.steps:
             wanted["method.lora.clip_frames is so long"] = int(self.config.lora.clip_frames or 1)
         for why, frames in wanted.items():

@@ -53,9 +53,11 @@ def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: Ru
 
 def _inflated(backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoUNet:
     return inflate(
-        backbone.fresh_unet(), joint_groupnorm=bool(video.joint_groupnorm), temporal_init=str(video.temporal_init),
+        backbone.fresh_unet(),
+        joint_groupnorm=bool(video.joint_groupnorm),
+        temporal_init=str(video.temporal_init),
         generator=run.generator("temporal"),
-    )  # fmt: skip
+    )
 
 
 def _own(backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoModel:

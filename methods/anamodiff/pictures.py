@@ -31,8 +31,10 @@ def draw_keypoints(frames: np.ndarray, points: Keypoints) -> np.ndarray:
     height, width = frames.shape[1:3]
     size = np.array([width - 1, height - 1]) / 2
     radius = max(1, min(height, width) // 50)
-    colours = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(k / points.value.shape[1], 1, 0.9)) for k in
-               range(points.value.shape[1])]  # fmt: skip
+    colours = [
+        tuple(round(255 * c) for c in colorsys.hsv_to_rgb(k / points.value.shape[1], 1, 0.9))
+        for k in range(points.value.shape[1])
+    ]
     places = (points.value.cpu().numpy() + 1) * size  # (F,K,2) in pixels
     for i, frame in enumerate(canvas):
         for k, colour in enumerate(colours):
@@ -57,7 +59,9 @@ def draw_flow(flow: Tensor, height: int, width: int) -> np.ndarray:
     hue = (np.arctan2(offset[..., 1], offset[..., 0]) + np.pi) / (2 * np.pi) * 179
     saturation = 255 * length / max(float(np.quantile(length, 0.99)), 0.05)
     hsv = np.stack([hue, saturation.clip(0, 255), np.full_like(hue, 255)], -1).astype(np.uint8)  # (F,h,w,3)
-    return np.stack([
-        cv2.resize(cv2.cvtColor(frame, cv2.COLOR_HSV2RGB), (width, height), interpolation=cv2.INTER_NEAREST)
-        for frame in hsv
-    ])  # fmt: skip
+    return np.stack(
+        [
+            cv2.resize(cv2.cvtColor(frame, cv2.COLOR_HSV2RGB), (width, height), interpolation=cv2.INTER_NEAREST)
+            for frame in hsv
+        ]
+    )

@@ -91,10 +91,13 @@ def evaluate_keypoints(detector: KPDetector, split: str = "test", count: int = 1
     dot = (out.jacobian[..., 0] * truth.jacobian[..., 0]).sum(-1)
     angle = torch.acos((dot / out.jacobian[..., 0].norm(dim=-1).clamp_min(1e-6)).clamp(-1, 1)).rad2deg()
     return {
-        "mean_px": error.mean().item(), "median_px": error.median().item(),
-        "pck_6px": (error < 6).float().mean().item(), "median_degrees": angle.median().item(),
-        "mean_degrees": angle.mean().item(), "n": count,
-    }  # fmt: skip
+        "mean_px": error.mean().item(),
+        "median_px": error.median().item(),
+        "pck_6px": (error < 6).float().mean().item(),
+        "median_degrees": angle.median().item(),
+        "mean_degrees": angle.mean().item(),
+        "n": count,
+    }
 
 
 @dataclass
@@ -135,9 +138,13 @@ def pairs(
         flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
     return Pairs(
-        frames01(data, 0), frames01(data, 1), truth_keypoints(data, 0), truth_keypoints(data, 1),
-        torch.from_numpy(np.stack(flows)).float(), torch.from_numpy(np.stack(weights)).float(),
-    )  # fmt: skip
+        frames01(data, 0),
+        frames01(data, 1),
+        truth_keypoints(data, 0),
+        truth_keypoints(data, 1),
+        torch.from_numpy(np.stack(flows)).float(),
+        torch.from_numpy(np.stack(weights)).float(),
+    )
 
 
 def _respaced(clip: SpriteClip, gap: int) -> SpriteClip:
@@ -186,8 +193,10 @@ def evaluate_lofnet(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, 
     moved = warp(z_s, motion.flow, padding="border")
     return {
         "flow_px": (off * subject).sum().item() / subject.sum().item(),
-        "l_warp": F.mse_loss(moved, z_d).item(), "l_still": F.mse_loss(z_s, z_d).item(), "n": count,
-    }  # fmt: skip
+        "l_warp": F.mse_loss(moved, z_d).item(),
+        "l_still": F.mse_loss(z_s, z_d).item(),
+        "n": count,
+    }
 
 
 def main() -> None:

@@ -65,9 +65,7 @@ def train(job: TrainJob) -> str:
     flow = _flow(options, detector.num_kp, backbone, side, job.seed)
     source: PairSource
     if job.data.name == "sprites":
-        source = SpritePairs(
-            backbone, size, side, truth, job.seed, frame_size=frame_size, setting=job.data.setting
-        )  # fmt: skip
+        source = SpritePairs(backbone, size, side, truth, job.seed, frame_size=frame_size, setting=job.data.setting)
     else:
         assert job.data.path is not None
         cache = job.folder / "cache"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from motionkit.context import RunContext
     from motionkit.transfer import Tensors
 
+
 def trainable(net: Net) -> dict[str, nn.Parameter]:
     """What is tuned: adapters, and new temporal out-projections, which start at zero and need a base to learn."""
     return {name: weight for name, weight in net.unet.named_parameters() if weight.requires_grad}
@@ -132,9 +133,7 @@ def _times(low: int | None, high: int | None, count: int, generator: torch.Gener
     return torch.randint(int(low or 0), int(high or 1000), (count,), generator=generator)
 
 
-def loss_of(
-    net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True
-) -> list[float]:
+def loss_of(net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True) -> list[float]:
     """The losses of one step, unweighted; their weighted gradients are added up on the way, times `loss_scale`.
 
     Parts with as many frames go through the net together, others one after the other, each with its backward: the

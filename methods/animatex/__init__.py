@@ -52,4 +52,4 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.animatex.train_config:TrainOptions",
     status="reproducing",
     year=2025,
-)  # fmt: skip
+)

@@ -123,5 +123,7 @@ class AnimateXSettings(PresetSettings):
         if size is not None and overlap is not None and overlap >= size:
             raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
         if self.reference_pose == "driving" and self.align in ("safe", "compat"):
-            raise UserError(f"method.align={self.align} fits poses to the reference's own: it cannot be with "
-                            "method.reference_pose=driving")  # fmt: skip
+            raise UserError(
+                f"method.align={self.align} fits poses to the reference's own: it cannot be with "
+                "method.reference_pose=driving"
+            )

@@ -110,9 +110,10 @@ class AnimateX(Transfer):
         given = self._conditions(inputs.reference.frames[:1], prepared)
         sampling, window = config.sample, config.window
         noise = offset_noise(
-            (1, 4, run.frames, run.height // backbone.factor, run.width // backbone.factor), run.generator("noise"),
+            (1, 4, run.frames, run.height // backbone.factor, run.width // backbone.factor),
+            run.generator("noise"),
             float(sampling.offset or 0),
-        )  # fmt: skip
+        )
         if sampling.prior:
             still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
             noise = backbone.scheduler.add_noise(still, noise, torch.tensor([sampling.prior]))
@@ -121,10 +122,15 @@ class AnimateX(Transfer):
         size, overlap = int(window.size or run.frames), int(window.overlap or 0)
         run.note("windows", len(windows(run.frames, size, overlap)))
         latents = sample(
-            self._pair(given), noise.to(run.device), int(sampling.steps or 1), guidance=self._guidance, size=size,
-            overlap=overlap, schedule=backbone.scheduler,
+            self._pair(given),
+            noise.to(run.device),
+            int(sampling.steps or 1),
+            guidance=self._guidance,
+            size=size,
+            overlap=overlap,
+            schedule=backbone.scheduler,
             progress=lambda done, total: run.progress.tick("denoise", done, total),
-        )  # fmt: skip
+        )
         return backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()  # (F, 3, H, W)
 
     @property
@@ -141,11 +147,15 @@ class AnimateX(Transfer):
         poses = restored(*(prepared[name].numpy() for name in ("xy", "seen", "size")))
         features = prepared["features"][None] if self.config.indicator else None  # (1, T, C)
         return Conditions(
-            backbone.encode_text([""]), self.run.frames, reference, latent,
+            backbone.encode_text([""]),
+            self.run.frames,
+            reference,
+            latent,
             floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],
             torch.from_numpy(poses.keypoints())[None] if self.config.indicator else None,
-            prepared["features"][None, :1], features,
-        ).with_reference(mode)  # fmt: skip
+            prepared["features"][None, :1],
+            features,
+        ).with_reference(mode)
 
     def _latent(self, picture: np.ndarray) -> Tensor:
         """The reference (1, H, W, 3) as a latent (1, 4, h, w): a sample of the posterior, as the authors take it."""
@@ -199,9 +209,12 @@ def sliced(given: Conditions, span: Window) -> Conditions:
         return None if value is None else value.index_select(dim, torch.tensor(slots, device=value.device))
 
     return replace(
-        given, frames=stop - first, pose_images=at(given.pose_images, 2), keypoints=at(given.keypoints, 1),
+        given,
+        frames=stop - first,
+        pose_images=at(given.pose_images, 2),
+        keypoints=at(given.keypoints, 1),
         clip_frames=at(given.clip_frames, 1),
-    )  # fmt: skip
+    )
 
 
 def floats(frames: np.ndarray) -> Tensor:

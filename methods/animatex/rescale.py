@@ -76,8 +76,13 @@ def legs(xy: np.ndarray, factor: float) -> None:
 
 
 LENGTHS: dict[str, Callable[[np.ndarray, float], None]] = {
-    "body": body, "shoulders": shoulders, "neck": neck, "face": face, "arms": arms, "legs": legs,
-}  # fmt: skip
+    "body": body,
+    "shoulders": shoulders,
+    "neck": neck,
+    "face": face,
+    "arms": arms,
+    "legs": legs,
+}
 
 
 def drop(seen: np.ndarray, share: float) -> str | None:

@@ -53,8 +53,10 @@ def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
     facts: dict[str, Any] = {"notes": [*driving.notes, *(reference.notes if reference else ())]}
     if reference is None:
         if mode in ("safe", "compat"):
-            raise UserError(f"method.align={mode} needs the reference's own pose, and none was found in it: give one "
-                            "as method.reference_pose=FILE, or take method.align=auto")  # fmt: skip
+            raise UserError(
+                f"method.align={mode} needs the reference's own pose, and none was found in it: give one "
+                "as method.reference_pose=FILE, or take method.align=auto"
+            )
         first = int(np.argmin(driving.empty))  # 0 when all are empty
         facts |= {"reference_pose": f"the driving's, frame {first}", "align": "none"}
         return Scene(joined(driving.frames([first]), driving), False, facts)
@@ -68,10 +70,12 @@ def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
     facts |= {"reference_pose": "its own", "align": chosen}
     if fit is not None:
         facts["fit"] = {
-            "scale": [round(float(s), 4) for s in fit.scale], "offset": [round(float(v), 4) for v in fit.offset],
-            "ratios": {name: round(ratio, 3) for name, ratio in fit.ratios.items()}, "anchor": fit.anchor,
+            "scale": [round(float(s), 4) for s in fit.scale],
+            "offset": [round(float(v), 4) for v in fit.offset],
+            "ratios": {name: round(ratio, 3) for name, ratio in fit.ratios.items()},
+            "anchor": fit.anchor,
             "skipped": list(fit.skipped),
-        }  # fmt: skip
+        }
     return Scene(joined(reference, fitted), True, facts)
 
 

@@ -94,13 +94,27 @@ def _clips(
     pocket = backbone.spec.name.startswith(("pocket-", "tiny-"))
     estimator = {} if options.poses == "given" else weight_files(options.pose, None, pocket)
     facts = [
-        hash_tensors(weights), size, options.fps, options.poses, asdict(options.pose), features is not None,
-        {name: hash_path(path) for name, path in estimator.items()}, job.plan.dtype, job.plan.autocast,
-    ]  # fmt: skip
+        hash_tensors(weights),
+        size,
+        options.fps,
+        options.poses,
+        asdict(options.pose),
+        features is not None,
+        {name: hash_path(path) for name, path in estimator.items()},
+        job.plan.dtype,
+        job.plan.autocast,
+    ]
     encoders = Encoders(
-        backbone.encode, features, size, options.fps, options.poses, options.pose, pocket, job.plan.device,
+        backbone.encode,
+        features,
+        size,
+        options.fps,
+        options.poses,
+        options.pose,
+        pocket,
+        job.plan.device,
         hash_json(facts),
-    )  # fmt: skip
+    )
     cache = Path(options.cache).expanduser() if options.cache else job.folder / "cache"
     if workers.rank == 0:
         clips = PoseClips(folder, encoders, cache, job.progress)
@@ -115,9 +129,13 @@ def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
 
 
 def _loop(
-    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, model: Denoiser, examples: Examples,
+    job: TrainJob,
+    options: TrainOptions,
+    backbone: AnimateXBackbone,
+    model: Denoiser,
+    examples: Examples,
     workers: Workers,
-) -> AnimateLoop:  # fmt: skip
+) -> AnimateLoop:
     recipe = options.recipe
     steps = job.steps or recipe.steps
     slower = recipe.indicator_lr / recipe.lr
@@ -126,9 +144,17 @@ def _loop(
         return slower if name.startswith("network.indicator.") else 1.0
 
     settings = LoopSettings(
-        job.folder, steps, recipe.lr, (0.9, 0.999), options.weight_decay, options.clip, recipe.ema,
-        options.save_every, options.log_every, scale,
-    )  # fmt: skip
+        job.folder,
+        steps,
+        recipe.lr,
+        (0.9, 0.999),
+        options.weight_decay,
+        options.clip,
+        recipe.ema,
+        options.save_every,
+        options.log_every,
+        scale,
+    )
     loss = make_loss(model, examples, backbone, options, workers.rank, workers.world)
 
     def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -154,16 +180,29 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
 
 
 def _finish(
-    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, trained: Any, examples: Examples,
-    loop: AnimateLoop, size: int,
-) -> str:  # fmt: skip
+    job: TrainJob,
+    options: TrainOptions,
+    backbone: AnimateXBackbone,
+    trained: Any,
+    examples: Examples,
+    loop: AnimateLoop,
+    size: int,
+) -> str:
     figures = measure(trained, examples, backbone, options)
     write_folder(job.folder / "model", backbone, trained, options.half)
     record: dict[str, Any] = {
-        "steps": loop.step, "seconds": loop.seconds, "size": size, "seed": job.seed, "figures": figures,
-        "recipe": asdict(options.recipe), "options": asdict(options), "clips": len(examples.clips.train),
-        "notes": examples.clips.notes, "anchors": len(examples.pool), "epi": asdict(options.epi),
-    }  # fmt: skip
+        "steps": loop.step,
+        "seconds": loop.seconds,
+        "size": size,
+        "seed": job.seed,
+        "figures": figures,
+        "recipe": asdict(options.recipe),
+        "options": asdict(options),
+        "clips": len(examples.clips.train),
+        "notes": examples.clips.notes,
+        "anchors": len(examples.pool),
+        "epi": asdict(options.epi),
+    }
     if backbone.spec.name.startswith("pocket-") and not (options.learns == "temporal" and options.backbone_path):
         record["compact_bytes"] = write_compact(job.folder / "compact", backbone, trained, options.learns)
     write_record(job.folder / "record.json", record)

@@ -52,9 +52,15 @@ class Examples:
     """The batch of any number, of the clips to train on or of the held-out ones."""
 
     def __init__(
-        self, clips: PoseClips, options: TrainOptions, text: Tensor, side: int, seed: int, factor: int,
+        self,
+        clips: PoseClips,
+        options: TrainOptions,
+        text: Tensor,
+        side: int,
+        seed: int,
+        factor: int,
         held_out: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.clips, self.options, self.text, self.side, self.factor = clips, options, text, side, factor
         self.entries = clips.held_out if held_out and clips.held_out else clips.train
         self.seed, self.frames = seed, options.recipe.frames
@@ -90,9 +96,15 @@ class Examples:
         given, seen = self._given(entry, which, reference, poses, clean[:, :, -1], rng)
         keep = draw_keep(1, generator, options.drop, options.all_drop, options.all_keep)
         return Batch(
-            clean[:, :, :-1], offset_noise(clean[:, :, :-1].shape, generator, options.offset),
-            self._time(generator), given, seen, keep, self._near(own.frames(which)), (change,),
-        )  # fmt: skip
+            clean[:, :, :-1],
+            offset_noise(clean[:, :, :-1].shape, generator, options.offset),
+            self._time(generator),
+            given,
+            seen,
+            keep,
+            self._near(own.frames(which)),
+            (change,),
+        )
 
     def _entry(self, place: int) -> Entry:
         turn, index = divmod(place, len(self.entries))
@@ -120,10 +132,15 @@ class Examples:
             features = tensor_of(entry, "features", slots)[None]  # (1, T, C)
             picture = floats(pictures_of(entry, [reference]))
         given = Conditions(
-            self.text, len(which), picture, latent, floats(drawn).transpose(0, 1)[None],
+            self.text,
+            len(which),
+            picture,
+            latent,
+            floats(drawn).transpose(0, 1)[None],
             torch.from_numpy(poses.keypoints())[None] if options.indicator else None,
-            None if features is None else features[:, :1], features if options.indicator else None,
-        ).with_reference(options.reference_mode)  # fmt: skip
+            None if features is None else features[:, :1],
+            features if options.indicator else None,
+        ).with_reference(options.reference_mode)
         return given, seen
 
     def _time(self, generator: torch.Generator) -> Tensor:

@@ -23,12 +23,27 @@ _WORDS = {
     "poses": ("both", "given", "estimated"),
 }
 _LIMITS = {
-    "frames": (1, 1000), "stride": (1, 100), "fps": (0.1, 240), "batch": (1, 4096), "accumulate": (1, 4096),
-    "lr": (1e-9, 1), "indicator_lr": (0, 1), "warmup": (0, 1_000_000), "weight_decay": (0, 1), "clip": (1e-6, 1e6),
-    "ema": (0, 0.99999), "drop": (0, 1), "all_drop": (0, 1), "all_keep": (0, 1), "offset": (0, 1),
-    "pose_weight": (0, 1000), "sprite_clips": (2, 100_000), "sprite_frames": (2, 1000), "save_every": (0, 1e9),
+    "frames": (1, 1000),
+    "stride": (1, 100),
+    "fps": (0.1, 240),
+    "batch": (1, 4096),
+    "accumulate": (1, 4096),
+    "lr": (1e-9, 1),
+    "indicator_lr": (0, 1),
+    "warmup": (0, 1_000_000),
+    "weight_decay": (0, 1),
+    "clip": (1e-6, 1e6),
+    "ema": (0, 0.99999),
+    "drop": (0, 1),
+    "all_drop": (0, 1),
+    "all_keep": (0, 1),
+    "offset": (0, 1),
+    "pose_weight": (0, 1000),
+    "sprite_clips": (2, 100_000),
+    "sprite_frames": (2, 1000),
+    "save_every": (0, 1e9),
     "log_every": (1, 1_000_000),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -97,16 +97,19 @@ class PoseClips:
         if progress:
             progress.tick("encode clips", len(found), len(found))
         if not entries:
-            raise UserError(f"data: nobody was found in any of the {len(found)} clips of {folder}: take clips that "
-                            "show a body, another train.pose.backend, or put pose files beside them")  # fmt: skip
+            raise UserError(
+                f"data: nobody was found in any of the {len(found)} clips of {folder}: take clips that "
+                "show a body, another train.pose.backend, or put pose files beside them"
+            )
         self.train = [e for e in entries if not _is_held_out(e.name)]
         self.held_out = [e for e in entries if _is_held_out(e.name)]
         if not self.train or len(entries) < 10:
             self.train, self.held_out = entries, []
         self.notes = []
         if lost:
-            self.notes.append(f"{len(lost)} of {len(found)} clips left out, nobody was found in them, "
-                              f"e.g. {lost[0].name}")  # fmt: skip
+            self.notes.append(
+                f"{len(lost)} of {len(found)} clips left out, nobody was found in them, e.g. {lost[0].name}"
+            )
             _log.warning("%s", self.notes[-1])
 
     def _entry(self, path: Path, name: str, encoders: Encoders, cache: Path) -> Entry:
@@ -161,8 +164,9 @@ def read_given(file: Path, clip: Clip) -> PoseClip | None:
             raise UserError(f"{file}: its openpose has shape {points.shape}, not (frames, 18, 2)")
         poses = PoseClip.of(points / [clip.width, clip.height], (clip.height, clip.width))
     if len(poses) != len(clip):
-        raise UserError(f"{file} holds {len(poses)} poses, the clip beside it has {len(clip)} frames: give one for "
-                        "each")  # fmt: skip
+        raise UserError(
+            f"{file} holds {len(poses)} poses, the clip beside it has {len(clip)} frames: give one for each"
+        )
     return poses
 
 

@@ -72,8 +72,9 @@ class AnimateLoop(Loop):
                 return loss(step)
             except Cancelled as error:
                 self.save()
-                raise Cancelled(f"stopped after step {step} of {self.settings.steps}; the same command goes on from "
-                                "there") from error  # fmt: skip
+                raise Cancelled(
+                    f"stopped after step {step} of {self.settings.steps}; the same command goes on from there"
+                ) from error
 
         return guarded
 

@@ -57,9 +57,13 @@ def complete(model: Denoiser, batch: Batch, indicator: bool) -> Conditions:
 
 
 def make_loss(
-    model: Denoiser, examples: Examples, backbone: AnimateXBackbone, options: TrainOptions, rank: int = 0,
+    model: Denoiser,
+    examples: Examples,
+    backbone: AnimateXBackbone,
+    options: TrainOptions,
+    rank: int = 0,
     world: int = 1,
-) -> LossFn:  # fmt: skip
+) -> LossFn:
     """MSE of v, heavier near the body; with several batches to a step all but the last have had their backward pass."""
     recipe, turns = options.recipe, options.accumulate
 

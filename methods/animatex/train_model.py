@@ -35,16 +35,28 @@ if TYPE_CHECKING:
 VIDEO = {"pocket-animatex": "pocket-modelscope", "animatex": "modelscope"}  # what a new network begins as
 # A CLIP vision model of 0.18 M weights, in place of the released model's ViT-H/14.
 POCKET_ENCODER: dict[str, Any] = {
-    "hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64,
-    "patch_size": 8, "projection_dim": POCKET.feature_dim, "attention_dropout": 0.0,
-}  # fmt: skip
+    "hidden_size": 96,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 64,
+    "patch_size": 8,
+    "projection_dim": POCKET.feature_dim,
+    "attention_dropout": 0.0,
+}
 # Of the pocket's UNet only these weights learn, so that its file stays small: what reads the new channels, two finer
 # levels, attention within a frame, where the reference's parts are looked up, and norms; with `pocket-time` attention
 # along time as well, through which the reference comes as a latent. The rest is lent.
 POCKET_LEARNS = (
-    "conv_in.", "conv_out.", "conv_norm_out.", "time_embedding.", "down_blocks.0.", "up_blocks.2.",
-    "down_blocks.1.resnets.", "up_blocks.1.resnets.",
-)  # fmt: skip
+    "conv_in.",
+    "conv_out.",
+    "conv_norm_out.",
+    "time_embedding.",
+    "down_blocks.0.",
+    "up_blocks.2.",
+    "down_blocks.1.resnets.",
+    "up_blocks.1.resnets.",
+)
 _ANYWHERE = (".attn1.", ".norm.", ".norm1.", ".norm2.", ".norm3.")
 
 
@@ -64,15 +76,18 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
             raise UserError(f"train.backbone={spec.name} is no Animate-X model")
         return _with_temporal(found, options.temporal, plan, seed)
     if spec.name not in VIDEO:
-        raise UserError(f"train.start={options.start}: {spec.name} has no video model to begin as: give "
-                        "train.start=own")  # fmt: skip
+        raise UserError(
+            f"train.start={options.start}: {spec.name} has no video model to begin as: give train.start=own"
+        )
     folder = None if options.start in ("auto", "video") else options.start
     base = backbones.load(backbones.get(VIDEO[spec.name]), plan, path=folder)
     config, variant = POCKET if spec.name == "pocket-animatex" else RELEASED, options.variant
     config = replace(
-        config, temporal=options.temporal or "transformer", parallel=variant.parallel,
+        config,
+        temporal=options.temporal or "transformer",
+        parallel=variant.parallel,
         indicator=replace(config.indicator, query=variant.query),
-    )  # fmt: skip
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = from_video_unet(base.unet, config)
@@ -80,9 +95,14 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
     made = f"new on {base.fingerprint()}, seed {seed}, {config.as_dict()}"
     return AnimateXBackbone(
-        spec, plan, network=network, image_encoder=encoder, scheduler=DDIMScheduler(**SCHEDULE), fingerprint=made,
+        spec,
+        plan,
+        network=network,
+        image_encoder=encoder,
+        scheduler=DDIMScheduler(**SCHEDULE),
+        fingerprint=made,
         **parts,
-    )  # fmt: skip
+    )
 
 
 def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int) -> AnimateXBackbone:
@@ -96,10 +116,16 @@ def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan,
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
     network.load_state_dict(kept, strict=False)
     return AnimateXBackbone(
-        backbone.spec, plan, network=network, image_encoder=backbone.image_encoder, scheduler=backbone.scheduler,
+        backbone.spec,
+        plan,
+        network=network,
+        image_encoder=backbone.image_encoder,
+        scheduler=backbone.scheduler,
         fingerprint=f"new along time on {backbone.fingerprint()}, seed {seed}, {config.as_dict()}",
-        vae=backbone.vae, text_encoder=backbone.text_encoder, tokenizer=backbone.tokenizer,
-    )  # fmt: skip
+        vae=backbone.vae,
+        text_encoder=backbone.text_encoder,
+        tokenizer=backbone.tokenizer,
+    )
 
 
 def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
@@ -108,8 +134,10 @@ def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
     if spec.name == "pocket-animatex":
         return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(POCKET_ENCODER))
     if not options.backbone_path:
-        raise UserError("a new animatex network needs its other parts: give train.backbone_path=FOLDER with vae, "
-                        "text_encoder, tokenizer and image_encoder")  # fmt: skip
+        raise UserError(
+            "a new animatex network needs its other parts: give train.backbone_path=FOLDER with vae, "
+            "text_encoder, tokenizer and image_encoder"
+        )
     whole: Any = backbones.load(spec, plan, path=options.backbone_path)
     return whole.image_encoder
 
@@ -167,8 +195,13 @@ def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half
     _write(temporary / "unet", files.MODEL, network.state_dict(), dtype, network.config.as_dict())
     encoder = getattr(model, "image_encoder", backbone.image_encoder)
     _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), dtype, encoder.config.to_diff_dict())
-    _write(temporary / "text_encoder", files.TEXT, backbone.text_encoder.state_dict(), dtype,
-           backbone.text_encoder.config.to_diff_dict())  # fmt: skip
+    _write(
+        temporary / "text_encoder",
+        files.TEXT,
+        backbone.text_encoder.state_dict(),
+        dtype,
+        backbone.text_encoder.config.to_diff_dict(),
+    )
     _write(temporary / "vae", files.MODEL, backbone.vae.state_dict(), dtype, _plain(backbone.vae.config))
     backbone.tokenizer.save_pretrained(temporary / "tokenizer")
     backbone.scheduler.save_pretrained(temporary / "scheduler")
@@ -222,11 +255,15 @@ def _plain(config: Any) -> dict[str, Any]:
 def check_plan(plan: Plan, options: TrainOptions) -> None:
     """Refuse plans under which training would fail or be wrong. Raises: UserError."""
     if plan.offload != "none":
-        raise UserError(f"training keeps the network on the device: give gpu.offload=none (it is {plan.offload}), with "
-                        "gpu.checkpointing=true or a smaller size= where memory is short")  # fmt: skip
+        raise UserError(
+            f"training keeps the network on the device: give gpu.offload=none (it is {plan.offload}), with "
+            "gpu.checkpointing=true or a smaller size= where memory is short"
+        )
     if plan.autocast == "float16":
         raise UserError("training in float16 overflows: give gpu.dtype=bfloat16 or gpu.dtype=float32")
     if plan.device == "cpu" and plan.autocast == "bfloat16" and options.recipe.frames == 1:
         # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
-        raise UserError("train.frames=1 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=2 or "
-                        "more, or gpu.dtype=float32")  # fmt: skip
+        raise UserError(
+            "train.frames=1 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=2 or "
+            "more, or gpu.dtype=float32"
+        )

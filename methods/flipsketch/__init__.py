@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Requirement, Stage
 
-_IMAGES = ("it makes single pictures, and a drawing is no clip from which new layers along time could be learnt: the "
-           "motion comes from a text-to-video model")  # fmt: skip
+_IMAGES = (
+    "it makes single pictures, and a drawing is no clip from which new layers along time could be learnt: the "
+    "motion comes from a text-to-video model"
+)
 _NO_TEXT = "it reads no prompt, which is what says how the drawing moves, and it needs a driving video's skeletons"
 
 SPEC = MethodSpec(
@@ -36,8 +38,14 @@ SPEC = MethodSpec(
     ),
     uses=(Requirement("negative_prompt", "what to avoid; empty is what the authors use"),),
     backbones=(
-        "tiny-modelscope", "pocket-modelscope", "modelscope", "tiny-animatediff-sd15", "tiny-animatediff-sdxl",
-        "pocket-animatediff", "animatediff-sd15", "animatediff-sdxl",
+        "tiny-modelscope",
+        "pocket-modelscope",
+        "modelscope",
+        "tiny-animatediff-sd15",
+        "tiny-animatediff-sdxl",
+        "pocket-animatediff",
+        "animatediff-sd15",
+        "animatediff-sdxl",
     ),
     default_backbone="pocket-modelscope",
     refuses={"sd": _IMAGES, "sdxl": _IMAGES, "animatex": _NO_TEXT},
@@ -45,9 +53,21 @@ SPEC = MethodSpec(
         Stage(
             "prepare",
             ("reference", "negative_prompt"),
-            ("sketch", "lora", "next_prompts", "sample.steps", "sample.guidance", "invert", "pin_first_frame",
-             "align.fraction", "compose.fraction", "compose.first_frames", "compose.layers",
-             "compose.reference_guidance", "store_mb"),
+            (
+                "sketch",
+                "lora",
+                "next_prompts",
+                "sample.steps",
+                "sample.guidance",
+                "invert",
+                "pin_first_frame",
+                "align.fraction",
+                "compose.fraction",
+                "compose.first_frames",
+                "compose.layers",
+                "compose.reference_guidance",
+                "store_mb",
+            ),
             seeded=False,
         ),
     ),
@@ -56,4 +76,4 @@ SPEC = MethodSpec(
     status="working",
     version="3",
     year=2025,
-)  # fmt: skip
+)

@@ -22,9 +22,7 @@ from motionkit.backbones.half import LOSS_SCALE
 
 Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
 
-_BLOCKS = (
-    ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel, AnimateDiffTransformer3D,
-)  # fmt: skip
+_BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel, AnimateDiffTransformer3D)
 
 
 def align(

@@ -71,16 +71,26 @@ class Composer:
     """
 
     def __init__(
-        self, denoise: Denoise, unet: Any, *, lambda_: float = 0.5, ramp: str = "per_frame", spatial: bool = True,
-        temporal: bool = True, layers: str = "attn1",
-    ) -> None:  # fmt: skip
+        self,
+        denoise: Denoise,
+        unet: Any,
+        *,
+        lambda_: float = 0.5,
+        ramp: str = "per_frame",
+        spatial: bool = True,
+        temporal: bool = True,
+        layers: str = "attn1",
+    ) -> None:
         self._denoise, self._unet = denoise, unet
         self._lambda, self._ramp = lambda_, ramp
         self.spatial, self.temporal = spatial, temporal
         self._pass = _Pass()
         self._factors: dict[tuple[int, torch.device], Tensor | None] = {}
-        self._sites = {site.name: site for role in ("spatial_self", "temporal_self", "cross")
-                       for site in attention_sites(unet, role)}  # fmt: skip
+        self._sites = {
+            site.name: site
+            for role in ("spatial_self", "temporal_self", "cross")
+            for site in attention_sites(unet, role)
+        }
         self._layers = ("attn1",) if layers == "attn1" else ("attn1", "attn2")
         for site in self._sites.values():
             _check(site.name, site.module)

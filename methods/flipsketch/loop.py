@@ -95,18 +95,32 @@ def denoise(
 
 
 def _aligned(
-    composer: Composer, x: Tensor, t: int, first: Tensor, target: Tensor, prompt: Tensor, options: Options,
+    composer: Composer,
+    x: Tensor,
+    t: int,
+    first: Tensor,
+    target: Tensor,
+    prompt: Tensor,
+    options: Options,
     check: Callable[[], None],
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Each video by itself: memory stays that of one, and no video changes another."""
     predict = partial(_predict, composer, t, prompt)
     aligned = [
         align(
-            predict, video[None], first, target, updates=options.updates, lr=options.lr, loss=options.loss,
-            precision=options.precision, half=options.half, check=check,
+            predict,
+            video[None],
+            first,
+            target,
+            updates=options.updates,
+            lr=options.lr,
+            loss=options.loss,
+            precision=options.precision,
+            half=options.half,
+            check=check,
         )
         for video in x
-    ]  # fmt: skip
+    ]
     return torch.cat(aligned)
 
 
@@ -115,9 +129,16 @@ def _predict(composer: Composer, t: int, text: Tensor, latents: Tensor) -> Tenso
 
 
 def _guided(
-    composer: Composer, x: Tensor, rung: Rung, i: int, recordings: Recorder | None, schedule: Schedule, prompt: Tensor,
-    negative: Tensor, options: Options,
-) -> Tensor:  # fmt: skip
+    composer: Composer,
+    x: Tensor,
+    rung: Rung,
+    i: int,
+    recordings: Recorder | None,
+    schedule: Schedule,
+    prompt: Tensor,
+    negative: Tensor,
+    options: Options,
+) -> Tensor:
     """Guidance over the two passes, in one call or two; with guidance 1 the pass without prompt is left out."""
     videos, recording = len(x), recordings(i) if recordings and i < schedule.composed else None
     text, blank = prompt.expand(videos, -1, -1), negative.expand(videos, -1, -1)

@@ -64,8 +64,10 @@ class FlipSketch(Transfer):
             few = f"{scenes} sentences need at least {scenes + 1} frames, not {self.run.frames}"
             raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
         if self.run.plan.offload == "group" and self.config.align.enabled and not self.config.undrawn:
-            raise UserError("alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
-                            "layers there: take gpu.offload=model, or method.align.enabled=false")  # fmt: skip
+            raise UserError(
+                "alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
+                "layers there: take gpu.offload=model, or method.align.enabled=false"
+            )
         self.weights()
         if self.config.clip is not None:
             from motionkit.metrics.text_image import locate
@@ -125,24 +127,35 @@ class FlipSketch(Transfer):
             null = self._text("")
             latents = sketch_latents(self.backbone, drawing, config.invert).to(run.device)
             inverted = invert(
-                lambda x, t: composer.plain(x, t, null), self.backbone.scheduler, latents, schedule.steps,
+                lambda x, t: composer.plain(x, t, null),
+                self.backbone.scheduler,
+                latents,
+                schedule.steps,
                 progress=lambda done, total: run.progress.tick("invert", done, total),
-            )  # fmt: skip
+            )
             guided = bool(negative_prompt) and config.compose.reference_guidance == "negative"
             return walk(
-                composer, self.backbone.scheduler, inverted[0], schedule, null,
+                composer,
+                self.backbone.scheduler,
+                inverted[0],
+                schedule,
+                null,
                 given=inverted if config.invert.path == "kept" else None,
-                negative=self._text(negative_prompt) if guided else None, guidance=float(config.sample.guidance or 0),
+                negative=self._text(negative_prompt) if guided else None,
+                guidance=float(config.sample.guidance or 0),
                 progress=lambda done, total: run.progress.tick("reference", done, total),
-            )  # fmt: skip
+            )
 
     def _schedule(self, frames: int) -> Schedule:
         config = self.config
         return Schedule.of(
-            int(config.sample.steps or 1), frames, float(config.align.fraction or 0),
-            float(config.compose.fraction or 0), first_frames=str(config.compose.first_frames),
+            int(config.sample.steps or 1),
+            frames,
+            float(config.align.fraction or 0),
+            float(config.compose.fraction or 0),
+            first_frames=str(config.compose.first_frames),
             pinned=bool(config.pin_first_frame),
-        )  # fmt: skip
+        )
 
     def _lengths(self) -> list[int]:
         """Frames of each clip: they share `frames`, and each begins with the last frame of the one before."""
@@ -166,9 +179,14 @@ class FlipSketch(Transfer):
         if self.backbone.plan.attention != "sdpa":
             self.run.note("attention", f"sdpa: {self.backbone.plan.attention} cannot be composed")
         composer = Composer(
-            self.backbone.denoise, self.backbone.unet, lambda_=self.config.lambda_, ramp=str(compose.ramp),
-            spatial=bool(compose.spatial), temporal=bool(compose.temporal) and not words, layers=str(compose.layers),
-        )  # fmt: skip
+            self.backbone.denoise,
+            self.backbone.unet,
+            lambda_=self.config.lambda_,
+            ramp=str(compose.ramp),
+            spatial=bool(compose.spatial),
+            temporal=bool(compose.temporal) and not words,
+            layers=str(compose.layers),
+        )
         with composer.installed():
             yield composer
 
@@ -222,11 +240,18 @@ class FlipSketch(Transfer):
         again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
         with self._composer() as composer, checkpointed(backbone.unet, again):
             return denoise(
-                composer, backbone.scheduler, start(noise, first, float(config.reference_share or 0)), reference,
-                self._recordings(composer, scene), schedule, self._text(scene.prompt), self._text(negative_prompt),
-                self._options(), check=run.progress.check,
+                composer,
+                backbone.scheduler,
+                start(noise, first, float(config.reference_share or 0)),
+                reference,
+                self._recordings(composer, scene),
+                schedule,
+                self._text(scene.prompt),
+                self._text(negative_prompt),
+                self._options(),
+                check=run.progress.check,
                 progress=lambda done, total: run.progress.tick("denoise", done, total),
-            )  # fmt: skip
+            )
 
     def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:
         """Gaussian noise (B, 4, frames, h, w), of each seed by itself."""
@@ -245,13 +270,17 @@ class FlipSketch(Transfer):
         config, sample = self.config, self.config.sample
         on_gpu = str(self.run.device).startswith("cuda")
         return Options(
-            guidance=float(sample.guidance or 0), rescale=float(sample.rescale or 0),
+            guidance=float(sample.guidance or 0),
+            rescale=float(sample.rescale or 0),
             batched=sample.batched == "on" or (sample.batched == "auto" and on_gpu),
-            both_passes=config.compose.passes == "both", aligned=bool(config.align.enabled),
-            updates=int(config.align.updates or 0), lr=float(config.align.lr or 0), loss=str(config.align.loss),
+            both_passes=config.compose.passes == "both",
+            aligned=bool(config.align.enabled),
+            updates=int(config.align.updates or 0),
+            lr=float(config.align.lr or 0),
+            loss=str(config.align.loss),
             precision=str(config.align.precision),
             half=self.backbone.plan.autocast is not None or self.backbone.dtype != torch.float32,
-        )  # fmt: skip
+        )
 
 
 def _key(reference: Reference, config: FlipSketchConfig) -> str:

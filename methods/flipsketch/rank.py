@@ -29,9 +29,14 @@ def rank(
     for place, i in enumerate(order, 1):
         run.show(f"ranked{name}-{place}-seed-{run.seed + i}", videos[i])
         write_gif(run.scratch() / f"ranked{name}-{place}-seed-{run.seed + i}.gif", videos[i], run.fps)
-    run.note(f"ranking{name}", {
-        "by": ruler,
-        "order": [{"seed": run.seed + i, "score": round(float(scores[i]), 4), "kept": scores[i] > config.threshold}
-                  for i in order],
-    })  # fmt: skip
+    run.note(
+        f"ranking{name}",
+        {
+            "by": ruler,
+            "order": [
+                {"seed": run.seed + i, "score": round(float(scores[i]), 4), "kept": scores[i] > config.threshold}
+                for i in order
+            ],
+        },
+    )
     return videos[order[0]]

@@ -23,9 +23,12 @@ def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Dra
         UserError, MissingWeights: as `motionkit.perception.sketch.read_drawing`.
     """
     settings = SketchSettings(
-        source=str(config.source or "auto"), clean=config.clean is not False, thickness=config.thickness,
-        weights=config.weights, coarse=config.coarse,
-    )  # fmt: skip
+        source=str(config.source or "auto"),
+        clean=config.clean is not False,
+        thickness=config.thickness,
+        weights=config.weights,
+        coarse=config.coarse,
+    )
     picture = clip.frames[0] if clip.original is None else clip.original
     return read_drawing(picture, settings, (height, width))
 

@@ -62,8 +62,10 @@ def train(job: TrainJob) -> str:
 def _check_backbone(spec: BackboneSpec, options: TrainOptions) -> None:
     if spec.family not in FAMILIES:
         known = [s.name for s in catalog.specs().values() if s.family in FAMILIES]
-        raise UserError(f"train.backbone={spec.name} {_NOT.get(spec.family, 'makes single pictures')}: a sketch LoRA "
-                        f"needs a text-to-video model ({', '.join(known)})")  # fmt: skip
+        raise UserError(
+            f"train.backbone={spec.name} {_NOT.get(spec.family, 'makes single pictures')}: a sketch LoRA "
+            f"needs a text-to-video model ({', '.join(known)})"
+        )
     motion_files.check_frames(spec, options.frames, motion_files.max_frames(spec, options.backbone_path))
 
 
@@ -76,9 +78,16 @@ def build(
     factors = Factors(backbone.unet, backbone.text_encoder if options.text_encoder else None).to(backbone.device)
     steps = job.steps or recipe.steps
     settings = LoopSettings(
-        job.folder, steps, recipe.lr, (0.9, 0.999), options.weight_decay, options.clip, recipe.ema,
-        options.save_every, options.log_every,
-    )  # fmt: skip
+        job.folder,
+        steps,
+        recipe.lr,
+        (0.9, 0.999),
+        options.weight_decay,
+        options.clip,
+        recipe.ema,
+        options.save_every,
+        options.log_every,
+    )
     _same_run(job, options, backbone, clips, size)
     loss = make_loss(backbone, clips, options, factors, job.seed)
 
@@ -110,14 +119,18 @@ def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
 
 def _check_plan(job: TrainJob, options: TrainOptions) -> None:
     if job.plan.offload == "group":
-        raise UserError("training keeps the UNet on the device: gpu.offload=group is for use only (try gpu.offload="
-                        "model, gpu.checkpointing=true or a smaller size=)")  # fmt: skip
+        raise UserError(
+            "training keeps the UNet on the device: gpu.offload=group is for use only (try gpu.offload="
+            "model, gpu.checkpointing=true or a smaller size=)"
+        )
     if job.plan.offload == "model" and options.text_encoder:
         raise UserError("train.text_encoder=true keeps two networks on the device: give gpu.offload=none with it")
     if job.plan.device == "cpu" and job.plan.autocast == "bfloat16" and options.frames == 2:
         # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
-        raise UserError("train.frames=2 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=3 or "
-                        "more, or gpu.dtype=float32")  # fmt: skip
+        raise UserError(
+            "train.frames=2 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=3 or "
+            "more, or gpu.dtype=float32"
+        )
 
 
 def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
@@ -134,34 +147,52 @@ def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
     return folder
 
 
-def _same_run(
-    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int
-) -> None:
+def _same_run(job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int) -> None:
     """Begin the folder's record, or check that a checkpoint there is of this very run.
 
     Raises: UserError naming what differs.
     """
     recipe = options.recipe
     facts = {
-        "backbone": backbone.fingerprint(), "clips": clips.identity(), "seed": job.seed, "size": size,
+        "backbone": backbone.fingerprint(),
+        "clips": clips.identity(),
+        "seed": job.seed,
+        "size": size,
         **{n: getattr(options, n) for n in ("rank", "targets", "text_encoder", "frames", "fps", "accumulate")},
-        "scale": options.scale, "batch": recipe.batch,
-    }  # fmt: skip
+        "scale": options.scale,
+        "batch": recipe.batch,
+    }
     job.claim(facts)
 
 
 def _finish(
-    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, factors: Factors,
-    loop: LoraLoop, size: int,
-) -> str:  # fmt: skip
+    job: TrainJob,
+    options: TrainOptions,
+    backbone: VideoBackbone,
+    clips: DrawingClips,
+    factors: Factors,
+    loop: LoraLoop,
+    size: int,
+) -> str:
     figures = measure(backbone, clips, options.recipe)
     said = sorted({entry.caption for entry in clips.train})
     facts = {
-        "kind": "lora", "method": "flipsketch", "steps": loop.step, "rank": options.rank, "alpha": options.rank,
-        "base": {"name": backbone.spec.name, "fingerprint": backbone.fingerprint()}, "targets": options.targets,
-        "text_encoder": options.text_encoder, "frames": options.frames, "size": size, "seed": job.seed,
-        "clips": len(clips.train), "captions": said[:100], "captions_in_all": len(said), "figures": figures,
-    }  # fmt: skip
+        "kind": "lora",
+        "method": "flipsketch",
+        "steps": loop.step,
+        "rank": options.rank,
+        "alpha": options.rank,
+        "base": {"name": backbone.spec.name, "fingerprint": backbone.fingerprint()},
+        "targets": options.targets,
+        "text_encoder": options.text_encoder,
+        "frames": options.frames,
+        "size": size,
+        "seed": job.seed,
+        "clips": len(clips.train),
+        "captions": said[:100],
+        "captions_in_all": len(said),
+        "figures": figures,
+    }
     path = job.folder / FILE
     write_lora(path, factors.named(), options.scale, facts, options.half)
     record = {"recipe": vars(options.recipe), "options": vars(options), "seconds": loop.seconds, "notes": clips.notes}

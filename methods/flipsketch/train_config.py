@@ -10,11 +10,25 @@ from motionkit.errors import UserError, unknown
 SCHEDULES = ("constant", "cosine")
 TIMESTEPS = ("uniform", "late")
 _LIMITS = {
-    "rank": (1, 256), "alpha": (1e-6, 1e4), "dropout": (0, 0.9), "frames": (1, 1000), "fps": (0.1, 240),
-    "batch": (1, 4096), "accumulate": (1, 4096), "lr": (1e-9, 1), "warmup": (0, 1_000_000), "weight_decay": (0, 1),
-    "clip": (1e-6, 1e6), "ema": (0, 0.99999), "caption_dropout": (0, 1), "noise_share": (0, 1),
-    "noise_share_clips": (0, 1), "sprite_clips": (2, 100_000), "save_every": (0, 1e9), "log_every": (1, 1_000_000),
-}  # fmt: skip
+    "rank": (1, 256),
+    "alpha": (1e-6, 1e4),
+    "dropout": (0, 0.9),
+    "frames": (1, 1000),
+    "fps": (0.1, 240),
+    "batch": (1, 4096),
+    "accumulate": (1, 4096),
+    "lr": (1e-9, 1),
+    "warmup": (0, 1_000_000),
+    "weight_decay": (0, 1),
+    "clip": (1e-6, 1e6),
+    "ema": (0, 0.99999),
+    "caption_dropout": (0, 1),
+    "noise_share": (0, 1),
+    "noise_share_clips": (0, 1),
+    "sprite_clips": (2, 100_000),
+    "save_every": (0, 1e9),
+    "log_every": (1, 1_000_000),
+}
 
 
 @dataclass(frozen=True)

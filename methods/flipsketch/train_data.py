@@ -57,8 +57,10 @@ def captioned(folder: Path) -> list[tuple[Path, str]]:
     )
     clips = [p for p in clips if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     if not clips:
-        raise UserError(f"data: no clips in {folder}: it needs mp4 or gif files, or one folder of pictures per clip, "
-                        f"each with a caption in a .txt of the same name")  # fmt: skip
+        raise UserError(
+            f"data: no clips in {folder}: it needs mp4 or gif files, or one folder of pictures per clip, "
+            f"each with a caption in a .txt of the same name"
+        )
     table = _table(folder / "captions.csv")
     names = {p.relative_to(folder).as_posix() for p in clips}
     if strange := sorted(set(table) - names):
@@ -66,8 +68,10 @@ def captioned(folder: Path) -> list[tuple[Path, str]]:
     found = [(p, _text(p) or table.get(p.relative_to(folder).as_posix(), "")) for p in clips]
     if bare := [p for p, caption in found if not caption]:
         first = bare[0].relative_to(folder)
-        raise UserError(f"data: {len(bare)} of {len(clips)} clips have no caption, e.g. {first}: write {_beside(first)}"
-                        f" next to it, or a row in captions.csv (file,caption)")  # fmt: skip
+        raise UserError(
+            f"data: {len(bare)} of {len(clips)} clips have no caption, e.g. {first}: write {_beside(first)}"
+            f" next to it, or a row in captions.csv (file,caption)"
+        )
     return found
 
 
@@ -108,9 +112,15 @@ class DrawingClips:
     """
 
     def __init__(
-        self, folder: Path, backbone: VideoBackbone, size: int, frames: int, cache: Path, fps: float | None = None,
+        self,
+        folder: Path,
+        backbone: VideoBackbone,
+        size: int,
+        frames: int,
+        cache: Path,
+        fps: float | None = None,
         progress: Reporter | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.frames = frames
         key = json.dumps([backbone.fingerprint(), size, fps, backbone.plan.dtype, backbone.plan.autocast])
         cache = cache / hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -140,8 +150,10 @@ class DrawingClips:
             known = _encode(resample(clip, fps=fps) if fps else clip, backbone, size, file)
         length, drawn = known
         if length < self.frames:
-            raise UserError(f"data: {name} has {length} frames, train.frames={self.frames} needs as many or more: "
-                            f"take it out, or set train.frames={length}")  # fmt: skip
+            raise UserError(
+                f"data: {name} has {length} frames, train.frames={self.frames} needs as many or more: "
+                f"take it out, or set train.frames={length}"
+            )
         return Entry(name, caption, file, length, drawn)
 
     def batch(self, number: int, count: int, seed: int, dropped: float = 0.0) -> tuple[Tensor, list[str]]:

@@ -44,9 +44,12 @@ class Texts:
     def _fresh(self, captions: list[str]) -> Tensor:
         b = self.backbone
         ids = b.tokenizer(
-            captions, padding="max_length", truncation=True, max_length=b.tokenizer.model_max_length,
+            captions,
+            padding="max_length",
+            truncation=True,
+            max_length=b.tokenizer.model_max_length,
             return_tensors="pt",
-        ).input_ids  # fmt: skip
+        ).input_ids
         kind = b.plan.autocast
         with torch.autocast(b.device.type, getattr(torch, kind)) if kind else nullcontext():
             return b.text_encoder(ids.to(b.device))[0].float()

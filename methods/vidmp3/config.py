@@ -108,8 +108,10 @@ _POCKET: dict[str, Any] = {
     "sample.negative": "",
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {
-    "pocket-animatediff": _POCKET, "pocket-modelscope": _POCKET, "pocket-sd": _POCKET,
-}  # fmt: skip
+    "pocket-animatediff": _POCKET,
+    "pocket-modelscope": _POCKET,
+    "pocket-sd": _POCKET,
+}
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": ("subject", "background", "style", "personalised"),
@@ -198,8 +200,10 @@ class VidMP3Config(PresetSettings):
         if strength is not None and not 0 <= strength <= 10:
             raise UserError(f"method.guide.strength={strength:g} is outside 0 to 10 (the paper: 0.05 to 0.1)")
         if self.start_t is not None and 1000 * (self.tune.least_t or 0) >= self.start_t:
-            raise UserError(f"method.tune.least_t={self.tune.least_t:g} leaves nothing to tune below method.start_t="
-                            f"{self.start_t}: make one smaller or the other larger")  # fmt: skip
+            raise UserError(
+                f"method.tune.least_t={self.tune.least_t:g} leaves nothing to tune below method.start_t="
+                f"{self.start_t}: make one smaller or the other larger"
+            )
         if self.subject and self.subjects:
             raise UserError("method.subject and method.subjects are both given: give one of them")
         words = [name.strip().lower() for name in self.subjects]

@@ -35,9 +35,13 @@ def invert(
     scene.guide()
     clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
     return ddim_invert(
-        lambda x, t: scene.denoise(x, t, text), scene.backbone.scheduler, clean, steps, stop_t=start_t,
+        lambda x, t: scene.denoise(x, t, text),
+        scene.backbone.scheduler,
+        clean,
+        steps,
+        stop_t=start_t,
         progress=progress,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

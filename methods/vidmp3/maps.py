@@ -214,8 +214,10 @@ def build_maps(
     """
     frames = {len(colours), len(depth), len(masks)}
     if len(frames) > 1:
-        raise UserError(f"correspondence, depth and masks have {len(colours)}, {len(depth)} and {len(masks)} frames: "
-                        "give maps of one clip")  # fmt: skip
+        raise UserError(
+            f"correspondence, depth and masks have {len(colours)}, {len(depth)} and {len(masks)} frames: "
+            "give maps of one clip"
+        )
     size = _fit(masks.shape[2], masks.shape[3], long_side)
     small = (_area(masks.float(), size) > 0.5).float()
     if not small.any():

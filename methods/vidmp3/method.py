@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
 
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -52,13 +51,17 @@ class VidMP3(Transfer):
         config = self.config
         for name in config.names:
             if name and inputs.source_prompt and not _occurs(name, inputs.source_prompt):
-                raise UserError(f"the subject {name!r} does not occur in source_prompt={inputs.source_prompt!r}: name "
-                                "it in that prompt's own words")  # fmt: skip
+                raise UserError(
+                    f"the subject {name!r} does not occur in source_prompt={inputs.source_prompt!r}: name "
+                    "it in that prompt's own words"
+                )
         if config.mode == "style" and not inputs.source_prompt:
             raise UserError("method.mode=style adds the style to what the source shows: give source_prompt=...")
         if config.mode == "personalised" and not self._personal():
-            raise UserError("method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
-                            "or backbone.path=FOLDER")  # fmt: skip
+            raise UserError(
+                "method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
+                "or backbone.path=FOLDER"
+            )
         if self.backbone.spec.family in INFLATED:
             self._check_inflated()
         self._inputs = inputs
@@ -67,22 +70,27 @@ class VidMP3(Transfer):
         if config.pack:
             read(config.pack, self.backbone.spec, config.names)
         elif self.run.plan.offload == "group" and config.tune.steps:
-            raise UserError("tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
-                            "there: take gpu.offload=model, a smaller base, or method.pack=FOLDER")  # fmt: skip
+            raise UserError(
+                "tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
+                "there: take gpu.offload=model, a smaller base, or method.pack=FOLDER"
+            )
 
     def _check_inflated(self) -> None:
         """Refuse what has no meaning where the layers along time are new ones in an image model."""
         tune, name = self.config.tune, self.backbone.spec.name
         if tune.temporal == "values":
-            raise UserError(f"method.tune.temporal=values would leave the new layers along time of {name} at the zero "
-                            "that they begin with: take projections or auto")  # fmt: skip
+            raise UserError(
+                f"method.tune.temporal=values would leave the new layers along time of {name} at the zero "
+                "that they begin with: take projections or auto"
+            )
         if tune.ends:
             raise UserError(f"method.tune.ends is for the motion modules of a video model: leave it out on {name}")
         if self.config.guide.sites != "all":
             raise UserError(f"{name} has one attention along time in each block: leave method.guide.sites out")
         if self.run.plan.offload == "group":
-            raise UserError(f"gpu.offload=group does not know the layers that vidmp3 puts into {name}: take "
-                            "gpu.offload=model")  # fmt: skip
+            raise UserError(
+                f"gpu.offload=group does not know the layers that vidmp3 puts into {name}: take gpu.offload=model"
+            )
 
     def _personal(self) -> bool:
         handle: Any = self._backbone
@@ -129,9 +137,13 @@ class VidMP3(Transfer):
         scene = self._scene(pack, prepared)
         text = self.backbone.encode_text([inputs.source_prompt if config.invert_prompt == "source" else ""])
         inverted = invert(
-            scene, prepared["latents"], text, int(config.steps or 1), int(config.start_t or 1),
+            scene,
+            prepared["latents"],
+            text,
+            int(config.steps or 1),
+            int(config.start_t or 1),
             lambda done, total: run.progress.tick("invert", done, total),
-        )  # fmt: skip
+        )
         return tensors_of(pack) | {"inverted": inverted.cpu()}
 
     def _tune(self, inputs: Inputs, prepared: Tensors) -> Pack:
@@ -147,9 +159,17 @@ class VidMP3(Transfer):
             weight = shrink(masks.amax(0), _size(prepared["latents"]))
         losses: list[float] = []
         pack = tune(
-            self.backbone, config, self.run, prepared["latents"], inputs.source_prompt, maps, gates_of(masks), strength,
-            weight, lambda _, loss: losses.append(loss),
-        )  # fmt: skip
+            self.backbone,
+            config,
+            self.run,
+            prepared["latents"],
+            inputs.source_prompt,
+            maps,
+            gates_of(masks),
+            strength,
+            weight,
+            lambda _, loss: losses.append(loss),
+        )
         if losses:
             tail = losses[-max(1, len(losses) // 5) :]
             self.run.note("loss", round(float(np.mean(tail)), 4))
@@ -176,15 +196,22 @@ class VidMP3(Transfer):
         sample, on_gpu = config.sample, str(run.device).startswith("cuda")
         negative = inputs.negative_prompt or str(sample.negative)
         asked = Asked(
-            self.backbone.encode_text([self._prompt(inputs)]), self.backbone.encode_text([negative]),
-            float(config.guide.edit_strength or 0), float(sample.guidance or 0), float(sample.rescale or 0),
+            self.backbone.encode_text([self._prompt(inputs)]),
+            self.backbone.encode_text([negative]),
+            float(config.guide.edit_strength or 0),
+            float(sample.guidance or 0),
+            float(sample.rescale or 0),
             sample.batched == "on" or (sample.batched == "auto" and on_gpu),
             int(config.start_t or 1),
-        )  # fmt: skip
+        )
         latents = denoise(
-            scene, start.to(run.device), asked, int(config.steps or 1), keep,
+            scene,
+            start.to(run.device),
+            asked,
+            int(config.steps or 1),
+            keep,
             lambda done, total: run.progress.tick("edit", done, total),
-        )  # fmt: skip
+        )
         return self.backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()
 
     def _prompt(self, inputs: Inputs) -> str:
@@ -208,9 +235,15 @@ class VidMP3(Transfer):
         bare = plates(_frames(inputs), widen(whole, margin)[:, 0].numpy() > 0.5)
         self.run.show("background", bare)
         resized = resize(
-            latents, self.backbone.encode(_floats(bare)).cpu(), source.noise[0].transpose(0, 1), subject, config.size,
-            config.size_noise, margin, self.run.generator("size"),
-        )  # fmt: skip
+            latents,
+            self.backbone.encode(_floats(bare)).cpu(),
+            source.noise[0].transpose(0, 1),
+            subject,
+            config.size,
+            config.size_noise,
+            margin,
+            self.run.generator("size"),
+        )
         clip = {name: getattr(resized, name).transpose(0, 1)[None] for name in ("clean", "noise", "background")}
         begin = Source(clip["clean"], clip["noise"]).at(top)
         return begin, self._keep(Source(clip["background"], clip["noise"]), resized.subject)

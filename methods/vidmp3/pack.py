@@ -200,12 +200,16 @@ def check_pack(
         UserError: the pack belongs to a UNet of another layout.
     """
     if misfit := _misfit(pack, shapes):
-        raise UserError(f"the pack was tuned on {pack.facts.backbone} and does not fit {backbone}: {misfit}; "
-                        f"tune it again here, or take backbone={pack.facts.backbone}")  # fmt: skip
+        raise UserError(
+            f"the pack was tuned on {pack.facts.backbone} and does not fit {backbone}: {misfit}; "
+            f"tune it again here, or take backbone={pack.facts.backbone}"
+        )
     remarks = []
     if pack.facts.base != base:
-        remarks.append(f"the pack was tuned on another base ({pack.facts.backbone}, {pack.facts.base[:12]}) than this "
-                       f"{backbone} ({base[:12]}): its changes are added to this one")  # fmt: skip
+        remarks.append(
+            f"the pack was tuned on another base ({pack.facts.backbone}, {pack.facts.base[:12]}) than this "
+            f"{backbone} ({base[:12]}): its changes are added to this one"
+        )
     other = {k: v for k, v in pack.facts.schedule.items() if schedule.get(k) != v}
     if other:
         named = ", ".join(f"{k}={v} (here {schedule.get(k)})" for k, v in other.items())

@@ -111,8 +111,10 @@ class Eyes:
         folder = Path(room.path).expanduser()
         found = [p for p in sorted(folder.glob("*")) if p.stem == subject] if folder.is_dir() else []
         if not found:
-            raise UserError(f"masks={room.path}: several subjects need a folder with masks for each, and there is none "
-                            f"called {subject!r} in it")  # fmt: skip
+            raise UserError(
+                f"masks={room.path}: several subjects need a folder with masks for each, and there is none "
+                f"called {subject!r} in it"
+            )
         return replace(room, path=str(found[0]))
 
 
@@ -163,9 +165,14 @@ def _masks(frames: np.ndarray, name: str, eyes: Eyes, run: RunContext) -> np.nda
 
 
 def _seen(
-    frames: np.ndarray, masks: np.ndarray, depth: np.ndarray, name: str, eyes: Eyes, backbone: VideoBackbone | None,
+    frames: np.ndarray,
+    masks: np.ndarray,
+    depth: np.ndarray,
+    name: str,
+    eyes: Eyes,
+    backbone: VideoBackbone | None,
     run: RunContext,
-) -> Seen:  # fmt: skip
+) -> Seen:
     config = eyes.config
     colours = _colours(frames, masks, name, eyes, backbone, run)
     mask = torch.from_numpy(masks)[:, None].float()  # (F,1,H,W)
@@ -184,9 +191,15 @@ def _colours(
         raise UserError("the first frame shows no subject to compare with: start the clip where the subject is seen")
     if eyes.networks("correspondence"):
         found = correspond(
-            frames, masks, config.correspondence, subject=name, backbone=backbone, pocket=eyes.pocket,
-            device=run.device, progress=_tell(run, "correspondence"),
-        )  # fmt: skip
+            frames,
+            masks,
+            config.correspondence,
+            subject=name,
+            backbone=backbone,
+            pocket=eyes.pocket,
+            device=run.device,
+            progress=_tell(run, "correspondence"),
+        )
         points, ready = found.points, found.colours
     else:
         points, ready = plain.follow(frames, masks), None

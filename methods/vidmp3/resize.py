@@ -105,9 +105,15 @@ class Resized:
 
 
 def resize(
-    latents: Tensor, background: Tensor, noise: Tensor, masks: Tensor, scale: float, fresh: float, margin: float,
+    latents: Tensor,
+    background: Tensor,
+    noise: Tensor,
+    masks: Tensor,
+    scale: float,
+    fresh: float,
+    margin: float,
     generator: torch.Generator,
-) -> Resized:  # fmt: skip
+) -> Resized:
     """Scale the subject in latents and in their noise.
 
     Args:

@@ -51,8 +51,10 @@ def read(folder: str, spec: BackboneSpec, subjects: tuple[str, ...]) -> Pack:
     facts = pack.facts
     tuned_on = catalog.specs().get(facts.backbone)
     if tuned_on is not None and tuned_on.family != spec.family:
-        raise UserError(f"method.pack={folder} was tuned on {facts.backbone} and does not fit {spec.name}: take "
-                        f"backbone={facts.backbone}, or tune again without it")  # fmt: skip
+        raise UserError(
+            f"method.pack={folder} was tuned on {facts.backbone} and does not fit {spec.name}: take "
+            f"backbone={facts.backbone}, or tune again without it"
+        )
     if max(len(facts.subjects), 1) != len(subjects):
         own = ", ".join(facts.subjects) or "one subject"
         raise UserError(f"method.pack={folder} was tuned for {own}: name as many in method.subjects")

@@ -56,9 +56,14 @@ class Course:
 
 
 def learn(
-    seed: int, colours: str = "faces", iterations: int = 100, lr: float = 5e-4, every: int = 0, side: int = SIDE,
+    seed: int,
+    colours: str = "faces",
+    iterations: int = 100,
+    lr: float = 5e-4,
+    every: int = 0,
+    side: int = SIDE,
     **options: object,
-) -> tuple[ToyNet, Course]:  # fmt: skip
+) -> tuple[ToyNet, Course]:
     """Train on the cube's clip with Adam and follow the losses of all others (Eq. 1 and Fig. 2).
 
     Args:

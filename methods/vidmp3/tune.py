@@ -88,24 +88,40 @@ def _facts(
 ) -> PackFacts:
     guide: nn.Module = scene.guides[0]
     return PackFacts(
-        backbone.spec.name, backbone.fingerprint(), schedule_of(backbone.scheduler), scene.scale,
+        backbone.spec.name,
+        backbone.fingerprint(),
+        schedule_of(backbone.scheduler),
+        scene.scale,
         **guide_facts(guide),  # type: ignore[arg-type]
-        centre=scene.centre, frames=run.frames, height=run.height, width=run.width, source_prompt=source_prompt,
-        subjects=tuple(name for name in config.names if name), extra={"steps": config.tune.steps},
-    )  # fmt: skip
+        centre=scene.centre,
+        frames=run.frames,
+        height=run.height,
+        width=run.width,
+        source_prompt=source_prompt,
+        subjects=tuple(name for name in config.names if name),
+        extra={"steps": config.tune.steps},
+    )
 
 
 def _loop(
-    scene: Scene, weights: dict[str, nn.Parameter], config: VidMP3Config, run: RunContext, latents: Tensor,
-    text: Tensor, weight: Tensor | None, on_step: OnStep | None,
-) -> None:  # fmt: skip
+    scene: Scene,
+    weights: dict[str, nn.Parameter],
+    config: VidMP3Config,
+    run: RunContext,
+    latents: Tensor,
+    text: Tensor,
+    weight: Tensor | None,
+    on_step: OnStep | None,
+) -> None:
     for parameter in weights.values():
         parameter.data = parameter.data.to(scene.backbone.device)  # with offload=model the UNet is not there yet
     tuned = weights | ({f"guide.{name}": p for name, p in scene.guides.named_parameters()} if scene.maps else {})
-    adam = torch.optim.Adam([
-        {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": float(config.tune.lr or 0)},
-        {"params": list(weights.values()), "lr": float(config.tune.unet_lr or 0)},
-    ])  # fmt: skip
+    adam = torch.optim.Adam(
+        [
+            {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": float(config.tune.lr or 0)},
+            {"params": list(weights.values()), "lr": float(config.tune.unet_lr or 0)},
+        ]
+    )
     total, checkpoint = int(config.tune.steps or 0), run.checkpoint("fit:tune")
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)

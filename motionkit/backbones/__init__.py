@@ -18,9 +18,14 @@ __all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "spec
 
 
 def load(
-    name: str | BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False,
-    motion: MotionOptions | None = None, lora: LoraOptions | None = None,
-) -> VideoBackbone:  # fmt: skip
+    name: str | BackboneSpec,
+    plan: Plan,
+    path: str | None = None,
+    seed: int = 0,
+    online: bool = False,
+    motion: MotionOptions | None = None,
+    lora: LoraOptions | None = None,
+) -> VideoBackbone:
     """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
 
     `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights
@@ -46,9 +51,12 @@ def load(
 
 
 def fingerprint(
-    name: str | BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None,
+    name: str | BackboneSpec,
+    path: str | None = None,
+    seed: int = 0,
+    motion: MotionOptions | None = None,
     lora: LoraOptions | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """What `load(...).fingerprint()` would say, without loading any weight (and without torch)."""
     plain = _fingerprint(get(name) if isinstance(name, str) else name, path, seed, motion)
     return lora.fingerprint(plain) if lora else plain

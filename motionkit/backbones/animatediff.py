@@ -34,9 +34,12 @@ BETAS: dict[str, dict[str, Any]] = {
     "animatediff-xl": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.020},
 }
 _REST = {
-    "num_train_timesteps": 1000, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1,
+    "num_train_timesteps": 1000,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
     "timestep_spacing": "leading",
-}  # fmt: skip
+}
 
 
 class FrameGroupNorm(nn.GroupNorm):
@@ -100,9 +103,13 @@ def set_motion_norm(unet: UNetMotionModel, per_frame: bool) -> UNetMotionModel:
 
 
 def load(
-    spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False,
+    spec: BackboneSpec,
+    plan: Plan,
+    path: str | None = None,
+    seed: int = 0,
+    online: bool = False,
     motion: MotionOptions | None = None,
-) -> AnimateDiffBackbone:  # fmt: skip
+) -> AnimateDiffBackbone:
     """The image model of `path` (or the spec's) with its motion modules; `seed` is not used.
 
     Raises: MissingWeights naming the files and the command that gets them; UserError in one line for modules that do
@@ -170,8 +177,13 @@ def schedule(spec: BackboneSpec, base: DDIMScheduler, motion: MotionOptions) -> 
         return read_scheduler(files.ASSETS / spec.asset / "scheduler" / "scheduler_config.json")
     betas = BETAS[spec.family]
     if any(base.config[key] != value for key, value in betas.items()):
-        _log.info("%s: betas %s to %s, as its motion modules were trained; backbone.motion_schedule=base takes those "
-                  "of the image model", spec.name, betas["beta_schedule"], betas["beta_end"])  # fmt: skip
+        _log.info(
+            "%s: betas %s to %s, as its motion modules were trained; backbone.motion_schedule=base takes those "
+            "of the image model",
+            spec.name,
+            betas["beta_schedule"],
+            betas["beta_end"],
+        )
     return DDIMScheduler(**betas, **_REST, prediction_type=base.config.prediction_type)
 
 

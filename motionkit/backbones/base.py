@@ -60,13 +60,25 @@ class VideoBackbone(abc.ABC):
     """
 
     def __init__(
-        self, spec: BackboneSpec, plan: gpu.Plan, *, vae: Any, unet: Any, text_encoder: Any, tokenizer: Any,
-        scheduler: Any, fingerprint: str,
-    ) -> None:  # fmt: skip
+        self,
+        spec: BackboneSpec,
+        plan: gpu.Plan,
+        *,
+        vae: Any,
+        unet: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        fingerprint: str,
+    ) -> None:
         self.spec = spec
         self.vae, self.unet, self.text_encoder, self.tokenizer, self.scheduler = (
-            vae, unet, text_encoder, tokenizer, scheduler,
-        )  # fmt: skip
+            vae,
+            unet,
+            text_encoder,
+            tokenizer,
+            scheduler,
+        )
         self._fingerprint = fingerprint
         self.device = torch.device(plan.device)
         self.patch = patch_of(vae)

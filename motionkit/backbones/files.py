@@ -21,10 +21,13 @@ ASSETS = Path(__file__).parents[1] / "assets"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
     "sd": {
-        "vae": ("config.json", MODEL), "unet": ("config.json", MODEL), "text_encoder": ("config.json", TEXT),
-        "tokenizer": _TOKENIZER, "scheduler": ("scheduler_config.json",),
-    },
-}  # fmt: skip
+        "vae": ("config.json", MODEL),
+        "unet": ("config.json", MODEL),
+        "text_encoder": ("config.json", TEXT),
+        "tokenizer": _TOKENIZER,
+        "scheduler": ("scheduler_config.json",),
+    }
+}
 LAYOUTS["modelscope"] = LAYOUTS["sd"] | {"tokenizer": (*_TOKENIZER, *_OPTIONAL)}
 LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
 LAYOUTS |= {"animatediff": LAYOUTS["sd"], "animatediff-xl": LAYOUTS["sdxl"]}  # motion modules: see motion_files
@@ -63,8 +66,10 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
 
 def _local(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file() and spec.converter:
-        raise UserError(f"{spec.name}: {folder} is one file; make a folder of it once: motionkit convert {spec.name} "
-                        f"{folder} FOLDER, then give backbone.path=FOLDER")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: {folder} is one file; make a folder of it once: motionkit convert {spec.name} "
+            f"{folder} FOLDER, then give backbone.path=FOLDER"
+        )
     if folder.is_file():
         convert = (
             f'. Convert it once with: python -c "from diffusers import StableDiffusion{"XL" * (spec.family == "sdxl")}'
@@ -212,9 +217,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def fingerprint(
-    spec: BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None
-) -> str:
+def fingerprint(spec: BackboneSpec, path: str | None = None, seed: int = 0, motion: MotionOptions | None = None) -> str:
     """SHA-256 of what decides the backbone's output: configurations and weights, or the seed of a made-up one.
 
     Loads no weight. Hashes of large files are remembered by resolved path, size and modification time.

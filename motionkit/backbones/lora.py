@@ -29,8 +29,12 @@ _FACTOR = re.compile(
 )
 _ALPHA = re.compile(r"(?P<layer>.+?)(?:\.lora|\.lora_linear_layer)?\.alpha")
 _OTHERS = {"lora_magnitude": "DoRA", "dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_mid": "Tucker LoCon"}
-_COMMUNITY = {"lora_unet_": "unet", "lora_te_": "text_encoder", "lora_te1_": "text_encoder",
-              "lora_te2_": "text_encoder_2"}  # fmt: skip
+_COMMUNITY = {
+    "lora_unet_": "unet",
+    "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+}
 
 
 @dataclass
@@ -100,13 +104,12 @@ def _add(module: nn.Module, change: Change, scale: float) -> None:
     weight.copy_((weight.float() + scale * change.factor() * (up @ down).reshape(weight.shape)).to(weight.dtype))
 
 
-def _matched(
-    file: Path, part: str, changes: Mapping[str, Change], model: Any
-) -> list[tuple[str, nn.Module, Change]]:
+def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -> list[tuple[str, nn.Module, Change]]:
     """The layers that the changes are for. Raises: UserError unless every one of them fits."""
     if model is None:
-        raise UserError(f"{file} changes the {part.replace('_', ' ')} too ({len(changes)} layers), "
-                        f"which is not part of this model")  # fmt: skip
+        raise UserError(
+            f"{file} changes the {part.replace('_', ' ')} too ({len(changes)} layers), which is not part of this model"
+        )
     layers = dict(layers_of(model))
     known = layers | {name.replace(".", "_"): module for name, module in layers.items()}
     names = {id(module): name for name, module in layers.items()}
@@ -121,8 +124,10 @@ def _matched(
             raise UserError(f"{file} is a LoRA of another model: {part}.{key} {why}")
         found.append((f"{part}.{names[id(module)]}", module, change))
     if lost:
-        raise UserError(f"{file} is a LoRA of another model: this {part.replace('_', ' ')} lacks {len(lost)} of its "
-                        f"{len(changes)} layers, e.g. {lost[0]}")  # fmt: skip
+        raise UserError(
+            f"{file} is a LoRA of another model: this {part.replace('_', ' ')} lacks {len(lost)} of its "
+            f"{len(changes)} layers, e.g. {lost[0]}"
+        )
     return found
 
 
@@ -224,4 +229,3 @@ def _named_by(layer: str, pattern: str) -> bool:
     """Whether peft's pattern, a layer's name or its end, is for that layer."""
     pattern = pattern.removeprefix("^")
     return layer == pattern or layer.endswith(f".{pattern}")
-

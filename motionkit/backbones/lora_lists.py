@@ -51,8 +51,10 @@ def from_list(file: Path, tensors: list[Tensor], part: str, model: Any) -> list[
     orders = [_text_targets(model)] if part != "unet" else [_unet_targets(model, old) for old in (False, True)]
     count = len(orders[0])
     if len(tensors) != 2 * count:
-        raise UserError(f"{file} is a LoRA of another model: it holds {len(tensors)} tensors, this "
-                        f"{part.replace('_', ' ')} has {count} layers with two each")  # fmt: skip
+        raise UserError(
+            f"{file} is a LoRA of another model: it holds {len(tensors)} tensors, this "
+            f"{part.replace('_', ' ')} has {count} layers with two each"
+        )
     pairs = list(zip(tensors[::2], tensors[1::2], strict=True))
     wrong = [_first_misfit(targets, pairs) for targets in orders]
     if all(wrong):

@@ -76,9 +76,14 @@ class BiMamba(nn.Module):
     """
 
     def __init__(
-        self, channels: int, d_state: int = 16, d_conv: int = 4, expand: int = 2, bidirectional: bool = True,
+        self,
+        channels: int,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+        bidirectional: bool = True,
         dt_rank: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         rank = dt_rank or math.ceil(channels / 16)
         if min(channels, d_state, d_conv, expand, rank) < 1:
@@ -113,25 +118,36 @@ class MambaTemporal(nn.Module):
     """
 
     def __init__(
-        self, channels: int, d_state: int = 16, d_conv: int = 4, expand: int = 2, layers: int = 1,
-        norm_groups: int = 32, bidirectional: bool = True, max_tokens: int = 2**16,
-    ) -> None:  # fmt: skip
+        self,
+        channels: int,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+        layers: int = 1,
+        norm_groups: int = 32,
+        bidirectional: bool = True,
+        max_tokens: int = 2**16,
+    ) -> None:
         super().__init__()
         groups = math.gcd(norm_groups, channels)
         self.max_tokens = max_tokens
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(layers))
-        self.mixers = nn.ModuleList(
-            BiMamba(channels, d_state, d_conv, expand, bidirectional) for _ in range(layers)
-        )
+        self.mixers = nn.ModuleList(BiMamba(channels, d_state, d_conv, expand, bidirectional) for _ in range(layers))
         self.proj_out = nn.Linear(channels, channels)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
     def forward(
-        self, hidden_states: Tensor, encoder_hidden_states: Any = None, timestep: Any = None, class_labels: Any = None,
-        num_frames: int = 1, cross_attention_kwargs: Any = None, return_dict: bool = True,
-    ) -> TransformerTemporalModelOutput | tuple[Tensor]:  # fmt: skip
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Any = None,
+        timestep: Any = None,
+        class_labels: Any = None,
+        num_frames: int = 1,
+        cross_attention_kwargs: Any = None,
+        return_dict: bool = True,
+    ) -> TransformerTemporalModelOutput | tuple[Tensor]:
         """(B*T, C, h, w) to the same shape; the other arguments are those of the temporal transformer and not read.
 
         Raises:

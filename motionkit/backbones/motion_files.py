@@ -38,9 +38,10 @@ class MotionOptions:
         if self.schedule not in SCHEDULES:
             raise unknown("value of backbone.motion_schedule", self.schedule, SCHEDULES)
         given = {
-            "motion_adapter": self.adapter, "per_frame_motion_norm": self.per_frame_norm,
+            "motion_adapter": self.adapter,
+            "per_frame_motion_norm": self.per_frame_norm,
             "motion_schedule": self.schedule if self.schedule != "module" else None,
-        }  # fmt: skip
+        }
         if not spec.base:
             for key, value in given.items():
                 if value is not None:
@@ -152,8 +153,9 @@ def max_frames(spec: BackboneSpec, path: str | None = None, options: MotionOptio
 def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
     """Refuse more frames than the motion modules have positions for. Raises: UserError."""
     if limit is not None and frames > limit:
-        raise UserError(f"{spec.name}: its motion modules know {limit} frames, the clip has {frames}: "
-                        f"give frames={limit} or fewer")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: its motion modules know {limit} frames, the clip has {frames}: give frames={limit} or fewer"
+        )
 
 
 def fingerprint(
@@ -172,25 +174,29 @@ def fingerprint(
     return hash_json(said | {"base": files.fingerprint(replace(spec, base=None), path), **files.hash_files(present)})
 
 
-def check_match(
-    spec: BackboneSpec, base: Path, unet: dict[str, Any], folder: Path, adapter: dict[str, Any]
-) -> None:
+def check_match(spec: BackboneSpec, base: Path, unet: dict[str, Any], folder: Path, adapter: dict[str, Any]) -> None:
     """Whether motion modules fit an image UNet, told from the two configurations. Raises: UserError."""
     if channels := adapter.get("conv_in_channels"):
-        raise UserError(f"{spec.name}: the motion modules in {folder} come with an input layer of {channels} channels "
-                        f"(an image-to-video model), which does not fit here")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: the motion modules in {folder} come with an input layer of {channels} channels "
+            f"(an image-to-video model), which does not fit here"
+        )
     widths, own = tuple(unet["block_out_channels"]), tuple(adapter.get("block_out_channels", (320, 640, 1280, 1280)))
     if widths != own:
         raise UserError(
             f"{spec.name}: the motion modules in {folder} are for {_kind(own)}, the UNet in {base} is of "
             f"{_kind(widths)}: give others as backbone.motion_adapter, or another backbone.path"
         )
-    for ours, theirs, default in (("layers_per_block", "motion_layers_per_block", 2),
-                                  ("norm_num_groups", "motion_norm_num_groups", 32)):  # fmt: skip
+    for ours, theirs, default in (
+        ("layers_per_block", "motion_layers_per_block", 2),
+        ("norm_num_groups", "motion_norm_num_groups", 32),
+    ):
         a, b = unet.get(ours, default), adapter.get(theirs, default)
         if _spread(a, len(widths)) != _spread(b, len(widths)):
-            raise UserError(f"{spec.name}: the motion modules in {folder} have {theirs} {b}, the UNet in {base} has "
-                            f"{ours} {a}: they are for another model")  # fmt: skip
+            raise UserError(
+                f"{spec.name}: the motion modules in {folder} have {theirs} {b}, the UNet in {base} has "
+                f"{ours} {a}: they are for another model"
+            )
 
 
 def _kind(widths: tuple[int, ...]) -> str:

@@ -51,8 +51,9 @@ class StableDiffusionXL(StableDiffusion):
     tensor for every method.
     """
 
-    def __init__(self, *arguments: Any, text_encoder_2: CLIPTextModelWithProjection, tokenizer_2: CLIPTokenizer,
-                 **parts: Any) -> None:  # fmt: skip
+    def __init__(
+        self, *arguments: Any, text_encoder_2: CLIPTextModelWithProjection, tokenizer_2: CLIPTokenizer, **parts: Any
+    ) -> None:
         self.text_encoder_2, self.tokenizer_2 = text_encoder_2, tokenizer_2
         super().__init__(*arguments, **parts)
 
@@ -98,9 +99,14 @@ def load(
 
 
 def read_parts(
-    spec: BackboneSpec, folder: Path, dtype: torch.dtype, unet_class: Any,
-    unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+    spec: BackboneSpec,
+    folder: Path,
+    dtype: torch.dtype,
+    unet_class: Any,
+    unet: dict[str, Any],
+    vae: dict[str, Any],
+    texts: list[dict[str, Any]],
+) -> dict[str, Any]:
     """Everything that a backbone of these configurations is made of, by the names of its constructor.
 
     Raises: UserError in one line for damaged or inconsistent files.
@@ -144,8 +150,10 @@ def _check_kind(
     found_xl = unet.get("addition_embed_type") == "text_time"
     if found_xl != (spec.family == "sdxl"):
         right, wrong = ("SD XL", "1.x") if found_xl else ("SD 1.x or 2.x", "XL")
-        raise UserError(f"{spec.name}: {folder} holds an {right} model, not SD {wrong}; "
-                        f"use backbone={'sdxl' if found_xl else 'sd15'} for it")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: {folder} holds an {right} model, not SD {wrong}; "
+            f"use backbone={'sdxl' if found_xl else 'sd15'} for it"
+        )
     check_parts(spec, folder, unet, vae, texts)
 
 
@@ -154,17 +162,23 @@ def check_parts(
 ) -> None:
     """Whether the configurations are the spec's model and fit each other. Raises: UserError."""
     if unet.get("in_channels", 4) != 4:
-        raise UserError(f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
-                        f"an inpainting or editing model does not fit here")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
+            f"an inpainting or editing model does not fit here"
+        )
     for key, value in spec.expects:
         if unet.get(key) != value:
             hint = " (SD 2.x has 1024)" if spec.family == "sd" else ""
-            raise UserError(f"{spec.name}: the UNet in {folder} has {key} {unet.get(key)}, {spec.name} has {value}: "
-                            f"this is another model{hint}")  # fmt: skip
+            raise UserError(
+                f"{spec.name}: the UNet in {folder} has {key} {unet.get(key)}, {spec.name} has {value}: "
+                f"this is another model{hint}"
+            )
     width = sum(config.get("hidden_size", 512) for config in texts)
     if unet.get("cross_attention_dim", 1280) != width:
-        raise UserError(f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
-                        f"the text encoder makes {width}: the parts are of different models")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
+            f"the text encoder makes {width}: the parts are of different models"
+        )
     if vae.get("latent_channels", 4) != 4:
         raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
 
@@ -190,6 +204,8 @@ def read_tokenizer(folder: Path, text_config: dict[str, Any]) -> CLIPTokenizer:
     length = text_config.get("max_position_embeddings", 77)
     tokenizer.model_max_length = min(tokenizer.model_max_length, length)
     if len(tokenizer) > text_config.get("vocab_size", 49408):
-        raise UserError(f"{folder} has {len(tokenizer)} tokens, its text encoder {text_config.get('vocab_size')}: "
-                        f"they are of different models")  # fmt: skip
+        raise UserError(
+            f"{folder} has {len(tokenizer)} tokens, its text encoder {text_config.get('vocab_size')}: "
+            f"they are of different models"
+        )
     return tokenizer

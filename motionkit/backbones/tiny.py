@@ -15,30 +15,51 @@ WORDS = tuple("a the of cat dog horse turtle bird red green blue yellow black wh
 OUTPUT_SCALE = 0.2  # an untrained UNet at full strength is so rough that DDIM inversion needs 1000 steps to come back
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     "vae": {
-        "block_out_channels": (8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 64,
+        "block_out_channels": (8, 8, 8),
+        "norm_num_groups": 4,
+        "layers_per_block": 1,
+        "sample_size": 64,
         "scaling_factor": 4.0,  # brings latents to a standard deviation near 1
-        "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
     },
     "unet": {
-        "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 16,
-        "cross_attention_dim": 16, "attention_head_dim": 2,
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+        "layers_per_block": 1,
+        "sample_size": 16,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
     },
     "text_encoder": {
-        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "max_position_embeddings": 16, "projection_dim": 16,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 16,
+        "projection_dim": 16,
     },
     "scheduler": {
-        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
-        "set_alpha_to_one": False, "steps_offset": 1,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
     },
-}  # fmt: skip
+}
 VIDEO_UNET: dict[str, Any] = {
-    "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 16,
-    "cross_attention_dim": 16, "attention_head_dim": 4,
-    "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"), "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
-}  # fmt: skip
+    "block_out_channels": (8, 16),
+    "norm_num_groups": 4,
+    "layers_per_block": 1,
+    "sample_size": 16,
+    "cross_attention_dim": 16,
+    "attention_head_dim": 4,
+    "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
+    "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
+}
 
 
 def architecture(family: str) -> dict[str, dict[str, Any]]:

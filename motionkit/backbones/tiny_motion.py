@@ -11,18 +11,28 @@ from motionkit.errors import UserError
 from motionkit.gpu import Plan
 
 ADAPTER: dict[str, Any] = {
-    "motion_layers_per_block": 1, "motion_num_attention_heads": 2, "motion_norm_num_groups": 4,
-    "motion_max_seq_length": 32, "use_motion_mid_block": False,
-}  # fmt: skip
+    "motion_layers_per_block": 1,
+    "motion_num_attention_heads": 2,
+    "motion_norm_num_groups": 4,
+    "motion_max_seq_length": 32,
+    "use_motion_mid_block": False,
+}
 # XL's plan: no attention at the finest level, several transformer layers at the coarsest, conditions beside the text.
 XL_UNET: dict[str, Any] = {
-    "block_out_channels": (8, 8, 16), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 16,
-    "cross_attention_dim": 16 + 24, "attention_head_dim": (1, 2, 4), "transformer_layers_per_block": (1, 1, 2),
-    "use_linear_projection": True, "addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+    "block_out_channels": (8, 8, 16),
+    "norm_num_groups": 4,
+    "layers_per_block": 1,
+    "sample_size": 16,
+    "cross_attention_dim": 16 + 24,
+    "attention_head_dim": (1, 2, 4),
+    "transformer_layers_per_block": (1, 1, 2),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 20 + 6 * 8,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-}  # fmt: skip
+}
 XL_TEXT = {"hidden_size": 24, "projection_dim": 20}
 
 
@@ -46,17 +56,19 @@ def parts_of(family: str) -> dict[str, Any]:
         unet = UNet2DConditionModel(**XL_UNET)
         unet.conv_out.weight.data *= OUTPUT_SCALE
         text = CLIPTextConfig.from_dict(parts["text_encoder"].config.to_dict() | XL_TEXT)
-        parts |= {
-            "unet": unet, "text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": parts["tokenizer"],
-        }  # fmt: skip
+        parts |= {"unet": unet, "text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": parts["tokenizer"]}
     widths = architecture(family)["unet"]["block_out_channels"]
     return parts | {"motion_adapter": MotionAdapter(block_out_channels=widths, **ADAPTER)}
 
 
 def load(
-    spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False,
+    spec: BackboneSpec,
+    plan: Plan,
+    path: str | None = None,
+    seed: int = 0,
+    online: bool = False,
     motion: MotionOptions | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """A toy of the spec's family with weights drawn from `seed`, apart from the global generator.
 
     Raises: UserError when a path or a motion adapter is given.

@@ -28,9 +28,13 @@ def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
 
 
 def load_model(
-    build: Callable[[], nn.Module], folders: Sequence[Path], stem: str, dtype: torch.dtype, skip: tuple[str, ...] = (),
+    build: Callable[[], nn.Module],
+    folders: Sequence[Path],
+    stem: str,
+    dtype: torch.dtype,
+    skip: tuple[str, ...] = (),
     lent_as: str = "",
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
     """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
     `folders`: the model's own, and those that lend what it lacks (see `files.part_folders`).
@@ -75,8 +79,10 @@ def load_model(
             why = "a git-lfs pointer, not the weights" if pointer else f"damaged or cut short ({_first_line(error)})"
             raise UserError(f"{file} is {why}: get it again") from error
     if lost := sorted(set(wanted.values()) - set(tensors)):
-        raise UserError(f"{folders[0]} lacks {len(lost)} of {len(wanted)} weights, e.g. {lost[0]}: not the model that "
-                        f"its config.json describes")  # fmt: skip
+        raise UserError(
+            f"{folders[0]} lacks {len(lost)} of {len(wanted)} weights, e.g. {lost[0]}: not the model that "
+            f"its config.json describes"
+        )
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 

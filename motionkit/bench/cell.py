@@ -31,9 +31,15 @@ if TYPE_CHECKING:
 
 
 def configuration_of(
-    entry: Entry, protocol: Protocol, seed: int, root: Path, options: Options, spec: MethodSpec, settings: Any,
+    entry: Entry,
+    protocol: Protocol,
+    seed: int,
+    root: Path,
+    options: Options,
+    spec: MethodSpec,
+    settings: Any,
     backbone: BackboneSpec | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Everything but the case that an entry's videos depend on; raises UserError when its weights are not here."""
     side = side_of(protocol, backbone)
     fitted = Fitted(Inputs(), None, protocol.frames, side, side, tasks.FPS)

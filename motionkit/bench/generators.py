@@ -20,7 +20,7 @@ SIZE = 128  # pixels: what the shipped pocket backbones draw
 
 
 def article(word: str) -> str:
-    """"a" or "an", by the first letter."""
+    """ "a" or "an", by the first letter."""
     return "an" if word[0] in "aeiou" else "a"
 
 
@@ -50,9 +50,11 @@ def make_triple(index: int, seed: int, frames: int = 10, size: int = SIZE) -> Tr
     a, b = (random_character(rng, "test", kinds=[str(k)]) for k in kinds[:2])
     motion = random_motion(rng, "test")
     own = Motion(
-        motion.name, float(motion.phase + rng.uniform(0.2, 0.8)) % 1, float(rng.uniform(0.8, 1.1)),
+        motion.name,
+        float(motion.phase + rng.uniform(0.2, 0.8)) % 1,
+        float(rng.uniform(0.8, 1.1)),
         float(motion.amplitude * rng.uniform(0.7, 1.0)),
-    )  # fmt: skip
+    )
     source, driving, truth = (render_clip(who, how, frames, size) for who, how in ((b, own), (a, motion), (b, motion)))
     return Triple(index, source, driving, truth)
 
@@ -122,9 +124,11 @@ def make_edit(index: int, seed: int, frames: int = 16, size: int = SIZE) -> Edit
     unseen = index % 8 in (3, 6)
     names = HELD_OUT_MOTIONS if unseen else TRAIN_MOTIONS
     motion = Motion(
-        names[int(rng.integers(len(names)))], float(rng.uniform()), float(rng.uniform(0.7, 1.2)),
+        names[int(rng.integers(len(names)))],
+        float(rng.uniform()),
+        float(rng.uniform(0.7, 1.2)),
         float(rng.uniform(0.8, 1.15)),
-    )  # fmt: skip
+    )
     clips = []
     for kind, colour in zip(kinds, colours, strict=True):
         drawn = random_character(rng, "test", kinds=[kind])  # its key, and so its split, does not name the colour

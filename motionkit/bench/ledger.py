@@ -138,11 +138,14 @@ def beside_controls(findings: Sequence[Finding]) -> list[Finding]:
     """
     reach = {
         (one.ablation.method, one.ablation.bench, verdict.claim.figure): max(abs(verdict.low), abs(verdict.high))
-        for one in findings if one.ablation.train_seed is not None
-        for verdict in one.verdicts if verdict.low is not None and verdict.high is not None
-    }  # fmt: skip
-    return [replace(one, verdicts=[_beside(one.ablation, verdict, reach) for verdict in one.verdicts])
-            for one in findings]  # fmt: skip
+        for one in findings
+        if one.ablation.train_seed is not None
+        for verdict in one.verdicts
+        if verdict.low is not None and verdict.high is not None
+    }
+    return [
+        replace(one, verdicts=[_beside(one.ablation, verdict, reach) for verdict in one.verdicts]) for one in findings
+    ]
 
 
 def _beside(row: Ablation, verdict: Verdict, reach: Mapping[tuple[str, str, str], float]) -> Verdict:
@@ -223,9 +226,7 @@ def judge(
     cases = sorted({case for case, _ in both})
     if not cases:
         return Verdict(claim, NOT_RUN)
-    means = [
-        [_mean([values[key] for key in both if key[0] == case]) for case in cases] for values in (full, ablated)
-    ]
+    means = [[_mean([values[key] for key in both if key[0] == case]) for case in cases] for values in (full, ablated)]
     differences = [b - a for a, b in zip(*means, strict=True)]
     if len(cases) == 1:
         word = OPEN if claim.sign == "open" else NOISE

@@ -64,17 +64,21 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
     """The ledger as markdown: a table per method, and why rows were not run."""
     counts = Counter(verdict.word for finding in ledger.findings for verdict in finding.verdicts)
     lines = [
-        "# The papers' ablations, here", "",
-        ", ".join(f"{word}: {counts[word]}" for word in _WORDS if counts[word]) + ".", "",
+        "# The papers' ablations, here",
+        "",
+        ", ".join(f"{word}: {counts[word]}" for word in _WORDS if counts[word]) + ".",
+        "",
         "Each row leaves out or changes one part of a method and is held against its *base* on the same cases: the "
         "method's defaults, or what is said below a table. *Difference* is the row minus the base, paired by case "
         f"(seeds of a case averaged first), with its {CONFIDENCE:.0%} interval by Student's t: one that holds 0, or "
         f"fewer than {LEAST} cases, is *within noise*, and so is a trained variant's that a second training of the "
         f"full model (the rows called control) may show as well. {_by_chance(counts)}These are small "
-        "models of the sprite world with other figures than the papers': only directions can be compared.", "",
+        "models of the sprite world with other figures than the papers': only directions can be compared.",
+        "",
         *(f"- Protocol {title}" for title in ledger.protocols.values()),
-        *([_TRAINED] if any(finding.ablation.model for finding in ledger.findings) else []), "",
-    ]  # fmt: skip
+        *([_TRAINED] if any(finding.ablation.model for finding in ledger.findings) else []),
+        "",
+    ]
     for method in dict.fromkeys(finding.ablation.method for finding in ledger.findings):
         spec = registry.spec(method)
         lines += [f"## {spec.title}", "", spec.paper_url, "", *_table(ledger, method, facts), ""]
@@ -94,8 +98,17 @@ def _by_chance(counts: Mapping[str, int]) -> str:
 
 
 def _table(ledger: Ledger, method: str, facts: Mapping[str, Fact]) -> list[str]:
-    head = ["Row", "Where", "Paper: full → row", "Our figure", "Ours: base → row", "Difference", "Paper says", "Here",
-            "n"]  # fmt: skip
+    head = [
+        "Row",
+        "Where",
+        "Paper: full → row",
+        "Our figure",
+        "Ours: base → row",
+        "Difference",
+        "Paper says",
+        "Here",
+        "n",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     remarks: dict[str, list[str]] = {}
     bases: dict[str, list[str]] = {}
@@ -123,9 +136,16 @@ def _cells(finding: Finding, verdict: Verdict, facts: Mapping[str, Fact]) -> lis
     interval = f" [{number(verdict.low)}, {number(verdict.high)}]" if verdict.low is not None else ""
     difference = f"{number(verdict.mean)}{interval}"
     return [
-        row.row, row.where, _paper(finding, verdict), f"{fact.title} {ARROWS[fact.better]}", ours, difference,
-        claim.sign if claim.sign != "open" else "–", f"**{verdict.word}**", str(verdict.n or "–"),
-    ]  # fmt: skip
+        row.row,
+        row.where,
+        _paper(finding, verdict),
+        f"{fact.title} {ARROWS[fact.better]}",
+        ours,
+        difference,
+        claim.sign if claim.sign != "open" else "–",
+        f"**{verdict.word}**",
+        str(verdict.n or "–"),
+    ]
 
 
 def _paper(finding: Finding, verdict: Verdict) -> str:
@@ -157,9 +177,8 @@ def as_json(ledger: Ledger) -> dict[str, Any]:
         "versions": manifest.versions(),
         "protocols": dict(ledger.protocols),
         "rows": [
-            asdict(finding.ablation) | {
-                "verdicts": [asdict(verdict) for verdict in finding.verdicts], "failed": list(finding.failed),
-            }
+            asdict(finding.ablation)
+            | {"verdicts": [asdict(verdict) for verdict in finding.verdicts], "failed": list(finding.failed)}
             for finding in ledger.findings
         ],
-    }  # fmt: skip
+    }

@@ -123,25 +123,35 @@ def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
     entry, records = row.entry, [done.record for done in row.cells if done.record]
     first = records[0] if records else {}
     line = Line(
-        entry.label, entry.method, (first.get("backbone") or {}).get("name") or entry.backbone or "", _weights(row),
-        row.refused, failed=[f"{done.cell.name}: {done.reason}" for done in row.cells if done.reason],
-        cells=len(row.cells), settings=" ".join(f"{key}={value}" for key, value in dotted(entry.settings)),
-    )  # fmt: skip
+        entry.label,
+        entry.method,
+        (first.get("backbone") or {}).get("name") or entry.backbone or "",
+        _weights(row),
+        row.refused,
+        failed=[f"{done.cell.name}: {done.reason}" for done in row.cells if done.reason],
+        cells=len(row.cells),
+        settings=" ".join(f"{key}={value}" for key, value in dotted(entry.settings)),
+    )
     if not records:
         return line
     how = outcome.protocol.reducers
     figures = {
         name: Figure(*_interval(values, how), n=len({case for case, _ in values}))
-        for name in outcome.metrics.facts if (values := row.values(name))
-    }  # fmt: skip
+        for name in outcome.metrics.facts
+        if (values := row.values(name))
+    }
     for name, made in sets.items():
         figures[name] = Figure(made.value, made.low, made.high, made.n, None, made.skipped, made.note)
     size = first["size"]
     return replace(
-        line, figures=figures, costs=_costs(row, how), inputs_used=first["inputs_used"],
+        line,
+        figures=figures,
+        costs=_costs(row, how),
+        inputs_used=first["inputs_used"],
         cached=any(record["from_cache"] for record in records),
-        size=f"{size['width']} × {size['height']}", computed=sorted({_computed(record) for record in records}),
-    )  # fmt: skip
+        size=f"{size['width']} × {size['height']}",
+        computed=sorted({_computed(record) for record in records}),
+    )
 
 
 def _computed(record: Mapping[str, Any]) -> str:
@@ -154,9 +164,7 @@ def _computed(record: Mapping[str, Any]) -> str:
     return ", ".join([plan["device"], kind, plan["attention"], *extra, *count])
 
 
-def _interval(
-    values: Mapping[tuple[int, int], float], how: Reducers
-) -> tuple[float, float | None, float | None]:
+def _interval(values: Mapping[tuple[int, int], float], how: Reducers) -> tuple[float, float | None, float | None]:
     """(case, seed) -> value: mean over the seeds of each case, then mean over cases with its interval; one has none."""
     by_case: dict[int, list[float]] = {}
     for (case, _), value in values.items():
@@ -211,8 +219,7 @@ def ranked(lines: Sequence[Line], facts: Mapping[str, Fact]) -> list[Line]:
             ranks |= {(label, name): rank for label, rank in found.items()}
     return [
         replace(
-            line,
-            figures={name: replace(f, rank=ranks.get((line.label, name))) for name, f in line.figures.items()},
+            line, figures={name: replace(f, rank=ranks.get((line.label, name))) for name, f in line.figures.items()}
         )
         for line in lines
     ]

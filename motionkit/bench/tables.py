@@ -48,10 +48,15 @@ def markdown(summary: Summary) -> str:
         blocks += [*_table(head, rows), ""]
     costs = [name for name in COSTS if any(name in line.costs for line in shown)]
     rows = [
-        [line.label, *(cell_text(line.costs.get(name)) for name in costs),
-         ", ".join(line.inputs_used) or "–", line.weights or "none", line.size]
+        [
+            line.label,
+            *(cell_text(line.costs.get(name)) for name in costs),
+            ", ".join(line.inputs_used) or "–",
+            line.weights or "none",
+            line.size,
+        ]
         for line in shown
-    ]  # fmt: skip
+    ]
     head = ["", *(COSTS[name] for name in costs), "Inputs used", "Weights", "Works at"]
     if any(line.settings for line in shown):
         head, rows = [*head, "Settings"], [[*row, line.settings] for row, line in zip(rows, shown, strict=True)]
@@ -111,7 +116,7 @@ def about(summary: Summary) -> list[str]:
         f"included.{cached}",
         *([computed] if computed else []),
         f"Made with {', '.join(f'{name} {version}' for name, version in manifest.versions().items())}.",
-    ]  # fmt: skip
+    ]
 
 
 def _changes(summary: Summary) -> str:
@@ -150,11 +155,15 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "rows": [asdict(line) for line in summary.lines],
         "cells": [
             {
-                "row": done.cell.entry.label, "case": done.cell.index, "seed": done.cell.seed, "key": done.cell.key,
-                "reason": done.reason or None, "figures": done.figures,
+                "row": done.cell.entry.label,
+                "case": done.cell.index,
+                "seed": done.cell.seed,
+                "key": done.cell.key,
+                "reason": done.reason or None,
+                "figures": done.figures,
                 **{name: done.record.get(name) for name in COSTS},
             }
             for row in outcome.rows
             for done in row.cells
         ],
-    }  # fmt: skip
+    }

@@ -62,9 +62,11 @@ class Task:
 def _transfer(index: int, seed: int, frames: int, size: int) -> Case:
     made = make_triple(index, seed, frames, size)
     inputs = Inputs(
-        from_frames(made.source.frames, FPS, "source"), from_frames(made.driving.frames, FPS, "driving"),
-        caption(made.truth), caption(made.driving),
-    )  # fmt: skip
+        from_frames(made.source.frames, FPS, "source"),
+        from_frames(made.driving.frames, FPS, "driving"),
+        caption(made.truth),
+        caption(made.driving),
+    )
     return Case(index, inputs, made.truth.frames, _facts(made.truth) | {"driven_by": made.driving.character.kind})
 
 
@@ -112,22 +114,29 @@ def _facts(truth: SpriteClip) -> dict[str, Any]:
 _POSE = ("reference", "driving", "prompt")
 _TASKS = (
     Task(
-        "transfer", "a clip of one character, a driving clip of another, and a sentence: the one under the other's "
-        "motion", _transfer, ("reference", "driving", "prompt", "source_prompt"),
+        "transfer",
+        "a clip of one character, a driving clip of another, and a sentence: the one under the other's motion",
+        _transfer,
+        ("reference", "driving", "prompt", "source_prompt"),
     ),
     Task(
-        "transfer-still", "the same with a picture of the character, its clip's first frame", _transfer_still,
+        "transfer-still",
+        "the same with a picture of the character, its clip's first frame",
+        _transfer_still,
         ("reference", "driving", "prompt", "source_prompt"),
     ),
     Task("drawing", "a line drawing and a sentence: the drawing performs it", _drawing, ("reference", "prompt")),
     Task(
-        "edit", "a clip and the sentence of another subject: that subject in the clip's motion", _edit,
-        ("driving", "prompt", "source_prompt"), frames=16,
+        "edit",
+        "a clip and the sentence of another subject: that subject in the clip's motion",
+        _edit,
+        ("driving", "prompt", "source_prompt"),
+        frames=16,
     ),
     Task("pose", "a picture and poses to follow, its own (even cases) and another body's (odd ones)", _pose, _POSE),
     Task("pose-self", "a picture and its own clip's poses", _pose_self, _POSE),
     Task("pose-cross", "a picture and the poses of another body", _pose_cross, _POSE),
-)  # fmt: skip
+)
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
 
 

@@ -153,8 +153,10 @@ def _runner(config: BenchConfig, folder: Path) -> Runner:
         from motionkit.run import plan_for
 
         if plan_for(config.gpu).device == "cpu":
-            raise UserError(f"cluster.gpus={config.cluster.gpus}, but the plan is made where the benchmark is started, "
-                            "and here it is for the CPU: start it on a node with such a GPU")  # fmt: skip
+            raise UserError(
+                f"cluster.gpus={config.cluster.gpus}, but the plan is made where the benchmark is started, "
+                "and here it is for the CPU: start it on a node with such a GPU"
+            )
     return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))
 
 

@@ -56,9 +56,10 @@ class Start:
         from motionkit.backbones.motion_files import MotionOptions
 
         said = MotionOptions(
-            self.resolve_if_there(backbone.get("motion_adapter")), backbone.get("per_frame_motion_norm"),
+            self.resolve_if_there(backbone.get("motion_adapter")),
+            backbone.get("per_frame_motion_norm"),
             backbone.get("motion_schedule") or "module",
-        )  # fmt: skip
+        )
         return said if said != MotionOptions() else None
 
     def lora(self, backbone: Any) -> LoraOptions | None:

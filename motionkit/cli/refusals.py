@@ -21,8 +21,10 @@ def check_words(verb: str, overrides: Sequence[str], multirun: bool = False) -> 
         key, _, value = word.lstrip("+~").partition("=")
         group, _, rest = key.partition(".")
         if multirun and key == "output":
-            raise UserError(f"{word}: every job of a sweep would write there: leave output= out, the folder of each "
-                            "job holds its result")  # fmt: skip
+            raise UserError(
+                f"{word}: every job of a sweep would write there: leave output= out, the folder of each "
+                "job holds its result"
+            )
         if group in _GROUPS and rest == "name":
             raise UserError(f"{word}: choose the {group} by {group}={'NAME' if value in ('', 'null') else value}")
         if key in (*_GROUPS, "bench"):

@@ -27,10 +27,20 @@ examples: motionkit sprites output=example source=giraffe driving=horse motion=w
           motionkit sprites lines=2-3 count=400 output=clips && motionkit train method=flipsketch data=clips/
 """
 DEFAULTS = {
-    "what": "example", "output": "", "source": "giraffe", "driving": "horse", "motion": "walk", "colour": "orange",
-    "seed": "0", "count": "10", "split": "train", "setting": "easy", "size": "128", "frames": "10",
+    "what": "example",
+    "output": "",
+    "source": "giraffe",
+    "driving": "horse",
+    "motion": "walk",
+    "colour": "orange",
+    "seed": "0",
+    "count": "10",
+    "split": "train",
+    "setting": "easy",
+    "size": "128",
+    "frames": "10",
     "lines": "",
-}  # fmt: skip
+}
 RECORD = ".sprites"  # in a folder of clips: the options that made them
 _CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")
 

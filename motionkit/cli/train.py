@@ -95,9 +95,17 @@ def train(config: TrainConfig, start: Start) -> None:
     plan = plan_for(config.gpu)
     print("\n".join(plan.lines()), file=sys.stderr)
     job = TrainJob(
-        settings, data, plan, folder, options, config.steps, config.seed, config.size, config.resume,
+        settings,
+        data,
+        plan,
+        folder,
+        options,
+        config.steps,
+        config.seed,
+        config.size,
+        config.resume,
         Reporter(progress(config.progress)),
-    )  # fmt: skip
+    )
     try:
         print(registry.load_object(spec.trainer)(job))
     except (Cancelled, KeyboardInterrupt):

@@ -33,9 +33,13 @@ from motionkit.transfer import Inputs, MethodSpec, Result
 
 FRAMES, ERROR = "frames", "error.txt"
 UNBOUNDED = media.Limits(  # our own frames come back as they are, however many
-    max_bytes=sys.maxsize, max_pixels=2**31 - 1, max_frames=sys.maxsize, max_seconds=float("inf"),
-    max_memory=sys.maxsize, longest_side=2**16,
-)  # fmt: skip
+    max_bytes=sys.maxsize,
+    max_pixels=2**31 - 1,
+    max_frames=sys.maxsize,
+    max_seconds=float("inf"),
+    max_memory=sys.maxsize,
+    longest_side=2**16,
+)
 
 
 @dataclass(frozen=True)
@@ -152,9 +156,13 @@ def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -
 
 
 def run_into(
-    folder: Path, spec: MethodSpec, settings: Any, shared: Shared, progress: Progress | None = None,
+    folder: Path,
+    spec: MethodSpec,
+    settings: Any,
+    shared: Shared,
+    progress: Progress | None = None,
     use_cache: bool = True,
-) -> Result:  # fmt: skip
+) -> Result:
     """Run a method on the shared request, into a folder; raises as `motionkit.run.execute`."""
     fitted = shared.fitted
     return execute(

@@ -112,9 +112,7 @@ def compare(
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
-def choose_methods(
-    methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]
-) -> list[tuple[MethodSpec, Any]]:
+def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]) -> list[tuple[MethodSpec, Any]]:
     """Each method with its settings, all of them checked before the first one runs.
 
     Raises:

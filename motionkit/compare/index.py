@@ -63,13 +63,27 @@ def write_index(folder: Path, done: Sequence[Done], total: int) -> None:
         UserError: the folder cannot be written.
     """
     summary = summarise(done)
-    jobs = [{"job": job.name, "status": "failed" if job.failed else "complete", "reason": job.why or None,
-             "methods": list(job.rows)} for job in done]  # fmt: skip
+    jobs = [
+        {
+            "job": job.name,
+            "status": "failed" if job.failed else "complete",
+            "reason": job.why or None,
+            "methods": list(job.rows),
+        }
+        for job in done
+    ]
     used = {name for row in summary.values() for name in row}
-    write_json(folder / SUMMARY, {
-        "motionkit": __version__, "jobs_done": len(done), "jobs": total, "summary": summary, "each": jobs,
-        "metrics": {name: asdict(fact) for name, fact in FACTS.items() if name in used},
-    })  # fmt: skip
+    write_json(
+        folder / SUMMARY,
+        {
+            "motionkit": __version__,
+            "jobs_done": len(done),
+            "jobs": total,
+            "summary": summary,
+            "each": jobs,
+            "metrics": {name: asdict(fact) for name, fact in FACTS.items() if name in used},
+        },
+    )
     body = "\n".join((_header(done, total), _table(summary), _jobs(done)))
     with writing(folder / INDEX), replacing(folder / INDEX) as temporary:
         temporary.write_text(document(f"Motion transfer: {total} jobs", body), encoding="utf-8")

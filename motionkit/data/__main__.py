@@ -46,15 +46,21 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _help() -> str:
-    lines = ["usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
-             "           [pairs=FILE.csv] [frames=N] [seed=0]",
-             "  ids=FILE.txt    one name a line; for videoswap an edit or a clip;  frames=N  instants of each clip",
-             "  pairs=FILE.csv  columns source and driving, for task=cross; without it a ring is drawn by seed=0",
-             f"  split=test      for {' and '.join(known.name for known in SETS.values() if known.has_splits)}",
-             ""]  # fmt: skip
+    lines = [
+        "usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
+        "           [pairs=FILE.csv] [frames=N] [seed=0]",
+        "  ids=FILE.txt    one name a line; for videoswap an edit or a clip;  frames=N  instants of each clip",
+        "  pairs=FILE.csv  columns source and driving, for task=cross; without it a ring is drawn by seed=0",
+        f"  split=test      for {' and '.join(known.name for known in SETS.values() if known.has_splits)}",
+        "",
+    ]
     for known in SETS.values():
-        lines += [f"{known.name:10} {known.title}: {known.source}", f"{'':10} licence: {known.licence}",
-                  f"{'':10} {known.layout}", f"{'':10} tasks: {', '.join(known.tasks)}"]  # fmt: skip
+        lines += [
+            f"{known.name:10} {known.title}: {known.source}",
+            f"{'':10} licence: {known.licence}",
+            f"{'':10} {known.layout}",
+            f"{'':10} tasks: {', '.join(known.tasks)}",
+        ]
     return "\n".join(lines)
 
 

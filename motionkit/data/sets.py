@@ -129,31 +129,53 @@ def _a2bench(root: Path, options: Options, say: Say) -> list[Item]:
 
 SETS: dict[str, DataSet] = {
     "mgif": DataSet(
-        "mgif", "MGIF", "Siarohin et al. 2019 (arXiv 1812.08861); the link is in the README of first-order-model",
+        "mgif",
+        "MGIF",
+        "Siarohin et al. 2019 (arXiv 1812.08861); the link is in the README of first-order-model",
         "collected from the web; see its page before use",
-        "ROOT/{train,test}/*.gif (also ROOT/moving-gif/...)", ("cross", "self"), _mgif, has_splits=True,
+        "ROOT/{train,test}/*.gif (also ROOT/moving-gif/...)",
+        ("cross", "self"),
+        _mgif,
+        has_splits=True,
     ),
     "videoswap": DataSet(
-        "videoswap", "VideoSwap-30", "Gu et al. 2024 (arXiv 2312.02087), github.com/showlab/VideoSwap",
+        "videoswap",
+        "VideoSwap-30",
+        "Gu et al. 2024 (arXiv 2312.02087), github.com/showlab/VideoSwap",
         "no licence file in the repository",
         "ROOT/datasets/paper_evaluation/{animal,human,object}/NAME/frames/*.png, and either the repository's "
         "ROOT/options/test_videoswap/*/*/*.yml or a prompts.csv in paper_evaluation with clip,source_prompt,prompt "
         "and, if wanted, total_frames (64), over which frames=N are spread; played at 8 a second, as by the authors",
-        ("edit",), read_videoswap,
+        ("edit",),
+        read_videoswap,
     ),
     "tiktok": DataSet(
-        "tiktok", "TikTok", "Jafarian and Park 2021 (CVPR), TikTok_dataset", "see its page before use",
+        "tiktok",
+        "TikTok",
+        "Jafarian and Park 2021 (CVPR), TikTok_dataset",
+        "see its page before use",
         "ROOT/NNNNN/images/NNNN.png (also ROOT/TikTok_dataset/...), 30 a second; the test clips by ids=FILE",
-        ("self", "cross"), _tiktok,
+        ("self", "cross"),
+        _tiktok,
     ),
     "fashion": DataSet(
-        "fashion", "Fashion", "Zablotskaia et al. 2019 (arXiv 1910.09139), DwNet's UBC Fashion",
-        "see its page before use", "ROOT/{train,test}/*.mp4 (also ROOT/fashion_dataset/...)", ("self", "cross"),
-        _fashion, has_splits=True,
+        "fashion",
+        "Fashion",
+        "Zablotskaia et al. 2019 (arXiv 1910.09139), DwNet's UBC Fashion",
+        "see its page before use",
+        "ROOT/{train,test}/*.mp4 (also ROOT/fashion_dataset/...)",
+        ("self", "cross"),
+        _fashion,
+        has_splits=True,
     ),
     "a2bench": DataSet(
-        "a2bench", "A2Bench", "Tan et al. 2024 (arXiv 2410.10306)", "see its page before use",
+        "a2bench",
+        "A2Bench",
+        "Tan et al. 2024 (arXiv 2410.10306)",
+        "see its page before use",
         "the published archive's layout is not documented, so arrange it: ROOT/images/NAME.png, ROOT/videos/NAME.mp4, "
-        "and if wanted ROOT/prompts/NAME.txt", ("self", "cross"), _a2bench,
+        "and if wanted ROOT/prompts/NAME.txt",
+        ("self", "cross"),
+        _a2bench,
     ),
-}  # fmt: skip
+}

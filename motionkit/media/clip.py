@@ -88,9 +88,12 @@ def from_frames(
 
 
 def _digest(
-    frames: np.ndarray, fps: float, times: np.ndarray | None, original: np.ndarray | None,
+    frames: np.ndarray,
+    fps: float,
+    times: np.ndarray | None,
+    original: np.ndarray | None,
     fitted_from: tuple[int, int] | None,
-) -> str:  # fmt: skip
+) -> str:
     facts = (frames.shape, fps) if fitted_from is None else (frames.shape, fps, fitted_from)
     digest = hashlib.sha256(repr(facts).encode())
     digest.update(frames.data)

@@ -59,9 +59,15 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
         canvas[box.top : box.top + inner_h, box.left : box.left + inner_w] = resize(frame, inner_h, inner_w)
     original = clip.original if clip.original is not None or len(clip) > 1 else clip.frames[0]
     fitted = from_frames(
-        frames, clip.fps, clip.name, clip.is_image, times=clip.times, notes=clip.notes, original=original,
+        frames,
+        clip.fps,
+        clip.name,
+        clip.is_image,
+        times=clip.times,
+        notes=clip.notes,
+        original=original,
         fitted_from=clip.source_size,
-    )  # fmt: skip
+    )
     return fitted, box
 
 

@@ -45,8 +45,14 @@ def resample(clip: Clip, frames: int | None = None, fps: float | None = None) ->
     if clip.times is None and count == len(clip) and played == clip.fps:
         return clip
     chosen = _indices(clip, count, count / clip.duration if frames or fps is None else fps)
-    return from_frames(clip.frames[chosen], played, clip.name, clip.is_image and count == 1, notes=clip.notes,
-                       fitted_from=clip.fitted_from)  # fmt: skip
+    return from_frames(
+        clip.frames[chosen],
+        played,
+        clip.name,
+        clip.is_image and count == 1,
+        notes=clip.notes,
+        fitted_from=clip.fitted_from,
+    )
 
 
 def _indices(clip: Clip, count: int, rate: float) -> np.ndarray:

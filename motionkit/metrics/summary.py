@@ -45,10 +45,12 @@ def bootstrap_interval(
     sample = _sample(values, confidence)
     rng = np.random.default_rng(seed)
     rows = max(1, _AT_ONCE // len(sample))
-    means = np.concatenate([
-        sample[rng.integers(0, len(sample), (min(rows, resamples - done), len(sample)))].mean(1)
-        for done in range(0, resamples, rows)
-    ])  # (resamples,)
+    means = np.concatenate(
+        [
+            sample[rng.integers(0, len(sample), (min(rows, resamples - done), len(sample)))].mean(1)
+            for done in range(0, resamples, rows)
+        ]
+    )  # (resamples,)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(sample.mean()), float(low), float(high))
 

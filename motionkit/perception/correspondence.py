@@ -73,8 +73,14 @@ class CorrespondenceSettings:
             raise UserError("correspondence: backend=files needs the maps: give correspondence=FILE or FOLDER")
         if backend == "sd_dino" and family and family not in SD_FAMILIES:
             raise UserError(f"correspondence: sd_dino reads a UNet of SD 1.x, not of {family}: use backend=dino")
-        bounds = {"sd_side": (64, 2048), "dino_side": (56, 2048), "grid": (8, 256), "components": (1, 4096),
-                  "timestep": (0, 999), "smooth": (0, 16)}  # fmt: skip
+        bounds = {
+            "sd_side": (64, 2048),
+            "dino_side": (56, 2048),
+            "grid": (8, 256),
+            "components": (1, 4096),
+            "timestep": (0, 999),
+            "smooth": (0, 16),
+        }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"correspondence: {name}={getattr(self, name)} is outside {low} to {high}")
@@ -99,10 +105,17 @@ class CorrespondenceSettings:
 
 
 def correspond(
-    frames: np.ndarray, masks: np.ndarray, settings: CorrespondenceSettings | None = None, *, subject: str = "",
-    backbone: VideoBackbone | None = None, pocket: bool = False, device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None, progress: Step | None = None,
-) -> Correspondence:  # fmt: skip
+    frames: np.ndarray,
+    masks: np.ndarray,
+    settings: CorrespondenceSettings | None = None,
+    *,
+    subject: str = "",
+    backbone: VideoBackbone | None = None,
+    pocket: bool = False,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Step | None = None,
+) -> Correspondence:
     """The correspondence of all frames with frame 0, on the subject.
 
     Args:

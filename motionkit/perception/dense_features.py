@@ -138,9 +138,13 @@ def passed_by(unet: nn.Module) -> Iterator[None]:
 
 @torch.inference_mode()
 def dino_features(
-    frames: np.ndarray, weights: str | None = None, side: int = 840, device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None, progress: Step | None = None,
-) -> Tensor:  # fmt: skip
+    frames: np.ndarray,
+    weights: str | None = None,
+    side: int = 840,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Step | None = None,
+) -> Tensor:
     """DINOv2's tokens of the last layer, normalised by its final norm, as a grid.
 
     Args:

@@ -80,9 +80,14 @@ class DepthSettings:
 
 
 def estimate_depth(
-    frames: np.ndarray, settings: DepthSettings | None = None, *, pocket: bool = False,
-    device: torch.device | str = "cpu", dtype: torch.dtype | None = None, progress: Step | None = None,
-) -> np.ndarray:  # fmt: skip
+    frames: np.ndarray,
+    settings: DepthSettings | None = None,
+    *,
+    pocket: bool = False,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Step | None = None,
+) -> np.ndarray:
     """Relative inverse depth of each frame as the network gives it; scale and offset mean nothing.
 
     Args:
@@ -114,9 +119,12 @@ def estimate_depth(
 
 
 def _depth_anything(
-    frames: np.ndarray, settings: DepthSettings, device: torch.device | str, dtype: torch.dtype | None,
+    frames: np.ndarray,
+    settings: DepthSettings,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
     progress: Step | None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     import torch
     from torch.nn import functional
 

@@ -89,10 +89,15 @@ def measure(ink: Ink) -> LineFacts:
     lengths = areas / max(ink.width, 1.0) ** 2
     middle = ink.darkness[ridge(mask)[0]]
     return LineFacts(
-        ink.fraction, _greys(ink, near), _fill(ink.page), 1.0 - float(thick.sum() / mask.sum()),
-        float((lengths * areas).sum() / areas.sum()), ink.width / max(mask.shape), float(near.mean()),
+        ink.fraction,
+        _greys(ink, near),
+        _fill(ink.page),
+        1.0 - float(thick.sum() / mask.sum()),
+        float((lengths * areas).sum() / areas.sum()),
+        ink.width / max(mask.shape),
+        float(near.mean()),
         float(middle.std() / max(float(middle.mean()), 1e-6)),
-    )  # fmt: skip
+    )
 
 
 def _near(mask: np.ndarray) -> np.ndarray:

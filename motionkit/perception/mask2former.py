@@ -18,10 +18,14 @@ _ELSEWHERE = "or say where it is (masks.box or masks.point with masks.backend=sa
 
 @torch.inference_mode()
 def segment(
-    frames: np.ndarray, subject: str, weights: str | None = None, smallest: float = 0.001,
-    device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
+    frames: np.ndarray,
+    subject: str,
+    weights: str | None = None,
+    smallest: float = 0.001,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """All segments of the subject's class, each frame on its own.
 
     Args:
@@ -103,5 +107,7 @@ def plain(name: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w
-            for w in re.findall(r"[a-z]+", text.lower())]  # fmt: skip
+    return [
+        w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w
+        for w in re.findall(r"[a-z]+", text.lower())
+    ]

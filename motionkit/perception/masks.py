@@ -100,9 +100,15 @@ class MaskSettings:
 
 
 def segment(
-    frames: np.ndarray, subject: str, settings: MaskSettings | None = None, *, pocket: bool = False,
-    device: torch.device | str = "cpu", dtype: torch.dtype | None = None, progress: Step | None = None,
-) -> np.ndarray:  # fmt: skip
+    frames: np.ndarray,
+    subject: str,
+    settings: MaskSettings | None = None,
+    *,
+    pocket: bool = False,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Step | None = None,
+) -> np.ndarray:
     """The subject's mask in each frame.
 
     Args:
@@ -156,9 +162,7 @@ def _start(
     return Start(mask, settings.box, settings.point)
 
 
-def _by_sprites(
-    frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str
-) -> np.ndarray:  # fmt: skip
+def _by_sprites(frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str) -> np.ndarray:
     """Masks (F, H, W) by the sprite network, of the one character that is meant where there are several."""
     from motionkit.perception.one_of import choose
     from motionkit.perception.pocket_maps import PocketMaps

@@ -40,9 +40,14 @@ def reduce(features: Tensor, masks: np.ndarray, components: int) -> Tensor:
 
 
 def match_features(
-    groups: Sequence[Sequence[Tensor]], masks: np.ndarray, side: int = 96, *, smooth: int = 0, mutual: bool = False,
+    groups: Sequence[Sequence[Tensor]],
+    masks: np.ndarray,
+    side: int = 96,
+    *,
+    smooth: int = 0,
+    mutual: bool = False,
     device: torch.device | str = "cpu",
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """For each subject pixel the point of frame 0 whose features are nearest, among the subject's.
 
     Layers of a group are put together and brought to length 1, and so count groups the same (arXiv 2305.15347, section

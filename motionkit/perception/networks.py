@@ -55,25 +55,49 @@ class Network:
 NETWORKS: Mapping[str, Network] = MappingProxyType(
     {
         "sam2": Network(
-            "SAM 2", "Sam2VideoModel", "sam2_video", "facebook/sam2.1-hiera-small", "0.18 GB", "Apache-2.0",
-            "masks.weights", "masks=FOLDER with ready-made masks",
+            "SAM 2",
+            "Sam2VideoModel",
+            "sam2_video",
+            "facebook/sam2.1-hiera-small",
+            "0.18 GB",
+            "Apache-2.0",
+            "masks.weights",
+            "masks=FOLDER with ready-made masks",
         ),
         "mask2former": Network(
-            "Mask2Former", "Mask2FormerForUniversalSegmentation", "mask2former",
-            "facebook/mask2former-swin-large-coco-panoptic", "0.87 GB", "code MIT, weights: see their page",
-            "masks.classes", "masks=FOLDER with ready-made masks", prepares=True, module="scipy",
+            "Mask2Former",
+            "Mask2FormerForUniversalSegmentation",
+            "mask2former",
+            "facebook/mask2former-swin-large-coco-panoptic",
+            "0.87 GB",
+            "code MIT, weights: see their page",
+            "masks.classes",
+            "masks=FOLDER with ready-made masks",
+            prepares=True,
+            module="scipy",
         ),
         "depth_anything": Network(
-            "Depth Anything", "DepthAnythingForDepthEstimation", "depth_anything",
-            "depth-anything/Depth-Anything-V2-Small-hf", "0.10 GB", "Apache-2.0 (Base and Large: CC BY-NC 4.0)",
-            "depth.weights", "depth=FOLDER with ready-made depth",
+            "Depth Anything",
+            "DepthAnythingForDepthEstimation",
+            "depth_anything",
+            "depth-anything/Depth-Anything-V2-Small-hf",
+            "0.10 GB",
+            "Apache-2.0 (Base and Large: CC BY-NC 4.0)",
+            "depth.weights",
+            "depth=FOLDER with ready-made depth",
         ),
         "dinov2": Network(
-            "DINOv2", "Dinov2Model", "dinov2", "facebook/dinov2-base", "0.35 GB", "Apache-2.0",
-            "correspondence.weights", "correspondence=FILE with a ready-made one",
+            "DINOv2",
+            "Dinov2Model",
+            "dinov2",
+            "facebook/dinov2-base",
+            "0.35 GB",
+            "Apache-2.0",
+            "correspondence.weights",
+            "correspondence=FILE with a ready-made one",
         ),
     }
-)  # fmt: skip
+)
 
 
 def locate(network: Network, path: str | None = None, fetch: bool = True) -> Path:
@@ -196,9 +220,13 @@ def load(
     try:
         with _quietly():
             model, found = getattr(transformers, network.architecture).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
                 output_loading_info=True,
-            )  # fmt: skip
+            )
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
     lost = sorted(str(name) for name in found["missing_keys"] or ())

@@ -18,9 +18,12 @@ _SURE = 0.9  # share of a part that is nearer to one than to the others
 
 
 def choose(
-    masks: np.ndarray, frames: np.ndarray, subject: str, colours: Mapping[str, tuple[int, int, int]],
+    masks: np.ndarray,
+    frames: np.ndarray,
+    subject: str,
+    colours: Mapping[str, tuple[int, int, int]],
     place: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """The masks of one character.
 
     In frame 0 it is the one at `place`, else the one whose colour the subject's words name, else all of them. Then each

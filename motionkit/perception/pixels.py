@@ -24,15 +24,20 @@ def check_frames(frames: np.ndarray) -> None:
 
 
 def to_pixels(
-    frames: np.ndarray, height: int, width: int, mean: Sequence[float], deviation: Sequence[float],
+    frames: np.ndarray,
+    height: int,
+    width: int,
+    mean: Sequence[float],
+    deviation: Sequence[float],
     resample: Image.Resampling = Image.Resampling.BICUBIC,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Frames (F, H, W, 3) uint8 to (F, 3, height, width) float32, resized with Pillow (as transformers' do)."""
     resized = [
-        frame if frame.shape[:2] == (height, width)
+        frame
+        if frame.shape[:2] == (height, width)
         else np.asarray(Image.fromarray(frame).resize((width, height), resample))
         for frame in frames
-    ]  # fmt: skip
+    ]
     x = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255  # (F, 3, height, width)
     centre, spread = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (mean, deviation))
     return (x - centre) / spread

@@ -30,9 +30,13 @@ class Start:
 
 @torch.inference_mode()
 def follow(
-    frames: np.ndarray, start: Start, weights: str | None = None, device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None, progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:  # fmt: skip
+    frames: np.ndarray,
+    start: Start,
+    weights: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     """The object's mask in each frame.
 
     The pictures are prepared here and not by transformers' processor, which needs torchvision.
@@ -57,9 +61,13 @@ def follow(
     height, width = frames.shape[1:3]
     session = Sam2VideoInferenceSession(
         video=to_pixels(frames, side, side, *normalisation(folder), Image.Resampling.BILINEAR),
-        video_height=height, video_width=width, inference_device=device, inference_state_device=device,
-        video_storage_device="cpu", dtype=model.dtype,
-    )  # fmt: skip
+        video_height=height,
+        video_width=width,
+        inference_device=device,
+        inference_state_device=device,
+        video_storage_device="cpu",
+        dtype=model.dtype,
+    )
     _tell(session, start, side)
     masks = np.zeros((len(frames), height, width), bool)
     for output in model.propagate_in_video_iterator(session, start_frame_idx=0):

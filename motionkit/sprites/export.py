@@ -19,14 +19,22 @@ def labels(clip: SpriteClip) -> dict:
     m = clip.motion
     joints = None if np.isnan(clip.openpose).any() else np.round(clip.openpose, 2).tolist()
     return {
-        "caption": clip.caption, "kind": clip.character.kind, "colour": clip.character.colour,
-        "character": clip.character.key, "background": clip.character.background, "fps": clip.fps,
+        "caption": clip.caption,
+        "kind": clip.character.kind,
+        "colour": clip.character.colour,
+        "character": clip.character.key,
+        "background": clip.character.background,
+        "fps": clip.fps,
         "motion": {
-            "name": m.name, "phase": m.phase, "speed": m.speed, "amplitude": m.amplitude,
+            "name": m.name,
+            "phase": m.phase,
+            "speed": m.speed,
+            "amplitude": m.amplitude,
             "start_pose": dict(m.start_pose),
         },
-        "keypoints": np.round(clip.keypoints, 2).tolist(), "openpose": joints,
-    }  # fmt: skip
+        "keypoints": np.round(clip.keypoints, 2).tolist(),
+        "openpose": joints,
+    }
 
 
 def write_example(
@@ -76,9 +84,15 @@ def drawing_caption(clip: SpriteClip, rng: np.random.Generator) -> str:
 
 
 def write_drawings(
-    folder: Path, count: int, split: str = "train", seed: int = 0, frames: int = 10, size: int = 128,
-    setting: str = "easy", thickness: tuple[int, int] = (2, 3),
-) -> int:  # fmt: skip
+    folder: Path,
+    count: int,
+    split: str = "train",
+    seed: int = 0,
+    frames: int = 10,
+    size: int = 128,
+    setting: str = "easy",
+    thickness: tuple[int, int] = (2, 3),
+) -> int:
     """Writes `count` random clips as black line drawings on white, each a gif with its caption in a .txt beside it.
 
     That is the folder which `motionkit train method=flipsketch data=FOLDER` takes. In the train and val splits held-out

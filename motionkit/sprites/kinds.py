@@ -23,10 +23,16 @@ HELD_OUT_KINDS = ("fox", "sheep", "monkey")
 TRAIN_KINDS = tuple(k for k in QUADRUPEDS + BIPEDS if k not in HELD_OUT_KINDS)
 
 COLOURS = {
-    "red": (214, 48, 42), "orange": (240, 140, 36), "yellow": (236, 204, 52), "green": (62, 160, 72),
-    "blue": (52, 104, 210), "purple": (138, 72, 182), "pink": (240, 130, 176), "brown": (140, 90, 52),
+    "red": (214, 48, 42),
+    "orange": (240, 140, 36),
+    "yellow": (236, 204, 52),
+    "green": (62, 160, 72),
+    "blue": (52, 104, 210),
+    "purple": (138, 72, 182),
+    "pink": (240, 130, 176),
+    "brown": (140, 90, 52),
     "grey": (128, 132, 138),
-}  # fmt: skip
+}
 SETTINGS = ("easy", "full")
 SHADE = {"near": 0.84, "far": 0.58}  # near and far limbs differ in tone, so that left and right can be told apart
 
@@ -77,9 +83,7 @@ class Character:
         return f"a {self.colour} {self.kind} on {self.background}"
 
 
-BACKGROUNDS = {
-    "white": (252, 252, 252), "cream": (250, 240, 214), "sky": (206, 230, 250), "mint": (212, 242, 222),
-}  # fmt: skip
+BACKGROUNDS = {"white": (252, 252, 252), "cream": (250, 240, 214), "sky": (206, 230, 250), "mint": (212, 242, 222)}
 DARK_BACKGROUNDS = {"night": (34, 38, 60), "forest": (36, 62, 44)}
 
 

@@ -53,9 +53,11 @@ class Motion:
 def _swing_legs(p: np.ndarray, reach: float, knee: float) -> Angles:
     up = 0.5 + 0.5 * np.cos(p)
     return {
-        "leg_near": reach * np.sin(p), "shin_near": -knee * up,
-        "leg_far": -reach * np.sin(p), "shin_far": -knee * (1 - up),
-    }  # fmt: skip
+        "leg_near": reach * np.sin(p),
+        "shin_near": -knee * up,
+        "leg_far": -reach * np.sin(p),
+        "shin_far": -knee * (1 - up),
+    }
 
 
 def _walk(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
@@ -198,8 +200,17 @@ def _spin(p: np.ndarray, quad: bool) -> tuple[Angles, Angles]:
 
 
 MOTIONS: dict[str, Callable[[np.ndarray, bool], tuple[Angles, Angles]]] = {
-    "walk": _walk, "run": _run, "jump": _jump, "dance": _dance, "wave": _wave, "sit": _sit,
-    "kick": _kick, "bow": _bow, "flutter": _flutter, "nod": _nod, "spin": _spin,
-}  # fmt: skip
+    "walk": _walk,
+    "run": _run,
+    "jump": _jump,
+    "dance": _dance,
+    "wave": _wave,
+    "sit": _sit,
+    "kick": _kick,
+    "bow": _bow,
+    "flutter": _flutter,
+    "nod": _nod,
+    "spin": _spin,
+}
 HELD_OUT_MOTIONS = ("kick", "spin")
 TRAIN_MOTIONS = tuple(m for m in MOTIONS if m not in HELD_OUT_MOTIONS)

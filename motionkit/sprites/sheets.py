@@ -84,8 +84,11 @@ def bend(
     u, v = rest[..., 0] / size[0], rest[..., 1] / size[1]
     zero = np.zeros(frames)
     corners = {  # corner weight, swing angle
-        "leg_far": (1 - u) * (1 - v), "leg_near": u * (1 - v), "arm_far": (1 - u) * v, "arm_near": u * v,
-    }  # fmt: skip
+        "leg_far": (1 - u) * (1 - v),
+        "leg_near": u * (1 - v),
+        "arm_far": (1 - u) * v,
+        "arm_near": u * v,
+    }
     for bone, weight in corners.items():
         swing = np.clip(angles.get(bone, zero), -1.2, 1.2)
         reach = 0.3 * size[1] * (1 if bone.startswith("leg") else -1)

@@ -12,16 +12,33 @@ from dataclasses import dataclass
 import numpy as np
 
 BONES = (
-    "torso", "neck", "head",
-    "arm_near", "forearm_near", "arm_far", "forearm_far",
-    "leg_near", "shin_near", "leg_far", "shin_far", "tail",
-)  # fmt: skip
+    "torso",
+    "neck",
+    "head",
+    "arm_near",
+    "forearm_near",
+    "arm_far",
+    "forearm_far",
+    "leg_near",
+    "shin_near",
+    "leg_far",
+    "shin_far",
+    "tail",
+)
 BONE_INDEX = {name: i for i, name in enumerate(BONES)}
 PARENT = {
-    "neck": "torso", "head": "neck", "tail": "torso",
-    "arm_near": "torso", "forearm_near": "arm_near", "arm_far": "torso", "forearm_far": "arm_far",
-    "leg_near": "torso", "shin_near": "leg_near", "leg_far": "torso", "shin_far": "leg_far",
-}  # fmt: skip
+    "neck": "torso",
+    "head": "neck",
+    "tail": "torso",
+    "arm_near": "torso",
+    "forearm_near": "arm_near",
+    "arm_far": "torso",
+    "forearm_far": "arm_far",
+    "leg_near": "torso",
+    "shin_near": "leg_near",
+    "leg_far": "torso",
+    "shin_far": "leg_far",
+}
 # Where along its bone the keypoint sits (0 start, 1 end): ends of limbs, centres of torso and head.
 KEYPOINT_AT = {"torso": 0.5, "neck": 0.6, "head": 0.5}
 DOWN = -np.pi / 2

@@ -19,10 +19,25 @@ from motionkit.sprites.skeleton import BONES, KEYPOINT_AT, bone_point, pose, tur
 GROUND = 0.87  # the ground line, fraction of the frame height
 FLIP = np.diag([1.0, -1.0])  # world y is up, image y is down
 _OPENPOSE = (  # joint: (bone, fraction); None where it is computed from the head
-    None, ("neck", 0.0), ("arm_near", 0.0), ("arm_near", 1.0), ("forearm_near", 1.0), ("arm_far", 0.0),
-    ("arm_far", 1.0), ("forearm_far", 1.0), ("leg_near", 0.0), ("leg_near", 1.0), ("shin_near", 1.0),
-    ("leg_far", 0.0), ("leg_far", 1.0), ("shin_far", 1.0), None, None, None, None,
-)  # fmt: skip
+    None,
+    ("neck", 0.0),
+    ("arm_near", 0.0),
+    ("arm_near", 1.0),
+    ("forearm_near", 1.0),
+    ("arm_far", 0.0),
+    ("arm_far", 1.0),
+    ("forearm_far", 1.0),
+    ("leg_near", 0.0),
+    ("leg_near", 1.0),
+    ("shin_near", 1.0),
+    ("leg_far", 0.0),
+    ("leg_far", 1.0),
+    ("shin_far", 1.0),
+    None,
+    None,
+    None,
+    None,
+)
 _FACE = {0: (0.45, -0.5), 14: (0.6, -0.25), 15: (0.62, -0.2), 16: (0.6, 0.3), 17: (0.65, 0.35)}
 
 
@@ -127,9 +142,18 @@ def _into(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 DOING = {
-    "walk": "walking", "run": "running", "jump": "jumping", "dance": "dancing", "wave": "waving", "sit": "sitting",
-    "kick": "kicking", "bow": "bowing", "flutter": "fluttering", "nod": "nodding", "spin": "spinning",
-}  # fmt: skip
+    "walk": "walking",
+    "run": "running",
+    "jump": "jumping",
+    "dance": "dancing",
+    "wave": "waving",
+    "sit": "sitting",
+    "kick": "kicking",
+    "bow": "bowing",
+    "flutter": "fluttering",
+    "nod": "nodding",
+    "spin": "spinning",
+}
 
 
 def render_clip(

@@ -29,9 +29,20 @@ from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, MethodSpec, Transfer
 
 __all__ = [
-    "Check", "Report", "Rule", "Subject", "check_transfer", "checks", "facts", "matrix",
-    "moving_shapes", "other_inputs", "picture", "runs", "sample_inputs",
-]  # fmt: skip
+    "Check",
+    "Report",
+    "Rule",
+    "Subject",
+    "check_transfer",
+    "checks",
+    "facts",
+    "matrix",
+    "moving_shapes",
+    "other_inputs",
+    "picture",
+    "runs",
+    "sample_inputs",
+]
 
 
 def checks() -> list[Rule]:

@@ -147,15 +147,21 @@ def same_seed_same_bits(subject: Subject) -> None:
 def seed_counts_as_declared(subject: Subject) -> None:
     """Another seed gives another video if `stochastic` is declared, and the same one if not."""
     differs = _ended(subject.varied("seed")).digest != base(subject).digest
-    expect(differs == subject.spec.stochastic, f"stochastic={subject.spec.stochastic}, but another seed "
-           f"{'changes' if differs else 'does not change'} the video")  # fmt: skip
+    expect(
+        differs == subject.spec.stochastic,
+        f"stochastic={subject.spec.stochastic}, but another seed "
+        f"{'changes' if differs else 'does not change'} the video",
+    )
 
 
 def _counts_as_declared(subject: Subject, name: str) -> None:
     differs = _ended(subject.varied(name)).digest != base(subject).digest
     declared = name in subject.declared
-    expect(differs == declared, f"{name} is {'' if declared else 'not '}declared, but another one "
-           f"{'changes' if differs else 'does not change'} the video")  # fmt: skip
+    expect(
+        differs == declared,
+        f"{name} is {'' if declared else 'not '}declared, but another one "
+        f"{'changes' if differs else 'does not change'} the video",
+    )
 
 
 def _input_rule(name: str) -> None:

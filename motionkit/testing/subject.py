@@ -143,8 +143,12 @@ class Subject:
         """The run of that name; made on first use with `options` of `motionkit.run.execute`, then remembered."""
         if name not in self._outcomes:
             chosen = {
-                "backbone": self.backbone, "frames": self.frames, "size": self.size, "seed": 0, "use_cache": False,
-            } | options  # fmt: skip
+                "backbone": self.backbone,
+                "frames": self.frames,
+                "size": self.size,
+                "seed": 0,
+                "use_cache": False,
+            } | options
             self._outcomes[name] = self._run(name, inputs or self.inputs, cancel_after, chosen)
         return self._outcomes[name]
 
@@ -174,9 +178,7 @@ class Subject:
             stack.enter_context(stirred(len(self._outcomes)))
             stack.enter_context(out.watch)
             try:
-                out.result = execute(
-                    self.spec, inputs, config=settings, folder=folder, progress=watcher, **options
-                )
+                out.result = execute(self.spec, inputs, config=settings, folder=folder, progress=watcher, **options)
             except (Exception, Cancelled) as error:
                 out.error = error
         out.seconds = time.monotonic() - began
@@ -267,6 +269,4 @@ def _copied(inputs: Inputs) -> Inputs:
 
 def _pixels(inputs: Inputs) -> dict[str, str]:
     clips = {name: getattr(inputs, name) for name in ("reference", "driving")}
-    return {
-        name: hashlib.sha256(np.ascontiguousarray(clip.frames)).hexdigest() for name, clip in clips.items() if clip
-    }
+    return {name: hashlib.sha256(np.ascontiguousarray(clip.frames)).hexdigest() for name, clip in clips.items() if clip}

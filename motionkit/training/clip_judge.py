@@ -109,8 +109,10 @@ def freeze(x: Tensor, frozen: np.ndarray, rng: np.random.Generator) -> Tensor:
 def labels_of(data: list[SpriteClip], frozen: np.ndarray | None = None) -> dict[str, Tensor]:
     """Label indices (B,) of each group."""
     still = np.zeros(len(data), bool) if frozen is None else frozen
-    said = [{"motion": STILL if s else c.motion.name, "kind": c.character.kind, "colour": c.character.colour}
-            for c, s in zip(data, still, strict=True)]  # fmt: skip
+    said = [
+        {"motion": STILL if s else c.motion.name, "kind": c.character.kind, "colour": c.character.colour}
+        for c, s in zip(data, still, strict=True)
+    ]
     return {g: torch.tensor([GROUPS[g].index(s[g]) for s in said]) for g in GROUPS}
 
 
@@ -121,9 +123,7 @@ def same_or_other(one: Tensor, two: Tensor) -> Tensor:
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
-def batch_of(
-    data: list[SpriteClip], drawn: list[bool], frozen: np.ndarray, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def batch_of(data: list[SpriteClip], drawn: list[bool], frozen: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Spoilt clips (B, F, 3, 64, 64), their joints (B, F, 12, 2), and two frames of each, (2, B, 3, 128, 128).
 
     Clips marked `frozen` (B,) do not move. The two frames are spoilt each in its own way; half of the second ones, the
@@ -174,9 +174,10 @@ def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> L
         }
         right = (motion.argmax(-1) == true["motion"]).float()
         logs = {k: v.item() for k, v in parts.items()} | {
-            "right_motion": right[in_colour].mean().item(), "right_motion_lines": right[~in_colour].mean().item(),
+            "right_motion": right[in_colour].mean().item(),
+            "right_motion_lines": right[~in_colour].mean().item(),
             "right_kind": (said["kind"].argmax(-1) == kind).float().mean().item(),
-        }  # fmt: skip
+        }
         return torch.stack(list(parts.values())).sum(), logs
 
     return loss
@@ -213,11 +214,13 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
     near = net.looks(clean[:, 0])[1] @ identity.unflatten(0, x.shape[:2])[:, 1:].mean(1).T  # (B, B)
     partner = torch.arange(len(data)) ^ 1
     values = {
-        "motion": motion.argmax(-1) == true["motion"], "still": frozen.argmax(-1) == GROUPS["motion"].index(STILL),
+        "motion": motion.argmax(-1) == true["motion"],
+        "still": frozen.argmax(-1) == GROUPS["motion"].index(STILL),
         "kind": said["kind"].argmax(-1) == true["kind"],
-        "same": near.diagonal(), "same_kind_other": near[torch.arange(len(data)), partner],
+        "same": near.diagonal(),
+        "same_kind_other": near[torch.arange(len(data)), partner],
         "told_apart": near.diagonal() > near[torch.arange(len(data)), partner],
-    }  # fmt: skip
+    }
     if not drawing:
         values["colour"] = said["colour"].argmax(-1) == true["colour"]
     if not form.startswith("spoilt"):

@@ -28,9 +28,13 @@ from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
 ADAPTER = dict(
-    block_out_channels=(48, 96, 192), motion_layers_per_block=1, motion_num_attention_heads=4,
-    motion_norm_num_groups=16, motion_max_seq_length=32, use_motion_mid_block=False,
-)  # fmt: skip
+    block_out_channels=(48, 96, 192),
+    motion_layers_per_block=1,
+    motion_num_attention_heads=4,
+    motion_norm_num_groups=16,
+    motion_max_seq_length=32,
+    use_motion_mid_block=False,
+)
 TABLE = "embeddings.token_embedding"
 SHORT, LONG = 8, 16  # frames
 SHORT_SHARE = 0.75  # of the steps
@@ -89,9 +93,12 @@ def verbs(tokenizer: CLIPTokenizer) -> list[int]:
 
 
 def make_loss(
-    unet: UNetMotionModel, text: CLIPTextModel, batches: VideoBatches, frames_at: Callable[[int], int],
+    unet: UNetMotionModel,
+    text: CLIPTextModel,
+    batches: VideoBatches,
+    frames_at: Callable[[int], int],
     critic: VerbCritic,
-) -> LossFn:  # fmt: skip
+) -> LossFn:
     """MSE of v for the batch of a step, and whether the clip it stands for moves as it was told."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -137,8 +144,13 @@ def main() -> None:
     text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
     model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
     batches = VideoBatches("pocket-animatediff", vae, tokenizer, args.batch or 4, args.seed, args.device)
-    loss = make_loss(unet, text, batches, lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG,
-                     load_critic(args.critic).to(args.device))  # fmt: skip
+    loss = make_loss(
+        unet,
+        text,
+        batches,
+        lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG,
+        load_critic(args.critic).to(args.device),
+    )
     loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
     if args.export_only:
         if not loop.resume():

@@ -137,7 +137,7 @@ def loss_of(said: tuple[Tensor, Tensor, Tensor, Tensor], truth: Tensor) -> tuple
     logs = {k: v.item() for k, v in losses.items()} | {
         "iou": ((inside & on).sum() / (inside | on).sum().clamp_min(1)).item(),
         "right": (logits.argmax(-1) == code).float().mean().item(),
-    }  # fmt: skip
+    }
     return total, logs
 
 
@@ -168,8 +168,14 @@ def main() -> None:
     trained = (loop.ema if args.export_only else loop.run()).float().cpu()
     figures = evaluate(trained)
     save(args.out or WEIGHTS, trained, {}, figures)
-    record = {"steps": loop.step, "seconds": round(loop.seconds), "batch": batch, "lr": args.lr, "figures": figures,
-              "parameters": sum(p.numel() for p in net.parameters())}  # fmt: skip
+    record = {
+        "steps": loop.step,
+        "seconds": round(loop.seconds),
+        "batch": batch,
+        "lr": args.lr,
+        "figures": figures,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
     write_record(args.folder / "record.json", record)
     print(record)
 

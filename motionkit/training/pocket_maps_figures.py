@@ -102,10 +102,14 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     if not len(error):
         return {"found": 0.0}
     return {
-        "error_px": float(error.mean()), "median_px": float(np.median(error)), "found": float(np.mean(found)),
-        "within_6px": float((error < 6).mean()), "left_px": float(np.concatenate(stay).mean()),
-        "plain_px": float(np.concatenate(bare).mean()), "codes_px": float(np.concatenate(least).mean()),
-    }  # fmt: skip
+        "error_px": float(error.mean()),
+        "median_px": float(np.median(error)),
+        "found": float(np.mean(found)),
+        "within_6px": float((error < 6).mean()),
+        "left_px": float(np.concatenate(stay).mean()),
+        "plain_px": float(np.concatenate(bare).mean()),
+        "codes_px": float(np.concatenate(least).mean()),
+    }
 
 
 def collect(maps: PocketMaps, count: int, frames: int = 8) -> dict[str, dict[str, list[float]]]:

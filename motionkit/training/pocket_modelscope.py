@@ -30,11 +30,17 @@ from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
 UNET = dict(
-    sample_size=32, in_channels=4, out_channels=4, block_out_channels=(48, 96, 192), layers_per_block=1,
+    sample_size=32,
+    in_channels=4,
+    out_channels=4,
+    block_out_channels=(48, 96, 192),
+    layers_per_block=1,
     down_block_types=("DownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
     up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "UpBlock3D"),
-    cross_attention_dim=128, attention_head_dim=16, norm_num_groups=16,
-)  # fmt: skip
+    cross_attention_dim=128,
+    attention_head_dim=16,
+    norm_num_groups=16,
+)
 TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
 EDGES = ("conv_in.", "conv_out.", "conv_norm_out.", "down_blocks.0.", "up_blocks.2.", "time_embedding.")
 LINES = 0.3  # share of line drawings
@@ -114,8 +120,9 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
     batches = VideoBatches("pocket-modelscope", vae, tokenizer, args.batch or 4, args.seed, args.device, LINES)
-    loss = make_loss(model, batches, lambda step: 8 if step < 0.8 * args.steps else 10,
-                     load_critic(args.critic).to(args.device))  # fmt: skip
+    loss = make_loss(
+        model, batches, lambda step: 8 if step < 0.8 * args.steps else 10, load_critic(args.critic).to(args.device)
+    )
     loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, scale=rate))
     if args.export_only:
         if not loop.resume():

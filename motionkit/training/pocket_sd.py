@@ -24,19 +24,53 @@ from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write
 from motionkit.training.sprite_batches import clips, masks, pixels
 
 UNET = dict(
-    sample_size=32, in_channels=4, out_channels=4, block_out_channels=(48, 96, 192), layers_per_block=1,
+    sample_size=32,
+    in_channels=4,
+    out_channels=4,
+    block_out_channels=(48, 96, 192),
+    layers_per_block=1,
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    cross_attention_dim=128, attention_head_dim=6, norm_num_groups=16,
-)  # fmt: skip
+    cross_attention_dim=128,
+    attention_head_dim=6,
+    norm_num_groups=16,
+)
 SCHEDULE = dict(
-    num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-    set_alpha_to_one=False, steps_offset=1, prediction_type="v_prediction",
-)  # fmt: skip
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule="scaled_linear",
+    clip_sample=False,
+    set_alpha_to_one=False,
+    steps_offset=1,
+    prediction_type="v_prediction",
+)
 WORDS = (
-    *COLOURS, *QUADRUPEDS, *BIPEDS, *BACKGROUNDS, *DOING.values(), "flag", "letter", "a", "an", "the", "on", "and",
-    "with", "in", "is", "of", "plain", "background", "picture", "drawing", "animal", "character", "standing", "colored",
-)  # fmt: skip
+    *COLOURS,
+    *QUADRUPEDS,
+    *BIPEDS,
+    *BACKGROUNDS,
+    *DOING.values(),
+    "flag",
+    "letter",
+    "a",
+    "an",
+    "the",
+    "on",
+    "and",
+    "with",
+    "in",
+    "is",
+    "of",
+    "plain",
+    "background",
+    "picture",
+    "drawing",
+    "animal",
+    "character",
+    "standing",
+    "colored",
+)
 LENGTH = 16
 ASSETS = Path(__file__).parents[1] / "assets"
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
@@ -46,11 +80,17 @@ def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """One of several ways to say what a picture shows; a tenth are empty (for guidance)."""
     c, doing = clip.character, DOING[clip.motion.name]
     forms = (
-        "", f"a {c.colour} {c.kind}", f"a {c.colour} {c.kind} on {c.background}", f"{c.colour} {c.kind}",
-        f"a {c.colour} {c.kind} {doing}", f"a {c.colour} {c.kind} {doing}", f"a {c.colour} {c.kind} is {doing}",
-        f"a {c.colour} {c.kind} {doing} on {c.background}", f"a {doing} {c.colour} {c.kind}",
+        "",
+        f"a {c.colour} {c.kind}",
+        f"a {c.colour} {c.kind} on {c.background}",
+        f"{c.colour} {c.kind}",
+        f"a {c.colour} {c.kind} {doing}",
+        f"a {c.colour} {c.kind} {doing}",
+        f"a {c.colour} {c.kind} is {doing}",
+        f"a {c.colour} {c.kind} {doing} on {c.background}",
+        f"a {doing} {c.colour} {c.kind}",
         f"the {c.colour} {c.kind}",
-    )  # fmt: skip
+    )
     return str(forms[rng.integers(len(forms))])
 
 
@@ -60,11 +100,20 @@ class TextToImage(nn.Module):
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.unet = UNet2DConditionModel(**UNET)
-        self.text = CLIPTextModel(CLIPTextConfig(
-            vocab_size=vocabulary, hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4,
-            max_position_embeddings=LENGTH, projection_dim=128, bos_token_id=vocabulary - 2,
-            eos_token_id=vocabulary - 1, pad_token_id=vocabulary - 1,
-        ))  # fmt: skip
+        self.text = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=vocabulary,
+                hidden_size=128,
+                intermediate_size=512,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                max_position_embeddings=LENGTH,
+                projection_dim=128,
+                bos_token_id=vocabulary - 2,
+                eos_token_id=vocabulary - 1,
+                pad_token_id=vocabulary - 1,
+            )
+        )
 
     def forward(self, latents: torch.Tensor, t: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """v (B, 4, h, w) of latents (B, 4, h, w) at steps t (B,) for words ids (B or B / NOISES, LENGTH)."""
@@ -84,8 +133,13 @@ def make_loss(
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         data = clips("pocket-sd", seed, step, batch // NOISES)
         rng = rng_of("pocket-sd captions", seed, step)
-        ids = tokenizer([caption(c, rng) for c in data], padding="max_length", max_length=LENGTH, truncation=True,
-                        return_tensors="pt").input_ids.to(device)  # fmt: skip
+        ids = tokenizer(
+            [caption(c, rng) for c in data],
+            padding="max_length",
+            max_length=LENGTH,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids.to(device)
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             x = F.pixel_unshuffle(pixels(data).to(device), patch)
             z = vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor

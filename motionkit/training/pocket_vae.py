@@ -18,10 +18,17 @@ from motionkit.training.sprite_batches import clips, masks, pixels
 
 PATCH = 4
 CONFIG = dict(
-    in_channels=3 * PATCH**2, out_channels=3 * PATCH**2, down_block_types=("DownEncoderBlock2D",),
-    up_block_types=("UpDecoderBlock2D",), block_out_channels=(96,), layers_per_block=1, latent_channels=4,
-    norm_num_groups=16, sample_size=32, mid_block_add_attention=False,
-)  # fmt: skip
+    in_channels=3 * PATCH**2,
+    out_channels=3 * PATCH**2,
+    down_block_types=("DownEncoderBlock2D",),
+    up_block_types=("UpDecoderBlock2D",),
+    block_out_channels=(96,),
+    layers_per_block=1,
+    latent_channels=4,
+    norm_num_groups=16,
+    sample_size=32,
+    mid_block_add_attention=False,
+)
 KL_WEIGHT = 1e-4
 SUBJECT_WEIGHT = 3.0
 
@@ -97,9 +104,14 @@ def evaluate(vae: AutoencoderKL, split: str = "test", count: int = 64, seed: int
     yw = F.pixel_shuffle(vae.decode(zw).sample, PATCH).clamp(-1, 1)
     at = m.bool().expand_as(x)
     return {
-        "psnr": each.mean().item(), "psnr_worst": each.min().item(), "psnr_subject": psnr(y[at], x[at]),
-        "psnr_warped_latent": psnr(yw, xw), "latent_std": z.std().item(), "latent_mean": z.mean().item(), "n": count,
-    }  # fmt: skip
+        "psnr": each.mean().item(),
+        "psnr_worst": each.min().item(),
+        "psnr_subject": psnr(y[at], x[at]),
+        "psnr_warped_latent": psnr(yw, xw),
+        "latent_std": z.std().item(),
+        "latent_mean": z.mean().item(),
+        "n": count,
+    }
 
 
 def export(vae: AutoencoderKL, folder: Path) -> dict[str, float]:

@@ -13,9 +13,17 @@ from motionkit.sprites.world import SpriteClip, render_clip
 
 
 def clips(
-    name: str, seed: int, step: int, count: int, frames: int = 1, size: int = 128, split: str = "train",
-    setting: str = "easy", kinds: Sequence[str] | None = None, motions: Sequence[str] | None = None,
-) -> list[SpriteClip]:  # fmt: skip
+    name: str,
+    seed: int,
+    step: int,
+    count: int,
+    frames: int = 1,
+    size: int = 128,
+    split: str = "train",
+    setting: str = "easy",
+    kinds: Sequence[str] | None = None,
+    motions: Sequence[str] | None = None,
+) -> list[SpriteClip]:
     """`count` random clips of the split; the same arguments give the same clips."""
     rng = rng_of(name, seed, step, split, setting)
     return [

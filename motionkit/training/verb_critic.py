@@ -37,10 +37,17 @@ class VerbCritic(nn.Module):
     def __init__(self, motions: int = len(TRAIN_MOTIONS), width: int = 96) -> None:
         super().__init__()
         self.look = nn.Sequential(
-            nn.Conv2d(8, 32, 3, 2, 1), nn.GroupNorm(8, 32), nn.SiLU(),
-            nn.Conv2d(32, 64, 3, 2, 1), nn.GroupNorm(8, 64), nn.SiLU(),
-            nn.Conv2d(64, width, 3, 1, 1), nn.GroupNorm(8, width), nn.SiLU(), nn.AdaptiveAvgPool2d(4),
-        )  # fmt: skip
+            nn.Conv2d(8, 32, 3, 2, 1),
+            nn.GroupNorm(8, 32),
+            nn.SiLU(),
+            nn.Conv2d(32, 64, 3, 2, 1),
+            nn.GroupNorm(8, 64),
+            nn.SiLU(),
+            nn.Conv2d(64, width, 3, 1, 1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.AdaptiveAvgPool2d(4),
+        )
         self.frame = nn.Linear(width * 16, 128)
         self.time = nn.ModuleList([nn.Conv1d(128, 128, 3, padding=d, dilation=d) for d in (1, 2, 3)])
         self.norms = nn.ModuleList([nn.GroupNorm(8, 128) for _ in self.time])
@@ -83,9 +90,7 @@ def accuracy(critic: VerbCritic, batches: VideoBatches, steps: range, frames: in
     return float(torch.cat(right).mean())
 
 
-def moves_as_told(
-    critic: VerbCritic, batch: Batch, v: Tensor, generator: torch.Generator
-) -> tuple[Tensor, float]:
+def moves_as_told(critic: VerbCritic, batch: Batch, v: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
     """Cross entropy of the critic on the clips that v stands for, where noise is high and a motion was said; and the
     share that it names right."""
     asked = batch.told & (batch.t >= VERB_FROM)

@@ -59,9 +59,15 @@ class VideoBatches:
     """
 
     def __init__(
-        self, name: str, vae: AutoencoderKL, tokenizer: CLIPTokenizer, count: int, seed: int, device: str,
+        self,
+        name: str,
+        vae: AutoencoderKL,
+        tokenizer: CLIPTokenizer,
+        count: int,
+        seed: int,
+        device: str,
         lines: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.vae, self.tokenizer, self.count = name, vae, tokenizer, count
         self.seed, self.device, self.lines = seed, device, lines
         self.scheduler = DDIMScheduler(**VIDEO_SCHEDULE)
@@ -131,8 +137,13 @@ def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:
         return ""
     subject = c.kind if drawing else f"{c.colour} {c.kind}"
     article = str(rng.choice(["a", "an"])) if subject[0] in "aeiou" else "a"
-    forms = [f"{article} {subject} {doing}", f"{article} {subject} is {doing}", f"the {subject} is {doing}",
-             f"a {doing} {subject}", f"{subject} {doing}"]  # fmt: skip
+    forms = [
+        f"{article} {subject} {doing}",
+        f"{article} {subject} is {doing}",
+        f"the {subject} is {doing}",
+        f"a {doing} {subject}",
+        f"{subject} {doing}",
+    ]
     said = forms[rng.integers(len(forms))]
     if drawing:
         return f"a drawing of {said}" if rng.uniform() < 0.8 else said

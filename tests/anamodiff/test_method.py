@@ -19,9 +19,15 @@ def go(folder, inputs=None, use_cache=False, seed=0, progress=None, **config):
     for key, value in config.items():
         settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
     return execute(
-        "anamodiff", inputs or sample_inputs(), config=settings, backbone="tiny-sd", seed=seed, folder=folder,
-        use_cache=use_cache, progress=progress,
-    )  # fmt: skip
+        "anamodiff",
+        inputs or sample_inputs(),
+        config=settings,
+        backbone="tiny-sd",
+        seed=seed,
+        folder=folder,
+        use_cache=use_cache,
+        progress=progress,
+    )
 
 
 def video_inputs(frames=5):

@@ -73,7 +73,7 @@ def test_a_resolved_configuration_resolves_to_itself():
         ({"video": {"anchor": "reference"}, "adapt": {"reference": "mean"}}, "method.video.anchor=reference needs"),
         ({"guidance": 2}, "method.guidance"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_one_line(given, line):
     with pytest.raises(UserError, match=re.escape(line)) as caught:
         method_settings(SPEC, given)

@@ -55,9 +55,14 @@ def run_context(tmp_path, checkpoint=None, progress=None):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    low=st.integers(0, 998), width=st.integers(1, 1000), seed=st.integers(0, 2**32), step=st.integers(0, 11),
-    stills=st.booleans(), anchor=st.booleans(), share=st.floats(0, 1),
-)  # fmt: skip
+    low=st.integers(0, 998),
+    width=st.integers(1, 1000),
+    seed=st.integers(0, 2**32),
+    step=st.integers(0, 11),
+    stills=st.booleans(),
+    anchor=st.booleans(),
+    share=st.floats(0, 1),
+)
 def test_each_loss_stays_in_its_range_of_noise(low, width, seed, step, stills, anchor, share):
     high = min(low + width, 1000)
     lora = config(warped_low=low, warped_high=high, source_low=100, source_high=300, shared_noise=share).lora

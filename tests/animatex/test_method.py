@@ -125,7 +125,7 @@ class TestRefusals:
             ("poses.pkl", b"cos\nsystem\n", "pickled poses are never read"),
             ("poses.txt", b"1 2", "poses are read from"),
             ("poses.npz", b"broken", "holds no poses that can be read"),
-        ):  # fmt: skip
+        ):
             (tmp_path / name).write_bytes(content)
             self.refused(says, replace(request_, poses=str(tmp_path / name)))
         self.refused("no such file", request_, reference_pose=str(tmp_path / "absent.npz"))
@@ -139,8 +139,11 @@ class TestRefusals:
 
     def test_a_model_that_is_not_here(self, request_, tmp_path, monkeypatch):
         monkeypatch.setattr(files, "ASSETS", tmp_path)
-        self.refused("pocket-animatex: this installation lacks", request_, MissingWeights,
-                     backbone="pocket-animatex")  # fmt: skip
-        self.refused("its folder is made once of the authors' checkpoint", request_, MissingWeights,
-                     backbone="animatex", pose={"backend": "pocket"})  # fmt: skip
-
+        self.refused("pocket-animatex: this installation lacks", request_, MissingWeights, backbone="pocket-animatex")
+        self.refused(
+            "its folder is made once of the authors' checkpoint",
+            request_,
+            MissingWeights,
+            backbone="animatex",
+            pose={"backend": "pocket"},
+        )

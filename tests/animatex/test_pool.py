@@ -10,9 +10,28 @@ from motionkit.perception.pose import PoseClip
 from motionkit.perception.pose.clip import BODY, FACE, FEET
 
 STANDING = np.array(
-    [(50, 15), (50, 25), (42, 25), (38, 40), (36, 55), (58, 25), (62, 40), (64, 55), (45, 55), (44, 72), (43, 90),
-     (55, 55), (56, 72), (57, 90), (48, 13), (52, 13), (45, 14), (55, 14)], float,
-)  # fmt: skip
+    [
+        (50, 15),
+        (50, 25),
+        (42, 25),
+        (38, 40),
+        (36, 55),
+        (58, 25),
+        (62, 40),
+        (64, 55),
+        (45, 55),
+        (44, 72),
+        (43, 90),
+        (55, 55),
+        (56, 72),
+        (57, 90),
+        (48, 13),
+        (52, 13),
+        (45, 14),
+        (55, 14),
+    ],
+    float,
+)
 
 
 def clip(frames=4, stretch=(1.0, 1.0), size=(100, 100), hidden=(), seed=0):
@@ -108,6 +127,7 @@ def test_each_length_operation_changes_its_own_bones_on_every_frame(name, factor
     for a, b in same:
         assert np.allclose(length(out, a, b), length(poses, a, b)), (a, b)
     if name == "body":
+
         def trunk(c):
             return np.linalg.norm(c.pixels()[:, [8, 11]].mean(1) - c.pixels()[:, 1], axis=-1)
 

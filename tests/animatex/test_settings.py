@@ -15,8 +15,11 @@ def test_presets_fill_in_what_is_left_open():
         assert {key: found[key] for key in preset} == preset
     released = AnimateXSettings(preset="released")
     assert (released.reference_mode, released.align, released.sample.steps, released.sample.guidance) == (
-        "local", "none", 30, 2.5,
-    )  # fmt: skip
+        "local",
+        "none",
+        30,
+        2.5,
+    )
 
 
 def test_best_takes_the_backbones_values_and_an_explicit_one_wins():

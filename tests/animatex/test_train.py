@@ -48,9 +48,16 @@ def options(**given):
 
 def job(out, folder, steps=2, progress=None, resume=True, **given):
     return TrainJob(
-        AnimateXSettings(), DataConfig("folder", str(folder)), Plan(), out, options(**given), steps, size=SIZE,
-        resume=resume, progress=Reporter(progress or NullProgress()),
-    )  # fmt: skip
+        AnimateXSettings(),
+        DataConfig("folder", str(folder)),
+        Plan(),
+        out,
+        options(**given),
+        steps,
+        size=SIZE,
+        resume=resume,
+        progress=Reporter(progress or NullProgress()),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +235,12 @@ class TestLoss:
 
 def test_which_weights_learn():
     kept = "unet.mid_block.resnets.0.conv1.weight"
-    for name in ("indicator.resampler.latents", "local.conv.0.weight", "unet.conv_in.weight",
-                 "unet.mid_block.attentions.0.motion.attn2.to_q.weight"):  # fmt: skip
+    for name in (
+        "indicator.resampler.latents",
+        "local.conv.0.weight",
+        "unet.conv_in.weight",
+        "unet.mid_block.attentions.0.motion.attn2.to_q.weight",
+    ):
         assert all(learns(name, which) for which in ("all", "pocket", "pocket-time", "conditions"))
     assert learns(kept, "all") and not learns(kept, "pocket") and not learns(kept, "conditions")
     assert learns("unet.conv_out.weight", "pocket") and not learns("unet.conv_out.weight", "conditions")
@@ -260,8 +271,10 @@ class TestRun:
             train(job(tmp_path / "parts", folder, 3, Stop(1)))
         assert not (tmp_path / "parts" / "model").exists()
         train(job(tmp_path / "parts", folder, 3))
-        one, two = (load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors")
-                    for n in ("whole", "parts"))  # fmt: skip
+        one, two = (
+            load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+            for n in ("whole", "parts")
+        )
         assert all(torch.equal(one[k], two[k]) for k in one)
         with pytest.raises(UserError, match=r"holds a run with other settings \(.*drop"):
             train(job(tmp_path / "parts", folder, 3, drop=0.2))
@@ -316,8 +329,9 @@ def test_two_processes_train_what_one_does_with_the_double_batch(folder, tmp_pat
     done = subprocess.run(launch, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     assert "after 2 steps" in done.stdout and "process 1 ended" in done.stdout
-    one, two = (load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors")
-                for n in ("one", "two"))  # fmt: skip
+    one, two = (
+        load_file(tmp_path / n / "model" / "unet" / "diffusion_pytorch_model.safetensors") for n in ("one", "two")
+    )
     # AdamW's first steps are as large for a gradient of 1e-9 as for one of 1: a few may turn about.
     different = [k for k in one if not torch.allclose(one[k], two[k], atol=2e-3)]
     assert len(different) < 0.02 * len(one)

@@ -53,9 +53,11 @@ def sound_xl_folder(tmp_path_factory):
             parts["text_encoder"].config.to_dict() | {"hidden_size": 24, "projection_dim": 20}
         )
         shape = tiny.ARCHITECTURE["unet"] | {
-            "cross_attention_dim": 16 + 24, "addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+            "cross_attention_dim": 16 + 24,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 8,
             "projection_class_embeddings_input_dim": 20 + 6 * 8,
-        }  # fmt: skip
+        }
         parts["unet"] = UNet2DConditionModel(**shape)
         parts |= {"text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": parts["tokenizer"]}
         save(parts, folder)

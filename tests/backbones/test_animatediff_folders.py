@@ -110,14 +110,17 @@ def test_published_shapes_are_called_by_name(homes, modules, monkeypatch, tmp_pa
         load(spec_of("animatediff"), PLAN, path=str(base), motion=options(modules))
 
 
-@pytest.mark.parametrize(("changes", "line"), [
-    ({"conv_in_channels": 9}, "an input layer of 9 channels"),
-    ({"motion_layers_per_block": 2}, "motion_layers_per_block 2, the UNet in .* layers_per_block 1"),
-    ({"motion_norm_num_groups": 8}, "motion_norm_num_groups 8, the UNet in .* norm_num_groups 4"),
-    ({"_class_name": "ControlNetModel"}, "describes a ControlNetModel, not a MotionAdapter"),
-    ({"use_motion_mid_block": True}, "lacks .* weights, e.g. mid_block"),
-    ({"motion_max_seq_length": 24}, "has shape .* its config.json says"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"conv_in_channels": 9}, "an input layer of 9 channels"),
+        ({"motion_layers_per_block": 2}, "motion_layers_per_block 2, the UNet in .* layers_per_block 1"),
+        ({"motion_norm_num_groups": 8}, "motion_norm_num_groups 8, the UNet in .* norm_num_groups 4"),
+        ({"_class_name": "ControlNetModel"}, "describes a ControlNetModel, not a MotionAdapter"),
+        ({"use_motion_mid_block": True}, "lacks .* weights, e.g. mid_block"),
+        ({"motion_max_seq_length": 24}, "has shape .* its config.json says"),
+    ],
+)
 def test_modules_that_do_not_fit(homes, modules, changes, line):
     edit(modules / "config.json", **changes)
     with pytest.raises(UserError, match=line) as error:
@@ -172,8 +175,11 @@ def test_the_hub_command_names_the_modules(homes, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.delenv("MOTIONKIT_ONLINE", raising=False)
     spec = spec_of("animatediff-xl")
-    with pytest.raises(MissingWeights, match="hf download guoyww/animatediff-motion-adapter-sdxl-beta config.json "
-                                             "diffusion_pytorch_model.safetensors ") as error:  # fmt: skip
+    with pytest.raises(
+        MissingWeights,
+        match="hf download guoyww/animatediff-motion-adapter-sdxl-beta config.json "
+        "diffusion_pytorch_model.safetensors ",
+    ) as error:
         load(spec, PLAN, path=str(homes["animatediff-xl"][0]))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
     with pytest.raises(MissingWeights, match="owner/name is no folder here"):
@@ -188,21 +194,35 @@ def test_frames_are_counted_from_the_configuration_alone(homes, modules, monkeyp
     assert max_frames(get("tiny-animatediff-sd15")) == 32 and max_frames(get("tiny-sd")) is None
 
 
-SD15 = dict(block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8,
-            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3)  # fmt: skip
-SDXL = dict(block_out_channels=(320, 640, 1280), cross_attention_dim=2048, attention_head_dim=(5, 10, 20),
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=(1, 2, 10), use_linear_projection=True, addition_embed_type="text_time",
-            addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816)  # fmt: skip
+SD15 = dict(
+    block_out_channels=(320, 640, 1280, 1280),
+    cross_attention_dim=768,
+    attention_head_dim=8,
+    down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+)
+SDXL = dict(
+    block_out_channels=(320, 640, 1280),
+    cross_attention_dim=2048,
+    attention_head_dim=(5, 10, 20),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    transformer_layers_per_block=(1, 2, 10),
+    use_linear_projection=True,
+    addition_embed_type="text_time",
+    addition_time_embed_dim=256,
+    projection_class_embeddings_input_dim=2816,
+)
 
 
-@pytest.mark.parametrize(("unet", "mid", "sites", "widths", "size"), [
-    (SD15, False, (16, 16, 40), {320: 10, 640: 10, 1280: 20}, 417_083_520),
-    (SD15, True, (16, 16, 42), {320: 10, 640: 10, 1280: 22}, None),
-    (SDXL, False, (70, 70, 30), {320: 10, 640: 10, 1280: 10}, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("unet", "mid", "sites", "widths", "size"),
+    [
+        (SD15, False, (16, 16, 40), {320: 10, 640: 10, 1280: 20}, 417_083_520),
+        (SD15, True, (16, 16, 42), {320: 10, 640: 10, 1280: 22}, None),
+        (SDXL, False, (70, 70, 30), {320: 10, 640: 10, 1280: 10}, None),
+    ],
+)
 def test_the_real_sizes_have_the_sites_that_are_published(unet, mid, sites, widths, size):
     with init_empty_weights():
         image = UNet2DConditionModel(sample_size=64, **unet)

@@ -32,11 +32,15 @@ def made_up(seed, frames=FRAMES, side=SIDE):
     """Conditions of one clip, all of them, for TINY."""
     g, slots = torch.Generator().manual_seed(seed), frames + 1
     return Conditions(
-        torch.randn(1, 5, TINY.context_dim, generator=g), frames, torch.rand(1, 3, side, side, generator=g),
-        torch.randn(1, 4, side // 4, side // 4, generator=g), torch.rand(1, 3, slots, side, side, generator=g),
-        torch.rand(1, slots, 2, 18, generator=g), torch.randn(1, 1, TINY.feature_dim, generator=g),
+        torch.randn(1, 5, TINY.context_dim, generator=g),
+        frames,
+        torch.rand(1, 3, side, side, generator=g),
+        torch.randn(1, 4, side // 4, side // 4, generator=g),
+        torch.rand(1, 3, slots, side, side, generator=g),
+        torch.rand(1, slots, 2, 18, generator=g),
+        torch.randn(1, 1, TINY.feature_dim, generator=g),
         torch.randn(1, slots, TINY.feature_dim, generator=g),
-    )  # fmt: skip
+    )
 
 
 def noise(seed, batch=1, frames=FRAMES, side=SIDE):
@@ -48,8 +52,16 @@ def test_the_backbone_takes_pictures_in_and_gives_v(backbone):
     latents, features, text = backbone.encode(frames), backbone.encode_images(frames), backbone.encode_text([""])
     assert latents.shape == (FRAMES, 4, 16, 16) and features.shape == (FRAMES, 16) and text.shape == (1, 16, 16)
     slots = torch.cat([features[:1], features])[None]
-    given = Conditions(text, FRAMES, frames[:1], None, torch.rand(1, 3, FRAMES + 1, 64, 64),
-                       torch.rand(1, FRAMES + 1, 2, 18), slots[:, :1], slots)  # fmt: skip
+    given = Conditions(
+        text,
+        FRAMES,
+        frames[:1],
+        None,
+        torch.rand(1, 3, FRAMES + 1, 64, 64),
+        torch.rand(1, FRAMES + 1, 2, 18),
+        slots[:, :1],
+        slots,
+    )
     x = noise(0, side=64)
     v = backbone.denoise(x, 501, prepared=backbone.prepare(given))
     assert v.shape == x.shape and v.dtype == torch.float32
@@ -110,8 +122,11 @@ def test_nothing_that_is_kept_depends_on_the_step(backbone):
     prepared, called = backbone.prepare(made_up(2)), []
     branches = [network.indicator, network.image_tokens, network.local, network.pose]
     branches += [network.slot_pose, network.slot_latent]
-    projections = [p for site in network.sites() for p in (site.transformer_blocks[0].attn2.to_k,
-                                                           site.motion.transformer_blocks[0].attn2.to_v)]  # fmt: skip
+    projections = [
+        p
+        for site in network.sites()
+        for p in (site.transformer_blocks[0].attn2.to_k, site.motion.transformer_blocks[0].attn2.to_v)
+    ]
     hooks = [m.register_forward_hook(lambda *_: called.append(1)) for m in (*branches, *projections)]
     with torch.no_grad():
         network(noise(1), 501, prepared)
@@ -217,8 +232,14 @@ def test_it_begins_as_the_video_unet(temporal):
         network = from_video_unet(video, config).eval()
         assert network.config == config
         if temporal == "mamba":  # new layers along time are the identity: compare with a video UNet without them
-            for module in [video.transformer_in, *(t for b in (*video.down_blocks, video.mid_block, *video.up_blocks)
-                                                   for t in getattr(b, "temp_attentions", ()))]:  # fmt: skip
+            for module in [
+                video.transformer_in,
+                *(
+                    t
+                    for b in (*video.down_blocks, video.mid_block, *video.up_blocks)
+                    for t in getattr(b, "temp_attentions", ())
+                ),
+            ]:
                 module.proj_out.weight.data.zero_()
                 module.proj_out.bias.data.zero_()
         text, x = torch.randn(1, 5, 128), torch.randn(1, 4, 2, 8, 8)
@@ -254,10 +275,13 @@ def test_sizes_are_checked_and_written():
     for config in (POCKET, TINY, replace(POCKET, temporal="mamba", mamba={"d_state": 8})):
         assert from_dict(json.loads(json.dumps(config.as_dict()))) == config
     for wrong, said in (
-        ({"colour": 1}, "unknown key of an Animate-X network 'colour'"), ({"temporal": "rnn"}, "temporal module 'rnn'"),
-        ({"indicator": {"deep": 1}}, "'deep'.*did you mean 'depth'"), ({"channels": [320, 650]}, "as many entries"),
-        ({"channels": [320, 650, 64, 64]}, "650 channels, no multiple"), ({"factor": 6}, "not factor=6"),
-    ):  # fmt: skip
+        ({"colour": 1}, "unknown key of an Animate-X network 'colour'"),
+        ({"temporal": "rnn"}, "temporal module 'rnn'"),
+        ({"indicator": {"deep": 1}}, "'deep'.*did you mean 'depth'"),
+        ({"channels": [320, 650]}, "as many entries"),
+        ({"channels": [320, 650, 64, 64]}, "650 channels, no multiple"),
+        ({"factor": 6}, "not factor=6"),
+    ):
         with pytest.raises(UserError, match=said):
             from_dict(wrong)
 
@@ -320,8 +344,10 @@ def test_an_image_encoder_with_the_other_half_of_clip(checkpoint):
     assert convert(folder) == 0
     place = folder / "lent" / "image_encoder"
     state = load_file(place / "model.safetensors")
-    save_file(state | {"text_model.final_layer_norm.weight": torch.ones(4), "logit_scale": torch.ones(())},
-              place / "model.safetensors")  # fmt: skip
+    save_file(
+        state | {"text_model.final_layer_norm.weight": torch.ones(4), "logit_scale": torch.ones(())},
+        place / "model.safetensors",
+    )
     vision = json.loads((place / "config.json").read_text())
     whole = {"model_type": "clip", "projection_dim": vision.pop("projection_dim"), "vision_config": vision}
     (place / "config.json").write_text(json.dumps(whole))

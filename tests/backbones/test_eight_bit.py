@@ -19,8 +19,10 @@ class Small(nn.Module):
 @pytest.fixture
 def state():
     torch.manual_seed(0)
-    return {k: v.detach() * 10 ** torch.empty(v.shape[0]).uniform_(-3, 2).view(-1, *[1] * (v.dim() - 1))
-            for k, v in Small().state_dict().items()}  # fmt: skip
+    return {
+        k: v.detach() * 10 ** torch.empty(v.shape[0]).uniform_(-3, 2).view(-1, *[1] * (v.dim() - 1))
+        for k, v in Small().state_dict().items()
+    }
 
 
 def test_each_row_errs_by_at_most_half_a_step(state):

@@ -200,8 +200,10 @@ def climbing_index(folder):
 BROKEN = {
     "no vae config": (remove("vae/config.json"), r"lacks vae/config.json$"),
     "no unet weights": (remove(f"unet/{MODEL}"), rf"lacks unet/{MODEL}$"),
-    "two missing": (remove("text_encoder/model.safetensors", "tokenizer/tokenizer_config.json"),
-                    r"lacks text_encoder/model.safetensors, tokenizer/tokenizer_config.json$"),
+    "two missing": (
+        remove("text_encoder/model.safetensors", "tokenizer/tokenizer_config.json"),
+        r"lacks text_encoder/model.safetensors, tokenizer/tokenizer_config.json$",
+    ),
     "no tokenizer": (remove("tokenizer/tokenizer.json"), r"lacks tokenizer/vocab.json, tokenizer/merges.txt$"),
     "no scheduler": (remove("scheduler/scheduler_config.json"), r"lacks scheduler/scheduler_config.json$"),
     "a pickle": (pickle_only, r"model.bin is a pickle.*weights_only=True.*unet/diffusion_pytorch_model.safetensors'"),
@@ -223,7 +225,7 @@ BROKEN = {
     "a 16-channel autoencoder": (config("vae", latent_channels=16), r"16 latent channels, not 4"),
     "a flow model": (config("scheduler", prediction_type="flow"), r"prediction_type 'flow', not epsilon or v"),
     "no such schedule": (config("scheduler", beta_schedule="odd"), r"makes no noise schedule"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -286,12 +288,17 @@ def test_nothing_in_the_cache_names_the_files_and_the_command(cache):
     command = line.split("Get them with: ")[1].split("  (")[0].split()
     assert command[:3] == ["hf", "download", "stable-diffusion-v1-5/stable-diffusion-v1-5"]
     assert set(command[3:]) == {
-        "vae/config.json", "vae/diffusion_pytorch_model.fp16.safetensors",
-        "unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors",
-        "text_encoder/config.json", "text_encoder/model.fp16.safetensors",
-        "tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "text_encoder/config.json",
+        "text_encoder/model.fp16.safetensors",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+        "tokenizer/tokenizer_config.json",
         "scheduler/scheduler_config.json",
-    }  # fmt: skip
+    }
 
 
 def cached(cache, folder, repository="owner/name"):

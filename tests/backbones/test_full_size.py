@@ -19,22 +19,49 @@ from motionkit.gpu import Plan
 pytestmark = pytest.mark.slow
 
 UNET = {
-    "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "attention_head_dim": 8,
-    "block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 768, "norm_num_groups": 32, "norm_eps": 1e-5,
-    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"], "flip_sin_to_cos": True, "freq_shift": 0,
-    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3, "act_fn": "silu", "center_input_sample": False,
-    "downsample_padding": 1, "mid_block_scale_factor": 1,
-}  # fmt: skip
+    "sample_size": 64,
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "attention_head_dim": 8,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "cross_attention_dim": 768,
+    "norm_num_groups": 32,
+    "norm_eps": 1e-5,
+    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    "act_fn": "silu",
+    "center_input_sample": False,
+    "downsample_padding": 1,
+    "mid_block_scale_factor": 1,
+}
 VAE = {
-    "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32,
-    "block_out_channels": [128, 256, 512, 512], "sample_size": 512, "act_fn": "silu",
-    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-}  # fmt: skip
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "block_out_channels": [128, 256, 512, 512],
+    "sample_size": 512,
+    "act_fn": "silu",
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}
 TEXT = {
-    "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12,
-    "max_position_embeddings": 77, "vocab_size": 49408, "projection_dim": 768, "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5, "model_type": "clip_text_model", "torch_dtype": "float32",
-}  # fmt: skip
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "max_position_embeddings": 77,
+    "vocab_size": 49408,
+    "projection_dim": 768,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+    "model_type": "clip_text_model",
+    "torch_dtype": "float32",
+}
 # Published sizes of Stable Diffusion 1.x: tensors, and values in them.
 SIZES = {"unet": (686, 859_520_964), "vae": (248, 83_653_863), "text_encoder": (196, 123_060_480)}
 OLD_NAMES = ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn."))
@@ -62,8 +89,14 @@ def write(folder: Path) -> None:
         stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
         save_file(tensors, folder / part / f"{stem}.fp16.safetensors")
     build_tokenizer(["a", "cat"], folder / "tokenizer")
-    PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True,
-                  set_alpha_to_one=False, steps_offset=1).save_pretrained(folder / "scheduler")  # fmt: skip
+    PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")
 
 
 def _hub_name(part: str, name: str) -> str:
@@ -110,10 +143,16 @@ print(json.dumps({
 """
 
 ADAPTER = {
-    "_class_name": "MotionAdapter", "_diffusers_version": "0.25.0.dev0", "block_out_channels": [320, 640, 1280, 1280],
-    "motion_layers_per_block": 2, "motion_max_seq_length": 32, "motion_mid_block_layers_per_block": 1,
-    "motion_norm_num_groups": 32, "motion_num_attention_heads": 8, "use_motion_mid_block": False,
-}  # fmt: skip
+    "_class_name": "MotionAdapter",
+    "_diffusers_version": "0.25.0.dev0",
+    "block_out_channels": [320, 640, 1280, 1280],
+    "motion_layers_per_block": 2,
+    "motion_max_seq_length": 32,
+    "motion_mid_block_layers_per_block": 1,
+    "motion_norm_num_groups": 32,
+    "motion_num_attention_heads": 8,
+    "use_motion_mid_block": False,
+}
 MOTION_SCRIPT = """
 import json, sys, torch
 from motionkit.backbones import load
@@ -176,8 +215,10 @@ def test_motion_modules_of_full_size_load_on_it(folder, tmp_path, monkeypatch):
     values = write_modules(tmp_path / "modules")
     done = subprocess.run(
         [sys.executable, "-c", MOTION_SCRIPT, str(folder), str(tmp_path / "modules")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     shutil.rmtree(tmp_path / "modules")
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -136,9 +136,7 @@ def test_adapters_attach_to_all_attention_and_begin_as_nothing(plain):
     sample, text = inputs(3)
     with torch.no_grad():
         before = video(sample, 300, text)
-    video.unet.add_adapter(
-        LoraConfig(r=2, target_modules=r".*\.(attn1|attn2|attn_temp)\.(to_q|to_k|to_v|to_out\.0)")
-    )
+    video.unet.add_adapter(LoraConfig(r=2, target_modules=r".*\.(attn1|attn2|attn_temp)\.(to_q|to_k|to_v|to_out\.0)"))
     names = [n for n, _ in video.unet.named_parameters() if "lora_A" in n]
     blocks = sum(hasattr(m, "attn_temp") for m in video.unet.modules())
     assert len(names) == blocks * 3 * 4

@@ -34,16 +34,19 @@ def factors(weight, rank=RANK, seed=0):
     """up (O, r, 1...) and down (r, I, k...)."""
     g = torch.Generator().manual_seed(seed)
     ones = (1,) * (weight.dim() - 2)
-    return (torch.randn(weight.shape[0], rank, *ones, generator=g),
-            torch.randn(rank, *weight.shape[1:], generator=g))  # fmt: skip
+    return (torch.randn(weight.shape[0], rank, *ones, generator=g), torch.randn(rank, *weight.shape[1:], generator=g))
 
 
 def make(model, names=None):
     """Factors for the named layers (all of them by default), and the change that each stands for."""
     layers = dict(layers_of(model))
     found = {n: factors(layers[n].weight, seed=i) for i, n in enumerate(names or layers)}
-    changes = {n: torch.einsum("or...,ri...->oi...", up.flatten(1), down.flatten(1).view(RANK, -1)).view(
-        layers[n].weight.shape) for n, (up, down) in found.items()}  # fmt: skip
+    changes = {
+        n: torch.einsum("or...,ri...->oi...", up.flatten(1), down.flatten(1).view(RANK, -1)).view(
+            layers[n].weight.shape
+        )
+        for n, (up, down) in found.items()
+    }
     return found, changes
 
 
@@ -58,15 +61,25 @@ def state(model):
 
 
 SPATIAL = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
-UNET = [f"{SPATIAL}.to_q", f"{SPATIAL}.to_out.0", "down_blocks.0.temp_convs.0.conv1.2", "conv_in",
-        "up_blocks.1.resnets.0.conv_shortcut", "transformer_in.proj_in"]  # fmt: skip
+UNET = [
+    f"{SPATIAL}.to_q",
+    f"{SPATIAL}.to_out.0",
+    "down_blocks.0.temp_convs.0.conv1.2",
+    "conv_in",
+    "up_blocks.1.resnets.0.conv_shortcut",
+    "transformer_in.proj_in",
+]
 TEXT = ["encoder.layers.0.self_attn.q_proj", "encoder.layers.1.mlp.fc1"]
 
 
 def peft_names(unet, text):
-    return {f"unet.{n}.{k}.weight": t for n, f in unet.items() for k, t in zip(("lora_B", "lora_A"), f, strict=True)
-            } | {f"text_encoder.text_model.{n}.{k}.weight": t for n, f in text.items()
-                 for k, t in zip(("lora_B", "lora_A"), f, strict=True)}  # fmt: skip
+    return {
+        f"unet.{n}.{k}.weight": t for n, f in unet.items() for k, t in zip(("lora_B", "lora_A"), f, strict=True)
+    } | {
+        f"text_encoder.text_model.{n}.{k}.weight": t
+        for n, f in text.items()
+        for k, t in zip(("lora_B", "lora_A"), f, strict=True)
+    }
 
 
 def old_names(unet, text):
@@ -80,8 +93,9 @@ def old_names(unet, text):
             n += ".lora"
         named |= {f"{n}.up.weight": up, f"{n}.down.weight": down}
     for n, (up, down) in text.items():
-        named |= {f"text_encoder.text_model.{n}.lora_linear_layer.{k}.weight": t for k, t in
-                  (("up", up), ("down", down))}  # fmt: skip
+        named |= {
+            f"text_encoder.text_model.{n}.lora_linear_layer.{k}.weight": t for k, t in (("up", up), ("down", down))
+        }
     return named
 
 
@@ -118,14 +132,18 @@ def test_what_diffusers_saves_is_what_it_computes(sound, tmp_path):
     theirs = UNet3DConditionModel.from_config(sound.unet.config)
     theirs.load_state_dict(sound.unet.state_dict())
     theirs.eval()
-    config = LoraConfig(r=4, lora_alpha=6, target_modules=["to_q", "to_v", "conv1.2"], init_lora_weights="gaussian",
-                        alpha_pattern={"mid_block.attentions.0.transformer_blocks.0.attn1.to_q": 2})  # fmt: skip
+    config = LoraConfig(
+        r=4,
+        lora_alpha=6,
+        target_modules=["to_q", "to_v", "conv1.2"],
+        init_lora_weights="gaussian",
+        alpha_pattern={"mid_block.attentions.0.transformer_blocks.0.attn1.to_q": 2},
+    )
     inject_adapter_in_model(config, theirs)
     for name, weight in theirs.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(weight, std=0.3)
-    Saver.save_lora_weights(tmp_path, get_peft_model_state_dict(theirs),
-                            unet_lora_adapter_metadata=config.to_dict())  # fmt: skip
+    Saver.save_lora_weights(tmp_path, get_peft_model_state_dict(theirs), unet_lora_adapter_metadata=config.to_dict())
     ours = sound.fresh_unet()
     merge_lora(tmp_path, ours)
     x, t, text = torch.randn(1, 4, 3, 8, 8), torch.tensor([500]), torch.randn(1, 16, 16)
@@ -139,8 +157,11 @@ def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(tiny, tmp_path):
     unet, _ = tiny
     before = state(unet)
     found, changes = make(unet, UNET[:1])
-    tensors = {f"base_model.model.{n}.{k}.weight": t for n, f in found.items()
-               for k, t in zip(("lora_B", "lora_A"), f, strict=True)}  # fmt: skip
+    tensors = {
+        f"base_model.model.{n}.{k}.weight": t
+        for n, f in found.items()
+        for k, t in zip(("lora_B", "lora_A"), f, strict=True)
+    }
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": RANK, "use_rslora": True}))
     merge_lora(tmp_path, unet)
@@ -151,14 +172,19 @@ def flat(model, text=False, order=None):
     layers = layers_of(model) if not text else [(n, m) for n, m in _text_order(model)]
     layers = [layers[i] for i in order] if order else layers
     made = [factors(m.weight, seed=i) for i, (_, m) in enumerate(layers)]
-    changes = {n: (up.flatten(1) @ down.flatten(1)).view(m.weight.shape) for (n, m), (up, down) in
-               zip(layers, made, strict=True)}  # fmt: skip
+    changes = {
+        n: (up.flatten(1) @ down.flatten(1)).view(m.weight.shape)
+        for (n, m), (up, down) in zip(layers, made, strict=True)
+    }
     return [tensor for pair in made for tensor in pair], changes
 
 
 def _text_order(model):
-    return [(f"encoder.layers.{i}.{e}", model.get_submodule(f"encoder.layers.{i}.{e}"))
-            for i in range(2) for e in _TEXT_LAYERS]  # fmt: skip
+    return [
+        (f"encoder.layers.{i}.{e}", model.get_submodule(f"encoder.layers.{i}.{e}"))
+        for i in range(2)
+        for e in _TEXT_LAYERS
+    ]
 
 
 @pytest.mark.parametrize("given", ["2500_unet.pt", "."])
@@ -180,8 +206,10 @@ def test_lists_in_the_order_of_older_libraries(tiny, tmp_path):
     before = state(unet)
     names = [n for n, _ in layers_of(unet)]
     blocks = {n: n.split(".ff.")[0] for n in names if ".ff." in n}
-    order = sorted(range(len(names)), key=lambda i: names.index(f"{blocks[names[i]]}.attn1.to_out.0") + 0.5
-                   if names[i] in blocks else i)  # fmt: skip
+    order = sorted(
+        range(len(names)),
+        key=lambda i: names.index(f"{blocks[names[i]]}.attn1.to_out.0") + 0.5 if names[i] in blocks else i,
+    )
     assert order != sorted(order)
     tensors, changes = flat(unet, order=order)
     torch.save(tensors, tmp_path / "x_unet.pt")
@@ -203,9 +231,11 @@ def test_half_precision_weights_are_summed_in_float32(tiny, tmp_path):
 
 def one(**changes):
     """A sound file but for one thing."""
+
     def write(tensors, folder):
         tensors |= changes
         save_file({k: v for k, v in tensors.items() if v is not None}, folder / "a.safetensors")
+
     return write
 
 
@@ -237,14 +267,14 @@ NAMED = {
     "a pickle": (content("a_unet.pt", b"cposix\nsystem\n(S'touch pwned'\ntR."), r"not a file of plain tensors"),
     "another file": (content("a.ckpt", b""), r"holds no LoRA: no file in it"),
     "several": (several, r"holds 2 LoRA files .a.safetensors, b.safetensors.: name one"),
-}  # fmt: skip
+}
 LISTS = {
     "a pair less": (listed(lambda x: x[:-2]), r"holds \d+ tensors, this unet has \d+ layers with two each"),
     "another order": (listed(lambda x: x[2:] + x[:2]), r"another model: unet.conv_in .pair 0. is for"),
     "down before up": (listed(lambda x: [x[i ^ 1] for i in range(len(x))]), r"unet.conv_in .pair 0. has factors of"),
     "not tensors": (listed(lambda x: ["x"]), r"holds no tensors"),
     "empty": (listed(lambda x: []), r"holds no tensors"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", [*NAMED, *LISTS])

@@ -75,9 +75,20 @@ def test_a_lora_of_another_model_is_named(tmp_path):
 
 
 def words(*more):
-    return ["transfer", "method=anamodiff", "backbone=tiny-sd", "method.weights=random", "prompt=a red horse",
-            "reference=me.png", "driving=moves.mp4", "gpu=cpu", "progress=none", "size=64",
-            "frames=2", *more]  # fmt: skip
+    return [
+        "transfer",
+        "method=anamodiff",
+        "backbone=tiny-sd",
+        "method.weights=random",
+        "prompt=a red horse",
+        "reference=me.png",
+        "driving=moves.mp4",
+        "gpu=cpu",
+        "progress=none",
+        "size=64",
+        "frames=2",
+        *more,
+    ]
 
 
 def test_from_python_a_path_is_enough(tmp_path):

@@ -95,9 +95,10 @@ def test_the_kernels_get_their_own_layout_and_give_ours(monkeypatch):
     torch.testing.assert_close(scans.through_kernel(kernel, *given), scans.chunked_scan(*given))
     scans._kernel.cache_clear()
     monkeypatch.setitem(
-        __import__("sys").modules, "mamba_ssm.ops.selective_scan_interface",
+        __import__("sys").modules,
+        "mamba_ssm.ops.selective_scan_interface",
         types.SimpleNamespace(selective_scan_fn=kernel),
-    )  # fmt: skip
+    )
     monkeypatch.setitem(__import__("sys").modules, "mamba_ssm", types.ModuleType("mamba_ssm"))
     monkeypatch.setitem(__import__("sys").modules, "mamba_ssm.ops", types.ModuleType("mamba_ssm.ops"))
     assert scans._kernel() is kernel
@@ -168,10 +169,15 @@ def test_pixels_in_turns_give_the_same_result():
 def test_it_stands_in_for_each_temporal_transformer_of_the_video_unet():
     torch.manual_seed(0)
     unet = UNet3DConditionModel(
-        block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, sample_size=8, cross_attention_dim=16,
-        attention_head_dim=4, down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        sample_size=8,
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
         up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-    )  # fmt: skip
+    )
     sites = [(n, m) for n, m in unet.named_modules() if isinstance(m, TransformerTemporalModel)]
     for name, old in sites:
         parent, _, child = name.rpartition(".")
@@ -203,9 +209,7 @@ def test_the_benchmark_measures_both_modules(capsys):
     spec.loader.exec_module(bench)
     bench.main(["--frames", "8", "4", "--channels", "32", "--side", "1", "--rounds", "1"])
     out = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert out["frames"] == [4, 8] and out["weights"]["mamba"] == sum(
-        p.numel() for p in MambaTemporal(32).parameters()
-    )
+    assert out["frames"] == [4, 8] and out["weights"]["mamba"] == sum(p.numel() for p in MambaTemporal(32).parameters())
     for kind in ("", "train_"):
         for name in bench.MODULES:
             assert len(out[f"{kind}seconds_{name}"]) == 2 and min(out[f"{kind}seconds_{name}"]) > 0

@@ -80,8 +80,17 @@ def test_the_whole_road_is_that_of_the_pipeline(sound_video_folder):
     pipeline = TextToVideoSDPipeline(**parts)
     pipeline.set_progress_bar_config(disable=True)
     noise = randn(1, 4, 3, 16, 16)
-    theirs = pipeline("a red cat", negative_prompt="a dog", latents=noise.clone(), num_inference_steps=4, num_frames=3,
-                      guidance_scale=7.5, height=64, width=64, output_type="latent").frames  # fmt: skip
+    theirs = pipeline(
+        "a red cat",
+        negative_prompt="a dog",
+        latents=noise.clone(),
+        num_inference_steps=4,
+        num_frames=3,
+        guidance_scale=7.5,
+        height=64,
+        width=64,
+        output_type="latent",
+    ).frames
     predict = text_predictor(backbone, backbone.encode_text(["a red cat"]), backbone.encode_text(["a dog"]), 7.5)
     torch.testing.assert_close(ddim_sample(predict, backbone.scheduler, noise, 4), theirs, rtol=0, atol=1e-4)
 
@@ -111,13 +120,15 @@ def climbing(folder):
 
 
 BROKEN = {
-    "an image model": (lambda f: edit(f / "unet/config.json", _class_name="UNet2DConditionModel"),
-                       r"describes a UNet2DConditionModel, not a UNet3DConditionModel"),
+    "an image model": (
+        lambda f: edit(f / "unet/config.json", _class_name="UNet2DConditionModel"),
+        r"describes a UNet2DConditionModel, not a UNet3DConditionModel",
+    ),
     "no unet": (lambda f: (f / "unet" / MODEL).unlink(), r"lacks unet/diffusion_pytorch_model.fp16.safetensors$"),
     "borrowed": (climbing, r"lacks unet/diffusion_pytorch_model.fp16.safetensors$"),
     "text of another width": (lambda f: edit(f / "text_encoder/config.json", hidden_size=32), r"text of width 16"),
     "another size": (lambda f: edit(f / "unet/config.json", layers_per_block=2), r"has shape .*, its config.json says"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -143,8 +154,11 @@ def test_relatives_are_told_apart(sound_video_folder, sound_folder, tmp_path, mo
         load("modelscope", Plan(), path=str(tmp_path / "text2video_pytorch_model.pth"))
     assert "StableDiffusion" not in str(error.value)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(MissingWeights, match="hf download damo-vilab/text-to-video-ms-1.7b .*unet/diffusion_pytorch_mod"
-                       "el.fp16.safetensors.*tokenizer/special_tokens_map.json .*about 3.7 GB"):  # fmt: skip
+    with pytest.raises(
+        MissingWeights,
+        match="hf download damo-vilab/text-to-video-ms-1.7b .*unet/diffusion_pytorch_mod"
+        "el.fp16.safetensors.*tokenizer/special_tokens_map.json .*about 3.7 GB",
+    ):
         load("modelscope", Plan())
 
 
@@ -226,10 +240,15 @@ def test_a_video_unet_that_starts_as_an_image_unet():
     with torch.random.fork_rng():
         torch.manual_seed(3)
         image = UNet2DConditionModel(
-            block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, cross_attention_dim=16, sample_size=16,
-            attention_head_dim=(2, 4), down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            layers_per_block=1,
+            cross_attention_dim=16,
+            sample_size=16,
+            attention_head_dim=(2, 4),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        ).eval()  # fmt: skip
+        ).eval()
         video = from_image_unet(image, **VIDEO_UNET).eval()
     assert image.mid_block.attentions[0].proj_in.weight.dim() == 4
     assert video.mid_block.attentions[0].proj_in.weight.dim() == 2
@@ -278,10 +297,16 @@ def test_the_packages_weights_stay_small():
 
 @pytest.mark.parametrize(
     "plan",
-    [Plan(channels_last=True), Plan(vae_slicing=False), Plan(vae_tiling=True), Plan(offload="model"),
-     Plan(offload="group"), Plan(checkpointing=True)],
+    [
+        Plan(channels_last=True),
+        Plan(vae_slicing=False),
+        Plan(vae_tiling=True),
+        Plan(offload="model"),
+        Plan(offload="group"),
+        Plan(checkpointing=True),
+    ],
     ids=["channels_last", "no slicing", "tiling", "model offload", "group offload", "checkpointing"],
-)  # fmt: skip
+)
 def test_switches_do_not_change_the_result(tiny, plan):
     backbone = load("tiny-modelscope", plan)
     text, frames = tiny.encode_text(["a red cat"]), torch.rand(2, 3, 64, 64)

@@ -16,26 +16,58 @@ from motionkit.errors import UserError
 
 # The configurations of damo-vilab/text-to-video-ms-1.7b.
 UNET = {
-    "sample_size": 32, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "attention_head_dim": 64,
-    "block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 1024, "norm_num_groups": 32,
-    "down_block_types": ["CrossAttnDownBlock3D"] * 3 + ["DownBlock3D"], "act_fn": "silu", "norm_eps": 1e-5,
-    "up_block_types": ["UpBlock3D"] + ["CrossAttnUpBlock3D"] * 3, "downsample_padding": 1, "mid_block_scale_factor": 1,
-}  # fmt: skip
+    "sample_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "attention_head_dim": 64,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "cross_attention_dim": 1024,
+    "norm_num_groups": 32,
+    "down_block_types": ["CrossAttnDownBlock3D"] * 3 + ["DownBlock3D"],
+    "act_fn": "silu",
+    "norm_eps": 1e-5,
+    "up_block_types": ["UpBlock3D"] + ["CrossAttnUpBlock3D"] * 3,
+    "downsample_padding": 1,
+    "mid_block_scale_factor": 1,
+}
 TEXT = {
-    "hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23,
-    "max_position_embeddings": 77, "vocab_size": 49408, "projection_dim": 512, "hidden_act": "gelu",
-    "layer_norm_eps": 1e-5, "model_type": "clip_text_model", "torch_dtype": "float32",
-}  # fmt: skip
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 23,
+    "max_position_embeddings": 77,
+    "vocab_size": 49408,
+    "projection_dim": 512,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+    "model_type": "clip_text_model",
+    "torch_dtype": "float32",
+}
 VAE = {
-    "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32,
-    "block_out_channels": [128, 256, 512, 512], "sample_size": 512, "act_fn": "silu", "scaling_factor": 0.18215,
-    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-}  # fmt: skip
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "block_out_channels": [128, 256, 512, 512],
+    "sample_size": 512,
+    "act_fn": "silu",
+    "scaling_factor": 0.18215,
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}
 SCHEDULER = {
-    "_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-    "num_train_timesteps": 1000, "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False,
+    "_class_name": "DDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
     "prediction_type": "epsilon",
-}  # fmt: skip
+}
 
 
 def models():
@@ -44,8 +76,11 @@ def models():
     from transformers import CLIPTextConfig, CLIPTextModel
 
     with init_empty_weights():
-        return {"unet": UNet3DConditionModel(**UNET), "text_encoder": CLIPTextModel(CLIPTextConfig.from_dict(TEXT)),
-                "vae": AutoencoderKL(**VAE)}  # fmt: skip
+        return {
+            "unet": UNet3DConditionModel(**UNET),
+            "text_encoder": CLIPTextModel(CLIPTextConfig.from_dict(TEXT)),
+            "vae": AutoencoderKL(**VAE),
+        }
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +231,9 @@ def test_a_full_size_folder_loads_computes_and_takes_the_authors_lora(folder, tm
         torch.save(tensors, tmp_path / "lora" / f"2500_{part}.pt")
     found = []
     for more in ((), (str(tmp_path / "lora"),)):
-        done = subprocess.run([sys.executable, "-c", SCRIPT, str(folder), "bfloat16", *more], capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(folder), "bfloat16", *more], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         found.append(json.loads(done.stdout.splitlines()[-1]))
         print({k: found[-1][k] for k in ("seconds", "loaded_gib", "peak_gib", "denoise", "spread")})

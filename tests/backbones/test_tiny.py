@@ -119,8 +119,13 @@ def test_temporal_layers_are_told_from_spatial_ones(tiny):
     """On diffusers' own video UNets, and for any UNet passed in."""
     from diffusers import MotionAdapter, UNetMotionModel
 
-    adapter = MotionAdapter(block_out_channels=(8, 16), motion_layers_per_block=1, motion_num_attention_heads=2,
-                            motion_norm_num_groups=4, motion_mid_block_layers_per_block=1)  # fmt: skip
+    adapter = MotionAdapter(
+        block_out_channels=(8, 16),
+        motion_layers_per_block=1,
+        motion_num_attention_heads=2,
+        motion_norm_num_groups=4,
+        motion_mid_block_layers_per_block=1,
+    )
     video = UNetMotionModel.from_unet2d(tiny.fresh_unet(), adapter)
     roles = {role: tiny.attention_sites(role, video) for role in ("spatial_self", "cross", "temporal_self")}
     assert len(roles["spatial_self"]) == len(roles["cross"]) == 4
@@ -132,9 +137,14 @@ def test_every_layer_of_a_three_dimensional_unet_has_a_role(tiny):
     from diffusers import UNet3DConditionModel
 
     video = UNet3DConditionModel(
-        block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, attention_head_dim=4, cross_attention_dim=16,
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"), up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-    )  # fmt: skip
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        attention_head_dim=4,
+        cross_attention_dim=16,
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+    )
     roles = {role: tiny.attention_sites(role, video) for role in ("spatial_self", "cross", "temporal_self")}
     assert len(video.attn_processors) == sum(map(len, roles.values()))
     assert [s.block for s in roles["cross"]] == ["down.0", "mid", "up.1", "up.1"]

@@ -47,6 +47,7 @@ def write_sound(path):
 
 def write_huge_header(path):
     """A PNG of a few hundred bytes whose header promises 50000 x 50000 pixels."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

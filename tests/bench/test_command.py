@@ -38,8 +38,10 @@ def test_mistakes_are_one_line_and_exit_2(words, says, capsys):
 
 
 def test_help_is_light():
-    code = "import sys; from motionkit.cli import main; main(['bench', '--help']); " \
+    code = (
+        "import sys; from motionkit.cli import main; main(['bench', '--help']); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'hydra', 'joblib', 'submitit')))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.startswith("usage: motionkit bench") and not done.stderr
 

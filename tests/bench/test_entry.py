@@ -70,10 +70,13 @@ def test_a_key_depends_on_what_the_video_depends_on(small, tmp_path, monkeypatch
     assert base < keys(protocol=replace(small, seeds=[0, 1]))
     others = [
         keys(Entry("row", "obedient", settings={"roll": 2})),
-        keys(protocol=replace(small, frames=3)), keys(protocol=replace(small, pair_seed=1)),
-        keys(protocol=replace(small, size=96)), keys(protocol=replace(small, seeds=[1])),
-        keys(options=Options(gpu={"name": "cpu", "dtype": "bfloat16"})), keys(Entry("row", "still")),
-    ]  # fmt: skip
+        keys(protocol=replace(small, frames=3)),
+        keys(protocol=replace(small, pair_seed=1)),
+        keys(protocol=replace(small, size=96)),
+        keys(protocol=replace(small, seeds=[1])),
+        keys(options=Options(gpu={"name": "cpu", "dtype": "bfloat16"})),
+        keys(Entry("row", "still")),
+    ]
     monkeypatch.setattr(tasks, "TASKS", tasks.TASKS | {"transfer": replace(tasks.get("transfer"), version="2")})
     others.append(keys())
     monkeypatch.undo()

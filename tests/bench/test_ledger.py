@@ -115,9 +115,18 @@ def test_seeds_of_a_case_are_one_value_and_only_shared_ones_count():
 
 
 FLOW = Ablation(
-    "flow", "another flow", "Figure 0", "warp", None, "sprites", {}, {"flow": "farneback"},
-    claims=[Claim("psnr", "lower", "worse")], numbers={"PSNR": [2.0, 1.0]}, note="It is as good here.",
-)  # fmt: skip
+    "flow",
+    "another flow",
+    "Figure 0",
+    "warp",
+    None,
+    "sprites",
+    {},
+    {"flow": "farneback"},
+    claims=[Claim("psnr", "lower", "worse")],
+    numbers={"PSNR": [2.0, 1.0]},
+    note="It is as good here.",
+)
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from motionkit.report import contact_sheet
 @pytest.fixture
 def outcome(small, here, light, tmp_path):
     rows = [
-        Entry("good <b>row</b>", "obedient"), Entry("bad", "obedient", settings={"how": "raise"}),
+        Entry("good <b>row</b>", "obedient"),
+        Entry("bad", "obedient", settings={"how": "raise"}),
         Entry("refused", "anamodiff", "sdxl"),
-    ]  # fmt: skip
+    ]
     return run(small, rows, tmp_path / "bench", runner=here)
 
 

@@ -15,15 +15,25 @@ from motionkit.metrics.sets import SetFigure
 from motionkit.metrics.suite import FACTS
 
 METRICS = SimpleNamespace(
-    name="few", version=1, hash="ab" * 32, facts={name: FACTS[name] for name in ("psnr", "l1", "motion_ratio_truth")},
-    measures=("psnr", "l1", "motion_ratio_truth"), missing={},
+    name="few",
+    version=1,
+    hash="ab" * 32,
+    facts={name: FACTS[name] for name in ("psnr", "l1", "motion_ratio_truth")},
+    measures=("psnr", "l1", "motion_ratio_truth"),
+    missing={},
 )
 RECORD = {
-    "backbone": {"name": "pocket-sd", "fingerprint": "0123456789ab"}, "seconds": 2.0, "cpu_seconds": 3.0,
-    "rss_mb": 400.0, "cuda_mb": None, "from_cache": [], "inputs_used": ["reference", "prompt"],
-    "size": {"height": 64, "width": 96}, "threads": 1,
+    "backbone": {"name": "pocket-sd", "fingerprint": "0123456789ab"},
+    "seconds": 2.0,
+    "cpu_seconds": 3.0,
+    "rss_mb": 400.0,
+    "cuda_mb": None,
+    "from_cache": [],
+    "inputs_used": ["reference", "prompt"],
+    "size": {"height": 64, "width": 96},
+    "threads": 1,
     "plan": {"device": "cpu", "dtype": "float32", "autocast": "bfloat16", "attention": "sdpa", "offload": "none"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture

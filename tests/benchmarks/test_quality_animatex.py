@@ -41,8 +41,11 @@ def test_the_gap_and_the_directions(bench):
     assert bench.gap_closed(rows) == 0.55 and bench.gap_closed(rows, which="a") == 0.5
     assert bench.gap_closed({"still": {}}) is None
     pairs = [f"cross-{i}" for i in range(6)]
-    rows = {"full": row(**dict.fromkeys(pairs, 20)), "no-epi": row(**dict.fromkeys(pairs, 18)),
-            "no-ipi": row(**{pairs[0]: 19})}  # fmt: skip
+    rows = {
+        "full": row(**dict.fromkeys(pairs, 20)),
+        "no-epi": row(**dict.fromkeys(pairs, 18)),
+        "no-ipi": row(**{pairs[0]: 19}),
+    }
     found = {d["without"]: d for d in bench.directions(rows)}
     assert found["no-epi"]["verdict"] == "seen" and found["no-epi"]["psnr"][0] == 2.0 and found["no-epi"]["n"] == 6
     assert found["no-ipi"]["verdict"] == "too few" and "no-realign" not in found

@@ -109,8 +109,22 @@ def test_a_table_is_made_once_and_then_read_back(bench, tmp_path, monkeypatch, c
 
     monkeypatch.setattr(bench.motionkit, "load", Played)
     monkeypatch.setattr(bench.registry, "spec", lambda name: SimpleNamespace(version="1"))
-    argv = ["--clips", "2", "--ablations", "1", "--frames", "12", "--folder", str(tmp_path), "--backbone",
-            "tiny-animatediff-sd15", "--variants", "vidmp3,depth", "--sheet", str(tmp_path / "s.png")]  # fmt: skip
+    argv = [
+        "--clips",
+        "2",
+        "--ablations",
+        "1",
+        "--frames",
+        "12",
+        "--folder",
+        str(tmp_path),
+        "--backbone",
+        "tiny-animatediff-sd15",
+        "--variants",
+        "vidmp3,depth",
+        "--sheet",
+        str(tmp_path / "s.png"),
+    ]
     first = bench.main(argv)
     assert len(asked) == 3 and (tmp_path / "s.png").is_file()
     match, kind = first["motion_match"], first["kind_right"]
@@ -126,8 +140,20 @@ def test_a_table_is_made_once_and_then_read_back(bench, tmp_path, monkeypatch, c
 
 @shipped
 def test_plain_text_to_video_is_a_row(bench, tmp_path, capsys):
-    argv = ["--clips", "1", "--frames", "4", "--variants", "text", "--backbone", "tiny-animatediff-sd15",
-            "--text-steps", "1", "--folder", str(tmp_path)]  # fmt: skip
+    argv = [
+        "--clips",
+        "1",
+        "--frames",
+        "4",
+        "--variants",
+        "text",
+        "--backbone",
+        "tiny-animatediff-sd15",
+        "--text-steps",
+        "1",
+        "--folder",
+        str(tmp_path),
+    ]
     out = bench.main(argv)
     assert {"source", "truth", "still", "text"} == set(out["motion_match"])
     assert bench.main(argv) == out
@@ -138,8 +164,7 @@ def test_plain_text_to_video_is_a_row(bench, tmp_path, capsys):
 def test_vidmp3_itself_at_small_size(bench, script, tmp_path):
     if "vidmp3" not in registry.names():
         pytest.skip("vidmp3 is not installed")
-    small = ["--frames", "4", "--backbone", "tiny-animatediff-sd15", "--config",
-             '{"steps": 2, "tune": {"steps": 1}}']  # fmt: skip
+    small = ["--frames", "4", "--backbone", "tiny-animatediff-sd15", "--config", '{"steps": 2, "tune": {"steps": 1}}']
     out = bench.main(["--clips", "1", "--ablations", "1", "--folder", str(tmp_path), *small])
     assert {*bench.BOUNDS, *bench.MAIN, bench.TEXT, *bench.ABLATIONS} == set(out["motion_match"])
     speed = script("speed_vidmp3").main([*small, "--threads", "1"])

@@ -19,9 +19,17 @@ print("HEAVY", [name for name in {HEAVY} if name in sys.modules], file=sys.stder
 sys.exit(code)
 """
 CALLS = [
-    [], ["--help"], ["--version"], *([verb, "--help"] for verb in VERBS), ["methods"], ["methods", "anamodiff"],
-    ["backbones"], ["backbones", "sd15"], ["doctor"], ["cite", "anamodiff"],
-]  # fmt: skip
+    [],
+    ["--help"],
+    ["--version"],
+    *([verb, "--help"] for verb in VERBS),
+    ["methods"],
+    ["methods", "anamodiff"],
+    ["backbones"],
+    ["backbones", "sd15"],
+    ["doctor"],
+    ["cite", "anamodiff"],
+]
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)

@@ -48,9 +48,12 @@ def site(project, tmp_path_factory):
 
 def test_installed_it_conforms(site, tmp_path):
     ran = subprocess.run(
-        [*PYTHON, "-m", "motionkit.testing", "paper-puppet"], capture_output=True, text=True,
-        env=environment(site), cwd=tmp_path,
-    )  # fmt: skip
+        [*PYTHON, "-m", "motionkit.testing", "paper-puppet"],
+        capture_output=True,
+        text=True,
+        env=environment(site),
+        cwd=tmp_path,
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = [line.split() for line in ran.stdout.splitlines()[1:]]
     assert len([line for line in lines if line[0] == "ok"]) >= 25 and not [line for line in lines if line[0] == "FAIL"]

@@ -31,9 +31,13 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
     odd.mkdir()
     (work / "ref.png").rename(odd / "réf 1,2.png")
     code, out, err = cli(
-        "transfer", "method=still", f"reference={odd.name}/réf 1,2.png", "prompt=a green, happy turtle: {it's} ${x}",
-        "output=out put/a, b.mp4", "gpu=cpu",
-    )  # fmt: skip
+        "transfer",
+        "method=still",
+        f"reference={odd.name}/réf 1,2.png",
+        "prompt=a green, happy turtle: {it's} ${x}",
+        "output=out put/a, b.mp4",
+        "gpu=cpu",
+    )
     assert code == 0, err
     assert out.strip() == str(work / "out put" / "a, b.mp4") and (work / "out put" / "a, b.mp4").is_file()
     (folder,) = (work / "runs" / "transfer").iterdir()
@@ -169,10 +173,13 @@ def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
         "sys.exit(main(sys.argv[1:]))\n"
     )
     run = subprocess.Popen(
-        [sys.executable, str(script), *WARP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, str(script), *WARP],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
-    )  # fmt: skip
+    )
     assert run.stdout.readline() == "generating\n"
     time.sleep(0.2)
     run.send_signal(signal.SIGINT)

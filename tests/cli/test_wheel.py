@@ -62,8 +62,9 @@ def test_the_wheel_holds_every_package_yaml_and_asset(wheel):
 
 
 def test_it_works_from_another_folder(python, tmp_path):
-    where = subprocess.run([python, "-c", "import motionkit.methods as m; print(m.__file__)"], cwd=tmp_path,
-                           capture_output=True, text=True)  # fmt: skip
+    where = subprocess.run(
+        [python, "-c", "import motionkit.methods as m; print(m.__file__)"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert str(python.parents[1]) in where.stdout, where.stderr
     listed = call(python, tmp_path, "methods")
     assert listed.returncode == 0 and all(name in listed.stdout for name in ("anamodiff", "still", "warp")), (

@@ -95,8 +95,11 @@ def test_what_a_run_wrote_itself_is_read_back_however_much_it_is(tmp_path):
     media.write_frames(tmp_path / cell.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
     assert len(cell.read_frames(tmp_path)) == 2001
     bounds = asdict(cell.UNBOUNDED)
-    assert all(bounds[name] > 1000 * value for name, value in asdict(media.Limits()).items() if name[:4] == "max_"
-               and name != "max_pixels")  # fmt: skip
+    assert all(
+        bounds[name] > 1000 * value
+        for name, value in asdict(media.Limits()).items()
+        if name[:4] == "max_" and name != "max_pixels"
+    )
 
 
 def test_a_second_start_reads_finished_cells_back(inputs):

@@ -39,9 +39,11 @@ def test_a_folder_of_jobs(folder):
     one, two = read_jobs(folder)
     assert (one.name, two.name) == ("one", "two words")
     assert one.values == {
-        "driving": str(folder / "one" / "driving.mp4"), "prompt": "a red <b>square</b>, walking",
-        "reference": str(folder / "one" / "reference.png"), "truth": str(folder / "one" / "truth.mp4"),
-    }  # fmt: skip
+        "driving": str(folder / "one" / "driving.mp4"),
+        "prompt": "a red <b>square</b>, walking",
+        "reference": str(folder / "one" / "reference.png"),
+        "truth": str(folder / "one" / "truth.mp4"),
+    }
     assert two.values["driving"] == str(folder / "two words" / "driving")
 
 
@@ -187,9 +189,7 @@ def test_an_interrupt_leaves_the_index_of_what_is_done(inputs, tmp_path):
 def test_means_and_intervals_are_over_jobs():
     from motionkit.compare.index import Done, summarise
 
-    rows = [
-        {"method": "m", "reason": None, "metrics": {"psnr": v, "ssim": None}, "seconds": 1.0} for v in (10, 20, 30)
-    ]
+    rows = [{"method": "m", "reason": None, "metrics": {"psnr": v, "ssim": None}, "seconds": 1.0} for v in (10, 20, 30)]
     failed = {"method": "m", "reason": "no", "metrics": {}, "seconds": 9.0}
     done = [Done(str(i), [row]) for i, row in enumerate(rows)]
     found = summarise([*done, Done("x", [failed]), Done("y", reason="r")])

@@ -11,9 +11,11 @@ from motionkit.handle import BackboneHandle, choose_backbone
 @pytest.fixture
 def spec(blend):
     return replace(
-        blend.SPEC, backbones=("tiny-sd", "pocket-sd", "sd15"), default_backbone="pocket-sd",
+        blend.SPEC,
+        backbones=("tiny-sd", "pocket-sd", "sd15"),
+        default_backbone="pocket-sd",
         no_backbones={"sdxl": "two text encoders"},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,13 @@ def test_folders_and_files_are_not_mistaken_for_each_other(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     for name, says in (
-        ("dir.mp4", "is a folder"), ("file", "is a file"), ("full", "not empty"), ("a.avi", "ends in"),
-        (".mp4", "lacks a name before .mp4: give .*/out.mp4"), ("new/.GIF", "lacks a name"),
-    ):  # fmt: skip
+        ("dir.mp4", "is a folder"),
+        ("file", "is a file"),
+        ("full", "not empty"),
+        ("a.avi", "ends in"),
+        (".mp4", "lacks a name before .mp4: give .*/out.mp4"),
+        ("new/.GIF", "lacks a name"),
+    ):
         with pytest.raises(UserError, match=says):
             check_output(tmp_path / name)
 

@@ -32,8 +32,12 @@ def test_ticks_open_report_and_close_a_stage():
     for done in (1, 2, 3):
         reporter.tick("loop", done, 3)
     assert record.events == [
-        ("start", "loop", 3), ("step", "loop", 1), ("step", "loop", 2), ("step", "loop", 3), ("end", "loop"),
-    ]  # fmt: skip
+        ("start", "loop", 3),
+        ("step", "loop", 1),
+        ("step", "loop", 2),
+        ("step", "loop", 3),
+        ("end", "loop"),
+    ]
 
 
 def test_a_number_that_falls_is_left_out_and_open_stages_are_closed():

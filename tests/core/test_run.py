@@ -20,8 +20,11 @@ def test_a_run_leaves_a_video_a_manifest_and_what_was_shown(blend, inputs, tmp_p
     result = go(blend, inputs, tmp_path / "run")
     assert result.frames.shape == (6, 24, 32, 3) and result.frames.dtype == np.uint8  # the reference's shape
     assert sorted(p.name for p in (tmp_path / "run").rglob("*")) == [
-        "driving.png", "manifest.json", "result.mp4", "shown",
-    ]  # fmt: skip
+        "driving.png",
+        "manifest.json",
+        "result.mp4",
+        "shown",
+    ]
     facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert facts == json.loads(json.dumps(result.manifest, default=str))
     assert facts["status"] == "complete" and facts["seed"] == 3 and facts["frames"] == 6

@@ -87,9 +87,14 @@ def test_the_folder_says_how_each_job_was_made(mgif, tmp_path):
     jobs = write("mgif", mgif, tmp_path / "jobs", task="self", frames=3)
     kept = json.loads((jobs / "_set.json").read_text())["jobs"]
     assert kept["00007"] == {
-        "set": "mgif", "root": str(mgif), "task": "self", "split": "test", "frames": "3", "reference": "00007",
+        "set": "mgif",
+        "root": str(mgif),
+        "task": "self",
+        "split": "test",
+        "frames": "3",
+        "reference": "00007",
         "driving": "00007",
-    }  # fmt: skip
+    }
     assert list(kept) == [job.name for job in read_jobs(jobs)] == ["00007", "00008", "00009"]
 
 

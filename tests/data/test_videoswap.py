@@ -61,16 +61,24 @@ def test_without_the_authors_fact_it_is_64_frames_and_never_more_than_there_are(
 @pytest.mark.parametrize(
     ("token", "word"),
     [
-        ("<catA1> <catA2>", "cat"), ("<dogA1> <dogA2>", "dog"), ("<dogB1> <dogB2>, orange fur", "dog, orange fur"),
-        ("<carA1> <carA2>", "car"), ("golden <carA1> <carA2> with black wing", "golden car with black wing"),
-        ("black <porsche1> <porsche2>", "black porsche"), ("<f35_1> <f35_2>", "f35"), ("<yacht1> <yacht2>", "yacht"),
+        ("<catA1> <catA2>", "cat"),
+        ("<dogA1> <dogA2>", "dog"),
+        ("<dogB1> <dogB2>, orange fur", "dog, orange fur"),
+        ("<carA1> <carA2>", "car"),
+        ("golden <carA1> <carA2> with black wing", "golden car with black wing"),
+        ("black <porsche1> <porsche2>", "black porsche"),
+        ("<f35_1> <f35_2>", "f35"),
+        ("<yacht1> <yacht2>", "yacht"),
         ("<sailboat1> <sailboat2> with sailing canvas", "sailboat with sailing canvas"),
-        ("armored <batman1> <batman2>", "armored batman"), ("<thanos1> <thanos2>, bald", "thanos, bald"),
+        ("armored <batman1> <batman2>", "armored batman"),
+        ("<thanos1> <thanos2>, bald", "thanos, bald"),
         ("<ironman1> <ironman2> in red armor, chest light", "ironman in red armor, chest light"),
-        ("<hermione1> <hermione2> in grey T-shirt", "hermione in grey T-shirt"), ("<potter1> <potter2>", "potter"),
-        ("armored Iron Man", "armored Iron Man"), ("teddy bear", "teddy bear"),
+        ("<hermione1> <hermione2> in grey T-shirt", "hermione in grey T-shirt"),
+        ("<potter1> <potter2>", "potter"),
+        ("armored Iron Man", "armored Iron Man"),
+        ("teddy bear", "teddy bear"),
     ],
-)  # fmt: skip
+)
 def test_every_learnt_token_of_the_authors_becomes_a_plain_word(token, word):
     assert plain(token) == word
 

@@ -12,9 +12,13 @@ from motionkit.errors import UserError
 from motionkit.gpu import Plan
 
 SD = {
-    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
-    "set_alpha_to_one": False, "steps_offset": 1,
-}  # fmt: skip
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
 ZERO_SNR = SD | {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "steps_offset": 0}
 
 

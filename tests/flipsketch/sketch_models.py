@@ -9,8 +9,8 @@ from diffusers import DDIMScheduler, UNet3DConditionModel
 from motionkit.media import from_frames
 
 SIZES = dict(
-    in_channels=4, out_channels=4, layers_per_block=1, norm_num_groups=4, cross_attention_dim=12, sample_size=8,
-)  # fmt: skip
+    in_channels=4, out_channels=4, layers_per_block=1, norm_num_groups=4, cross_attention_dim=12, sample_size=8
+)
 
 
 @functools.cache
@@ -18,9 +18,12 @@ def video_unet(channels=(8, 16), head=4):
     """A UNet3DConditionModel with text attention at its first level; its temporal layers are not the identity."""
     torch.manual_seed(0)
     unet = UNet3DConditionModel(
-        **SIZES, block_out_channels=channels, attention_head_dim=head,
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"), up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-    )  # fmt: skip
+        **SIZES,
+        block_out_channels=channels,
+        attention_head_dim=head,
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+    )
     for name, weight in unet.named_parameters():
         if "temp_convs" in name and "conv4" in name:  # diffusers sets these to zero
             torch.nn.init.normal_(weight, std=0.2)
@@ -30,9 +33,14 @@ def video_unet(channels=(8, 16), head=4):
 def scheduler(prediction="epsilon"):
     """ModelScope's noise schedule."""
     return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
-        steps_offset=1, prediction_type=prediction,
-    )  # fmt: skip
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction,
+    )
 
 
 def denoise(x, t, text):

@@ -47,11 +47,20 @@ def weights(tmp_path):
 
 def go(folder, **sketch):
     return execute(
-        "flipsketch", Inputs(reference=drawing(), prompt="a horse walking"),
-        config={"sample": {"steps": 2}, "align": {"enabled": False}, "invert": {"copies": 1}, "binarise": "none",
-                "sketch": {"source": "lineart"} | sketch},
-        backbone="tiny-modelscope", frames=2, folder=folder, use_cache=True,
-    )  # fmt: skip
+        "flipsketch",
+        Inputs(reference=drawing(), prompt="a horse walking"),
+        config={
+            "sample": {"steps": 2},
+            "align": {"enabled": False},
+            "invert": {"copies": 1},
+            "binarise": "none",
+            "sketch": {"source": "lineart"} | sketch,
+        },
+        backbone="tiny-modelscope",
+        frames=2,
+        folder=folder,
+        use_cache=True,
+    )
 
 
 def test_weights_and_coarse_reach_the_network_and_the_key(tmp_path, asked, weights):

@@ -20,9 +20,7 @@ def go(noise, schedule=None, options=QUICK, **settings):
     with composer.installed():
         reference = walk(composer, scheduler(), inverted, schedule, text(3))
         found = recorder(composer, scheduler(), reference, schedule, text(3))
-        out = loop(
-            composer, scheduler(), start(noise, inverted), reference, found, schedule, text(), text(3), options
-        )
+        out = loop(composer, scheduler(), start(noise, inverted), reference, found, schedule, text(), text(3), options)
     return out, reference
 
 

@@ -28,9 +28,15 @@ def go(folder, inputs=INPUTS, seed=0, frames=3, use_cache=False, **config):
     for key, value in config.items():
         settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
     return execute(
-        "flipsketch", inputs, config=settings, backbone="tiny-modelscope", seed=seed, frames=frames, folder=folder,
+        "flipsketch",
+        inputs,
+        config=settings,
+        backbone="tiny-modelscope",
+        seed=seed,
+        frames=frames,
+        folder=folder,
         use_cache=use_cache,
-    )  # fmt: skip
+    )
 
 
 def other(**changes):
@@ -166,9 +172,10 @@ def test_sentences_follow_each_other(tmp_path, walks, monkeypatch):
     """Each clip starts from the last frame of the one before, which is there once."""
     drawings, real = [], module.FlipSketch._refer
     monkeypatch.setattr(
-        module.FlipSketch, "_refer",
+        module.FlipSketch,
+        "_refer",
         lambda self, picture, frames, negative: (drawings.append(picture), real(self, picture, frames, negative))[1],
-    )  # fmt: skip
+    )
     result = go(tmp_path, frames=6, mode="extrapolate", next_prompts=["it lies down"], binarise="otsu")
     assert result.frames.shape[0] == 6 and walks == [4, 3] and len(drawings) == 2
     assert np.array_equal(drawings[1], result.frames[3])
@@ -199,8 +206,16 @@ def test_any_number_of_frames(frames, tmp_path):
 def test_a_wide_drawing_stays_wide(tmp_path):
     wide = drawing(128, 256, ((20, 20, 230, 90), (60, 110, 180, 30), (200, 20, 150, 110)))
     settings = {"sample": {"steps": 2}, "align": {"updates": 1}, "invert": {"copies": 2}}
-    result = execute("flipsketch", other(reference=wide), config=settings, backbone="tiny-modelscope", frames=2,
-                     size=(32, 64), folder=tmp_path, use_cache=False)  # fmt: skip
+    result = execute(
+        "flipsketch",
+        other(reference=wide),
+        config=settings,
+        backbone="tiny-modelscope",
+        frames=2,
+        size=(32, 64),
+        folder=tmp_path,
+        use_cache=False,
+    )
     assert result.frames.shape == (2, 32, 64, 3) and result.shown["sketch"].shape == (1, 32, 64, 3)
 
 
@@ -209,8 +224,9 @@ def test_animatediff_has_layers_along_time_too(backbone, tmp_path):
     frames = {}
     for composed in (True, False):
         config = QUICK | {"compose": {"spatial": composed, "temporal": composed}}
-        frames[composed] = execute("flipsketch", INPUTS, config=config, backbone=backbone, frames=3, folder=tmp_path,
-                                   use_cache=False).frames  # fmt: skip
+        frames[composed] = execute(
+            "flipsketch", INPUTS, config=config, backbone=backbone, frames=3, folder=tmp_path, use_cache=False
+        ).frames
     assert frames[True].shape[0] == 3 and not np.array_equal(frames[True], frames[False])
 
 
@@ -238,8 +254,12 @@ class TestRefusals:
         self.refused(tmp_path, "flipsketch needs reference", other(reference=None))
 
     def test_a_lora_that_is_not_there_or_of_another_model(self, tmp_path):
-        self.refused(tmp_path / "a", "method.lora=nothing.safetensors: no such file", error=MissingWeights,
-                     lora="nothing.safetensors")  # fmt: skip
+        self.refused(
+            tmp_path / "a",
+            "method.lora=nothing.safetensors: no such file",
+            error=MissingWeights,
+            lora="nothing.safetensors",
+        )
         name = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora"
         factors = {f"{name}_A.weight": torch.zeros(4, 320), f"{name}_B.weight": torch.zeros(320, 4)}
         save_file(factors, tmp_path / "other.safetensors")
@@ -255,8 +275,12 @@ class TestRefusals:
             execute("flipsketch", INPUTS, backbone="sd15", folder=tmp_path)
 
     def test_too_few_frames_for_the_sentences(self, tmp_path):
-        self.refused(tmp_path, "3 sentences need at least 4 frames, not 3: give frames=28",
-                     mode="extrapolate", next_prompts=["a", "b"])  # fmt: skip
+        self.refused(
+            tmp_path,
+            "3 sentences need at least 4 frames, not 3: give frames=28",
+            mode="extrapolate",
+            next_prompts=["a", "b"],
+        )
 
     def test_clip_weights_that_are_not_there(self, tmp_path):
         self.refused(tmp_path, "CLIP", error=MissingWeights, clip=str(tmp_path / "nothing"), seeds=2)
@@ -271,8 +295,10 @@ class TestLora:
         name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
         width = unet.get_submodule(name).weight.shape[0]
         draw = torch.Generator().manual_seed(0)
-        factors = {f"unet.{name}.lora_{x}.weight": torch.randn(s, generator=draw)
-                   for x, s in (("A", (2, width)), ("B", (width, 2)))}  # fmt: skip
+        factors = {
+            f"unet.{name}.lora_{x}.weight": torch.randn(s, generator=draw)
+            for x, s in (("A", (2, width)), ("B", (width, 2)))
+        }
         save_file(factors, tmp_path / "lora.safetensors")
         result = go(tmp_path / "run", lora=str(tmp_path / "lora.safetensors"))
         assert result.manifest["notes"]["lora_layers"] == 1 and "lora" in result.manifest["weights"]

@@ -107,6 +107,10 @@ def test_clips_longer_than_the_modules_know_are_refused_at_once(changes, frames,
     monkeypatch.setattr("motionkit.backbones.load", lambda *a, **k: pytest.fail("weights were loaded"))
     with pytest.raises(UserError, match=says):
         execute(
-            "anamodiff", sample_inputs(), config=changes, backbone="tiny-animatediff-sd15", frames=frames,
+            "anamodiff",
+            sample_inputs(),
+            config=changes,
+            backbone="tiny-animatediff-sd15",
+            frames=frames,
             folder=tmp_path / "run",
-        )  # fmt: skip
+        )

@@ -67,9 +67,12 @@ def test_families_hold_the_whole_catalogue():
 
 def test_a_refusal_of_one_backbone_stands_before_its_familys():
     spec = replace(
-        registry.spec("anamodiff"), backbones=("tiny-sd",), default_backbone="tiny-sd",
-        refuses={"sdxl": "two text encoders", "animatex": "no prompt"}, no_backbones={"sd15": "too large"},
-    )  # fmt: skip
+        registry.spec("anamodiff"),
+        backbones=("tiny-sd",),
+        default_backbone="tiny-sd",
+        refuses={"sdxl": "two text encoders", "animatex": "no prompt"},
+        no_backbones={"sd15": "too large"},
+    )
     reasons = {name: spec.refusal(catalog.get(name)) for name in ("tiny-sd", "sd15", "sd14", "sdxl")}
     assert reasons == {"tiny-sd": "", "sd15": "too large", "sd14": "", "sdxl": "two text encoders"}
     with pytest.raises(UserError, match="does not run on sd14; it runs on tiny-sd"):

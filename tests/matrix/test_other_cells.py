@@ -80,8 +80,9 @@ def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
 
     def job(name, frames=2, steps=2):
         options = TrainOptions(backbone=name, frames=frames, **settings)
-        return TrainJob(None, DataConfig("folder", str(tmp_path / "clips")), Plan(), tmp_path / "lora", options, steps,
-                        size=32)  # fmt: skip
+        return TrainJob(
+            None, DataConfig("folder", str(tmp_path / "clips")), Plan(), tmp_path / "lora", options, steps, size=32
+        )
 
     train(job("tiny-animatediff-sd15"))
     file = load_file(tmp_path / "lora" / "lora.safetensors")
@@ -89,16 +90,21 @@ def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
     quick = {"sample": {"steps": 2}, "align": {"enabled": False}, "invert": {"copies": 1}, "binarise": "none"}
     frames = [
         execute(
-            "flipsketch", sample_inputs(), config=quick | {"lora": lora}, backbone="tiny-animatediff-sd15",
-            folder=tmp_path / lora[:1], use_cache=False,
+            "flipsketch",
+            sample_inputs(),
+            config=quick | {"lora": lora},
+            backbone="tiny-animatediff-sd15",
+            folder=tmp_path / lora[:1],
+            use_cache=False,
         ).frames
         for lora in ("none", str(tmp_path / "lora" / "lora.safetensors"))
-    ]  # fmt: skip
+    ]
     assert not np.array_equal(*frames)
     for name, says in (
-        ("sd15", "sd15 makes single pictures"), ("animatex", "animatex reads no prompt"),
+        ("sd15", "sd15 makes single pictures"),
+        ("animatex", "animatex reads no prompt"),
         ("animatediff-sdxl", "has two text encoders, of which the trainer knows one: .*animatediff-sd15"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(UserError, match=says):
             train(job(name))
     with pytest.raises(UserError, match="know 32 frames, the clip has 33"):

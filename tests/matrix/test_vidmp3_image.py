@@ -17,9 +17,12 @@ from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
 
 QUICK = {
-    "steps": 2, "tune": {"steps": 3, "lr": 0.02, "unet_lr": 0.01}, "maps": {"long_side": 16},
-    "guide": {"strength": 1.0}, "sample": {"guidance": 2.0, "negative": ""},
-}  # fmt: skip
+    "steps": 2,
+    "tune": {"steps": 3, "lr": 0.02, "unet_lr": 0.01},
+    "maps": {"long_side": 16},
+    "guide": {"strength": 1.0},
+    "sample": {"guidance": 2.0, "negative": ""},
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +96,12 @@ def test_an_edit_its_cache_its_guide_and_its_pack(tmp_path):
     with pytest.raises(UserError, match="was tuned on tiny-sd and does not fit tiny-modelscope"):
         clip = from_frames(moving_shapes(3).frames, 8.0, "shapes")
         execute(
-            "vidmp3", Inputs(driving=clip, prompt="a cat", source_prompt="a dog"), backbone="tiny-modelscope",
-            config=QUICK | {"pack": str(tmp_path / "pack")}, folder=tmp_path / "e",
-        )  # fmt: skip
+            "vidmp3",
+            Inputs(driving=clip, prompt="a cat", source_prompt="a dog"),
+            backbone="tiny-modelscope",
+            config=QUICK | {"pack": str(tmp_path / "pack")},
+            folder=tmp_path / "e",
+        )
 
 
 @pytest.mark.parametrize(

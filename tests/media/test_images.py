@@ -94,9 +94,14 @@ def test_animations_keep_their_frame_times(tmp_path, moving, suffix):
     pictures = [Image.fromarray(f) for f in moving]
     options = {"lossless": True} if suffix == "webp" else {}
     path = save(
-        tmp_path / f"a.{suffix}", pictures[0], save_all=True, append_images=pictures[1:],
-        duration=[100, 100, 500, 100, 100, 300], loop=0, **options,
-    )  # fmt: skip
+        tmp_path / f"a.{suffix}",
+        pictures[0],
+        save_all=True,
+        append_images=pictures[1:],
+        duration=[100, 100, 500, 100, 100, 300],
+        loop=0,
+        **options,
+    )
     clip = read_clip(path)
     assert not clip.is_image and (clip.frames == moving).all()
     assert clip.duration == pytest.approx(1.2)

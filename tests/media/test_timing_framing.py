@@ -39,10 +39,7 @@ def test_resample_respects_uneven_times():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    gaps=st.lists(st.floats(0.01, 2.0), min_size=1, max_size=20),
-    frames=st.integers(1, 60),
-)
+@given(gaps=st.lists(st.floats(0.01, 2.0), min_size=1, max_size=20), frames=st.integers(1, 60))
 def test_resample_shows_what_is_on_screen(gaps, frames):
     edges = np.concatenate([[0.0], np.cumsum(gaps)])
     times, fps = spread(edges)

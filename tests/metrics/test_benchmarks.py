@@ -82,8 +82,10 @@ def test_cells_survive_a_stop_in_the_middle_of_a_line(tmp_path):
 
 def test_settings_merge_without_losing_their_neighbours():
     assert flip.merged({"align": {"updates": 3}, "a": 1}, {"align": {"enabled": False}, "b": 2}) == {
-        "align": {"updates": 3, "enabled": False}, "a": 1, "b": 2,
-    }  # fmt: skip
+        "align": {"updates": 3, "enabled": False},
+        "a": 1,
+        "b": 2,
+    }
     assert flip.variants_of("no-spatial,best") == (["best"], ["no-spatial"])
     with pytest.raises(UserError, match="no variant 'fast'"):
         flip.variants_of("best,fast")
@@ -119,8 +121,20 @@ def test_a_table_is_made_once_and_then_read_back(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(flip, "execute", execute)
     monkeypatch.setattr(flip.registry, "spec", lambda name: SimpleNamespace(version="1"))
-    argv = ["--pairs", "2", "--ablations", "1", "--folder", str(tmp_path), "--backbone", "tiny-modelscope",
-            "--variants", "best,no-align,no-composition", "--sheet", str(tmp_path / "sheet.png")]  # fmt: skip
+    argv = [
+        "--pairs",
+        "2",
+        "--ablations",
+        "1",
+        "--folder",
+        str(tmp_path),
+        "--backbone",
+        "tiny-modelscope",
+        "--variants",
+        "best,no-align,no-composition",
+        "--sheet",
+        str(tmp_path / "sheet.png"),
+    ]
     first = flip.main(argv)
     assert len(asked) == 2 + 2 + 1 and asked[0][0] == "flipsketch" and (tmp_path / "sheet.png").is_file()
     assert first["consistency"]["still"][0] > 0.999 and first["motion_over_truth"]["still"][0] == 0
@@ -138,8 +152,22 @@ def test_a_table_is_made_once_and_then_read_back(tmp_path, monkeypatch, capsys):
 def test_flipsketch_itself_at_small_size(tmp_path):
     if "flipsketch" not in registry.names():
         pytest.skip("flipsketch is not installed")
-    out = flip.main(["--pairs", "1", "--ablations", "1", "--frames", "4", "--backbone", "tiny-modelscope", "--folder",
-                     str(tmp_path), "--config", '{"sample": {"steps": 2}, "align": {"updates": 1}}'])  # fmt: skip
+    out = flip.main(
+        [
+            "--pairs",
+            "1",
+            "--ablations",
+            "1",
+            "--frames",
+            "4",
+            "--backbone",
+            "tiny-modelscope",
+            "--folder",
+            str(tmp_path),
+            "--config",
+            '{"sample": {"steps": 2}, "align": {"updates": 1}}',
+        ]
+    )
     assert {"best", "no-align", "no-composition", "lambda-1", "truth", "still"} <= out["consistency"].keys()
 
 
@@ -154,8 +182,20 @@ def test_captions_name_what_is_counted():
 
 @shipped
 def test_samples_of_a_text_to_video_model_are_counted(tmp_path, capsys):
-    argv = ["--captions", "2", "--drawings", "1", "--steps", "1", "--backbone", "tiny-modelscope", "--folder",
-            str(tmp_path), "--sheet", str(tmp_path / "s.png")]  # fmt: skip
+    argv = [
+        "--captions",
+        "2",
+        "--drawings",
+        "1",
+        "--steps",
+        "1",
+        "--backbone",
+        "tiny-modelscope",
+        "--folder",
+        str(tmp_path),
+        "--sheet",
+        str(tmp_path / "s.png"),
+    ]
     out = video.main(argv)
     assert out["colour"]["n"] == 2 and out["drawings"]["n"] == 1 and "colour_right" not in out["drawings"]
     assert out["colour"]["both_right"][0] <= min(out["colour"][k][0] for k in ("kind_right", "motion_right"))

@@ -27,10 +27,18 @@ def save(folder, kind):
     if kind == "clip":
         model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
     else:
-        vision |= {"num_frames": 4, "mit_hidden_size": 32, "mit_intermediate_size": 48, "mit_num_hidden_layers": 1,
-                   "mit_num_attention_heads": 2}  # fmt: skip
-        model = XCLIPModel(XCLIPConfig(text_config=text, vision_config=vision, projection_dim=32, prompt_layers=1,
-                                       prompt_num_attention_heads=2))  # fmt: skip
+        vision |= {
+            "num_frames": 4,
+            "mit_hidden_size": 32,
+            "mit_intermediate_size": 48,
+            "mit_num_hidden_layers": 1,
+            "mit_num_attention_heads": 2,
+        }
+        model = XCLIPModel(
+            XCLIPConfig(
+                text_config=text, vision_config=vision, projection_dim=32, prompt_layers=1, prompt_num_attention_heads=2
+            )
+        )
     model.save_pretrained(folder)
     for file in TOKENIZER.iterdir():
         shutil.copy(file, folder)

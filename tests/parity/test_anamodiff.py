@@ -189,14 +189,26 @@ STAGES = {
 }
 INPUTS = {
     "fomm_io.safetensors": (
-        "in.", "prim.gauss_kp", "rel.source.", "rel.driving.", "best.source_landmarks", "best.driving_landmarks",
-        "eq.theta", "eq.control_points", "eq.control_params", "eq.coords",
+        "in.",
+        "prim.gauss_kp",
+        "rel.source.",
+        "rel.driving.",
+        "best.source_landmarks",
+        "best.driving_landmarks",
+        "eq.theta",
+        "eq.control_points",
+        "eq.control_params",
+        "eq.coords",
     ),
     "tps_io.safetensors": (
-        "tps.kp_driving", "tps.kp_source", "tps.random.theta", "tps.random.control_points",
-        "tps.random.control_params", "tps.random.coords",
+        "tps.kp_driving",
+        "tps.kp_source",
+        "tps.random.theta",
+        "tps.random.control_points",
+        "tps.random.control_params",
+        "tps.random.coords",
     ),
-}  # fmt: skip
+}
 # grid_sample without aligned corners mixes two conventions; it is recorded only to recognise that mistake.
 EXCLUDED = ("ac0.",)
 

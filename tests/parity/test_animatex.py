@@ -25,15 +25,24 @@ def config_of(recorded):
     return AnimateXConfig(
         channels=tuple(c["dim"] * m for m in c["dim_mult"]),
         attention=tuple(0.5**level in c["attn_scales"] for level in range(len(c["dim_mult"]))),
-        layers=c["num_res_blocks"], head_dim=c["head_dim"], first_heads=c["num_heads"], context_dim=c["context_dim"],
-        feature_dim=resampler["embedding_dim"], motion_scale=c["our_weight"],
+        layers=c["num_res_blocks"],
+        head_dim=c["head_dim"],
+        first_heads=c["num_heads"],
+        context_dim=c["context_dim"],
+        feature_dim=resampler["embedding_dim"],
+        motion_scale=c["our_weight"],
         branch_depth=c["adapter_transformer_layers"],
         indicator=IndicatorConfig(
-            width=resampler["dim"], encoder_layers=encoder["num_encoder_layers"], encoder_heads=encoder["nhead"],
-            feedforward=encoder["dim_feedforward"], depth=resampler["depth"], heads=resampler["heads"],
-            head_dim=resampler["dim_head"], expansion=resampler["ff_mult"],
+            width=resampler["dim"],
+            encoder_layers=encoder["num_encoder_layers"],
+            encoder_heads=encoder["nhead"],
+            feedforward=encoder["dim_feedforward"],
+            depth=resampler["depth"],
+            heads=resampler["heads"],
+            head_dim=resampler["dim_head"],
+            expansion=resampler["ff_mult"],
         ),
-    )  # fmt: skip
+    )
 
 
 class Case:
@@ -46,15 +55,23 @@ class Case:
         weights = {name: value.float() for name, value in golden.tensors("weights.safetensors").items()}
         self.network.load_state_dict(rename(self.config, weights), strict=True)
         self.all = Conditions(
-            self.io["zero_y"], self.recorded["frames"], self.io["ref_pixels"], self.io["ref_latent"],
-            self.io["pose_images"], self.io["keypoints"], self.io["clip_ref"], self.io["clip_frames"].transpose(0, 1),
-        )  # fmt: skip
+            self.io["zero_y"],
+            self.recorded["frames"],
+            self.io["ref_pixels"],
+            self.io["ref_latent"],
+            self.io["pose_images"],
+            self.io["keypoints"],
+            self.io["clip_ref"],
+            self.io["clip_frames"].transpose(0, 1),
+        )
         self.scheduler = DDIMScheduler(**SCHEDULE)
         self.conditions = {
-            "cond_released": self.all.with_reference("local"), "cond_paper_ref": self.all.with_reference("latent"),
-            "cond_all": self.all.with_reference("both"), "uncond": self.all.empty(),
+            "cond_released": self.all.with_reference("local"),
+            "cond_paper_ref": self.all.with_reference("latent"),
+            "cond_all": self.all.with_reference("both"),
+            "uncond": self.all.empty(),
             "cond_no_pose_images": replace(self.all.with_reference("local"), pose_images=None),
-        }  # fmt: skip
+        }
 
     def v(self, name):
         prepared = self.network.prepare(self.conditions[name])
@@ -77,18 +94,26 @@ def places(network):
     unet = network.unet
     first, down = unet.down_blocks[0], unet.down_blocks[0].downsamplers[0]
     found = {
-        "in0.conv.in": (unet.conv_in, "in", 4), "in0.conv": (unet.conv_in, "out", 4),
-        "in0.temporal": (unet.transformer_in, "out", 5), "in1.res": (first.temp_convs[0], "out", 4),
+        "in0.conv.in": (unet.conv_in, "in", 4),
+        "in0.conv": (unet.conv_in, "out", 4),
+        "in0.temporal": (unet.transformer_in, "out", 5),
+        "in1.res": (first.temp_convs[0], "out", 4),
         "in1.res.temporal_conv": (first.temp_convs[0], "out", 5),
-        "in1.res.temporal_conv.in": (first.temp_convs[0], "in", 5), "time_embed": (unet.time_embedding, "out", 2),
+        "in1.res.temporal_conv.in": (first.temp_convs[0], "in", 5),
+        "time_embed": (unet.time_embedding, "out", 2),
         "in1.spatial.motion.in": (first.attentions[0].motion.norm, "in", 4),
-        "in1.spatial.motion": (first.attentions[0], "out", 4), "in1.spatial": (first.attentions[0], "out", 4),
-        "in1.temporal": (first.temp_attentions[0], "out", 5), "in2.down": (down, "out", 4),
-        "mid.res0": (unet.mid_block.temp_convs[0], "out", 4), "mid.spatial": (unet.mid_block.attentions[0], "out", 4),
+        "in1.spatial.motion": (first.attentions[0], "out", 4),
+        "in1.spatial": (first.attentions[0], "out", 4),
+        "in1.temporal": (first.temp_attentions[0], "out", 5),
+        "in2.down": (down, "out", 4),
+        "mid.res0": (unet.mid_block.temp_convs[0], "out", 4),
+        "mid.spatial": (unet.mid_block.attentions[0], "out", 4),
         "mid.temporal": (unet.mid_block.temp_attentions[0], "out", 5),
-        "mid.res1": (unet.mid_block.temp_convs[1], "out", 4), "image_tokens": (network.image_tokens, "out", 3),
-        "ipi.pose_encoder": (network.indicator.keypoints, "out", 4), "ipi.output": (network.indicator, "out", 3),
-    }  # fmt: skip
+        "mid.res1": (unet.mid_block.temp_convs[1], "out", 4),
+        "image_tokens": (network.image_tokens, "out", 3),
+        "ipi.pose_encoder": (network.indicator.keypoints, "out", 4),
+        "ipi.output": (network.indicator, "out", 3),
+    }
     number = 0
     for block in unet.up_blocks:
         for layer, convolution in enumerate(block.temp_convs):
@@ -99,8 +124,12 @@ def places(network):
                 last, axes = block.upsamplers[0], 4
             found[f"out{number}"] = (last, "out", axes)
             number += 1
-    for name, branch in (("local_image", network.local), ("dwpose", network.pose), ("randomref", network.slot_latent),
-                         ("randomref_pose", network.slot_pose)):  # fmt: skip
+    for name, branch in (
+        ("local_image", network.local),
+        ("dwpose", network.pose),
+        ("randomref", network.slot_latent),
+        ("randomref_pose", network.slot_pose),
+    ):
         found |= {f"branch.{name}.conv": (branch.conv, "out", 4), f"branch.{name}.after": (branch.mix[-1], "out", 3)}
     return found
 
@@ -123,11 +152,13 @@ def taps(golden, run, case, prefix):
         if f"{prefix}.{name}" not in recorded:
             continue
         if side == "in":
-            hooks.append(module.register_forward_pre_hook(
-                lambda _, given, name=name, axes=axes: watch(name, axes, given[0])))  # fmt: skip
+            hooks.append(
+                module.register_forward_pre_hook(lambda _, given, name=name, axes=axes: watch(name, axes, given[0]))
+            )
         else:
-            hooks.append(module.register_forward_hook(
-                lambda _, given, out, name=name, axes=axes: watch(name, axes, out)))  # fmt: skip
+            hooks.append(
+                module.register_forward_hook(lambda _, given, out, name=name, axes=axes: watch(name, axes, out))
+            )
     case.v(run)
     for hook in hooks:
         hook.remove()
@@ -211,10 +242,14 @@ def test_a_batch_of_two_clips_is_each_clip_alone(golden):
     case = case_of(golden)
     first = case.conditions["cond_all"]
     second = replace(
-        first, keypoints=case.io["keypoints_2"], clip_frames=case.io["clip_frames_2"].transpose(0, 1),
-        clip_ref=case.io["clip_frames_2"][:1], pose_images=first.pose_images.flip(2),
-        reference=first.reference.flip(3), reference_latent=first.reference_latent.flip(3),
-    )  # fmt: skip
+        first,
+        keypoints=case.io["keypoints_2"],
+        clip_frames=case.io["clip_frames_2"].transpose(0, 1),
+        clip_ref=case.io["clip_frames_2"][:1],
+        pose_images=first.pose_images.flip(2),
+        reference=first.reference.flip(3),
+        reference_latent=first.reference_latent.flip(3),
+    )
     names = ("text", "reference", "reference_latent", "pose_images", "keypoints", "clip_ref", "clip_frames")
     both = Conditions(frames=first.frames, **{n: torch.cat([getattr(first, n), getattr(second, n)]) for n in names})
     noisy = torch.cat([case.io["noisy_latent"], case.io["noise_init"]])

@@ -38,9 +38,15 @@ class Case:
         vae.load_state_dict(golden.tensors("vae.safetensors"))
         known = {k: v for k, v in golden.config("scheduler_config.json").items() if k != "skip_prk_steps"}
         self.backbone = ModelScopeBackbone(
-            catalog.get("modelscope"), Plan(), vae=vae, unet=unet, text_encoder=torch.nn.Identity(), tokenizer=None,
-            scheduler=DDIMScheduler(**known), fingerprint="",
-        )  # fmt: skip
+            catalog.get("modelscope"),
+            Plan(),
+            vae=vae,
+            unet=unet,
+            text_encoder=torch.nn.Identity(),
+            tokenizer=None,
+            scheduler=DDIMScheduler(**known),
+            fingerprint="",
+        )
         self.scheduler, self.run, self.lambda_ = self.backbone.scheduler, run, run["lambda_"]
         self.composer = Composer(self.backbone.denoise, unet, lambda_=self.lambda_)
         self.grid = rungs(self.scheduler, run["num_inference_steps"])
@@ -104,9 +110,14 @@ def alignment(golden):
                 return case.composer.plain(x, t, case.text["prompt"])
 
             out = align(
-                predict, latents, first, target, updates=case.run["align_iters"] - 1, lr=case.run["align_lr"],
+                predict,
+                latents,
+                first,
+                target,
+                updates=case.run["align_iters"] - 1,
+                lr=case.run["align_lr"],
                 watch=lambda loss, gradient: seen.append((loss, gradient.clone())),  # noqa: B023
-            )  # fmt: skip
+            )
             last = (predict(out)[:, :, 0] - target).square().mean()
         yield f"{name}.align_target", target[None]
         yield f"{name}.align_losses", torch.stack([*(loss for loss, _ in seen), last])
@@ -183,9 +194,16 @@ def whole(golden):
             guidance=case.run["guidance_scale"], updates=case.run["align_iters"] - 1, lr=case.run["align_lr"]
         )
         latents = denoise(
-            case.composer, case.scheduler, start(case.io["init_noise"], noise), reference, recordings, case.schedule,
-            case.text["prompt"], case.text["negative"], options,
-        )  # fmt: skip
+            case.composer,
+            case.scheduler,
+            start(case.io["init_noise"], noise),
+            reference,
+            recordings,
+            case.schedule,
+            case.text["prompt"],
+            case.text["negative"],
+            options,
+        )
     yield "final_latents", latents
     frames = case.io["final_latents"][0].transpose(0, 1) / case.backbone.vae.config.scaling_factor
     yield "decoded_video", case.backbone.vae.decode(frames).sample.transpose(0, 1)[None]
@@ -211,9 +229,14 @@ def test_the_wrong_readings_would_be_seen(golden):
     """At step 0 each wrong reading of the composition is far outside the tolerance."""
     case, io = case_of(golden), golden.tensors(FILE)
     x, ref, t, recorded = io["step00.latents_in"], io["step00.inv_in"], case.grid[0].t, io["step00.eps_cond"]
-    wrong = {"no lambda": ({"lambda_": 0.0}, 5), "constant factor": ({"ramp": "constant"}, 5),
-             "attn2 too": ({"layers": "all"}, 5), "not spatial": ({"spatial": False}, 5),
-             "not temporal": ({"temporal": False}, 5), "one-frame reference": ({}, 1)}  # fmt: skip
+    wrong = {
+        "no lambda": ({"lambda_": 0.0}, 5),
+        "constant factor": ({"ramp": "constant"}, 5),
+        "attn2 too": ({"layers": "all"}, 5),
+        "not spatial": ({"spatial": False}, 5),
+        "not temporal": ({"temporal": False}, 5),
+        "one-frame reference": ({}, 1),
+    }
     for name, (options, frames) in wrong.items():
         composer = Composer(case.backbone.denoise, case.backbone.unet, **{"lambda_": case.lambda_} | options)
         with torch.no_grad(), composer.installed():

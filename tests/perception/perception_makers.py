@@ -53,29 +53,46 @@ def _person(rng):
     sway = rng.uniform(-0.1, 0.1)
     neck, hip = (0, -0.22), (sway, 0.12)
     arms = [[(-0.28, rng.uniform(-0.3, 0.2)), (0, -0.12), (0.28, rng.uniform(-0.3, 0.2))]]
-    return [_ring(0, -0.34, 0.12), [neck, hip], [(-0.2, 0.48), hip, (0.2, 0.48)], *arms,
-            _ring(-0.04, -0.36, 0.012), _ring(0.04, -0.36, 0.012)]  # fmt: skip
+    return [
+        _ring(0, -0.34, 0.12),
+        [neck, hip],
+        [(-0.2, 0.48), hip, (0.2, 0.48)],
+        *arms,
+        _ring(-0.04, -0.36, 0.012),
+        _ring(0.04, -0.36, 0.012),
+    ]
 
 
 def _house(rng):
     door = rng.uniform(-0.15, 0.15)
-    return [[(-0.35, 0.45), (-0.35, -0.05), (0.35, -0.05), (0.35, 0.45), (-0.35, 0.45)],
-            [(-0.42, -0.05), (0, -0.45), (0.42, -0.05)],
-            [(door - 0.07, 0.45), (door - 0.07, 0.2), (door + 0.07, 0.2), (door + 0.07, 0.45)],
-            _ring(-0.22, 0.1, 0.06)]  # fmt: skip
+    return [
+        [(-0.35, 0.45), (-0.35, -0.05), (0.35, -0.05), (0.35, 0.45), (-0.35, 0.45)],
+        [(-0.42, -0.05), (0, -0.45), (0.42, -0.05)],
+        [(door - 0.07, 0.45), (door - 0.07, 0.2), (door + 0.07, 0.2), (door + 0.07, 0.45)],
+        _ring(-0.22, 0.1, 0.06),
+    ]
 
 
 def _face(rng):
     smile = np.stack([np.linspace(-0.2, 0.2, 20), 0.2 + 0.1 * np.cos(np.linspace(-1.5, 1.5, 20))], -1)
-    return [_ring(0, 0, 0.45, rng.uniform(0.9, 1.1)), _ring(-0.16, -0.1, 0.05), _ring(0.16, -0.1, 0.05),
-            [(0, -0.05), (-0.04, 0.08), (0.03, 0.09)], smile]  # fmt: skip
+    return [
+        _ring(0, 0, 0.45, rng.uniform(0.9, 1.1)),
+        _ring(-0.16, -0.1, 0.05),
+        _ring(0.16, -0.1, 0.05),
+        [(0, -0.05), (-0.04, 0.08), (0.03, 0.09)],
+        smile,
+    ]
 
 
 def _flower(rng):
     petals = int(rng.integers(5, 9))
     around = [(0.22 * np.cos(a), -0.2 + 0.22 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, petals, endpoint=False)]
-    return [_ring(0, -0.2, 0.1), *[_ring(x, y, 0.1) for x, y in around], [(0, 0.02), (0.03, 0.25), (0, 0.5)],
-            _ring(0.12, 0.25, 0.1, 0.4)]  # fmt: skip
+    return [
+        _ring(0, -0.2, 0.1),
+        *[_ring(x, y, 0.1) for x, y in around],
+        [(0, 0.02), (0.03, 0.25), (0, 0.5)],
+        _ring(0.12, 0.25, 0.1, 0.4),
+    ]
 
 
 def _curls(rng):

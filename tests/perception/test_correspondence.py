@@ -146,8 +146,12 @@ def test_dino_gives_a_grid_of_tokens(dino, scene):
     features = dense_features.dino_features(frames, dino, side=112)
     assert features.shape == (3, 16, 6, 8)  # 84 x 112 pixels in patches of 14
     model = Dinov2Model.from_pretrained(dino).eval()
-    x = dense_features.to_pixels(frames[1:2], 84, 112, *dense_features.normalisation(dense_features.load(
-        dense_features.NETWORKS["dinov2"], dino)[1]))  # fmt: skip
+    x = dense_features.to_pixels(
+        frames[1:2],
+        84,
+        112,
+        *dense_features.normalisation(dense_features.load(dense_features.NETWORKS["dinov2"], dino)[1]),
+    )
     with torch.no_grad():
         tokens = model(x).last_hidden_state[0]  # (1 + 48, 16)
     assert torch.allclose(features[1, :, 2, 5], tokens[1 + 2 * 8 + 5], atol=1e-4)
@@ -224,8 +228,10 @@ def test_the_three_points_are_sd_15s():
         unet = UNet2DConditionModel(cross_attention_dim=768)  # diffusers' defaults are SD 1.5's plan
     names = {id(module): name for name, module in unet.named_modules()}
     assert [names[id(point)] for point in dense_features.decoder_points(unet)] == [
-        "up_blocks.0.resnets.1", "up_blocks.1.attentions.1", "up_blocks.2.attentions.1",
-    ]  # fmt: skip
+        "up_blocks.0.resnets.1",
+        "up_blocks.1.attentions.1",
+        "up_blocks.2.attentions.1",
+    ]
 
 
 def test_the_subject_in_the_prompt_and_the_noise_matter(scene, tiny_backbone):
@@ -247,8 +253,11 @@ def test_settings_that_cannot_be(scene, dino, tmp_path, monkeypatch, tiny_backbo
     with pytest.raises(UserError, match="not of animatediff-xl: use backend=dino"):
         CorrespondenceSettings("sd_dino").check(family="animatediff-xl")
     assert CorrespondenceSettings().on(family="animatediff-xl") == "dino"
-    for bad, told in (({"backend": "sift"}, "unknown correspondence backend"), ({"grid": 2}, "outside 8 to 256"),
-                      ({"backend": "files"}, "give correspondence=")):  # fmt: skip
+    for bad, told in (
+        ({"backend": "sift"}, "unknown correspondence backend"),
+        ({"grid": 2}, "outside 8 to 256"),
+        ({"backend": "files"}, "give correspondence="),
+    ):
         with pytest.raises(UserError, match=told):
             correspond(frames, masks, CorrespondenceSettings(**bad))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

@@ -54,17 +54,21 @@ def test_metric_networks_are_turned_around(tmp_path, frames):
 
 def test_settings_files_and_facts(weights, frames, tmp_path, monkeypatch):
     assert [DepthSettings(path=p).on(pocket) for p, pocket in (("x", True), (None, True), (None, False))] == [
-        "files", "pocket", "depth_anything",
-    ]  # fmt: skip
+        "files",
+        "pocket",
+        "depth_anything",
+    ]
     given = DepthSettings(weights=weights)
     assert "depth_anything/model.safetensors" in given.files() and given.facts()["backend"] == "depth_anything"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingWeights, match="hf download depth-anything/Depth-Anything-V2-Small-hf"):
         DepthSettings().files()
     for bad, told in (
-        ({"backend": "midas"}, "unknown depth backend"), ({"backend": "files"}, "give depth="),
-        ({"size": 20}, "outside"), ({"batch": 0}, "at least 1"),
-    ):  # fmt: skip
+        ({"backend": "midas"}, "unknown depth backend"),
+        ({"backend": "files"}, "give depth="),
+        ({"size": 20}, "outside"),
+        ({"batch": 0}, "at least 1"),
+    ):
         with pytest.raises(UserError, match=told):
             estimate_depth(frames, DepthSettings(**bad))
     with pytest.raises(ValueError, match="uint8"):

@@ -134,8 +134,10 @@ def test_no_subject_is_an_error_and_never_the_whole_picture(square):
 
 def test_auto_means_files_then_the_world_then_sam2():
     assert [MaskSettings(path=p).on(pocket) for p, pocket in (("x", True), (None, True), (None, False))] == [
-        "files", "pocket", "sam2",
-    ]  # fmt: skip
+        "files",
+        "pocket",
+        "sam2",
+    ]
 
 
 @pytest.mark.parametrize(

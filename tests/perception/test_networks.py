@@ -15,8 +15,12 @@ from motionkit.perception import networks
 from motionkit.perception.networks import NETWORKS
 from motionkit.perception.pixels import long_side, nearest_scale, to_pixels
 
-MAKERS = {"dinov2": tiny_networks.dinov2, "depth_anything": tiny_networks.depth_anything,
-          "mask2former": tiny_networks.mask2former, "sam2": tiny_networks.sam2}  # fmt: skip
+MAKERS = {
+    "dinov2": tiny_networks.dinov2,
+    "depth_anything": tiny_networks.depth_anything,
+    "mask2former": tiny_networks.mask2former,
+    "sam2": tiny_networks.sam2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +144,13 @@ def test_pictures_are_prepared_as_the_networks_own_preprocessor_does(rng):
 
     frames = rng.integers(0, 256, (2, 30, 47, 3)).astype(np.uint8)
     theirs = DPTImageProcessor(
-        size={"height": 70, "width": 70}, keep_aspect_ratio=True, ensure_multiple_of=14, resample=3,
-        image_mean=networks.IMAGENET[0], image_std=networks.IMAGENET[1],
-    )(images=list(frames), return_tensors="pt")["pixel_values"]  # fmt: skip
+        size={"height": 70, "width": 70},
+        keep_aspect_ratio=True,
+        ensure_multiple_of=14,
+        resample=3,
+        image_mean=networks.IMAGENET[0],
+        image_std=networks.IMAGENET[1],
+    )(images=list(frames), return_tensors="pt")["pixel_values"]
     ours = to_pixels(frames, *nearest_scale(30, 47, 70, 14), *networks.IMAGENET)
     assert ours.shape == theirs.shape
     assert (ours - torch.as_tensor(theirs)).abs().max() < 1e-5

@@ -88,8 +88,12 @@ def test_stiff_parts_mend_wrong_matches_and_so_does_nearness():
     error = {}
     for name, how in ways.items():
         points, at = pm.match(reading, **how), [clip.flow(f, 0) for f in range(1, 6)]
-        error[name] = np.mean([np.linalg.norm(p - t, axis=-1)[v & m].mean() for p, (t, v), m in
-                               zip(points[1:], at, clip.mask[1:], strict=True)])  # fmt: skip
+        error[name] = np.mean(
+            [
+                np.linalg.norm(p - t, axis=-1)[v & m].mean()
+                for p, (t, v), m in zip(points[1:], at, clip.mask[1:], strict=True)
+            ]
+        )
     assert error["stiff"] < 0.4 * error["plain"] and error["near"] < 0.9 * error["plain"]
 
 

@@ -17,9 +17,28 @@ from motionkit.perception.pose.people import choose
 from motionkit.perception.pose.skeleton import assemble
 
 STANDING = np.array(  # pixels of a 100 x 100 picture, OpenPose order
-    [(50, 15), (50, 25), (42, 25), (38, 40), (36, 55), (58, 25), (62, 40), (64, 55), (45, 55), (44, 72), (43, 90),
-     (55, 55), (56, 72), (57, 90), (48, 13), (52, 13), (45, 14), (55, 14)], float,
-)  # fmt: skip
+    [
+        (50, 15),
+        (50, 25),
+        (42, 25),
+        (38, 40),
+        (36, 55),
+        (58, 25),
+        (62, 40),
+        (64, 55),
+        (45, 55),
+        (44, 72),
+        (43, 90),
+        (55, 55),
+        (56, 72),
+        (57, 90),
+        (48, 13),
+        (52, 13),
+        (45, 14),
+        (55, 14),
+    ],
+    float,
+)
 
 
 def standing(frames=1, size=(100, 100), scale=1.0, shift=(0.0, 0.0), full=False):
@@ -337,9 +356,11 @@ def test_the_estimator_is_chosen_by_what_is_there(tmp_path):
     assert choose_backend(PoseSettings("openpose"), pocket=True) == "openpose"
     assert choose_backend(PoseSettings(), file=tmp_path / "a.npz") == "files"
     for wrong, says in (
-        (PoseSettings("dwpse"), "did you mean 'dwpose'"), (PoseSettings(person="all"), "unknown person"),
-        (PoseSettings(gaps="x"), "unknown treatment of gaps"), (PoseSettings("files"), "needs a file"),
-    ):  # fmt: skip
+        (PoseSettings("dwpse"), "did you mean 'dwpose'"),
+        (PoseSettings(person="all"), "unknown person"),
+        (PoseSettings(gaps="x"), "unknown treatment of gaps"),
+        (PoseSettings("files"), "needs a file"),
+    ):
         with pytest.raises(UserError, match=says):
             choose_backend(wrong)
 

@@ -151,12 +151,7 @@ def test_no_text_becomes_markup(tmp_path):
     )
     failed = Entry(EVIL, {}, reason=EVIL)
     text = page(
-        tmp_path,
-        title=EVIL,
-        request={EVIL: EVIL},
-        notes=[EVIL],
-        entries=[entry, failed],
-        before=[Panel(EVIL, clip(3))],
+        tmp_path, title=EVIL, request={EVIL: EVIL}, notes=[EVIL], entries=[entry, failed], before=[Panel(EVIL, clip(3))]
     )
     tags = Tags(text)
     assert [tag for tag, _ in tags.found].count("script") == 1

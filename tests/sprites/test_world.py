@@ -121,10 +121,16 @@ def test_it_renders_500_frames_a_second_on_one_core():
     assert 100 / (time.process_time() - start) > 500
 
 
-@pytest.mark.parametrize("call", [
-    lambda: character(0, "unicorn"), lambda: character(0, setting="hard"), lambda: character(0, colour="mauve"),
-    lambda: Motion("moonwalk"), lambda: render_clip(character(0), Motion("walk"), 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: character(0, "unicorn"),
+        lambda: character(0, setting="hard"),
+        lambda: character(0, colour="mauve"),
+        lambda: Motion("moonwalk"),
+        lambda: render_clip(character(0), Motion("walk"), 0),
+    ],
+)
 def test_wrong_names_and_numbers_are_refused(call):
     with pytest.raises(ValueError):
         call()

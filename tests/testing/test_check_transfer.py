@@ -14,9 +14,11 @@ from motionkit.testing.report import RULES
 CASES = [(rule, cls) for rule, classes in BROKEN.items() for cls in classes]
 # Broken below: in the toolkit itself, and with examples of maps; the last one is the rule of negative_prompt again.
 ELSEWHERE = {
-    "shape_follows_the_input", "maps_count_as_declared", "source_prompt_counts_as_declared",
+    "shape_follows_the_input",
+    "maps_count_as_declared",
+    "source_prompt_counts_as_declared",
     "other_backbones_are_refused",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("method", [Good, GOOD, GoodOnTiny], ids=["class", "spec", "backbone"])

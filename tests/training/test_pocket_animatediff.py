@@ -105,6 +105,8 @@ def test_the_shipped_modules_know_more_than_the_image_model():
     a = video.scheduler.alphas_cumprod[700]
     text = video.encode_text([c.caption for c in data])
     target = video.training_target(z, noise, t)
-    error = {b.spec.name: (b.denoise(a.sqrt() * z + (1 - a).sqrt() * noise, t, text) - target).square().mean().item()
-             for b in (video, image)}  # fmt: skip
+    error = {
+        b.spec.name: (b.denoise(a.sqrt() * z + (1 - a).sqrt() * noise, t, text) - target).square().mean().item()
+        for b in (video, image)
+    }
     assert error["pocket-animatediff"] < 0.9 * error["pocket-sd"]

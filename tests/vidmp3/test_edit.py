@@ -101,8 +101,9 @@ def test_a_scaled_subject_has_another_area_and_the_same_foot(scale, draw):
 def test_fresh_noise_moves_with_the_subject(draw):
     _, mask, _ = textured(3)
     masks = shrink(torch.from_numpy(mask)[:, None].float(), (32, 32))
-    found = resize(torch.zeros(3, 4, 32, 32), torch.zeros(3, 4, 32, 32), torch.zeros(3, 4, 32, 32), masks, 1.01, 1.0,
-                   0.0, draw)  # fmt: skip
+    found = resize(
+        torch.zeros(3, 4, 32, 32), torch.zeros(3, 4, 32, 32), torch.zeros(3, 4, 32, 32), masks, 1.01, 1.0, 0.0, draw
+    )
     step = int(masks[1, 0].any(0).nonzero().min() - masks[0, 0].any(0).nonzero().min())
     first, second = (n[:, 14:20, 6:12] for n in (found.noise[0], torch.roll(found.noise[1], -step, -1)))
     assert step == 2 and torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1] > 0.9

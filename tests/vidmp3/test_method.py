@@ -212,10 +212,19 @@ def test_ready_made_maps_count_as_declared(tmp_path):
         for which, array in zip("ab", pair, strict=True):
             np.save(tmp_path / f"{name}-{which}.npy", array)
     ours, theirs = ({n: str(tmp_path / f"{n}-{w}.npy") for n in made} for w in "ab")
-    settings = {"steps": 2, "tune": {"steps": 1, "lr": 0.02}, "maps": {"long_side": 16}, "guide": {"strength": 1.0},
-                "sample": {"guidance": 1.0}}  # fmt: skip
+    settings = {
+        "steps": 2,
+        "tune": {"steps": 1, "lr": 0.02},
+        "maps": {"long_side": 16},
+        "guide": {"strength": 1.0},
+        "sample": {"guidance": 1.0},
+    }
     subject = Subject(
-        SPEC, settings=settings, folder=tmp_path / "runs", frames=3, inputs=replace(sample_inputs(3), **ours),
+        SPEC,
+        settings=settings,
+        folder=tmp_path / "runs",
+        frames=3,
+        inputs=replace(sample_inputs(3), **ours),
         others=replace(other_inputs(3), **theirs),
-    )  # fmt: skip
+    )
     RULES["maps_count_as_declared"](subject)

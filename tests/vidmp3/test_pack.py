@@ -24,7 +24,7 @@ from motionkit.methods.vidmp3.pack import (
     load_pack,
     save_pack,
     schedule_of,
-)  # fmt: skip
+)
 from motionkit.methods.vidmp3.trainable import deltas, make_trainable
 
 LINEAR = schedule_of(DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="linear"))
@@ -156,12 +156,22 @@ def damage(folder, how):
 
 @pytest.mark.parametrize(
     ("how", "line"),
-    [("no facts", "no vidmp3 pack"), ("no weights", "half written or changed"), ("cut", "half written or changed"),
-     ("not json", "not a usable"), ("a list", "says 'list'"), ("other format", "motionkit-vidmp3-9"),
-     ("nan", "NaN"), ("lone lora", "not a usable"), ("no guide weights", "not a usable"), ("huge", "not a usable"),
-     ("words for numbers", "a number in it is none"), ("sites are a list", "not a usable"),
-     ("unknown option", "not a usable")],
-)  # fmt: skip
+    [
+        ("no facts", "no vidmp3 pack"),
+        ("no weights", "half written or changed"),
+        ("cut", "half written or changed"),
+        ("not json", "not a usable"),
+        ("a list", "says 'list'"),
+        ("other format", "motionkit-vidmp3-9"),
+        ("nan", "NaN"),
+        ("lone lora", "not a usable"),
+        ("no guide weights", "not a usable"),
+        ("huge", "not a usable"),
+        ("words for numbers", "a number in it is none"),
+        ("sites are a list", "not a usable"),
+        ("unknown option", "not a usable"),
+    ],
+)
 def test_what_is_no_pack_is_one_line(how, line, tmp_path, made):
     folder = save_pack(tmp_path / "pack", made[0])
     damage(folder, how)

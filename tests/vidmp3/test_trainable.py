@@ -19,13 +19,18 @@ VALUES, PROJECTIONS = MOTION + r"to_v\.weight", MOTION + r"(to_[qkv]\.weight|to_
 FULL_SIZE = {
     "sd15": {"cross_attention_dim": 768, "num_attention_heads": 8},
     "sdxl": {
-        "block_out_channels": (320, 640, 1280), "num_attention_heads": (5, 10, 20), "cross_attention_dim": 2048,
+        "block_out_channels": (320, 640, 1280),
+        "num_attention_heads": (5, 10, 20),
+        "cross_attention_dim": 2048,
         "down_block_types": ("DownBlockMotion", "CrossAttnDownBlockMotion", "CrossAttnDownBlockMotion"),
         "up_block_types": ("CrossAttnUpBlockMotion", "CrossAttnUpBlockMotion", "UpBlockMotion"),
-        "transformer_layers_per_block": (1, 2, 10), "use_linear_projection": True, "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
+        "transformer_layers_per_block": (1, 2, 10),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +50,14 @@ def test_names_on_the_real_layouts(kind, mid, count, values):
 
 @pytest.mark.parametrize(
     ("kind", "options", "count"),
-    [("sd15", {}, 72), ("sdxl", {}, 290), ("sdxl", {"temporal": "values"}, 170),
-     ("sd15", {"temporal": "projections"}, 232), ("sd15", {"ends": True}, 72 + 20 * 4)],
-)  # fmt: skip
+    [
+        ("sd15", {}, 72),
+        ("sdxl", {}, 290),
+        ("sdxl", {"temporal": "values"}, 170),
+        ("sd15", {"temporal": "projections"}, 232),
+        ("sd15", {"ends": True}, 72 + 20 * 4),
+    ],
+)
 def test_the_tiny_nets_have_the_same_sets(kind, options, count):
     assert len(trainable_names(make_unet(kind), TuneOptions(**options))) == count
 

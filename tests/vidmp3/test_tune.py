@@ -67,9 +67,16 @@ def tuned(backbone, settings, tmp_path, subjects=1, channels=3, checkpoint=None,
     run = RunContext(0, 3, 32, 32, 8.0, backbone.plan, tmp_path, checkpoints=lambda _: checkpoint or NoCheckpoint())
     losses = []
     pack = tune(
-        backbone, settings, run, latents, "a red dog", maps if guided else [], gates, 1.0 if guided else 0.0,
+        backbone,
+        settings,
+        run,
+        latents,
+        "a red dog",
+        maps if guided else [],
+        gates,
+        1.0 if guided else 0.0,
         on_step=lambda _, loss: losses.append(loss),
-    )  # fmt: skip
+    )
     return pack, losses
 
 

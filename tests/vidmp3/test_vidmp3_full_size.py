@@ -53,17 +53,27 @@ print(json.dumps({
 """
 
 XL_UNET = sd_files.UNET | {
-    "block_out_channels": [320, 640, 1280], "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
+    "block_out_channels": [320, 640, 1280],
+    "cross_attention_dim": 2048,
+    "attention_head_dim": [5, 10, 20],
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "use_linear_projection": True,
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "use_linear_projection": True,
     "transformer_layers_per_block": [1, 2, 2],  # SD XL has 10 at the lowest level: 290 tensors are 194 here
-    "addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
-}  # fmt: skip
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
 XL_ADAPTER = sd_files.ADAPTER | {"block_out_channels": [320, 640, 1280]}
 TEXT_2 = sd_files.TEXT | {
-    "hidden_size": 1280, "intermediate_size": 5120, "num_attention_heads": 20, "num_hidden_layers": 2,
-    "projection_dim": 1280, "hidden_act": "gelu", "model_type": "clip_text_model",
-}  # fmt: skip
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_attention_heads": 20,
+    "num_hidden_layers": 2,
+    "projection_dim": 1280,
+    "hidden_act": "gelu",
+    "model_type": "clip_text_model",
+}
 
 
 def tune_once(name, folder, modules):

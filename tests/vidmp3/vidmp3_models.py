@@ -5,18 +5,25 @@ from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
 SIZES = {
     "sd15": {
-        "block_out_channels": (8, 16, 16, 16), "cross_attention_dim": 12, "attention_head_dim": 2,
+        "block_out_channels": (8, 16, 16, 16),
+        "cross_attention_dim": 12,
+        "attention_head_dim": 2,
         "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
     },
     "sdxl": {
-        "block_out_channels": (8, 8, 16), "cross_attention_dim": 12, "attention_head_dim": (1, 1, 2),
+        "block_out_channels": (8, 8, 16),
+        "cross_attention_dim": 12,
+        "attention_head_dim": (1, 1, 2),
         "down_block_types": ("DownBlock2D",) + ("CrossAttnDownBlock2D",) * 2,
         "up_block_types": ("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",),
-        "transformer_layers_per_block": (1, 2, 10), "use_linear_projection": True,
-        "addition_embed_type": "text_time", "addition_time_embed_dim": 4, "projection_class_embeddings_input_dim": 30,
+        "transformer_layers_per_block": (1, 2, 10),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": 30,
     },
-}  # fmt: skip
+}
 
 
 def make_unet(kind, mid=None, seed=0, frames=32):
@@ -25,9 +32,12 @@ def make_unet(kind, mid=None, seed=0, frames=32):
         torch.manual_seed(seed)
         image = UNet2DConditionModel(layers_per_block=2, norm_num_groups=4, **SIZES[kind])
         adapter = MotionAdapter(
-            block_out_channels=SIZES[kind]["block_out_channels"], motion_num_attention_heads=2,
-            motion_norm_num_groups=4, motion_max_seq_length=frames, use_motion_mid_block=bool(mid),
-        )  # fmt: skip
+            block_out_channels=SIZES[kind]["block_out_channels"],
+            motion_num_attention_heads=2,
+            motion_norm_num_groups=4,
+            motion_max_seq_length=frames,
+            use_motion_mid_block=bool(mid),
+        )
         return UNetMotionModel.from_unet2d(image, adapter).eval().requires_grad_(False)
 
 

@@ -11,9 +11,12 @@ from motionkit.testing.clips import MOVES, moving_shapes
 from motionkit.transfer import Inputs
 
 QUICK = {
-    "steps": 2, "tune": {"steps": 2, "lr": 0.02, "unet_lr": 0.01}, "maps": {"long_side": 16},
-    "guide": {"strength": 1.0}, "sample": {"guidance": 2.0, "negative": ""},
-}  # fmt: skip
+    "steps": 2,
+    "tune": {"steps": 2, "lr": 0.02, "unet_lr": 0.01},
+    "maps": {"long_side": 16},
+    "guide": {"strength": 1.0},
+    "sample": {"guidance": 2.0, "negative": ""},
+}
 REQUEST = Inputs(driving=moving_shapes(3), prompt="a green cat", source_prompt="a red dog")
 
 
@@ -27,9 +30,16 @@ def edit(folder, *, backbone="tiny-animatediff-sd15", use_cache=False, frames=3,
     for key, value in changes.items():
         settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
     return execute(
-        SPEC, replace(request or REQUEST, **given), config=settings, backbone=backbone, seed=seed, frames=frames,
-        folder=folder, use_cache=use_cache, **road,
-    )  # fmt: skip
+        SPEC,
+        replace(request or REQUEST, **given),
+        config=settings,
+        backbone=backbone,
+        seed=seed,
+        frames=frames,
+        folder=folder,
+        use_cache=use_cache,
+        **road,
+    )
 
 
 def shape_masks(frames=3, side=64):

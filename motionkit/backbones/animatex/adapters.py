@@ -61,9 +61,13 @@ def pixel_branch(config: AnimateXConfig, width: int) -> Branch:
     """Pictures (B, 3, F, H, W) in [0, 1] to (B, width, F, H / factor, W / factor)."""
     inner, pool = config.branch_channels, config.factor // 4
     conv = nn.Sequential(
-        nn.Conv2d(3, inner, 3, padding=1), nn.SiLU(), nn.AvgPool2d(pool) if pool > 1 else nn.Identity(),
-        nn.Conv2d(inner, inner, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(inner, width, 3, stride=2, padding=1),
-    )  # fmt: skip
+        nn.Conv2d(3, inner, 3, padding=1),
+        nn.SiLU(),
+        nn.AvgPool2d(pool) if pool > 1 else nn.Identity(),
+        nn.Conv2d(inner, inner, 3, stride=2, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(inner, width, 3, stride=2, padding=1),
+    )
     return Branch(conv, width, config.branch_depth)
 
 
@@ -71,9 +75,12 @@ def latent_branch(config: AnimateXConfig, width: int) -> Branch:
     """Latents (B, 4, F, h, w) to (B, width, F, h, w)."""
     inner = config.branch_channels
     conv = nn.Sequential(
-        nn.Conv2d(config.latent_channels, inner, 3, padding=1), nn.SiLU(), nn.Conv2d(inner, inner, 3, padding=1),
-        nn.SiLU(), nn.Conv2d(inner, width, 3, padding=1),
-    )  # fmt: skip
+        nn.Conv2d(config.latent_channels, inner, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(inner, inner, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(inner, width, 3, padding=1),
+    )
     return Branch(conv, width, config.branch_depth)
 
 

@@ -24,10 +24,17 @@ from motionkit.gpu import Plan
 
 # The authors' schedule in diffusers' words; where 1000 is no multiple of the steps, their list of timesteps differs.
 SCHEDULE: dict[str, Any] = {
-    "num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
-    "prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "leading",
-    "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False,
-}  # fmt: skip
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+}
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _OTHER_HALF = ("text_model.", "text_projection.", "logit_scale")  # of a file that holds both halves of CLIP
 
@@ -40,8 +47,9 @@ class AnimateXBackbone(StableDiffusion):
         image_encoder: a CLIPVisionModelWithProjection.
     """
 
-    def __init__(self, *arguments: Any, network: AnimateXNetwork, image_encoder: CLIPVisionModelWithProjection,
-                 **parts: Any) -> None:  # fmt: skip
+    def __init__(
+        self, *arguments: Any, network: AnimateXNetwork, image_encoder: CLIPVisionModelWithProjection, **parts: Any
+    ) -> None:
         self.network, self.image_encoder = network, image_encoder
         super().__init__(*arguments, unet=network.unet, **parts)
         if self.factor != network.config.factor:
@@ -74,9 +82,15 @@ class AnimateXBackbone(StableDiffusion):
 
     @torch.no_grad()
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor | None = None, *, unet: Any = None,
-        prepared: Prepared | None = None, **unet_arguments: Any,
-    ) -> Tensor:  # fmt: skip
+        self,
+        latents: Tensor,
+        t: int | Tensor,
+        text: Tensor | None = None,
+        *,
+        unet: Any = None,
+        prepared: Prepared | None = None,
+        **unet_arguments: Any,
+    ) -> Tensor:
         """v (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)), under prepared conditions.
 
         Without `prepared` the text (B, L, D) is the only condition. `unet` replaces the whole network (a tuned copy).
@@ -135,8 +149,11 @@ def load(
     parts = read_parts(spec, folder, dtype, _Build, config.as_dict(), vae, [text])
     encoder = load_model(
         lambda: CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(image)),
-        files.part_folders(folder, "image_encoder"), files.TEXT, dtype, skip=_OTHER_HALF,
-    )  # fmt: skip
+        files.part_folders(folder, "image_encoder"),
+        files.TEXT,
+        dtype,
+        skip=_OTHER_HALF,
+    )
     return AnimateXBackbone(spec, plan, network=parts.pop("unet"), image_encoder=encoder, **parts)
 
 

@@ -60,13 +60,19 @@ class Conditions:
         """Raises: ValueError for shapes that do not belong together."""
         batch, slots = len(self.text), self.frames + 1
         wanted = {
-            "reference": (batch, 3), "reference_latent": (batch,), "pose_images": (batch, 3, slots),
-            "keypoints": (batch, slots, 2, 18), "clip_ref": (batch, 1), "clip_frames": (batch, slots),
-        }  # fmt: skip
+            "reference": (batch, 3),
+            "reference_latent": (batch,),
+            "pose_images": (batch, 3, slots),
+            "keypoints": (batch, slots, 2, 18),
+            "clip_ref": (batch, 1),
+            "clip_frames": (batch, slots),
+        }
         for name, value in self._tensors().items():
             if tuple(value.shape[: len(wanted.get(name, ()))]) != wanted.get(name, ()):
-                raise ValueError(f"{name} has shape {list(value.shape)}; for {batch} clip(s) of {self.frames} frames "
-                                 f"it begins with {list(wanted[name])}")  # fmt: skip
+                raise ValueError(
+                    f"{name} has shape {list(value.shape)}; for {batch} clip(s) of {self.frames} frames "
+                    f"it begins with {list(wanted[name])}"
+                )
 
     def _tensors(self) -> dict[str, Tensor]:
         found = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -96,12 +96,16 @@ class AnimateXConfig:
         if self.motion not in MOTION:
             raise unknown("motion attention", self.motion, MOTION)
         if len(self.channels) != len(self.attention) or not self.channels:
-            raise UserError(f"an Animate-X network of {len(self.channels)} levels needs as many entries in attention, "
-                            f"not {len(self.attention)}")  # fmt: skip
+            raise UserError(
+                f"an Animate-X network of {len(self.channels)} levels needs as many entries in attention, "
+                f"not {len(self.attention)}"
+            )
         odd = [c for c in self.channels if c <= 0 or c % self.groups or c % self.head_dim]
         if odd:
-            raise UserError(f"an Animate-X level has {odd[0]} channels, no multiple of groups={self.groups} and "
-                            f"head_dim={self.head_dim}")  # fmt: skip
+            raise UserError(
+                f"an Animate-X level has {odd[0]} channels, no multiple of groups={self.groups} and "
+                f"head_dim={self.head_dim}"
+            )
         if self.factor % 4 or self.factor <= 0:
             raise UserError(f"an Animate-X network needs 4, 8, 12, ... pixels per latent, not factor={self.factor}")
 
@@ -115,11 +119,16 @@ class AnimateXConfig:
         down = tuple("CrossAttnDownBlock3D" if attends else "DownBlock3D" for attends in self.attention)
         up = tuple("CrossAttnUpBlock3D" if attends else "UpBlock3D" for attends in reversed(self.attention))
         return {
-            "in_channels": self.slot_channels, "out_channels": self.latent_channels, "layers_per_block": self.layers,
-            "block_out_channels": self.channels, "down_block_types": down, "up_block_types": up,
-            "cross_attention_dim": self.context_dim, "attention_head_dim": self.head_dim,
+            "in_channels": self.slot_channels,
+            "out_channels": self.latent_channels,
+            "layers_per_block": self.layers,
+            "block_out_channels": self.channels,
+            "down_block_types": down,
+            "up_block_types": up,
+            "cross_attention_dim": self.context_dim,
+            "attention_head_dim": self.head_dim,
             "norm_num_groups": self.groups,
-        }  # fmt: skip
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for config.json; what only ablations change is left out where it is as published."""
@@ -155,17 +164,40 @@ def from_dict(values: Mapping[str, Any]) -> AnimateXConfig:
 RELEASED = AnimateXConfig()
 # The 3D UNet of pocket-modelscope, 128 px: its weights are the start (see `start.from_video_unet`).
 POCKET = AnimateXConfig(
-    channels=(48, 96, 192), attention=(False, True, True), layers=1, head_dim=16, groups=16, context_dim=128,
-    feature_dim=96, factor=4, motion="attention", dropout=0.0,
+    channels=(48, 96, 192),
+    attention=(False, True, True),
+    layers=1,
+    head_dim=16,
+    groups=16,
+    context_dim=128,
+    feature_dim=96,
+    factor=4,
+    motion="attention",
+    dropout=0.0,
     indicator=IndicatorConfig(
-        width=96, encoder_layers=1, encoder_heads=4, feedforward=192, dropout=0.0, depth=2, heads=4, head_dim=24,
+        width=96,
+        encoder_layers=1,
+        encoder_heads=4,
+        feedforward=192,
+        dropout=0.0,
+        depth=2,
+        heads=4,
+        head_dim=24,
         expansion=2,
     ),
-)  # fmt: skip
+)
 TINY = AnimateXConfig(
-    channels=(8, 16), attention=(True, False), layers=1, head_dim=4, first_heads=2, groups=4, context_dim=16,
-    feature_dim=16, factor=4, branch_channels=8,
+    channels=(8, 16),
+    attention=(True, False),
+    layers=1,
+    head_dim=4,
+    first_heads=2,
+    groups=4,
+    context_dim=16,
+    feature_dim=16,
+    factor=4,
+    branch_channels=8,
     indicator=IndicatorConfig(
         width=16, encoder_layers=1, encoder_heads=2, feedforward=16, depth=1, heads=2, head_dim=8, expansion=2
     ),
-)  # fmt: skip
+)

@@ -12,9 +12,13 @@ from motionkit.backbones.animatex.config import AnimateXConfig
 
 BUFFERS = ("pose_embedding_before.pos_embed.pos_table",)  # sinusoids, computed anew here
 _RESNET = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
-    "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
-}  # fmt: skip
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
 _MOTION = ("norm", "proj_in", "transformer_blocks", "proj_out")  # each ends in _p there
 _BRANCHES = {
     "local": ("local_image_embedding", "local_image_embedding_after"),
@@ -24,14 +28,18 @@ _BRANCHES = {
 }
 _MIXER = {"norm": "0.norm", "qkv": "0.fn.to_qkv", "out": "0.fn.to_out.0", "mlp.0": "1.net.0.0", "mlp.2": "1.net.2"}
 _FIXED = {
-    "unet.time_embedding.linear_1": "time_embed.0", "unet.time_embedding.linear_2": "time_embed.2",
-    "unet.conv_in": "input_blocks.0.0", "unet.transformer_in": "input_blocks.0.1",
-    "unet.conv_norm_out": "out.0", "unet.conv_out": "out.2", "image_tokens": "pre_image_condition",
+    "unet.time_embedding.linear_1": "time_embed.0",
+    "unet.time_embedding.linear_2": "time_embed.2",
+    "unet.conv_in": "input_blocks.0.0",
+    "unet.transformer_in": "input_blocks.0.1",
+    "unet.conv_norm_out": "out.0",
+    "unet.conv_out": "out.2",
+    "image_tokens": "pre_image_condition",
     "indicator.keypoints.embed": "pose_embedding_before.increase_embed_dim",
     "indicator.keypoints.encoder": "pose_embedding_before.encoder",
     "indicator.keypoints.query": "pose_embedding_before.pre_image_condition_p",
     "indicator.resampler": "pose_embedding_after",
-}  # fmt: skip
+}
 
 
 def prefixes(config: AnimateXConfig) -> dict[str, str]:

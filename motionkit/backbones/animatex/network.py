@@ -61,9 +61,13 @@ class AnimateXNetwork(nn.Module):
         pairs = [site.keys_values(context, motion) for site in self.sites()]
         context_kept, motion_kept = zip(*pairs, strict=True)
         return Prepared(
-            len(context), conditions.frames, self.beside(conditions, keep), self.slot(conditions, keep),
-            context_kept, motion_kept,
-        )  # fmt: skip
+            len(context),
+            conditions.frames,
+            self.beside(conditions, keep),
+            self.slot(conditions, keep),
+            context_kept,
+            motion_kept,
+        )
 
     def forward(self, noisy: Tensor, t: int | Tensor, prepared: Prepared) -> Tensor:
         """v (B, 4, F, h, w) for noisy latents of that shape at timestep t, an int or (B,).

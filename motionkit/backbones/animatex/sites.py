@@ -23,10 +23,13 @@ class AppearanceMotion(Transformer2DModel):
 
     def __init__(self, config: AnimateXConfig, channels: int, site: int) -> None:
         shape: dict[str, Any] = {
-            "num_attention_heads": channels // config.head_dim, "attention_head_dim": config.head_dim,
-            "in_channels": channels, "norm_num_groups": config.groups, "cross_attention_dim": config.context_dim,
+            "num_attention_heads": channels // config.head_dim,
+            "attention_head_dim": config.head_dim,
+            "in_channels": channels,
+            "norm_num_groups": config.groups,
+            "cross_attention_dim": config.context_dim,
             "use_linear_projection": True,
-        }  # fmt: skip
+        }
         super().__init__(**shape)
         self.motion = Transformer2DModel(**shape) if config.motion == "block" else MotionAttention(config, channels)
         self.site, self.motion_scale, self.parallel = site, config.motion_scale, config.parallel
@@ -52,8 +55,9 @@ class AppearanceMotion(Transformer2DModel):
         slots, out = prepared.frames + 1, torch.empty_like(hidden_states)
         for start in range(0, len(hidden_states), slots):  # clip by clip: each has its own context
             clip, own = slice(start, start + slots), _one(context, start // slots)
-            frames = zip(*(part.split(chunk) for part in (hidden_states[clip], motion[0][clip], motion[1][clip])),
-                         strict=True)  # fmt: skip
+            frames = zip(
+                *(part.split(chunk) for part in (hidden_states[clip], motion[0][clip], motion[1][clip])), strict=True
+            )
             for place, (x, keys, values) in zip(out[clip].split(chunk), frames, strict=True):
                 place.copy_(self._frames(x, own, (keys, values)))
         return (out,)

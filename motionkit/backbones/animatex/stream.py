@@ -36,8 +36,9 @@ def write_stream(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype, 
                 cast = value.detach().to("cpu", dtype).contiguous()
                 if not torch.isfinite(cast).all():
                     short = str(dtype).removeprefix("torch.")
-                    raise UserError(f"{source}: {name} holds values beyond {short}: the file is damaged, or give "
-                                    f"dtype=float32")  # fmt: skip
+                    raise UserError(
+                        f"{source}: {name} holds values beyond {short}: the file is damaged, or give dtype=float32"
+                    )
                 file.write(memoryview(cast.reshape(-1).view(torch.uint8).numpy()))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

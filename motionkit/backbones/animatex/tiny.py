@@ -11,9 +11,14 @@ from motionkit.errors import UserError
 from motionkit.gpu import Plan
 
 IMAGE_ENCODER: dict[str, Any] = {
-    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
-    "patch_size": 16, "projection_dim": TINY.feature_dim,
-}  # fmt: skip
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 16,
+    "projection_dim": TINY.feature_dim,
+}
 CONFIGS = {"tiny-animatex": TINY, "tiny-animatex-mamba": replace(TINY, temporal="mamba", mamba={"d_state": 4})}
 
 

@@ -11,13 +11,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 JOINTS = (
-    "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
-    "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle", "right eye", "left eye",
-    "right ear", "left ear",
-)  # fmt: skip
-BODY, FEET, LEFT_HAND, RIGHT_HAND, FACE = (
-    slice(0, 18), slice(18, 20), slice(20, 41), slice(41, 62), slice(62, 130),
-)  # fmt: skip
+    "nose",
+    "neck",
+    "right shoulder",
+    "right elbow",
+    "right wrist",
+    "left shoulder",
+    "left elbow",
+    "left wrist",
+    "right hip",
+    "right knee",
+    "right ankle",
+    "left hip",
+    "left knee",
+    "left ankle",
+    "right eye",
+    "left eye",
+    "right ear",
+    "left ear",
+)
+BODY, FEET, LEFT_HAND, RIGHT_HAND, FACE = (slice(0, 18), slice(18, 20), slice(20, 41), slice(41, 62), slice(62, 130))
 HANDS, POINTS = slice(20, 62), 130
 UNSEEN = -1.0  # both coordinates of a point that was not seen, as Animate-X feeds them to its pose encoder
 
@@ -52,10 +65,15 @@ class PoseClip:
 
     @classmethod
     def of(
-        cls, points: np.ndarray, size: tuple[int, int], feet: np.ndarray | None = None,
-        hands: np.ndarray | None = None, faces: np.ndarray | None = None, fps: float = 0.0,
+        cls,
+        points: np.ndarray,
+        size: tuple[int, int],
+        feet: np.ndarray | None = None,
+        hands: np.ndarray | None = None,
+        faces: np.ndarray | None = None,
+        fps: float = 0.0,
         notes: tuple[str, ...] = (),
-    ) -> PoseClip:  # fmt: skip
+    ) -> PoseClip:
         """From parts in fractions of the picture; NaN or (-1, -1) is not seen, and so is a part left out.
 
         Args:
@@ -71,8 +89,11 @@ class PoseClip:
         frames = len(points)
         xy = np.full((frames, POINTS, 2), np.nan)
         for part, value, shape in (
-            (BODY, points, (18, 2)), (FEET, feet, (2, 2)), (HANDS, hands, (2, 21, 2)), (FACE, faces, (68, 2)),
-        ):  # fmt: skip
+            (BODY, points, (18, 2)),
+            (FEET, feet, (2, 2)),
+            (HANDS, hands, (2, 21, 2)),
+            (FACE, faces, (68, 2)),
+        ):
             if value is not None:
                 if value.shape != (frames, *shape):
                     raise ValueError(f"a part has shape {value.shape}, not {(frames, *shape)}")

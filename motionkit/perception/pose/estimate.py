@@ -46,9 +46,10 @@ def choose_backend(settings: PoseSettings, file: Path | None = None, pocket: boo
         UserError: unknown words, or `files` without a file.
     """
     for what, word, known in (
-        ("pose estimator", settings.backend, ("auto", "files", *BACKENDS)), ("person", settings.person, CHOICES),
+        ("pose estimator", settings.backend, ("auto", "files", *BACKENDS)),
+        ("person", settings.person, CHOICES),
         ("treatment of gaps", settings.gaps, GAPS),
-    ):  # fmt: skip
+    ):
         if word not in known:
             raise unknown(what, word, known)
     if settings.backend == "files" and file is None:
@@ -83,9 +84,16 @@ def weight_files(settings: PoseSettings, file: Path | None = None, pocket: bool 
 
 
 def read_poses(
-    frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, pocket: bool = False, fps: float = 0.0,
-    device: str = "cpu", what: str = "the driving clip", required: bool = True,
-) -> PoseClip:  # fmt: skip
+    frames: np.ndarray,
+    settings: PoseSettings,
+    *,
+    file: Path | None = None,
+    pocket: bool = False,
+    fps: float = 0.0,
+    device: str = "cpu",
+    what: str = "the driving clip",
+    required: bool = True,
+) -> PoseClip:
     """The poses of one person in a clip or picture.
 
     Args:

@@ -52,8 +52,10 @@ def _canvas(frame: dict[str, Any], size: tuple[int, int]) -> tuple[float, float]
 def _check_places(points: np.ndarray, size: tuple[int, int]) -> None:
     seen = points[~np.isnan(points).any(-1)]  # (N, 2)
     if len(seen) and (np.abs(seen - 0.5).max(-1) > 1).mean() > 0.5:
-        raise ValueError(f"most joints lie far outside a picture of {size[1]} x {size[0]}: state canvas_width and "
-                         "canvas_height of the pictures that they were found in")  # fmt: skip
+        raise ValueError(
+            f"most joints lie far outside a picture of {size[1]} x {size[0]}: state canvas_width and "
+            "canvas_height of the pictures that they were found in"
+        )
 
 
 def _person(person: dict[str, Any], canvas: tuple[float, float]) -> dict[str, np.ndarray]:

@@ -25,9 +25,15 @@ from motionkit.sprites import BONES
 WEIGHTS = Path(__file__).parents[2] / "assets" / "judges" / "joints.safetensors"
 GUESSED = (1, 0, 14, 15, 16, 17)  # neck, nose, eyes, ears: what the net tells
 TAKEN = {
-    3: "arm_near", 4: "forearm_near", 6: "arm_far", 7: "forearm_far",
-    9: "leg_near", 10: "shin_near", 12: "leg_far", 13: "shin_far",
-}  # fmt: skip
+    3: "arm_near",
+    4: "forearm_near",
+    6: "arm_far",
+    7: "forearm_far",
+    9: "leg_near",
+    10: "shin_near",
+    12: "leg_far",
+    13: "shin_far",
+}
 TORSO = BONES.index("torso")
 SURE = 0.5  # mean certainty of the twelve points below which a frame shows no body
 
@@ -38,9 +44,12 @@ class JointNet(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(2 * len(BONES), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(2 * len(BONES), width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
             nn.Linear(width, 2 * len(GUESSED)),
-        )  # fmt: skip
+        )
 
     def forward(self, points: Tensor) -> Tensor:
         """(F, 12, 2) in any unit to (F, 6, 2) in the same unit."""
