@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 setup: $(STAMP) ## make .venv with the tested versions (quick when it is already there)
 
 demo: setup ## transfer a motion on the shipped example: leaves an mp4 and a report.html
-	$(BIN)/python -m motionkit.demo
+	$(BIN)/python -m motionkit.cli.demo
 
 test: setup ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
