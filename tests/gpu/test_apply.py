@@ -110,7 +110,9 @@ class Far:
         self.real = {}
         monkeypatch.setattr(ModuleGroup, "onload_", lambda group: self.fetch(self.of(group)))
         monkeypatch.setattr(ModuleGroup, "offload_", lambda group: self.send(self.of(group)))
-        monkeypatch.setattr(gpu, "move", lambda module, device: self.turn([*module.parameters(), *module.buffers()]))
+        monkeypatch.setattr(
+            placement, "move", lambda module, device: self.turn([*module.parameters(), *module.buffers()])
+        )
 
     def of(self, group):
         held = [t for m in group.modules for t in (*m.parameters(), *m.buffers())]
