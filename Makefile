@@ -30,7 +30,8 @@ test: setup ## the tests
 test-slow: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-lint: setup ## ruff, and mypy on the public API
+lint: setup ## formatter, linter and types
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
