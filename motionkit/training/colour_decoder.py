@@ -1,4 +1,4 @@
-"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, and latents that are not quite right.
+"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, and latents not quite right.
 
 Latents stay what they are. Half of each batch is decoded from warped latents, as `pocket_vae` does, and a third from
 latents with a little noise added, which is what a diffusion network leaves; the loss weighs edges and compares
@@ -16,9 +16,11 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
+from motionkit.training.handover import hand_over, take_over
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, stoppable
 from motionkit.training.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.training.stage import UNFINISHED, finish, stage_arguments
 
 ASSETS = Path(__file__).parents[1] / "assets"
 TRAINED = ("decoder.", "post_quant_conv.")
@@ -82,7 +84,8 @@ def sharpness(vae: AutoencoderKL, count: int = 64) -> float:
     x, near = pixels(data), F.max_pool2d(masks(data), 9, 1, 4)
     y = F.pixel_shuffle(vae.decode(vae.encode(F.pixel_unshuffle(x, PATCH)).latent_dist.mean).sample, PATCH)
     sums = [
-        sum((d.abs() * near[..., : d.shape[2], : d.shape[3]]).sum() for d in differences(p)) for p in (y.clamp(-1, 1), x)
+        sum((d.abs() * near[..., : d.shape[2], : d.shape[3]]).sum() for d in differences(p))
+        for p in (y.clamp(-1, 1), x)
     ]
     return float(sums[0] / sums[1])
 
@@ -96,6 +99,7 @@ def main() -> None:
     """Command line: trains, evaluates on the test split, exports the whole autoencoder in fp16."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/colour-decoder", 9000, 7e-4)
     parser.add_argument("--base", type=Path, default=ASSETS / "pocket-sd" / "vae", help="the autoencoder to start from")
+    stage_arguments(parser)
     args = parser.parse_args()
     if not args.base.is_dir():
         raise UserError(f"no autoencoder at {args.base}: run `python -m motionkit.training.pocket_vae` first")
@@ -106,15 +110,20 @@ def main() -> None:
     for name, parameter in vae.named_parameters():
         parameter.requires_grad_(name.startswith(TRAINED))
     batch = args.batch or 12
-    settings = LoopSettings(args.folder, args.steps, args.lr, fused=True)
+    settings = LoopSettings(args.folder, args.steps, args.lr, fused=True, second=args.second)
     loop = Loop(vae, make_loss(vae, batch, args.seed, args.device), settings)
-    trained = loop.run().float().cpu()
+    take_over(loop, args.handover / args.folder.name)
+    with stoppable(loop):
+        trained = loop.run().float().cpu()
+    if not loop.finished:
+        hand_over(loop, args.handover / args.folder.name)
+        raise SystemExit(UNFINISHED)
     after = figures(trained)
     half = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
     half.load_state_dict(trained.state_dict())
     half.half().save_pretrained((args.out or args.folder / "vae"), safe_serialization=True)
-    record = {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "before": before, "after": after}
-    write_record(args.folder / "record.json", record)
+    record = {"batch": batch, "before": before, "after": after}
+    finish(loop, args.set, args.folder.name, record)
     print(json.dumps(record))
 
 

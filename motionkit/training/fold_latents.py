@@ -1,4 +1,4 @@
-"""Gives an autoencoder's latents zero mean and unit variance in every channel, by folding both into its 1x1 convolutions.
+"""Gives an autoencoder's latents zero mean and unit variance in every channel, folded into its 1x1 convolutions.
 
 Nothing else notices: `scaling_factor` stays, `encode` then `decode` gives the same picture, and latents times
 `scaling_factor` are what a diffusion network learns best on, each channel weighing the same.
@@ -18,6 +18,7 @@ from motionkit.errors import UserError
 from motionkit.training.loop import arguments, write_record
 from motionkit.training.pocket_vae import PATCH
 from motionkit.training.sprite_batches import clips, pixels
+from motionkit.training.stage import stage_arguments
 
 
 @torch.no_grad()
@@ -59,8 +60,9 @@ def fold(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
 
 def main() -> None:
     """Command line: folds the statistics of an autoencoder and writes it in fp16."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/folded", 0, 0.0)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/fold", 0, 0.0)
     parser.add_argument("--base", type=Path, default=Path("runs/pocket/colour-decoder/vae"))
+    stage_arguments(parser)
     args = parser.parse_args()
     if not args.base.is_dir():
         raise UserError(f"no autoencoder at {args.base}: train its decoder first (make train-pocket)")
@@ -71,8 +73,8 @@ def main() -> None:
     record = {"mean": mean.tolist(), "deviation": deviation.tolist(), "after": [v.tolist() for v in after]}
     plain = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
     plain.load_state_dict(vae.state_dict())
-    plain.half().save_pretrained(args.out or args.folder / "vae")
-    write_record(args.folder / "record.json", record)
+    plain.half().save_pretrained(args.out or args.set / "pocket-sd" / "vae")
+    write_record(args.set / "records" / f"{args.folder.name}.json", record)
     print(json.dumps(record))
 
 

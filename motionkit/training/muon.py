@@ -1,6 +1,7 @@
 """Muon: momentum whose update of every matrix is brought near an orthogonal one.
 
-Jordan et al. 2024, kellerjordan.github.io/posts/muon. Weights of more than two dimensions, as those of convolutions, count as matrices (out, in * kernel).
+Jordan et al. 2024, kellerjordan.github.io/posts/muon. Weights of more than two dimensions, as those of convolutions,
+count as matrices (out, in * kernel).
 """
 
 from __future__ import annotations
