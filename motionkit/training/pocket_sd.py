@@ -36,7 +36,7 @@ UNET = dict(
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     cross_attention_dim=128,
-    attention_head_dim=6,
+    attention_head_dim=(3, 6, 12),  # heads of 16 channels, as the video UNets group them: they take these layers over
     norm_num_groups=16,
 )
 SCHEDULE = dict(
