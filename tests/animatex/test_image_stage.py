@@ -108,3 +108,12 @@ def test_the_clip_network_begins_as_the_image_network(net, vae):
     )
     clip = network(noisy.transpose(0, 1)[None], 300, network.prepare(given))
     assert torch.allclose(clip[0].transpose(0, 1), frames, atol=1e-4)
+
+
+def test_figures_and_a_sheet(net, vae, tmp_path):
+    from motionkit.methods.animatex.image_figures import figures
+
+    found = figures(net.eval(), vae, 16, tmp_path / "sheet.png")
+    assert set(found) == {"net", "still", "autoencoder"}
+    assert found["still"]["subject"] > found["net"]["subject"]  # it is not trained
+    assert found["still"]["keypoints"] > 2 and (tmp_path / "sheet.png").exists()
