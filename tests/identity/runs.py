@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -40,14 +44,32 @@ def run(case: Case, assets: Path, folder: Path) -> Outcome:
 
 
 def transfer(case: Case, assets: Path, folder: Path) -> Outcome:
-    """Frames, and each stage's content hash as the manifest has it."""
+    """Frames, the video before it is rounded to them, and each stage's content hash as the manifest has it."""
     import motionkit
 
     method = motionkit.load(case.method, case.backbone, case.gpu, **case.settings)
     clips = (str(assets / "example" / name) for name in ("source.mp4", "driving.mp4"))
-    result = method(*clips, **PROMPTS, **case.options, seed=3, folder=folder / "run", use_cache=False)
+    with generated(method.spec.transfer) as arrays:
+        result = method(*clips, **PROMPTS, **case.options, seed=3, folder=folder / "run", use_cache=False)
     stages = {name: result.manifest["stages"][name]["content"] for name in ("prepare", "fit")}
-    return Outcome(stages | {"frames": hash_arrays({"frames": result.frames})}, small=shrink(result.frames))
+    made = {name: hash_arrays({name: array}) for name, array in (arrays | {"frames": result.frames}).items()}
+    return Outcome(stages | made, small=shrink(result.frames))
+
+
+@contextmanager
+def generated(transfer: str) -> Iterator[dict[str, np.ndarray]]:
+    """What the `generate` of a `Transfer` ("module:class", as its spec has it) returns, kept as "video"."""
+    module, _, name = transfer.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    real, kept = kind.generate, {}
+
+    def generate(self: Any, *given: Any) -> Any:
+        video = real(self, *given)
+        kept["video"] = video.detach().float().cpu().numpy()
+        return video
+
+    with mock.patch.object(kind, "generate", generate):
+        yield kept
 
 
 def compare(case: Case, assets: Path, folder: Path) -> Outcome:
@@ -74,8 +96,6 @@ def train(case: Case, assets: Path, folder: Path) -> Outcome:
 
 def recipe(case: Case, assets: Path, folder: Path) -> Outcome:
     """The loss of the first step of a pocket recipe."""
-    import importlib
-
     import torch
 
     module = importlib.import_module(RECIPES[case.method])
