@@ -21,7 +21,8 @@ The procedural world of articulated characters: the same motion on another chara
                  lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
                  a folder of clips holds one set: only the command that made it may write there again
   what=sheet     one picture: every kind in every motion
-  all:           setting=easy|full  size=128  frames=10
+  all:           setting=easy|full|wild|foreign  size=128  frames=10
+                 wild varies the renderer itself; foreign is another style, in the test split alone
 
 examples: motionkit sprites output=example source=giraffe driving=horse motion=walk
           motionkit sprites lines=2-3 count=400 output=clips && motionkit train method=flipsketch data=clips/

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.media import replacing, write_gif, write_image, write_video
-from motionkit.sprites.kinds import Character, character, rng_of
+from motionkit.sprites.kinds import Character, article, character, rng_of
 from motionkit.sprites.motions import Motion
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import DOING, SpriteClip, render_clip
@@ -76,11 +76,12 @@ def write_dataset(
 def drawing_caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """Words for a clip as a line drawing, which has no colour; four in five begin with "a drawing of"."""
     kind, doing = clip.character.kind, DOING[clip.motion.name]
-    article = "an" if kind[0] in "aeiou" else "a"
     if rng.uniform() < 0.8:
-        forms = (f"{article} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
+        forms = (f"{article(kind)} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
         return f"a drawing of {forms[rng.choice(3, p=(0.7, 0.1, 0.2))]}"
-    return str(rng.choice([f"{article} {kind} {doing}", f"{article} {kind} is {doing}", f"the {kind} is {doing}"]))
+    return str(
+        rng.choice([f"{article(kind)} {kind} {doing}", f"{article(kind)} {kind} is {doing}", f"the {kind} is {doing}"])
+    )
 
 
 def write_drawings(

@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from motionkit.backbones.words import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
-from motionkit.sprites.kinds import BACKGROUNDS, rng_of
+from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, masks, pixels
@@ -79,15 +79,16 @@ NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does n
 def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """One of several ways to say what a picture shows; a tenth are empty (for guidance)."""
     c, doing = clip.character, DOING[clip.motion.name]
+    a = article(c.colour)
     forms = (
         "",
-        f"a {c.colour} {c.kind}",
-        f"a {c.colour} {c.kind} on {c.background}",
+        f"{a} {c.colour} {c.kind}",
+        f"{a} {c.colour} {c.kind} on {c.background}",
         f"{c.colour} {c.kind}",
-        f"a {c.colour} {c.kind} {doing}",
-        f"a {c.colour} {c.kind} {doing}",
-        f"a {c.colour} {c.kind} is {doing}",
-        f"a {c.colour} {c.kind} {doing} on {c.background}",
+        f"{a} {c.colour} {c.kind} {doing}",
+        f"{a} {c.colour} {c.kind} {doing}",
+        f"{a} {c.colour} {c.kind} is {doing}",
+        f"{a} {c.colour} {c.kind} {doing} on {c.background}",
         f"a {doing} {c.colour} {c.kind}",
         f"the {c.colour} {c.kind}",
     )
