@@ -5,10 +5,13 @@ What no single renderer has, a network cannot learn by heart.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from motionkit.sprites.free_bodies import free_parts
 from motionkit.sprites.looks import RGB, Look, any_colour, wild_look
+from motionkit.sprites.pen import whole_limbs
 from motionkit.sprites.shapes import Part, box, ellipse, tone, within, wobbly
 from motionkit.sprites.skeleton import BONES, Body
 
@@ -23,7 +26,8 @@ def dress(body: Body, parts: list[Part], rgb: RGB, rng: np.random.Generator) -> 
     if body.template != "sheet" and rng.uniform() < 0.65:
         parts = free_parts(body, rgb, rng)
     else:
-        parts = _grouped(recoloured(parts, rgb, rng), body.template == "sheet")
+        parts = recoloured(parts, rgb, rng)
+        parts = [replace(p, group="sheet") for p in parts] if body.template == "sheet" else whole_limbs(parts)
     parts = [p for part in parts for p in (part, *texture(part, rng))] if rng.uniform() < 0.6 else parts
     if rng.uniform() < 0.3:  # cut out by hand
         by = rng.uniform(0.004, 0.014)
@@ -43,19 +47,6 @@ def recoloured(parts: list[Part], rgb: RGB, rng: np.random.Generator) -> list[Pa
         colour = np.clip(colour * (1 + jitter * rng.normal()), 0, 255)
         big = np.ptp(part.outline, axis=0).min() > 0.035  # eyes and the like have no contour
         out.append(Part(part.bone, part.outline, tuple(int(c) for c in colour), part.z, big))
-    return out
-
-
-def _grouped(parts: list[Part], sheet: bool) -> list[Part]:
-    """Limbs as wholes, for contours that go round them; each stays at one depth."""
-    out = []
-    for p in parts:
-        if sheet:
-            out.append(Part(p.bone, p.outline, p.colour, p.z, True, "sheet"))
-            continue
-        name = BONES[p.bone].replace("forearm", "arm").replace("shin", "leg")
-        group = name if name.startswith(("arm", "leg")) and p.ink else ""
-        out.append(Part(p.bone, p.outline, p.colour, p.z, p.ink, group))
     return out
 
 

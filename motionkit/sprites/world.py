@@ -13,6 +13,8 @@ import numpy as np
 from motionkit.sprites.kinds import Character, article
 from motionkit.sprites.motions import TAU, Motion
 from motionkit.sprites.paint import paint, paint_codes, paint_lines
+from motionkit.sprites.pen import Pen
+from motionkit.sprites.pen import draw as pen_draw
 from motionkit.sprites.sheets import bend
 from motionkit.sprites.skeleton import BONES, KEYPOINT_AT, bone_point, pose, turn_about
 
@@ -110,8 +112,10 @@ class SpriteClip:
                 out[f, at, 2] = np.clip(local[:, 1] / 0.5 + 0.5, 0, 1)
         return out
 
-    def lines(self, thickness: int = 2) -> np.ndarray:
-        """The clip as black line drawings on white (F, H, W, 3) uint8."""
+    def lines(self, thickness: int = 2, pen: Pen | None = None) -> np.ndarray:
+        """The clip as black line drawings on white (F, H, W, 3) uint8, by a pen, or by lines of so many half pixels."""
+        if pen is not None:
+            return np.stack([pen_draw(self.character.parts, pen, m, self.size) for m in self.matrices])
         return np.stack([paint_lines(self.character, m, self.size, thickness) for m in self.matrices])
 
     def flow(self, target: int, source: int) -> tuple[np.ndarray, np.ndarray]:
