@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from motionkit.backbones.words import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
-from motionkit.sprites.kinds import BACKGROUNDS, rng_of
+from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_cells, part_loss
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
@@ -97,11 +97,6 @@ def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
         f"the {c.colour} {c.kind}",
     )
     return str(forms[rng.integers(len(forms))])
-
-
-def article(word: str) -> str:
-    """The article `an` before a vowel, else `a`."""
-    return "an" if word[0] in "aeiou" else "a"
 
 
 class TextToImage(nn.Module):
