@@ -8,7 +8,12 @@ from typing import Any
 PROMPTS = {"prompt": "orange giraffe running", "source_prompt": "a purple cat running", "negative_prompt": "blue"}
 QUICK: dict[str, dict[str, Any]] = {  # settings with which a method takes seconds and yet does all that it can do
     "anamodiff": {"lora": {"steps": 2}, "sample": {"steps": 4, "guidance": 1.5}},
-    "flipsketch": {"align": {"updates": 2}, "invert": {"copies": 2}, "sample": {"steps": 4, "guidance": 5.0}},
+    "flipsketch": {
+        "binarise": "none",  # black and white would hide small changes
+        "align": {"updates": 2},
+        "invert": {"copies": 2},
+        "sample": {"steps": 4, "guidance": 5.0},
+    },
     "vidmp3": {"steps": 3, "tune": {"steps": 2}, "maps": {"long_side": 16}, "sample": {"guidance": 2.0}},
     "animatex": {"sample": {"steps": 3, "guidance": 2.0}, "window": {"size": 3, "overlap": 1}},
     "still": {},
@@ -72,7 +77,7 @@ def pocket(method: str, backbone: str, half: bool) -> Case:
     """A method on its pocket backbone: four frames of the shipped example in its own size."""
     name = f"{method}-{backbone}" + ("-bfloat16" if half else "")
     gpu = BFLOAT16 if half else "cpu"
-    slow = half or method in ("flipsketch", "animatex")
+    slow = half or method != "anamodiff"
     return Case(name, "transfer", method, backbone, QUICK[method], {"frames": 4}, gpu, slow=slow)
 
 
@@ -80,6 +85,7 @@ VARIANTS = (  # what the defaults leave out
     tiny("anamodiff", "tiny-sd", "paper", preset="paper"),
     tiny("anamodiff", "tiny-sd", "latent", warp={"space": "latent"}, sample={"start": "inverted"}),
     tiny("flipsketch", "tiny-modelscope", "paper", preset="paper"),
+    tiny("flipsketch", "tiny-modelscope", "otsu", binarise="otsu"),
     tiny("vidmp3", "tiny-animatediff-sd15", "paper", preset="paper"),
     tiny("vidmp3", "tiny-sd", "rank", tune={"rank": 2}, guide={"inputs": "concat"}),
     tiny("animatex", "tiny-animatex", "paper", preset="paper"),
