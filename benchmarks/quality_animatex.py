@@ -26,17 +26,17 @@ from common import LEAST, Cells, grown, interval, through_autoencoder
 
 from motionkit.backbones import catalog, load
 from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import SIZE, Pair, make_pair
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import keypoint_error, l1, masked_psnr, psnr, ssim
 from motionkit.metrics.pose import estimate, stated_error
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.sprites import SpriteClip
+from motionkit.table.bench.generators import SIZE, Pair, make_pair
 from motionkit.transfer import Inputs
+from motionkit.weights.hashing import hash_json, hash_path
 
 SETS = ("self", "cross")
 LENDERS = {

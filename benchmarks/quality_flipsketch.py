@@ -23,14 +23,14 @@ from common import Cells, direction, interval, merged
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import Sketch, make_sketch
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import clipscorer, ink_overlap, motion_amount, text_image
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.table.bench.generators import Sketch, make_sketch
 from motionkit.transfer import Inputs
+from motionkit.weights.hashing import hash_json, hash_path
 
 EARLY = 4  # frames 1 to 3 are the early ones
 NO_ALIGN: dict = {"align": {"enabled": False}}

@@ -21,14 +21,14 @@ from common import interval
 
 from motionkit.backbones import load
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
-from motionkit.hashing import hash_json
 from motionkit.media import write_image
 from motionkit.metrics import clipscorer, motion_amount
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS, TRAIN_MOTIONS, Motion, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character
 from motionkit.sprites.world import DOING
+from motionkit.weights.hashing import hash_json
 
 FRAMES = 10
 

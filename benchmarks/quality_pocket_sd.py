@@ -21,7 +21,7 @@ from motionkit.diffusion.sampling import ddim_sample, text_predictor
 from motionkit.media import write_image
 from motionkit.metrics import bootstrap_interval, psnr
 from motionkit.metrics.scorer import classify, stated_accuracy
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.sprite_batches import clips

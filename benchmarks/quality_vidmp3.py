@@ -28,13 +28,13 @@ import motionkit
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import SIZE, Edit, make_edit
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import clipscorer, text_image
 from motionkit.metrics.pose import estimate, stated_error
+from motionkit.table.bench.generators import SIZE, Edit, make_edit
+from motionkit.weights.hashing import hash_json, hash_path
 
 BOUNDS = ("source", "truth", "still")
 TEXT = "text"
@@ -134,7 +134,7 @@ def text_to_video(edit: Edit, args: Namespace) -> np.ndarray:
     from quality_pocket_modelscope import Asked, draw
 
     from motionkit.backbones import load
-    from motionkit.run import plan_for
+    from motionkit.running.execute import plan_for
 
     plan = plan_for({"name": args.gpu} | ({"dtype": args.dtype} if args.dtype else {}), args.backbone)
     who = edit.target.character

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
-from motionkit.config import method_settings
-from motionkit.handle import choose_backbone
+from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.settings.config import method_settings
 from motionkit.transfer import Inputs, Result
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ class Method:
         Args:
             reference, driving: a path, or a clip that was read or made with `motionkit.media`.
             options: ready-made maps (poses, masks, ...), and frames, size, fps, folder, output, progress, use_cache as
-                in `motionkit.run.execute`.
+                in `motionkit.running.execute.execute`.
 
         Raises:
             UserError: anything that the user can mend, in one line.
         """
-        from motionkit.run import execute
+        from motionkit.running.execute import execute
         from motionkit.transfer import MAPS
 
         maps = {name: options.pop(name) for name in MAPS if name in options}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
-from motionkit.progress import Progress as Progress
+from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ class MethodSpec:
 
     Attributes:
         transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass,
-            trainer a function of one `motionkit.trainjob.TrainJob` that returns the path of the trained weights.
+            trainer a function of one `motionkit.training.job.TrainJob` that returns the path of the trained weights.
         train_config: a torch-free dataclass of the trainer's own settings (`train.` on the command line).
         converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
@@ -243,6 +243,6 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write the video by suffix: .mp4, .gif, or a folder of numbered png frames when there is none."""
-        from motionkit.output import write_result
+        from motionkit.media.output_files import write_result
 
         return write_result(Path(path), self.frames, self.fps, self.label)

@@ -248,7 +248,7 @@ def main() -> None:
         figures, config, facts = by_style(lambda s: evaluate_keypoints(trained, setting=s)), KEYPOINT_CONFIG, {}
     else:
         from motionkit.backbones import load
-        from motionkit.run import plan_for
+        from motionkit.running.execute import plan_for
 
         backbone = load("pocket-sd", plan_for("cpu"))
         detector, _ = load_network(out / "keypoints.safetensors", "keypoints")

@@ -25,7 +25,7 @@ from .weights import load_network, save_network, vae_signature
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 STEPS = 10_000  # the paper's "epochs", read as optimiser steps (a pass over MGIF would take seconds, not 0.15 s)
 PHASES = ("joint", "flow")  # folders of their checkpoints

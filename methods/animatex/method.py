@@ -14,7 +14,7 @@ from torch import Tensor
 
 from motionkit.perception.pose.estimate import check as check_poses
 from motionkit.perception.pose.estimate import weight_files
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path, hash_tensors, seed_from
 from motionkit.perception.pose.estimate import weight_files
 from motionkit.training.loop import LoopSettings, write_record
+from motionkit.weights.hashing import hash_json, hash_path, hash_tensors, seed_from
 
 from .train_batch import Examples
 from .train_config import TrainOptions, VariantSettings
@@ -27,7 +27,7 @@ from .train_model import check_plan, denoiser, start, write_compact, write_folde
 
 if TYPE_CHECKING:
     from motionkit.backbones.animatex.backbone import AnimateXBackbone
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 
 def train(job: TrainJob) -> str:

@@ -23,8 +23,8 @@ from motionkit.backbones.animatex.config import POCKET, RELEASED
 from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_path
+from motionkit.settings.gpu import Plan
+from motionkit.weights.hashing import hash_path
 
 from .train_config import TrainOptions, VariantSettings
 from .train_loss import Denoiser

@@ -14,10 +14,10 @@ from torch import Tensor
 
 import motionkit
 from motionkit.errors import MissingWeights, UserError
-from motionkit.hashing import hash_tensors, seed_from
 from motionkit.perception.sketch import Drawing
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
+from motionkit.weights.hashing import hash_tensors, seed_from
 
 from . import SPEC
 from .align import checkpointed

@@ -21,7 +21,7 @@ from .train_loss import make_loss, measure
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.catalog import BackboneSpec
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 FILE = "lora.safetensors"
 FAMILIES = ("modelscope", "animatediff")

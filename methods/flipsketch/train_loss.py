@@ -11,8 +11,8 @@ from torch import Tensor
 
 from motionkit.backbones.half import loss_scale
 from motionkit.diffusion.noise import partly_shared_noise
-from motionkit.hashing import seed_from
 from motionkit.training.loop import LossFn
+from motionkit.weights.hashing import seed_from
 
 from .train_config import Recipe, TrainOptions
 from .train_data import DrawingClips

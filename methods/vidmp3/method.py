@@ -14,7 +14,7 @@ from torch import Tensor
 
 from motionkit.diffusion.schedule import rungs
 from motionkit.errors import UserError
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC

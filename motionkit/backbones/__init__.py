@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
 __all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "specs"]
 

@@ -24,7 +24,7 @@ from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
 from motionkit.backbones.weights import load_model, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 _log = logging.getLogger(__name__)
 

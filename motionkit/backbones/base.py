@@ -16,10 +16,11 @@ from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn import functional
 
-from motionkit import gpu
+from motionkit.backbones import placement
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.diffusion.schedule import alpha_at, to_eps_x0
 from motionkit.errors import UserError
+from motionkit.settings import gpu
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
@@ -87,7 +88,7 @@ class VideoBackbone(abc.ABC):
             part.eval().requires_grad_(False)
         self.image_scheduler = scheduler  # of the image model, where layers along time brought a schedule of their own
         self._resident: Any = None
-        self.plan = gpu.apply(plan, self)
+        self.plan = placement.apply(plan, self)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -203,7 +204,7 @@ class VideoBackbone(abc.ABC):
         state = {k: v.clone() if own is None or k in own else v for k, v in self.unet.state_dict().items()}
         unet.load_state_dict(state, assign=True)
         unet.eval().requires_grad_(False)
-        gpu.prepare_unet(self.plan, unet)
+        placement.prepare_unet(self.plan, unet)
         return unet
 
     def add_lora(self, change: Lora, options: LoraOptions) -> list[str]:
@@ -226,7 +227,7 @@ class VideoBackbone(abc.ABC):
     def _use(self, module: Any) -> Any:
         """Bring one part to the device: with offload=model the one before goes back, with group it gets its hooks."""
         if self.plan.offload == "group":
-            gpu.group_offload(module, self.plan.device)
+            placement.group_offload(module, self.plan.device)
         if self.plan.offload == "model" and self._resident is not module:
             if self._resident is not None:
                 self._resident.to("cpu")

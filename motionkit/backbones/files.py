@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import MissingWeights, UserError
-from motionkit.hashing import hash_json, hash_path
+from motionkit.weights.hashing import hash_json, hash_path
 
 if TYPE_CHECKING:
     from motionkit.backbones.motion_files import MotionOptions

@@ -18,7 +18,7 @@ from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
 from motionkit.backbones.weights import as_layer, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 
 class ModelScopeBackbone(StableDiffusion):

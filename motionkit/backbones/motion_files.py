@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.backbones import files
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import MissingWeights, UserError, unknown
-from motionkit.hashing import hash_json
+from motionkit.weights.hashing import hash_json
 
 SCHEDULES = ("module", "base")
 _KNOWN = {(320, 640, 1280, 1280): "SD 1.5", (320, 640, 1280): "SD XL"}

@@ -21,7 +21,7 @@ from motionkit.backbones.base import VideoBackbone, patch_of
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.weights import load_model, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 WORDS = tuple("a the of cat dog horse turtle bird red green blue yellow black white running walking jumping on".split())
 OUTPUT_SCALE = 0.2  # an untrained UNet at full strength is so rough that DDIM inversion needs 1000 steps to come back

@@ -8,7 +8,7 @@ from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.tiny import ARCHITECTURE, OUTPUT_SCALE, components
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 ADAPTER: dict[str, Any] = {
     "motion_layers_per_block": 1,

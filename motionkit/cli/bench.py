@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.bench.runners import Cluster, make_runner
-from motionkit.config import refuse_empty
 from motionkit.errors import UserError
+from motionkit.settings.config import refuse_empty
+from motionkit.table.bench.runners import Cluster, make_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from motionkit.bench.entry import Options
-    from motionkit.bench.runners import Runner
     from motionkit.cli.hydra_app import Start
+    from motionkit.table.bench.entry import Options
+    from motionkit.table.bench.runners import Runner
 
 HELP = """usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=value ...]
 
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     config = hydra_app.compose("bench", BenchConfig, words)
     refuse_empty(config, ("output",))
     start = hydra_app.Start(Path.cwd(), Path.cwd())
-    from motionkit.bench.protocol import LEDGER
+    from motionkit.table.bench.protocol import LEDGER
 
     if not isinstance(config.bench["name"], str):
         raise UserError(f"bench.name={config.bench['name']}: give a protocol's name by bench=NAME")
@@ -98,16 +98,16 @@ def main(argv: list[str]) -> int:
 
 def _table(config: BenchConfig, start: Start) -> int:
     """One protocol: run, write, say where."""
-    from motionkit.bench import protocol as protocols
-    from motionkit.bench.entry import entries_of
+    from motionkit.table.bench import protocol as protocols
+    from motionkit.table.bench.entry import entries_of
 
     chosen = protocols.read(**{str(key): value for key, value in config.bench.items()})
     entries = entries_of(config.methods, config.backbones, config.settings)
     folder = _folder(config, start)
     runner = _runner(config, folder)
 
-    from motionkit.bench import engine
-    from motionkit.bench.page import write_results
+    from motionkit.table.bench import engine
+    from motionkit.table.bench.page import write_results
 
     outcome = engine.run(chosen, entries, folder, _options(config, start), runner, _say, may_be_empty=False)
     print(write_results(folder, outcome))
@@ -116,8 +116,8 @@ def _table(config: BenchConfig, start: Start) -> int:
 
 def _ablations(config: BenchConfig, start: Start) -> int:
     """The papers' ablation rows, each on its protocol."""
-    from motionkit.bench import ablations, ledger
-    from motionkit.bench.ledger_page import write_ledger
+    from motionkit.table.bench import ablations, ledger
+    from motionkit.table.bench.ledger_page import write_ledger
 
     rows = ablations.choose(config.ablations)
     folder = _folder(config, start)
@@ -142,7 +142,7 @@ def _variants(given: Any, start: Start) -> Path | None:
 
 
 def _options(config: BenchConfig, start: Start) -> Options:
-    from motionkit.bench.entry import Options
+    from motionkit.table.bench.entry import Options
 
     weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
     return Options(config.gpu, config.online, config.cache, weights, dict(config.least))
@@ -150,7 +150,7 @@ def _options(config: BenchConfig, start: Start) -> Options:
 
 def _runner(config: BenchConfig, folder: Path) -> Runner:
     if config.runner == "submitit" and config.cluster.gpus:
-        from motionkit.run import plan_for
+        from motionkit.running.execute import plan_for
 
         if plan_for(config.gpu).device == "cpu":
             raise UserError(

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.config import RequestConfig, check_seed, refuse_empty
 from motionkit.errors import UserError
+from motionkit.settings.config import RequestConfig, check_seed, refuse_empty
 from motionkit.transfer import MAPS
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
-    from motionkit.compare import Comparison
     from motionkit.media import Clip
+    from motionkit.table.compare import Comparison
     from motionkit.transfer import Inputs
 
 HELP = """usage: motionkit compare methods=[NAME,NAME,...] [key=value ...]
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     config = hydra_app.compose("compare", CompareConfig, words)
     refuse_empty(config, ("reference", "driving", "truth", "jobs", "output", *MAPS))
     check_seed(config.seed)
-    from motionkit.compare.engine import choose_methods
+    from motionkit.table.compare.engine import choose_methods
 
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
     start = hydra_app.Start(Path.cwd(), Path.cwd())
@@ -80,15 +80,15 @@ def main(argv: list[str]) -> int:
 
 def _run_jobs(config: CompareConfig, start: Start) -> int:
     """Every job of the list, each a comparison; what holds for all of them is checked before the first."""
-    from motionkit.hashing import hash_json
-    from motionkit.jobs import read_jobs
+    from motionkit.data.job_list import read_jobs
+    from motionkit.weights.hashing import hash_json
 
     jobs = read_jobs(start.resolve(str(config.jobs)))
     names = hash_json([{"name": job.name, "values": job.values} for job in jobs])
     folder = start.resolve(_checked(config.output)) if config.output else Path("runs/compare") / names[:8]
 
-    from motionkit.compare import Job, compare_jobs
-    from motionkit.run import plan_for
+    from motionkit.running.execute import plan_for
+    from motionkit.table.compare import Job, compare_jobs
 
     plan_for(config.gpu, None)
 
@@ -104,7 +104,7 @@ def _run_jobs(config: CompareConfig, start: Start) -> int:
 def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | None, folder: Path) -> Comparison:
     """One comparison as it is configured."""
     from motionkit.cli import transfer
-    from motionkit.compare import compare
+    from motionkit.table.compare import compare
 
     return compare(
         config.methods,
@@ -142,7 +142,7 @@ def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
 
 def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:
     """Where the comparison lies: without `output`, one folder for the same inputs, so that it resumes."""
-    from motionkit.hashing import hash_json
+    from motionkit.weights.hashing import hash_json
 
     if config.output is None:
         key = hash_json({name: inputs.hash_of(name) for name in inputs.present()})

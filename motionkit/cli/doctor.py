@@ -10,12 +10,12 @@ from pathlib import Path
 
 from motionkit import __version__, registry
 from motionkit.backbones import catalog
-from motionkit.cache import cache_root
 from motionkit.cli.backbones import presence
 from motionkit.cli.table import table
 from motionkit.errors import UserError
-from motionkit.output import check_writable
+from motionkit.media.output_files import check_writable
 from motionkit.perception import networks
+from motionkit.running.cache import cache_root
 
 HELP = """usage: motionkit doctor
 

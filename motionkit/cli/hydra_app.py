@@ -15,11 +15,11 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several
-from motionkit.config import TrainConfig, TransferConfig, chain, explain, typed
 from motionkit.errors import Cancelled, UserError, unknown
-from motionkit.hashing import hash_json
-from motionkit.output import local_path
-from motionkit.trainjob import DataConfig
+from motionkit.media.output_files import local_path
+from motionkit.settings.config import TrainConfig, TransferConfig, chain, explain, typed
+from motionkit.training.job import DataConfig
+from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -77,7 +77,7 @@ def register(verb: str, schema: type) -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    from motionkit.gpu import TIERS, GpuConfig
+    from motionkit.settings.gpu import TIERS, GpuConfig
 
     store = ConfigStore.instance()
     for group in ("schema", "method", "backbone", "gpu"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from motionkit.config import literal
 from motionkit.errors import UserError, unknown
+from motionkit.settings.config import literal
 
 TEXT = frozenset(
     "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "

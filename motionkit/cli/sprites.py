@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motionkit.errors import UserError, unknown
-from motionkit.output import local_path, write_json
+from motionkit.media.output_files import local_path, write_json
 
 HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet] [output=FOLDER] [key=value]
 

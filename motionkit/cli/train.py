@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motionkit.config import check_seed
 from motionkit.errors import Cancelled, UserError
+from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
-    from motionkit.config import TrainConfig
+    from motionkit.settings.config import TrainConfig
 
 HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
@@ -67,12 +67,12 @@ def train(config: TrainConfig, start: Start) -> None:
     """
     from motionkit import registry
     from motionkit.cli.transfer import progress
-    from motionkit.config import method_settings, refuse_empty, typed
-    from motionkit.output import check_writable
-    from motionkit.progress import Reporter
-    from motionkit.run import plan_for
+    from motionkit.context import Reporter
+    from motionkit.media.output_files import check_writable
+    from motionkit.running.execute import plan_for
+    from motionkit.settings.config import method_settings, refuse_empty, typed
     from motionkit.sprites.kinds import SETTINGS
-    from motionkit.trainjob import DataConfig, TrainJob
+    from motionkit.training.job import DataConfig, TrainJob
 
     refuse_empty(config, ("output",))
     spec = registry.spec(config.method["name"])

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from motionkit.cli.hydra_app import Start
-    from motionkit.config import RequestConfig, TransferConfig
+    from motionkit.context import Progress
     from motionkit.media import Clip
-    from motionkit.progress import Progress
+    from motionkit.settings.config import RequestConfig, TransferConfig
     from motionkit.transfer import Inputs, MethodSpec
 
 HELP = """usage: motionkit transfer [key=value ...] [-m] [--cfg job]
@@ -58,9 +58,9 @@ def transfer(config: TransferConfig, start: Start) -> None:
         UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
     """
     from motionkit import registry
-    from motionkit.config import check_seed, method_settings, refuse_empty
-    from motionkit.handle import choose_backbone
-    from motionkit.output import check_output
+    from motionkit.media.output_files import check_output
+    from motionkit.running.lazy_backbone import choose_backbone
+    from motionkit.settings.config import check_seed, method_settings, refuse_empty
     from motionkit.transfer import MAPS
 
     refuse_empty(config, (*CLIPS, *MAPS, "output"))
@@ -74,7 +74,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         check_output(output, input_paths(config, start))
     inputs = read_inputs(spec, config, start)
 
-    from motionkit.run import execute, plan_for
+    from motionkit.running.execute import execute, plan_for
 
     plan = plan_for(config.gpu, backbone)
     print("\n".join(plan.lines()), file=sys.stderr)
@@ -153,7 +153,8 @@ def read_noted(name: str, path: str | None, start: Start) -> Clip | None:
 
 def progress(name: str) -> Progress:
     """The progress display of that name, on stderr."""
-    from motionkit.progress import JsonlProgress, NullProgress, TerminalProgress
+    from motionkit.context import NullProgress
+    from motionkit.running.progress import JsonlProgress, TerminalProgress
 
     kinds: dict[str, Callable[[], Progress]] = {
         "terminal": TerminalProgress,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones.files import hash_files, read_json, weight_files
 from motionkit.errors import MissingWeights, UserError
-from motionkit.hashing import hash_json
+from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
     import torch

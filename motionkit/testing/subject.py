@@ -16,12 +16,12 @@ from unittest import mock
 import numpy as np
 
 from motionkit.backbones import catalog
-from motionkit.config import method_settings
+from motionkit.context import NullProgress, Reporter
 from motionkit.errors import Cancelled
-from motionkit.handle import choose_backbone
-from motionkit.progress import NullProgress, Reporter
 from motionkit.registry import load_object
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.settings.config import method_settings
 from motionkit.testing.clips import other_inputs, sample_inputs
 from motionkit.testing.guards import Watch, stirred
 from motionkit.testing.report import RULES, Check, NotApplicable, Rule, listed
@@ -140,7 +140,7 @@ class Subject:
     def run(
         self, name: str, *, inputs: Inputs | None = None, cancel_after: int | None = None, **options: Any
     ) -> Outcome:
-        """The run of that name; made on first use with `options` of `motionkit.run.execute`, then remembered."""
+        """The run of that name; made on first use with `options` of `motionkit.execute`, then remembered."""
         if name not in self._outcomes:
             chosen = {
                 "backbone": self.backbone,

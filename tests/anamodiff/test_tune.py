@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motionkit.backbones import half
-from motionkit.context import RunContext
+from motionkit.context import NullProgress, Reporter, RunContext
 from motionkit.diffusion.warp import identity_grid
 from motionkit.errors import Cancelled, UserError
-from motionkit.gpu import Plan
 from motionkit.methods.anamodiff import tune as tuning
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig, LoraConfig
 from motionkit.methods.anamodiff.nets import build
 from motionkit.methods.anamodiff.tune import Material, Part, load_tuned, loss_of, parts, trainable, tune
 from motionkit.methods.anamodiff.variations import variations
-from motionkit.progress import NullProgress, Reporter
+from motionkit.settings.gpu import Plan
 
 
 def config(**lora):

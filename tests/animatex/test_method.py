@@ -13,7 +13,7 @@ from motionkit.media import from_frames
 from motionkit.methods.animatex.config import PRESETS
 from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.perception.pose.files import save
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.testing import sample_inputs
 
 

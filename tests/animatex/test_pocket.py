@@ -8,10 +8,10 @@ import torch
 
 from motionkit import backbones
 from motionkit.backbones import files
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_path
 from motionkit.methods.animatex.train_config import TrainOptions
 from motionkit.methods.animatex.train_model import denoiser, learns, start, write_compact, write_folder
+from motionkit.settings.gpu import Plan
+from motionkit.weights.hashing import hash_path
 
 shipped = pytest.mark.skipif(
     not (files.ASSETS / "pocket-modelscope" / "unet").is_dir(), reason="pocket-modelscope's weights are not here"

@@ -15,7 +15,7 @@ from motionkit.backbones.animatediff import join
 from motionkit.backbones.base import attention_sites
 from motionkit.backbones.motion_files import MotionOptions, max_frames
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 PLAN = Plan()
 

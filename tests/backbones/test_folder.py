@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from motionkit.backbones import fingerprint, get, load
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 MODEL = "diffusion_pytorch_model.safetensors"
 PLAN = Plan()

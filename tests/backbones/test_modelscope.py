@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from motionkit import gpu
 from motionkit.backbones import checkpointing, files, fingerprint, get, load, specs
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.backbones.tiny import VIDEO_UNET
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings import gpu
+from motionkit.settings.gpu import Plan
 
 MODEL = "diffusion_pytorch_model.safetensors"
 SPEC = dataclasses.replace(get("modelscope"), expects=())

@@ -7,7 +7,7 @@ import torch
 
 from motionkit.backbones import get, load
 from motionkit.diffusion.sampling import ddim_sample, text_predictor
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 PROMPT, NEGATIVE = "a green turtle running", "a red cat"
 

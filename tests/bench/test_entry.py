@@ -6,10 +6,10 @@ import pytest
 
 from motionkit import registry
 from motionkit.backbones import catalog
-from motionkit.bench import Entry, Options, cell, entries_of, tasks
-from motionkit.bench.entry import cells_of, settled, side_of
 from motionkit.errors import UserError
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
+from motionkit.table.bench import Entry, Options, cell, entries_of, tasks
+from motionkit.table.bench.entry import cells_of, settled, side_of
 
 
 def test_every_method_on_every_backbone_that_it_takes():

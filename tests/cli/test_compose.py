@@ -9,9 +9,9 @@ import yaml
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.hydra_app import SCHEMAS, compose
-from motionkit.config import method_settings
 from motionkit.errors import UserError
-from motionkit.gpu import TIERS
+from motionkit.settings.config import method_settings
+from motionkit.settings.gpu import TIERS
 
 CONF = Path(__file__).parents[2] / "conf"
 

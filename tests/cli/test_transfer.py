@@ -113,7 +113,7 @@ def test_a_defect_is_one_line_with_nothing_before_it(cli, work, monkeypatch):
     def fail(*args, **named):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("motionkit.run.execute", fail)
+    monkeypatch.setattr("motionkit.running.execute.execute", fail)
     code, _, err = cli(*STILL)
     *plan, line = err.splitlines()
     assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (a defect")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from motionkit import media
-from motionkit.compare import compare
 from motionkit.errors import Cancelled, UserError
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.table.compare import compare
 
 SIZE = "40x32"
 
@@ -90,7 +90,7 @@ def test_a_file_whose_name_is_no_text_is_shown_as_far_as_it_is(inputs):
 
 
 def test_what_a_run_wrote_itself_is_read_back_however_much_it_is(tmp_path):
-    from motionkit.compare import cell
+    from motionkit.table.compare import cell
 
     media.write_frames(tmp_path / cell.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
     assert len(cell.read_frames(tmp_path)) == 2001

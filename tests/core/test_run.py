@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, UserError
-from motionkit.progress import NullProgress
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.transfer import Result
 
 
@@ -64,7 +64,7 @@ def test_without_cache_nothing_is_kept_and_the_bits_are_the_same(blend, inputs, 
 def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing_else(blend, inputs, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("motionkit.cache.StageCheckpoint.save", lambda self, tensors: None)
+    monkeypatch.setattr("motionkit.running.cache.StageCheckpoint.save", lambda self, tensors: None)
     result = go(blend, inputs, tmp_path / "run")
     assert result.manifest["status"] == "complete" and "file" in result.manifest["stages"]["fit"]["not_kept"]
 

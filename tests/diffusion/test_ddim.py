@@ -9,7 +9,7 @@ from motionkit.diffusion.inversion import ddim_invert
 from motionkit.diffusion.sampling import ddim_sample, guide, guided, text_predictor
 from motionkit.diffusion.schedule import alpha_at, move, rungs, to_eps_x0
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 SD = {
     "beta_start": 0.00085,

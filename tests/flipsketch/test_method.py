@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 from sketch_models import drawing
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch import method as module
 from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
-from motionkit.presets import settings
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
+from motionkit.settings.presets import settings
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
 
@@ -289,7 +289,7 @@ class TestRefusals:
 class TestLora:
     def test_its_layers_are_merged_once_and_count(self, tmp_path, default):
         from motionkit import backbones
-        from motionkit.gpu import Plan
+        from motionkit.settings.gpu import Plan
 
         unet = backbones.load("tiny-modelscope", Plan()).unet
         name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"

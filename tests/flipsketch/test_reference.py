@@ -5,10 +5,10 @@ import torch
 from sketch_models import clip, denoise, scheduler, text, video_unet
 
 from motionkit.diffusion.schedule import rungs
-from motionkit.hashing import hash_tensors
 from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.reference import Reference, Schedule, recorder, walk
+from motionkit.weights.hashing import hash_tensors
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from motionkit.backbones.modelscope import ModelScopeBackbone
 from motionkit.diffusion.inversion import ddim_invert
 from motionkit.diffusion.sampling import guide
 from motionkit.diffusion.schedule import move, rungs
-from motionkit.gpu import Plan
 from motionkit.methods.flipsketch.align import align
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.config import InvertConfig
 from motionkit.methods.flipsketch.invert import invert, sketch_latents
 from motionkit.methods.flipsketch.loop import Options, denoise, start
 from motionkit.methods.flipsketch.reference import Schedule, recorder, walk
+from motionkit.settings.gpu import Plan
 
 METHOD = "flipsketch"
 FILE, POST = "tensors.safetensors", "postprocess.safetensors"

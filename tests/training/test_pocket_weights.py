@@ -8,7 +8,7 @@ import torch
 import motionkit
 from motionkit.backbones import load
 from motionkit.metrics import pose, psnr, scorer
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.training.sprite_batches import clips
 
 ASSETS = Path(motionkit.__file__).parent / "assets"

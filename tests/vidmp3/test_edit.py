@@ -8,10 +8,10 @@ from vidmp3_requests import textured
 
 from motionkit.backbones import load
 from motionkit.diffusion.schedule import rungs
-from motionkit.gpu import Plan
 from motionkit.methods.vidmp3.edit import Asked, Keep, Source, denoise, invert
 from motionkit.methods.vidmp3.resize import follow_grid, plates, resize, scaled_grid, shrink, widen
 from motionkit.methods.vidmp3.scene import tuned_scene
+from motionkit.settings.gpu import Plan
 from motionkit.sprites import character, render_clip
 from motionkit.sprites.motions import Motion
 

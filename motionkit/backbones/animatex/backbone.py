@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from motionkit import gpu
-from motionkit.backbones import files
+from motionkit.backbones import files, placement
 from motionkit.backbones.animatex.conditions import Conditions, Prepared
 from motionkit.backbones.animatex.config import CLASS_NAME, AnimateXConfig, from_dict
 from motionkit.backbones.animatex.network import AnimateXNetwork
@@ -20,7 +19,7 @@ from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
 from motionkit.backbones.weights import load_model, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 # The authors' schedule in diffusers' words; where 1000 is no multiple of the steps, their list of timesteps differs.
 SCHEDULE: dict[str, Any] = {
@@ -108,7 +107,7 @@ class AnimateXBackbone(StableDiffusion):
         network = empty_network(self.network.config)
         state = {k: v.clone() if own is None or k in own else v for k, v in self.network.state_dict().items()}
         network.load_state_dict(state, assign=True)
-        gpu.prepare_unet(self.plan, network.unet)
+        placement.prepare_unet(self.plan, network.unet)
         if self.plan.offload == "none":
             network.to(self.plan.device)
         return network.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Any
 from motionkit.backbones.animatex.config import TINY, AnimateXConfig
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 IMAGE_ENCODER: dict[str, Any] = {
     "hidden_size": 16,
