@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import local_path, write_json
 
-HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet] [output=FOLDER] [key=value ...]
+HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet] [output=FOLDER] [key=value]
 
 The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
 

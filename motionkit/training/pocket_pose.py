@@ -31,7 +31,7 @@ LIMBS = {"arm": "forearm", "leg": "shin"}  # a limb's first point is where its s
 
 @dataclass
 class Pictures:
-    """A batch: frames (B, 3, 128, 128) in [0, 1]; points (B, 19, 2) in [-1, 1]; seen (B, 19) and body (B,) are 0 or 1."""
+    """Frames (B, 3, 128, 128) in [0, 1]; points (B, 19, 2) in [-1, 1]; seen (B, 19) and body (B,) are 0 or 1."""
 
     frames: Tensor
     points: Tensor

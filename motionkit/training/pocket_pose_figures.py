@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.metrics import bootstrap_interval
-from motionkit.perception.pose.body_net import WEIGHTS, BodyNet, find, load
+from motionkit.perception.pose.body_net import WEIGHTS, BodyNet, load
+from motionkit.perception.pose.find_body import find
 from motionkit.sprites import LETTERS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
