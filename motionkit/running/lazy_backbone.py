@@ -76,10 +76,10 @@ class LazyBackbone:
             motion_files.check_frames(self.spec, frames, motion_files.max_frames(self.spec, self._path, self._motion))
 
     def _fetch(self) -> None:
-        from motionkit.backbones import files, motion_files
+        from motionkit.backbones import folders, motion_files
 
         if self._online:
-            folder = files.locate(self.spec, self._path, online=True)
+            folder = folders.locate(self.spec, self._path, online=True)
             if self.spec.base:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 

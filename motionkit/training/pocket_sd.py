@@ -15,13 +15,14 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
 from motionkit.sprites.kinds import BACKGROUNDS, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.weights import places
 
 UNET = dict(
     sample_size=32,
@@ -72,7 +73,7 @@ WORDS = (
     "colored",
 )
 LENGTH = 16
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = places.PACKAGE
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 
 WORDS = "a the scar car cat cart art papa nananana banana ana yellow quadruped running wave ünïcode żółw".split()
 
