@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionkit.backbones.half import loss_scale, mixed, unscale
+from motionkit.backbones.mixed_precision import loss_scale, mixed, unscale
 from motionkit.diffusion.noise import warp_noise
 from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError

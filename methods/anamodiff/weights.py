@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.weights import places
 
 from .keypoints import KPDetector
 from .lofnet import LOFNet
@@ -25,9 +26,7 @@ KINDS: dict[str, type[nn.Module]] = {"keypoints": KPDetector, "lofnet": LOFNet}
 
 def pocket_folder() -> Path:
     """Where the shipped weights lie."""
-    import motionkit
-
-    return Path(motionkit.__file__).parent / "assets" / "anamodiff"
+    return places.assets() / "anamodiff"
 
 
 def vae_signature(vae: nn.Module, count: int = 8) -> list[float]:

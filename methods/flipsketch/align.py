@@ -18,7 +18,7 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from motionkit.backbones.half import LOSS_SCALE
+from motionkit.backbones.mixed_precision import LOSS_SCALE
 
 Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import motionkit
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.sketch import Drawing
 from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
+from motionkit.weights import places
+from motionkit.weights.finding import shipped
 from motionkit.weights.hashing import hash_tensors, seed_from
 
 from . import SPEC
@@ -31,8 +32,6 @@ from .sketch import drawing_of, finish, network_files, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-
-LORA = Path(motionkit.__file__).parent / "assets" / "flipsketch" / "lora.safetensors"
 
 
 @dataclass
@@ -70,9 +69,10 @@ class FlipSketch(Transfer):
             )
         self.weights()
         if self.config.clip is not None:
-            from motionkit.metrics.text_image import locate
+            from motionkit.perception.consistency import CLIP
+            from motionkit.perception.networks import locate
 
-            locate("clip", self.config.clip)
+            locate(CLIP, self.config.clip)
         if self.config.sketch.source not in ("lineart", "none"):  # the first loads a network
             self._read(inputs)
 
@@ -85,10 +85,13 @@ class FlipSketch(Transfer):
         name = self.config.lora
         if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
             return None
-        path = LORA if name == "auto" else Path(name).expanduser()
+        if name == "auto":
+            get = f"{places.install_again()}, or give method.lora=none to go without"
+            return shipped("flipsketch", "lora.safetensors", get=get)
+        path = Path(name).expanduser()
         if not path.exists():
-            what = "the shipped LoRA is missing" if name == "auto" else "no such file or folder"
-            raise MissingWeights(f"method.lora={name}: {what} ({path}); give method.lora=none to go without")
+            what = f"no such file or folder ({path})"
+            raise MissingWeights(f"method.lora={name}: {what}; give method.lora=none to go without")
         return path
 
     def _read(self, inputs: Inputs) -> Drawing:

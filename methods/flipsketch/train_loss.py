@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.backbones.half import loss_scale
+from motionkit.backbones.mixed_precision import loss_scale
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.training.loop import LossFn
 from motionkit.weights.hashing import seed_from

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motionkit.backbones.half import mixed
+from motionkit.backbones.mixed_precision import mixed
 
 from .config import GuideConfig
 from .guide import MotionGuide

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from motionkit.backbones import placement
 from motionkit.backbones.catalog import BackboneSpec
-from motionkit.diffusion.schedule import alpha_at, to_eps_x0
+from motionkit.backbones.noise_levels import alpha_at, to_eps_x0
 from motionkit.errors import UserError
 from motionkit.settings import gpu
 

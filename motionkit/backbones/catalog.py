@@ -25,6 +25,7 @@ class BackboneSpec:
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
+        sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
     """
 
     name: str
@@ -45,6 +46,12 @@ class BackboneSpec:
     per_frame_motion_norm: bool = False
     converter: str | None = None
     portrait: bool = False
+    sizes: str = "motionkit.backbones.tiny_sizes:architecture"
+
+    @property
+    def made_up(self) -> bool:
+        """Whether its weights are drawn from a seed."""
+        return self.hub_id is None and self.asset is None
 
     @property
     def default_frame(self) -> tuple[int, int]:
@@ -260,6 +267,7 @@ _SPECS = (
         "motionkit.backbones.animatex.tiny:load",
         "Apache-2.0",
         0.001,
+        sizes="motionkit.backbones.animatex.tiny_sizes:architecture",
     ),
     BackboneSpec(
         "tiny-animatex-mamba",
@@ -271,6 +279,7 @@ _SPECS = (
         "motionkit.backbones.animatex.tiny:load",
         "Apache-2.0",
         0.001,
+        sizes="motionkit.backbones.animatex.tiny_sizes:architecture",
     ),
     BackboneSpec(
         "pocket-animatex",

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motionkit.diffusion.schedule import alpha_at
+from motionkit.backbones.noise_levels import alpha_at
 from motionkit.errors import UserError
 from motionkit.perception.networks import NETWORKS, load, normalisation
 from motionkit.perception.pixels import long_side, to_pixels

@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from motionkit.errors import MissingWeights, UserError
+from motionkit.errors import UserError
 from motionkit.media import Limits, read_clip
 from motionkit.media.limits import shown
+from motionkit.weights.finding import shipped
+from motionkit.weights.hashing import hash_files
 
 _ARRAYS = (".npy", ".npz")
 _LIMITS = Limits()
@@ -219,18 +221,10 @@ def pocket_file(backend: str) -> dict[str, Path]:
     """The sprite network's file, where that is the back end. Raises: MissingWeights when it is not there."""
     if backend != "pocket":
         return {}
-    from motionkit.perception.pocket_maps import WEIGHTS
-
-    if not WEIGHTS.is_file():
-        raise MissingWeights(
-            f"the sprite network's weights are not there ({WEIGHTS}): make them with `make train-pocket-maps`, or give "
-            f"masks=, depth= and correspondence="
-        )
-    return {"pocket_maps": WEIGHTS}
+    other = "make them with `make train-pocket-maps`, or give masks=, depth= and correspondence="
+    return {"pocket_maps": shipped("perception", "pocket_maps.safetensors", get=other)}
 
 
 def pocket_facts(backend: str) -> dict[str, Any]:
     """The hash of the sprite network's file, where that is the back end. Raises: as `pocket_file`."""
-    from motionkit.backbones.files import hash_files
-
     return {name: {"sha256": digest} for name, digest in hash_files(pocket_file(backend)).items()}

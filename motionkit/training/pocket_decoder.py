@@ -20,8 +20,9 @@ from motionkit.sprites.world import SpriteClip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.pocket_vae import PATCH, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.weights import places
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = places.PACKAGE
 TRAINED = ("decoder.", "post_quant_conv.")
 WEIGHT = 3.0  # extra weight of the subject, and of the ink of a drawing
 

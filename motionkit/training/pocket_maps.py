@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.perception.pocket_maps import SIZE, WEIGHTS, MapsNet, save
+from motionkit.perception.pocket_maps import SIZE, MapsNet, weights_path
 from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.pocket_maps_figures import evaluate
+from motionkit.weights.small_nets import save_net
 
 SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others
 SHEETS = 0.2  # share of letters and flags
@@ -173,7 +174,7 @@ def main() -> None:
         raise UserError(f"no checkpoint in {args.folder}")
     trained = (loop.ema if args.export_only else loop.run()).float().cpu()
     figures = evaluate(trained)
-    save(args.out or WEIGHTS, trained, {}, figures)
+    save_net(args.out or weights_path(), trained, {}, figures)
     record = {
         "steps": loop.step,
         "seconds": round(loop.seconds),

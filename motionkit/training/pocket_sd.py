@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
 from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
@@ -26,6 +26,7 @@ from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_c
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.sprite_batches import clips, masks, pixels
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import places
 
 UNET = dict(
     sample_size=32,
@@ -76,7 +77,7 @@ WORDS = (
     "colored",
 )
 LENGTH = 16
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = places.PACKAGE
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
 
 

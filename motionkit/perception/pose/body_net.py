@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from motionkit.errors import MissingWeights, UserError
 from motionkit.sprites.skeleton import BONES
+from motionkit.weights import places
 
 SIZE = 128  # side of the pictures that it looks at
-WEIGHTS = Path(__file__).parents[2] / "assets" / "perception" / "pocket_pose.safetensors"
+WEIGHTS = places.PACKAGE / "perception" / "pocket_body.safetensors"
 FACE = {"nose": 0, "eye_near": 14, "eye_far": 15, "ear_near": 16, "ear_far": 17}  # their OpenPose joints
 POINTS = (*BONES, "neck_base", "hip", *FACE)
 OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and both hips
