@@ -154,7 +154,7 @@ def walk(
             ref = given[i + 1].float().expand_as(ref)
         else:
             prediction = null_pass
-            if negative is not None:
+            if negative is not None and guidance != 1:
                 prediction = guide(composer.plain(ref, rung.t, negative), null_pass, guidance)
             prediction = finite(prediction, "the reference branch", i + 1, schedule.walked, rung.t)
             ref = move(scheduler, prediction, ref, rung.alpha, rung.alpha_below)
