@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from motionkit.diffusion.samplers import SamplerSpec
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
@@ -114,7 +115,8 @@ class Group(Generic[Kind]):
 
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
-GROUPS: tuple[Group[Any], ...] = (METHODS,)
+SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS)
 
 
 def names() -> list[str]:

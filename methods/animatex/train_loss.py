@@ -91,9 +91,8 @@ def make_loss(
 
 def noised(backbone: AnimateXBackbone, batch: Batch) -> tuple[Tensor, Tensor]:
     """Noisy latents of a batch, and the v to be predicted."""
-    scheduler = backbone.scheduler
     arguments = batch.clean, batch.noise, batch.t
-    return scheduler.add_noise(*arguments), scheduler.get_velocity(*arguments)
+    return backbone.noised(*arguments), backbone.training_target(*arguments)
 
 
 @torch.no_grad()

@@ -91,7 +91,7 @@ def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe,
 
 
 def _error(backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:
-    noisy = backbone.scheduler.add_noise(x0, noise, t)
+    noisy = backbone.noised(x0, noise, t)
     return F.mse_loss(backbone.denoise(noisy, t, text), backbone.training_target(x0, noise, t))
 
 

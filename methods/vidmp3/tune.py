@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from motionkit.backbones import checkpointing
 from motionkit.backbones.half import loss_scale, unscale
-from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError
 
 from .config import VidMP3Config
@@ -160,9 +159,8 @@ def _loss(
     backbone = scene.backbone
     t = torch.randint(times.start, times.stop, (1,), generator=generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    alpha = alpha_at(backbone.scheduler, t, clean)
     scene.guide()
-    found = scene.denoise(alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, t, text)
+    found = scene.denoise(backbone.noised(clean, noise, t), t, text)
     target = backbone.training_target(clean, noise, t)
     if weight is None:
         return F.mse_loss(found, target)

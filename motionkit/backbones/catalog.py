@@ -25,6 +25,8 @@ class BackboneSpec:
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
+        latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
+        predictions: what its UNet may predict (its own files say which).  sampler: what walks it when none is named.
     """
 
     name: str
@@ -45,6 +47,10 @@ class BackboneSpec:
     per_frame_motion_norm: bool = False
     converter: str | None = None
     portrait: bool = False
+    latent_channels: int = 4
+    time_stride: int = 1
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
+    sampler: str = "ddim"
 
     @property
     def default_frame(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motionkit.diffusion.schedule import alpha_at
+from motionkit.backbones.noise_levels import level_at
 from motionkit.errors import UserError
 from motionkit.perception.networks import NETWORKS, load, normalisation
 from motionkit.perception.pixels import long_side, to_pixels
@@ -69,8 +69,9 @@ def sd_features(
             latents = backbone.encode(picture)  # (1, 4, h, w)
             if noise is None:  # one for all frames, drawn on the CPU
                 noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(settings.seed))
-            alpha = alpha_at(backbone.image_scheduler, settings.timestep, latents)
-            noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise.to(latents.device)
+            noisy = level_at(backbone.image_scheduler, settings.timestep, latents).mix(
+                latents, noise.to(latents.device)
+            )
             backbone.denoise(noisy[:, :, None], settings.timestep, text)  # (1, 4, 1, h, w)
             for layer, point in zip(found, points, strict=True):
                 layer.append(heard[point].float().cpu())
