@@ -80,7 +80,7 @@ def make_loss(
 
 
 def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe, seed: int) -> Tensor:
-    """Mean squared error of the prediction for noised clips x0 (B, 4, F, h, w) with text states (B, L, C)."""
+    """Mean squared error of the prediction for noised clips x0 (B, C, F, h, w) with text states (B, L, C)."""
     generator = torch.Generator().manual_seed(seed)
     noise = partly_shared_noise(tuple(x0.shape), recipe.noise_share, recipe.noise_share_clips, generator).to(x0)
     count, total = len(x0), backbone.scheduler.config.num_train_timesteps

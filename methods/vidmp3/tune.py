@@ -46,7 +46,7 @@ def tune(
     """Adam on noise prediction at random noise levels; every draw depends on the step alone, so a killed run goes on.
 
     Args:
-        latents: (F, 4, h, w) of the source video.
+        latents: (F, C, h, w) of the source video.
         maps, gates: of each subject; no maps: nothing is guided, only the UNet is tuned.
         strength: lambda.
         weight: (F, 1, h, w): the loss counts where it is 1 (method.tune.loss=subject); None is everywhere.
@@ -125,7 +125,7 @@ def _loop(
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)
     scale = loss_scale(scene.backbone)
-    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
+    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,C,F,h,w)
     weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
     for step in range(begin, total):
         run.progress.tick("tune", step, total)

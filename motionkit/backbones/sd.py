@@ -181,9 +181,7 @@ def check_parts(
             f"the text encoder makes {width}: the parts are of different models"
         )
     if (found := vae.get("latent_channels", 4)) != channels:
-        raise UserError(
-            f"{spec.name}: the autoencoder in {folder} has {found} latent channels, {spec.name} has {channels}"
-        )
+        raise UserError(f"{spec.name}: the autoencoder in {folder} has {found} latent channels, not {channels}")
 
 
 def read_scheduler(file: Path) -> DDIMScheduler:

@@ -35,8 +35,8 @@ class FlowEuler:
         """
         total, shift = self.scheduler.config.num_train_timesteps, self.scheduler.config.shift
         check_steps(steps, total)
-        sigmas = np.linspace(float(self.scheduler.sigma_max), float(self.scheduler.sigma_min), steps)
-        sigmas = torch.from_numpy(shift * sigmas / (1 + (shift - 1) * sigmas)).float()
+        even = np.linspace(float(self.scheduler.sigma_max), float(self.scheduler.sigma_min), steps)
+        sigmas = torch.from_numpy(shift * even / (1 + (shift - 1) * even)).float()  # (steps,)
         ends = [*sigmas, torch.zeros(())]
         return grid_of((sigmas * total).tolist(), [Level(1 - sigma, sigma) for sigma in ends], start_t)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ from motionkit.errors import UserError
 OnStep = Callable[[int, int], None]  # (steps done, steps in all)
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One step of a grid: its place in it, the model's timestep, the noise level there, and the one that it ends at."""
 
     index: int
