@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 import motionkit
@@ -228,7 +229,8 @@ class FlipSketch(Transfer):
     def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
         """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
         latents = self._denoise(scene, negative_prompt)
-        videos = [finish(self.backbone.decode(video.transpose(0, 1)), self.config.binarise) for video in latents]
+        clips = rearrange(latents, "b c f h w -> b f c h w")
+        videos = [finish(self.backbone.decode(clip), self.config.binarise) for clip in clips]
         if scene.drawing is None or len(videos) == 1:
             return videos[0]
         from .rank import rank

@@ -214,7 +214,7 @@ class VidMP3(Transfer):
             keep,
             lambda done, total: run.progress.tick("edit", done, total),
         )
-        return self.backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()
+        return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
 
     def _sampler(self) -> Any:
         return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
