@@ -71,6 +71,7 @@ class MethodSpec:
         backbones: names of the backbones it runs on; () when it needs none.
         refuses: family of backbones -> one line that says why the method has no meaning on any of them.
         no_backbones: the same for single backbones of a family on which it does run.
+        samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
@@ -102,6 +103,8 @@ class MethodSpec:
     distinct_frames: bool = False
     year: int = 0
     version: str = "1"
+    samplers: tuple[str, ...] = ()
+    sampler_reason: str = ""
 
     def stage(self, name: str) -> Stage | None:
         """The declared stage of that name, or None when its output is not cached."""

@@ -224,7 +224,7 @@ def _flow(options: TrainOptions, num_kp: int, backbone: VideoBackbone, side: int
     large = side >= 64
     config = {
         "num_kp": num_kp,
-        "num_channels": backbone.vae.config.latent_channels,
+        "num_channels": backbone.latent_channels,
         "block_expansion": options.flow_width or (64 if large else 24),
         "max_features": options.max_width or (1024 if large else 160),
         "num_blocks": min(5, int(math.log2(side)) - 1),

@@ -76,4 +76,6 @@ SPEC = MethodSpec(
     status="working",
     version="3",
     year=2025,
+    samplers=("ddim",),
+    sampler_reason="it inverts the drawing by DDIM and walks the same steps back",
 )

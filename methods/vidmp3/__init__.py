@@ -86,4 +86,6 @@ SPEC = MethodSpec(
     status="reproducing",
     version="3",
     year=2025,
+    samplers=("ddim",),
+    sampler_reason="it inverts the source by DDIM and walks the same steps back",
 )

@@ -69,9 +69,9 @@ class AnimateDiffBackbone(StableDiffusion):
         self.positions = int(self.unet.config.motion_max_seq_length)
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The raw prediction (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)).
+        """The raw prediction (B, C, F, h, w), float32, for clips of that shape at timestep t (a number or (B,)).
 
         The clip passes the UNet whole; text (B, L, C) is per clip and is repeated per frame here, as diffusers'
         UNetMotionModel does not. `unet` replaces the backbone's own (a tuned copy); other arguments go to its forward.

@@ -100,6 +100,12 @@ def test_facts_about_methods_need_no_torch():
     assert not guilty
 
 
+def test_methods_walk_no_noise_schedule_of_their_own():
+    """One loop denoises, one inverts, one guides: a method gives them its model, its steps and its hooks."""
+    own = [f"motionkit.diffusion.{name}" for name in ("schedule.move", "schedule.finite", "guidance.guide")]
+    assert not [(path, name) for path in METHODS for name in imports(path) if name in own]
+
+
 def test_untrusted_files_are_never_unpickled():
     for path in [*TOOLKIT, *METHODS]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -84,14 +84,14 @@ class AnimateXBackbone(StableDiffusion):
     def denoise(
         self,
         latents: Tensor,
-        t: int | Tensor,
+        t: float | Tensor,
         text: Tensor | None = None,
         *,
         unet: Any = None,
         prepared: Prepared | None = None,
         **unet_arguments: Any,
     ) -> Tensor:
-        """v (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)), under prepared conditions.
+        """v (B, C, F, h, w), float32, for clips of that shape at timestep t (or (B,)), under prepared conditions.
 
         Without `prepared` the text (B, L, D) is the only condition. `unet` replaces the whole network (a tuned copy).
         """
