@@ -116,6 +116,9 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
 
+train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
+	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
+
 train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
 	$(TRAIN).pocket_joints
 

@@ -65,8 +65,10 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
 def shared_clips(
     name: str, seed: int, step: int, count: int, settings: Sequence[str] = EASY, **options: Any
 ) -> list[SpriteClip]:
-    """`count` clips, their settings in turn; of one setting, what `clips` draws."""
-    each = [clips(name, seed, step, -(-count // len(settings)), setting=s, **options) for s in settings]
+    """`count` clips, their settings in turn, of which one may be named twice; of one setting, what `clips` draws."""
+    share = -(-count // len(settings))
+    names = [f"{name} {i}" if setting in settings[:i] else name for i, setting in enumerate(settings)]
+    each = [clips(n, seed, step, share, setting=s, **options) for n, s in zip(names, settings, strict=True)]
     return [clip for turn in zip(*each, strict=True) for clip in turn][:count]
 
 
@@ -229,6 +231,11 @@ def by_style(measure: Callable[[str], dict[str, float]]) -> dict[str, float]:
     return out
 
 
+def in_hourglass(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: the hourglass's but for its first layer."""
+    return name.startswith(("predictor", "hourglass")) and "encoder.down_blocks.0." not in name
+
+
 def main() -> None:
     """Command line: `keypoints` or `lofnet`."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
@@ -237,10 +244,13 @@ def main() -> None:
     steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
     parser = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr)
     parser.add_argument("--settings", nargs="+", default=list(EASY), help="settings of the sprite world, in turn")
+    parser.add_argument("--muon", action="store_true", help="Muon trains the hourglass")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     batch, out = args.batch or 16, args.out or pocket_folder()
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.995)
+    if args.muon:
+        settings = replace(settings, muon=in_hourglass, clip=float("inf"), decay=0.4)
     if what == "keypoints":
         detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
         loss = keypoint_loss(detector, batch, args.seed, args.device, args.settings)

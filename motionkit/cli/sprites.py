@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import local_path, write_json
 
-HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet] [output=FOLDER] [key=value]
+HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet|styles] [output=FOLDER] ...
 
 The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
 
@@ -23,6 +23,7 @@ The procedural world of articulated characters: the same motion on another chara
                  a folder of clips holds one set: only the command that made it may write there again
   what=foreign-drawings  twelve fixed drawings of the foreign style with their prompts and true clips
   what=sheet     one picture: every kind in every motion
+  what=styles    one picture of all that varies: wild characters, the foreign style, drawings by hand
   all:           setting=easy|full|wild|foreign  size=128  frames=10
                  wild varies the renderer itself; foreign is another style, in the test split alone
 
@@ -113,7 +114,7 @@ def _read(record: Path) -> Any:
 
 def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     from motionkit.sprites import KINDS, MOTIONS, Motion, character
-    from motionkit.sprites.export import contact_sheet, write_dataset, write_drawings, write_example
+    from motionkit.sprites.export import contact_sheet, styles_sheet, write_dataset, write_drawings, write_example
 
     folder = local_path(options["output"] or f"sprites-{options['what']}")
     seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
@@ -146,4 +147,10 @@ def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
         return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
-    raise unknown("what", options["what"], ("example", "dataset", "drawings", "foreign-drawings", "sheet"))
+    if options["what"] == "styles":
+        from motionkit.media import write_image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / "styles.png", styles_sheet(size, seed=seed))
+        return f"{folder / 'styles.png'}: wild, foreign, drawings"
+    raise unknown("what", options["what"], ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"))

@@ -123,6 +123,22 @@ def write_drawings(
     return count
 
 
+def styles_sheet(size: int = 96, columns: int = 10, seed: int = 0) -> np.ndarray:
+    """What varies: four rows of `wild` characters, two of `foreign` ones, one of drawings by hand; the same each time.
+
+    Returns:
+        (7 * size, columns * size, 3) uint8.
+    """
+    rng, rows = rng_of("styles sheet", seed), []
+    for setting, by_hand in (*[("wild", False)] * 4, *[("foreign", False)] * 2, ("easy", True)):
+        tiles = []
+        for _ in range(columns):
+            clip = render_clip(random_character(rng, "test", setting), random_motion(rng, "test"), 1, size)
+            tiles.append(clip.lines(pen=hand_pen(rng))[0] if by_hand else clip.frames[0])
+        rows.append(np.concatenate(tiles, 1))
+    return np.concatenate(rows, 0)
+
+
 def contact_sheet(
     kinds: tuple[str, ...], motions: tuple[str, ...], size: int = 128, setting: str = "easy", seed: int = 0
 ) -> np.ndarray:
