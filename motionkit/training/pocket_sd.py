@@ -207,8 +207,9 @@ def export(model: TextToImage, folder: Path) -> None:
 
 
 def is_matrix(name: str) -> bool:
-    """Whether Muon trains that weight, if it has two or more dimensions: the UNet's but for its ends."""
-    return name.startswith("unet.") and not any(end in name for end in ("conv_in", "conv_out", "time_embedding"))
+    """Whether Muon trains that weight, if it has two or more dimensions: those inside a UNet, not at its ends."""
+    inner = name.removeprefix("network.")
+    return inner.startswith("unet.") and not any(end in inner for end in ("conv_in", "conv_out", "time_embedding"))
 
 
 def recipe(folder: Path, steps: int, lr: float, muon: bool = True, **others: Any) -> LoopSettings:

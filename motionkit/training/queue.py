@@ -51,6 +51,7 @@ STAGES = (
     Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
     Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's"),
     Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px"),
+    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
     Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
