@@ -55,6 +55,7 @@ STAGES = (
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
     Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
+    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
     Stage("pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked"),
 )
 
