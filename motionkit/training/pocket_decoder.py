@@ -16,6 +16,7 @@ from torch import Tensor
 from motionkit.errors import UserError
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip
+from motionkit.training.drawings import drawn
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.pocket_vae import PATCH, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
@@ -26,9 +27,9 @@ WEIGHT = 3.0  # extra weight of the subject, and of the ink of a drawing
 
 
 def drawings(batch: list[SpriteClip], name: str, step: int) -> Tensor:
-    """The first frame of each clip as lines 1 to 2 pixels thick, (B, 3, H, W) in [-1, 1]."""
+    """The first frame of each clip as a drawing by hand, (B, 3, H, W) in [-1, 1]."""
     rng = rng_of("drawings", name, step)
-    lines = [torch.from_numpy(c.lines(int(rng.integers(2, 5)))[0]) for c in batch]
+    lines = [torch.from_numpy(drawn(c, rng)[0]) for c in batch]
     return torch.stack(lines).permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
 
 
