@@ -114,7 +114,7 @@ def test_figures_and_a_sheet(net, vae, tmp_path):
     from motionkit.methods.animatex.image_figures import figures
 
     found = figures(net.eval(), vae, 16, tmp_path / "sheet.png")
-    assert set(found) == {"net", "still", "autoencoder"}
+    assert set(found) == {"x0", "net", "still", "autoencoder"} and len(found["x0"]) == 3
     assert found["still"]["subject"] > found["net"]["subject"]  # it is not trained
     assert found["still"]["keypoints"] > 2 and (tmp_path / "sheet.png").exists()
 
