@@ -53,16 +53,13 @@ train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resume
 	$(TRAIN).queue --only colour-decoder fold pocket-sd
 
 train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
-	$(TRAIN).pocket_decoder
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_modelscope
+	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
 	$(TRAIN).pocket_maps
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_animatediff
+	$(TRAIN).queue --only verb-critic pocket-animatediff
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints

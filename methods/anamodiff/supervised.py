@@ -30,6 +30,7 @@ from .weights import load_network, pocket_folder, save_network, vae_signature
 SIZE = 128
 EASY = ("easy",)  # what the shipped weights saw; `--settings easy wild` lets the renderer vary
 KEYPOINT_CONFIG = dict(num_kp=12, block_expansion=16, max_features=160, num_blocks=4, scale_factor=0.5, pad=3)
+VISIBLE = 0.2  # weight of the visibility head's cross-entropy
 LOFNET_CONFIG = dict(num_kp=12, num_channels=4, block_expansion=24, max_features=160, num_blocks=4, kp_variance=0.01)
 
 
@@ -117,7 +118,10 @@ def evaluate_keypoints(
 
 @dataclass
 class Pairs:
-    """A batch of source and target frames of the same clips with their exact flow on the latent grid."""
+    """A batch of source and target frames of the same clips with their exact flow on the latent grid.
+
+    `visible` (B, side, side) is the share of each target cell whose content the source shows.
+    """
 
     source: Tensor
     target: Tensor
@@ -125,6 +129,7 @@ class Pairs:
     kp_target: Keypoints
     flow: Tensor
     weight: Tensor
+    visible: Tensor
 
 
 def pairs(
@@ -137,7 +142,7 @@ def pairs(
     """
     rng = rng_of(name, seed, step, "moments")
     data = clips(name, seed, step, batch, frames=2, size=size, split=split, setting=setting)
-    flows, weights = [], []
+    flows, weights, shown = [], [], []
     for i, clip in enumerate(data):
         gap = int(rng.integers(1, 10))  # the second frame is up to nine frames later: any two moments of a cycle
         clip = clip if gap == 1 else _respaced(clip, gap)
@@ -152,6 +157,7 @@ def pairs(
         total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
         flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
+        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))
     return Pairs(
         frames01(data, 0),
         frames01(data, 1),
@@ -159,6 +165,7 @@ def pairs(
         truth_keypoints(data, 1),
         torch.from_numpy(np.stack(flows)).float(),
         torch.from_numpy(np.stack(weights)).float(),
+        torch.from_numpy(np.stack(shown)).float(),
     )
 
 
@@ -178,7 +185,8 @@ def lofnet_loss(
 ) -> LossFn:
     """The paper's L_warp (MSE of warped and true latents), plus L1 to the exact flow where the source shows the part.
 
-    Keypoints are the detector's own (what inference will feed), mixed with true ones in a quarter of the batch.
+    A visibility head, where there is one, learns what share of each cell the source shows. Keypoints are the detector's
+    own (what inference will feed), mixed with true ones in a quarter of the batch.
     """
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -199,7 +207,12 @@ def lofnet_loss(
         moved = warp(z_s, motion.flow, padding="border")
         l_warp = F.mse_loss(moved, z_d)
         still = F.mse_loss(z_s, z_d).item()
-        return 5 * off + l_warp, {"flow": off.item() * SIZE / 2, "l_warp": l_warp.item(), "l_still": still}
+        logs = {"flow": off.item() * SIZE / 2, "l_warp": l_warp.item(), "l_still": still}
+        total = 5 * off + l_warp
+        if motion.occlusion is not None:
+            shown = F.binary_cross_entropy(motion.occlusion[:, 0].clamp(1e-4, 1 - 1e-4), data.visible.to(device))
+            total, logs = total + VISIBLE * shown, logs | {"visible": shown.item()}
+        return total, logs
 
     return loss
 

@@ -13,7 +13,6 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-import motionkit
 from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import MissingWeights, UserError

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motionkit.backbones import checkpointing
-from motionkit.backbones.half import loss_scale, unscale
+from motionkit.backbones.mixed_precision import loss_scale, unscale
 from motionkit.errors import UserError
 
 from .config import VidMP3Config

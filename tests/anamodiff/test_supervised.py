@@ -89,3 +89,39 @@ def test_figures_of_all_styles_keep_their_names_apart():
 
     assert by_style(measure) == {"mean_px": 1.0, "n": 4, "wild_mean_px": 2.0, "foreign_mean_px": 3.0}
     assert seen == ["easy", "wild", "foreign"]
+
+
+def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypatch):
+    import json
+    import sys
+
+    import torch
+    from diffusers import AutoencoderKL
+
+    from motionkit.methods.anamodiff import lofnet_stage
+    from motionkit.methods.anamodiff.weights import load_network
+    from motionkit.training import pocket_sd
+    from motionkit.training.pocket_vae import CONFIG
+
+    monkeypatch.chdir(tmp_path)
+    sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))
+    monkeypatch.setattr(pocket_sd, "UNET", pocket_sd.UNET | sizes)
+    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    torch.manual_seed(0)
+    AutoencoderKL(**CONFIG | dict(block_out_channels=(16,))).save_pretrained(folder / "pocket-sd" / "vae")
+    model, *_ = pocket_sd.build(folder / "pocket-sd", 0, False, "cpu")
+    pocket_sd.export(model, folder / "pocket-sd")
+    monkeypatch.setattr(
+        sys, "argv", ["lofnet_stage", "--folder", "runs/pocket/anamodiff-lofnet", "--steps", "2", "--batch", "4"]
+    )
+    monkeypatch.setattr(lofnet_stage, "CONFIG", lofnet_stage.CONFIG | dict(block_expansion=8, max_features=16))
+    lofnet_stage.main()
+    net, facts = load_network(folder / "anamodiff" / "lofnet.safetensors", "lofnet")
+    assert net.occlusion is not None and facts["figures"]["n"] == 64
+    assert json.loads((folder / "records" / "anamodiff-lofnet.json").read_text())["figures"]["flow_px"] > 0
+
+
+def test_pairs_say_what_the_source_shows():
+    data = pairs("visible test", 0, 0, 4, "train", 32)
+    assert data.visible.shape == (4, 32, 32) and data.visible.min() == 0 and data.visible.max() == 1
+    assert (data.visible[data.weight == 0] == 0).all()  # what has no weight in the flow is hidden
