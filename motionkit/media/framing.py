@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
         original=original,
         fitted_from=clip.source_size,
     )
-    return fitted, box
+    return replace(fitted, transparent=clip.transparent, sound=clip.sound), box
 
 
 def unletterbox(frames: np.ndarray, box: Box) -> np.ndarray:

@@ -155,7 +155,7 @@ def test_cut_off_animation_gives_what_is_there_and_tells(tmp_path, moving):
     assert (clip.frames[0] == moving[0]).all()
 
 
-@pytest.mark.parametrize("width, height", [(60000, 60000), (2**31 - 1, 1), (5000, 5000)])
+@pytest.mark.parametrize("width, height", [(60000, 60000), (2**31 - 1, 1), (11600, 11600)])
 def test_huge_promises_are_refused_before_decoding(tmp_path, width, height):
     (tmp_path / "a.png").write_bytes(png_header(width, height))
     refused(tmp_path / "a.png", "limit")
@@ -165,7 +165,7 @@ def test_huge_promises_are_refused_before_decoding(tmp_path, width, height):
 
 def test_limits(tmp_path, moving, picture):
     path = save(tmp_path / "a.png", picture)
-    refused(path, "limit", limits=Limits(max_pixels=48 * 64 - 1))
+    refused(path, "limit", limits=Limits(max_picture=48 * 64 - 1))
     assert read_clip(path, Limits(longest_side=32)).frames.shape == (1, 24, 32, 3)
     pictures = [Image.fromarray(f) for f in moving]
     animation = save(tmp_path / "a.gif", pictures[0], save_all=True, append_images=pictures[1:], duration=100)
