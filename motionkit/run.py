@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ def execute(
     progress: Progress | None = None,
     use_cache: bool = True,
     common: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Run one method on one request.
 
@@ -62,13 +64,15 @@ def execute(
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
         common: the result has the reference's shape even where the method does not read it, as all others have then.
+        say: gets a line for each thing that a user should know of how the clips were fitted.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
         UserError: anything that the user can mend, in one line.
         Cancelled: `progress` asked for it.
     """
-    _check_types(inputs, seed, frames, fps)
+    check_types({"seed": seed, "frames": frames, "fps": fps})
+    _check_inputs(inputs)
     check_seed(seed)
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
@@ -76,7 +80,9 @@ def execute(
     settings = method_settings(spec, config)
     name = choose_backbone(spec, backbone)
     shaping = SHAPING if common else spec.used(inputs)
-    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping)
+    fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping, spec.stride)
+    for line in fitted.lines:
+        say(line)
     if output is not None:
         check_output(Path(output))
     if folder is not None:
@@ -101,16 +107,15 @@ def execute(
     return road.travel(inputs, Path(output) if output is not None else None, output_metadata)
 
 
-def _check_types(inputs: Inputs, seed: Any, frames: Any, fps: Any) -> None:
-    """From Python anything can come. Raises: UserError that says what is wanted."""
-    wanted = [
-        ("seed", seed, Integral, "a whole number"),
-        ("frames", frames, Integral, "a whole number"),
-        ("fps", fps, Real, "a number"),
-    ]
-    for name, value, kind, what in wanted:
+def check_types(numbers: Mapping[str, Any]) -> None:
+    """From Python anything can come. Raises: UserError that says what is wanted of seed, frames and fps."""
+    for name, value in numbers.items():
+        kind, what = (Real, "a number") if name == "fps" else (Integral, "a whole number")
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise UserError(f"{name}={value!r}: give {what}")
+
+
+def _check_inputs(inputs: Inputs) -> None:
     for name in ("reference", "driving"):
         if not isinstance(value := getattr(inputs, name), Clip | None):
             raise UserError(

@@ -74,6 +74,8 @@ class MethodSpec:
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
+        stride: every so many frames of a driving video at 24 frames per second or so, as the paper takes them; None
+            where it does not say: a fast clip is then lowered to 8 frames per second.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
@@ -100,6 +102,7 @@ class MethodSpec:
     status: str = "working"
     stochastic: bool = True
     distinct_frames: bool = False
+    stride: int | None = None
     year: int = 0
     version: str = "1"
 

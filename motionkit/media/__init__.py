@@ -1,5 +1,6 @@
 """Reading, timing, framing and writing of pictures and videos; numpy arrays in and out, no torch."""
 
+from motionkit.media import part as part
 from motionkit.media.clip import Clip as Clip
 from motionkit.media.clip import Sound as Sound
 from motionkit.media.clip import from_frames as from_frames

@@ -49,13 +49,16 @@ def scan(path: Path, container: av.container.InputContainer, stream: av.VideoStr
     starts: list[float | None] = []
     last = reached = 0.0
     packets = container.demux()
-    for number in range(_MOST_PACKETS + 1):
+    read = 0
+    while True:
         try:
             packet = next(packets, None)
         except (av.error.FFmpegError, OSError):
             break
         if packet is None:
             break
+        if (read := read + 1) > _MOST_PACKETS:
+            raise UserError(f"{shown(path)}: has over {_MOST_PACKETS} packets; cut out the part you need")
         if packet.size == 0 or packet.is_discard or packet.time_base is None:
             continue
         at = packet.pts if packet.pts is not None else packet.dts
@@ -66,8 +69,6 @@ def scan(path: Path, container: av.container.InputContainer, stream: av.VideoStr
         if packet.stream_index == stream.index:
             starts.append(None if packet.pts is None else packet.pts * base)
             last = lasts
-    if number == _MOST_PACKETS:
-        raise UserError(f"{shown(path)}: has over {_MOST_PACKETS} packets; cut out the part you need")
     return _summary(container, stream, starts, last, reached)
 
 

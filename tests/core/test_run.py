@@ -258,6 +258,6 @@ def test_missing_inputs_and_still_driving_pictures_are_refused(blend, inputs, tm
 def test_frames_size_and_rate(blend, inputs, tmp_path):
     result = go(blend, inputs, tmp_path / "1", frames=4, size="48x32")
     assert result.manifest["size"] == {"height": 32, "width": 48} and result.frames.shape == (4, 32, 43, 3)
-    assert result.fps == pytest.approx(4.0)  # the same second of film
+    assert result.fps == pytest.approx(6.0)  # the first four, as they follow each other
     faster = go(blend, inputs, tmp_path / "2", fps=12)
     assert len(faster.frames) == 12 and faster.fps == 12

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from motionkit.errors import UserError
-from motionkit.media import Limits, Wanted, from_frames, read_clip, take, write_video
+from motionkit.media import Limits, Wanted, from_frames, read_clip, take
 from motionkit.media.part import choose, moment
 
 
