@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from motionkit.cli.hydra_app import Start
+    from motionkit.clips import Excerpt
     from motionkit.config import RequestConfig, TransferConfig
     from motionkit.media import Clip
     from motionkit.progress import Progress
@@ -31,6 +32,8 @@ how
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
+  start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
+                          follow each other from start= on; reference_start= reference_end= of a reference video
   cache=false             make every stage again;  progress=terminal|jsonl|none
 output
   output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
@@ -97,6 +100,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         output_metadata=config.output_metadata,
         progress=watch,
         use_cache=config.cache,
+        say=say,
     )
     if result.manifest["plan"] != asdict(plan):
         print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)
@@ -130,25 +134,30 @@ def read_inputs(spec: MethodSpec | None, config: RequestConfig, start: Start) ->
         for need in spec.requires:
             if not getattr(given, need.name) and not (need.name in CLIPS and getattr(config, need.name)):
                 raise spec.missing(need)
-    given.reference = read_noted("reference", config.reference, start)
-    given.driving = read_noted("driving", config.driving, start)
+    paths = [start.resolve(path) if path else None for path in (config.reference, config.driving)]
+    given.reference, given.driving = excerpt(config, spec).read(*paths)
+    say_notes("reference", given.reference)
+    say_notes("driving", given.driving)
     return given
 
 
-def read_noted(name: str, path: str | None, start: Start) -> Clip | None:
-    """The clip at a path, if one is given; what was noted as it was read (that it is cut off, say) goes to stderr.
+def excerpt(config: RequestConfig, spec: MethodSpec | None = None) -> Excerpt:
+    """Which part of its clips a request asks for."""
+    from motionkit.clips import Excerpt
 
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if not path:
-        return None
-    from motionkit import media
+    parts = (config.start, config.end, config.reference_start, config.reference_end)
+    return Excerpt(config.frames, config.fps, *parts, stride=spec.stride if spec else None)
 
-    clip = media.read_clip(start.resolve(path))
-    for note in clip.notes:
-        print(f"{name}: {note}", file=sys.stderr)
-    return clip
+
+def say_notes(name: str, clip: Clip | None) -> None:
+    """What was noted of a clip as it was read (that it is cut off, say), on stderr."""
+    for note in clip.notes if clip is not None else ():
+        say(f"{name}: {note}")
+
+
+def say(line: str) -> None:
+    """One line on stderr; stdout carries the result's path alone."""
+    print(line, file=sys.stderr)
 
 
 def progress(name: str) -> Progress:

@@ -17,7 +17,8 @@ WARP = ("transfer", "method=warp", "reference=ref.png", "driving=drive.mp4", "gp
 
 def test_the_run_folder_holds_everything(cli, work):
     code, out, err = cli(*WARP, "frames=4", "seed=2")
-    assert code == 0 and err.startswith("gpu=cpu: cpu, float32")
+    part, plan = err.splitlines()
+    assert code == 0 and plan.startswith("gpu=cpu: cpu, float32") and part.startswith("driving: frames 0-0.67 s of 1 s")
     (folder,) = (work / "runs" / "transfer").iterdir()
     assert out.strip() == str(folder / "result.mp4") and re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", folder.name)
     facts = json.loads((folder / "manifest.json").read_text())
@@ -188,3 +189,35 @@ def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
     (folder,) = (work / "runs" / "transfer").iterdir()
     assert [p.name for p in folder.iterdir()] == ["manifest.json"]
     assert json.loads((folder / "manifest.json").read_text())["status"] == "cancelled"
+
+
+def test_the_part_of_the_clips_that_is_asked_for(cli, work):
+    from motionkit import media
+
+    media.write_video(
+        work / "long.mp4", np.random.default_rng(0).integers(0, 256, (90, 32, 32, 3)).astype(np.uint8), 30
+    )
+    code, out, err = cli(*WARP, "driving=long.mp4", "reference=long.mp4", "start=0:01", "reference_start=45f")
+    assert code == 0 and "driving: frames 1-2.25 s of 3 s at 8 fps; start= end= frames= fps= change it" in err
+    assert "reference: frames 1.5-2.75 s of 3 s" in err
+    facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
+    assert facts["frames"] == 10 and facts["fps"] == 8 and "1-2.25 s" in facts["inputs"]["driving"]["notes"][0]
+    code, out, err = cli(*WARP, "frames=12", "size=32x48", "progress=none")
+    assert code == 0 and "made of 6" in err and "size=32x48 has another shape" in err and "32x24" in err
+    assert any(
+        "made of 6" in line
+        for line in json.loads((work / out.strip()).with_name("manifest.json").read_text())["remarks"]
+    )
+    for words, says in ((["start=9"], "start=9 is beyond"), (["start=ten"], "start=ten: give seconds")):
+        code, out, err = cli(*WARP, *words)
+        assert (code, out) == (2, "") and says in err
+    assert "needs driving" in cli("transfer", "method=still", "reference=ref.png", "start=2")[2]
+
+
+def test_a_folder_of_pictures_at_its_rate(cli, work):
+    from motionkit import media
+
+    media.write_frames(work / "shots", np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3)).astype(np.uint8))
+    code, out, err = cli(*WARP, "driving=shots", "fps=24")
+    facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
+    assert (facts["frames"], facts["fps"]) == (24, 24) and "driving" not in err
