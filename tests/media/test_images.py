@@ -211,3 +211,32 @@ def test_white_strokes_on_nothing_are_laid_over_black_and_told(tmp_path):
     assert clip.frames[0, 0, 0].tolist() == [255] * 3 and not clip.notes
     nothing = read_clip(save(tmp_path / "nothing.png", Image.new("RGBA", (8, 8), (255, 255, 255, 0))))
     assert nothing.frames.min() == 255 and not nothing.notes
+
+
+@pytest.mark.parametrize(
+    "name, mode, side",
+    [("photo.jpg", "RGB", 5000), ("drawing.png", "1", 8160), ("drawing.png", "P", 5000), ("clear.png", "RGBA", 4500)],
+)
+def test_large_pictures_are_decoded_smaller(tmp_path, name, mode, side):
+    small = Image.new("RGB", (100, 100), "white")
+    small.paste((200, 40, 0), (0, 0, 50, 50))
+    big = small.resize((side, side), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    options = {"exif": exif} if mode != "P" else {}
+    if mode == "RGBA":
+        big.putalpha(Image.fromarray(np.repeat(np.linspace(0, 255, side, dtype=np.uint8)[None], side, 0)))
+    clip = read_clip(save(tmp_path / name, big.convert(mode, **({"dither": 0} if mode == "1" else {})), **options))
+    assert clip.frames.shape == (1, 1024, 1024, 3) and clip.transparent == (mode == "RGBA")
+    square = clip.frames[0, 100, 100] if mode == "P" else clip.frames[0, 900, 900]
+    expected = {"1": [0, 0, 0]}.get(mode, [200, 40, 0])
+    if mode != "RGBA":
+        assert np.abs(square.astype(int) - expected).max() <= 12
+
+
+def test_a_large_deep_grey_picture_is_decoded_smaller(tmp_path):
+    grey = np.full((4200, 4200), 10_000, np.uint16)
+    grey[:, :2100] = 60_000
+    clip = read_clip(save(tmp_path / "a.png", Image.fromarray(grey)))
+    assert clip.frames.shape == (1, 1024, 1024, 3)
+    assert clip.frames[0, 5, [5, 1000], 0].tolist() == [233, 39]
