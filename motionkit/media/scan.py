@@ -40,8 +40,11 @@ class Scan:
     missing: float
 
 
-def scan(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> Scan:
+def scan(path: Path, container: av.container.InputContainer, stream: av.VideoStream, trusted: bool = True) -> Scan:
     """Read every packet of a file that was just opened; damage ends the reading.
+
+    Args:
+        trusted: whether the header's duration is a promise and not a guess.
 
     Raises:
         UserError: absurdly many packets.
@@ -69,38 +72,23 @@ def scan(path: Path, container: av.container.InputContainer, stream: av.VideoStr
         if packet.stream_index == stream.index:
             starts.append(None if packet.pts is None else packet.pts * base)
             last = lasts
-    return _summary(container, stream, starts, last, reached)
+    promise = (container.duration or 0) / 1_000_000 if trusted else 0.0
+    return _summary(stream, starts, last, promise - reached if promise > 0 else -1.0)
 
 
-def _summary(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    starts: list[float | None],
-    last: float,
-    reached: float,
-) -> Scan:
+def _summary(stream: av.VideoStream, starts: list[float | None], last: float, missing: float) -> Scan:
     count = len(starts)
     header = float(stream.average_rate or stream.guessed_rate or 0)
     known = np.sort(np.array([np.nan if s is None else s for s in starts], dtype=np.float64))  # NaN at the end
-    promise = (container.duration or 0) / 1_000_000
     timed = count > 0 and bool(np.isfinite(known).all()) and (count == 1 or bool((np.diff(known) > 0).all()))
     if not timed:
         rate = header if header > 0 else 1.0
         first = float(known[0]) if count and np.isfinite(known[0]) else 0.0
-        return Scan(count, first, count / rate, rate, None, False, promised(stream), promise - reached)
+        return Scan(count, first, count / rate, rate, None, False, promised(stream), missing)
     step = float(np.median(np.diff(known))) if count > 1 else 1 / header if header > 0 else 1.0
     edges = np.append(known, known[-1] + (last or step))
     times, rate = spread(edges)
-    return Scan(
-        count,
-        float(known[0]),
-        float(edges[-1] - edges[0]),
-        rate,
-        times,
-        True,
-        promised(stream),
-        promise - reached if promise > 0 else -1.0,
-    )
+    return Scan(count, float(known[0]), float(edges[-1] - edges[0]), rate, times, True, promised(stream), missing)
 
 
 def promised(stream: av.VideoStream) -> int:

@@ -17,16 +17,20 @@ from motionkit.media.colour import over_white
 from motionkit.media.limits import Limits, shown
 from motionkit.media.part import Part, Wanted, choose
 from motionkit.media.scan import Scan, scan
-from motionkit.media.sniff import CONTAINERS
+from motionkit.media.sniff import CONTAINERS, CONVERT
 from motionkit.media.store import Store
 from motionkit.media.timing import part_notes, spread
 
-CODECS = frozenset("h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg prores ffv1 png rawvideo qtrle".split())
+CODECS = frozenset(
+    "h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg prores ffv1 png rawvideo qtrle "
+    "msmpeg4 msmpeg4v2 wmv1 wmv2 wmv3 vc1 mpeg1video mpeg2video h263 cinepak".split()
+)
 SLOWEST, FASTEST = 1 / 60, 250.0  # frames per second; outside, the timestamps are taken to be wrong
 _PQ, _HLG = 16, 18  # transfer characteristics of HDR video, ITU-T H.273 table 3
 _UNSAID, _BT709 = 2, 1  # of matrix coefficients, the same standard's table 4
 _HD = 720  # lines from which a video that does not say is BT.709, as players take it
 _SEEKABLE = ("mp4", "mkv")  # containers with an index that can be trusted
+_PROMISING = ("mp4", "mkv", "avi")  # containers whose header says how long they are; of others it is a guess
 _WORTH_SEEKING = 2.0  # seconds
 _CUT = 1.5  # frames that may be missing at the end before a file is called cut off
 _SWEEP = 8  # frames
@@ -71,7 +75,7 @@ def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = No
         if wanted is None:
             limits.check_frames(path, stream.frames, *size)
             limits.check_seconds(path, _header_seconds(container, stream))
-        facts = scan(path, container, stream)
+        facts = scan(path, container, stream, kind in _PROMISING)
     part = None
     if wanted is not None and facts.count > 1:
         part = choose(wanted, facts.seconds, facts.rate, facts.times)
@@ -102,7 +106,7 @@ def _checked(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[int, i
     """(width, height) to decode to; refuses a codec that is not listed, and too many pixels."""
     context = stream.codec_context
     if context.codec.name not in CODECS:
-        raise UserError(f"{shown(path)}: its codec {context.codec.name!r} is not read here; convert it to H.264 mp4")
+        raise UserError(f"{shown(path)}: its codec {context.codec.name!r} is not read here; {CONVERT}")
     limits.check_size(path, context.width, context.height)
     context.options = {"max_pixels": str(limits.max_pixels)}  # also holds when the size changes in mid-stream
     return _display_size(path, stream, limits)
