@@ -6,29 +6,22 @@ import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
 from motionkit.errors import UserError
 from motionkit.media.clip import Clip, from_frames
-from motionkit.media.colour import over_white
+from motionkit.media.container import checked, first_video, header_seconds, opened
 from motionkit.media.limits import Limits, shown
 from motionkit.media.part import Part, Wanted, choose
+from motionkit.media.pixels import to_rgb, upright
 from motionkit.media.scan import Scan, scan
-from motionkit.media.sniff import CONTAINERS, CONVERT
 from motionkit.media.store import Store
 from motionkit.media.timing import part_notes, spread
 
-CODECS = frozenset(
-    "h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg prores ffv1 png rawvideo qtrle "
-    "msmpeg4 msmpeg4v2 wmv1 wmv2 wmv3 vc1 mpeg1video mpeg2video h263 cinepak".split()
-)
 SLOWEST, FASTEST = 1 / 60, 250.0  # frames per second; outside, the timestamps are taken to be wrong
 _PQ, _HLG = 16, 18  # transfer characteristics of HDR video, ITU-T H.273 table 3
-_UNSAID, _BT709 = 2, 1  # of matrix coefficients, the same standard's table 4
-_HD = 720  # lines from which a video that does not say is BT.709, as players take it
 _SEEKABLE = ("mp4", "mkv")  # containers with an index that can be trusted
 _PROMISING = ("mp4", "mkv", "avi")  # containers whose header says how long they are; of others it is a guess
 _WORTH_SEEKING = 2.0  # seconds
@@ -69,74 +62,23 @@ def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = No
     Raises:
         UserError: not decodable, of a codec that is not read here, or over a limit.
     """
-    with _opened(path, kind) as container:
-        stream = _stream(path, container)
-        size = _checked(path, stream, limits)
+    with opened(path, kind) as container:
+        stream = first_video(path, container)
+        size = checked(path, stream, limits)
         if wanted is None:
             limits.check_frames(path, stream.frames, *size)
-            limits.check_seconds(path, _header_seconds(container, stream))
+            limits.check_seconds(path, header_seconds(container, stream))
         facts = scan(path, container, stream, kind in _PROMISING)
     part = None
     if wanted is not None and facts.count > 1:
         part = choose(wanted, facts.seconds, facts.rate, facts.times)
     if part is not None:
         return _read_part(path, kind, limits, size, part.without_repeats(facts.rate), facts)
-    with _opened(path, kind) as container:
-        stream = _stream(path, container)
-        _checked(path, stream, limits)
+    with opened(path, kind) as container:
+        stream = first_video(path, container)
+        checked(path, stream, limits)
         decoded = _decode(path, container, stream, size, limits, facts)
         return _clip(path, stream, decoded, facts)
-
-
-def _opened(path: Path, kind: str) -> av.container.InputContainer:
-    try:
-        # An absolute path with the file: prefix cannot be taken for another protocol, whatever its name.
-        return av.open(
-            f"file:{path.absolute()}",
-            options={"format_whitelist": CONTAINERS[kind], "protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except (av.error.FFmpegError, OSError) as error:
-        raise UserError(
-            f"{shown(path)}: cannot be opened as a video ({_reason(error)}); it is damaged or cut off, get it again"
-        ) from None
-
-
-def _checked(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[int, int]:
-    """(width, height) to decode to; refuses a codec that is not listed, and too many pixels."""
-    context = stream.codec_context
-    if context.codec.name not in CODECS:
-        raise UserError(f"{shown(path)}: its codec {context.codec.name!r} is not read here; {CONVERT}")
-    limits.check_size(path, context.width, context.height)
-    context.options = {"max_pixels": str(limits.max_pixels)}  # also holds when the size changes in mid-stream
-    return _display_size(path, stream, limits)
-
-
-def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    if streams and streams[0].codec_context is not None:
-        return streams[0]
-    if container.streams.video or container.streams.audio:
-        raise UserError(f"{shown(path)}: has sound but no video; give a file with moving pictures")
-    raise UserError(f"{shown(path)}: holds no video: its index is missing, so it is cut off; copy it again completely")
-
-
-def _display_size(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[int, int]:
-    """(width, height) to decode to, before rotation: square pixels, within `longest_side`."""
-    context = stream.codec_context
-    aspect = float(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or 1.0
-    # Only ever stretch, so that no line is lost before the final shrink.
-    width = context.width * max(aspect, 1.0)
-    height = context.height / min(aspect, 1.0)
-    limits.check_size(path, round(width), round(height))
-    return limits.fit(width, height)
-
-
-def _header_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1_000_000
 
 
 def _decode(
@@ -153,7 +95,7 @@ def _decode(
         if frame.time is not None and out.starts:
             limits.check_seconds(path, frame.time - (out.starts[0] or 0.0))
         _note(frame, out)
-        out.store.add(_upright(_to_rgb(frame, size, out), frame, out))
+        out.store.add(_picture(frame, size, out))
         out.starts.append(frame.time)
         if out.turned and len(out.starts) % _SWEEP == 0:
             gc.collect(0)
@@ -173,9 +115,9 @@ def _read_part(path: Path, kind: str, limits: Limits, size: tuple[int, int], par
         ways = ways[1:] if facts.timed else ways[2:]
     for seek, by_time in ways:
         try:
-            with _opened(path, kind) as container:
-                stream = _stream(path, container)
-                _checked(path, stream, limits)
+            with opened(path, kind) as container:
+                stream = first_video(path, container)
+                checked(path, stream, limits)
                 if seek:
                     at = int((facts.first + part.start) / stream.time_base)
                     container.seek(at, stream=stream, backward=True)
@@ -208,7 +150,7 @@ def _pick(
         nonlocal image
         while len(out.chosen) < part.count and instants[len(out.chosen)] < until:
             if image is None:
-                image = _upright(_to_rgb(shows, size, out), shows, out)
+                image = _picture(shows, size, out)
             out.store.add(image)
             out.chosen.append(number - 1)
 
@@ -232,6 +174,14 @@ def _pick(
     if not out.chosen:
         raise _TooLate
     return out
+
+
+def _picture(frame: av.VideoFrame, size: tuple[int, int], out: _Decoded) -> np.ndarray:
+    rgb, clear = to_rgb(frame, size)
+    out.alpha |= clear
+    image, turned = upright(rgb, frame, out.turned)
+    out.turned = out.turned or turned
+    return image
 
 
 def _begins(frame: av.VideoFrame, facts: Scan) -> float | None:
@@ -266,41 +216,6 @@ def _frames(container: av.container.InputContainer, stream: av.VideoStream, out:
             out.errors += 1
         if packet is None or packet.dts is None and packet.size == 0:
             return
-
-
-def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], out: _Decoded) -> np.ndarray:
-    alpha = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-    hd = frame.height >= _HD and frame.colorspace == _UNSAID and not frame.format.is_rgb
-    pixels = frame.to_ndarray(
-        format="rgba" if alpha else "rgb24",
-        width=size[0],
-        height=size[1],
-        interpolation="AREA",
-        src_colorspace=_BT709 if hd else None,
-    )
-    if not alpha:
-        return pixels
-    out.alpha |= bool(pixels[..., 3].min() < 255)
-    return over_white(pixels)
-
-
-def _upright(image: np.ndarray, frame: av.VideoFrame, out: _Decoded) -> np.ndarray:
-    """Apply the frame's display matrix (phones store pictures turned): quarter turns and mirrors.
-
-    PyAV's side data and its frame hold each other, and the frame's pixels with them, until Python looks for such rings:
-    of a video whose first frame has no matrix they are not asked for.
-    """
-    if out.turned is False and not frame.rotation:
-        return image
-    sides: list[Any] = list(frame.side_data)
-    matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), None)
-    out.turned = matrix is not None
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(matrix, "=i4")[:5]  # x' = a x + c y, y' = b x + d y, with y down
-    if abs(int(a)) + abs(int(d)) < abs(int(b)) + abs(int(c)):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _damage(decoded: _Decoded) -> list[str]:
@@ -348,7 +263,3 @@ def _edges(path: Path, stream: av.VideoStream, decoded: _Decoded, notes: list[st
         raise UserError(f"{shown(path)}: has no timestamps and no frame rate; re-encode it (ffmpeg -i IN OUT.mp4)")
     notes.append(f"timestamps are missing or out of order; read at the header's {rate:g} frames per second")
     return np.arange(count + 1) / rate
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
