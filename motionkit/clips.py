@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,8 @@ class Excerpt:
                 raise UserError(
                     f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, a clip to take a part of"
                 )
-        driving = self._part(driving, media.Wanted(self.start, self.end, self.frames, self.fps, self.stride))
+        part = media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, sound=self.audio)
+        driving = self._part(driving, part)
         most = self.frames or (len(driving) if driving is not None else media.part.MOST)
         wanted = media.Wanted(self.reference_start, self.reference_end, most=most, stride=self.stride, key="reference_")
         return self._part(reference, wanted), driving
@@ -65,7 +66,8 @@ class Excerpt:
         from motionkit import media
 
         if isinstance(clip, media.Clip):
-            return media.take(clip, wanted, repeat=False)
+            taken = media.take(clip, wanted, repeat=False)
+            return taken if wanted.sound else replace(taken, sound=None)
         return self._read(clip, wanted) if isinstance(clip, str | Path) else clip
 
     def _read(self, path: str | Path, wanted: Wanted) -> Clip:

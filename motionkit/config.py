@@ -56,6 +56,9 @@ class TransferConfig(RequestConfig):
 
     output: str | None = None
     output_metadata: bool = True
+    audio: bool = True  # keep the driving clip's sound
+    alpha: bool | None = None  # the subject alone; null: where the reference is transparent
+    loop: str = "none"  # none | pingpong
 
 
 @dataclass

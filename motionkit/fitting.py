@@ -26,6 +26,7 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 class Fitted:
     """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
 
+    `shaping` is the clip whose shape it has, as it was fitted.
     `lines` say what a user should know of the fit: which part of a clip is used, frames that come twice, another shape.
     """
 
@@ -36,6 +37,7 @@ class Fitted:
     width: int
     fps: float
     lines: tuple[str, ...] = ()
+    shaping: media.Clip | None = None
 
 
 def fit(
@@ -87,7 +89,8 @@ def fit(
     box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
     fitted = replace(inputs, reference=reference, driving=driving)
     lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
-    return Fitted(fitted, box, frames, height, width, float(rate), lines)
+    shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
+    return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
 
 
 def check_numbers(frames: int | None, fps: float | None) -> None:

@@ -20,7 +20,7 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
 from motionkit.handle import BackboneHandle
 from motionkit.hashing import hash_path
-from motionkit.output import write_json, writing
+from motionkit.output import Finish, write_json, writing
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Road:
     handle: BackboneHandle | None
     settings: Any
     use_cache: bool
+    finish: Finish = Finish()
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -54,6 +55,7 @@ class Road:
         self.facts = self._before(given)
         try:
             result = Result(self._frames(), self.run.fps, self.facts, folder, self.run.shown)
+            result.alpha, result.sound, result.loop = self._alpha(result.frames), self._sound(given), self.finish.loop
             result.label = self._label() if label else ""
             self._write(result, output)
         except BaseException as error:
@@ -77,6 +79,30 @@ class Road:
             self._check_video(video)
         frames = _to_uint8(video)
         return media.unletterbox(frames, self.fitted.box) if self.fitted.box else frames
+
+    def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
+        """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
+        clip = self.fitted.shaping
+        if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
+            return None
+        if (own := self.run.matte) is not None:
+            return media.unletterbox(own, self.fitted.box) if self.fitted.box else own
+        mask = media.subject_mask(frames)
+        if mask is None:
+            self.facts["remarks"].append("the result's background is not plain: it is written without transparency")
+            return None
+        return (255 * mask).round().astype(np.uint8)
+
+    def _sound(self, given: Inputs) -> media.Sound | None:
+        """The sound of the driving clip, if the method follows that clip and the result is as long as its part."""
+        clip = self.fitted.inputs.driving
+        if clip is None or clip.sound is None or "driving" not in self.spec.used(given):
+            return None
+        if self.finish.loop != "none" or abs(len(clip) / clip.fps - self.run.frames / self.run.fps) > 0.5 / clip.fps:
+            why = f"loop={self.finish.loop}" if self.finish.loop != "none" else "another speed than the driving clip"
+            self.facts["remarks"].append(f"the sound is left out ({why})")
+            return None
+        return clip.sound
 
     def _stage(self, name: str, shared: dict[str, Any], parent: str, make: Callable[[], Tensors]) -> StageOutput:
         """One step: its output from the cache, or made, and kept when the method declares it."""
@@ -193,7 +219,14 @@ class Road:
             result.save(target)
             if output is not None:
                 result.save(output)
-        self.facts["output"] = {"file": RESULT, "sha256": hash_path(target), "also": output.name if output else None}
+        self.facts["output"] = {
+            "sound": result.sound is not None,
+            "alpha": result.alpha is not None,
+            "loop": result.loop,
+            "file": RESULT,
+            "sha256": hash_path(target),
+            "also": output.name if output else None,
+        }
 
     def _label(self) -> str:
         label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}

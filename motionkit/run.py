@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit import fitting, registry
+from motionkit import fitting, media, registry
 from motionkit.backbones import catalog
 from motionkit.config import check_seed, method_settings, typed
 from motionkit.context import RunContext
@@ -16,7 +16,7 @@ from motionkit.errors import UserError
 from motionkit.fitting import SHAPING
 from motionkit.handle import BackboneHandle, choose_backbone
 from motionkit.media import Clip
-from motionkit.output import check_output, check_writable
+from motionkit.output import Finish, check_output, check_writable
 from motionkit.progress import NullProgress, Progress, Reporter
 from motionkit.road import Road
 from motionkit.transfer import Inputs, MethodSpec, Result
@@ -48,6 +48,8 @@ def execute(
     progress: Progress | None = None,
     use_cache: bool = True,
     common: bool = False,
+    alpha: bool | None = None,
+    loop: str = "none",
     say: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Run one method on one request.
@@ -64,7 +66,8 @@ def execute(
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
         common: the result has the reference's shape even where the method does not read it, as all others have then.
-        say: gets a line for each thing that a user should know of how the clips were fitted.
+        alpha, loop: see `motionkit.output.Finish`.
+        say: gets a line for each thing that a user should know of how the clips were fitted and the result written.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
@@ -81,8 +84,9 @@ def execute(
     name = choose_backbone(spec, backbone)
     shaping = SHAPING if common else spec.used(inputs)
     fitted = fitting.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping, spec.stride)
-    for line in fitted.lines:
-        say(line)
+    finish = Finish(alpha, loop)
+    finish.check(Path(output) if output is not None else None)
+    _check_matte(spec, fitted, finish)
     if output is not None:
         check_output(Path(output))
     if folder is not None:
@@ -103,8 +107,25 @@ def execute(
     )
     transfer = registry.load_object(spec.transfer)(settings, handle, run)
     transfer.check(fitted.inputs)
-    road = Road(spec, transfer, fitted, run, handle, settings, use_cache)
-    return road.travel(inputs, Path(output) if output is not None else None, output_metadata)
+    for line in fitted.lines:
+        say(line)
+    road = Road(spec, transfer, fitted, run, handle, settings, use_cache, finish)
+    result = road.travel(inputs, Path(output) if output is not None else None, output_metadata)
+    for line in result.manifest["remarks"][len(fitted.lines) :]:
+        say(line)
+    return result
+
+
+def _check_matte(spec: MethodSpec, fitted: fitting.Fitted, finish: Finish) -> None:
+    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
+    clip = fitted.shaping
+    if not finish.alpha or spec.mattes or (clip is not None and clip.transparent):
+        return
+    if clip is None or media.subject_mask(clip.frames[:1]) is None:
+        raise UserError(
+            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
+            "or transparent: give such a reference"
+        )
 
 
 def check_types(numbers: Mapping[str, Any]) -> None:

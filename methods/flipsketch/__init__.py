@@ -75,5 +75,6 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.flipsketch.train_config:TrainOptions",
     status="working",
     version="3",
+    mattes=True,
     year=2025,
 )

@@ -36,7 +36,10 @@ how
                           follow each other from start= on; reference_start= reference_end= of a reference video
   cache=false             make every stage again;  progress=terminal|jsonl|none
 output
-  output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
+  output=FILE             .mp4, .webm, .mov, .gif, .webp, .png, or a new folder for png frames; the run folder
+                          runs/transfer/... is made anyway
+  alpha=true              the subject alone, the rest transparent (not mp4); null: where the reference is transparent
+  audio=false             without the driving clip's sound;  loop=pingpong  forwards and backwards
   output_metadata=false   leave the settings out of the mp4's comment tag
 
   --cfg job               print the whole configuration and stop
@@ -63,7 +66,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
     from motionkit import registry
     from motionkit.config import check_seed, method_settings, refuse_empty
     from motionkit.handle import choose_backbone
-    from motionkit.output import check_output
+    from motionkit.output import Finish, check_output
     from motionkit.transfer import MAPS
 
     refuse_empty(config, (*CLIPS, *MAPS, "output"))
@@ -73,6 +76,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
     backbone = choose_backbone(spec, config.backbone["name"])
     watch = progress(config.progress)
     output = start.resolve(config.output) if config.output else None
+    Finish(config.alpha, config.loop).check(output)
     if output is not None:
         check_output(output, input_paths(config, start))
     inputs = read_inputs(spec, config, start)
@@ -100,6 +104,8 @@ def transfer(config: TransferConfig, start: Start) -> None:
         output_metadata=config.output_metadata,
         progress=watch,
         use_cache=config.cache,
+        alpha=config.alpha,
+        loop=config.loop,
         say=say,
     )
     if result.manifest["plan"] != asdict(plan):
@@ -146,7 +152,8 @@ def excerpt(config: RequestConfig, spec: MethodSpec | None = None) -> Excerpt:
     from motionkit.clips import Excerpt
 
     parts = (config.start, config.end, config.reference_start, config.reference_end)
-    return Excerpt(config.frames, config.fps, *parts, stride=spec.stride if spec else None)
+    audio = bool(getattr(config, "audio", False))
+    return Excerpt(config.frames, config.fps, *parts, audio, spec.stride if spec else None)
 
 
 def say_notes(name: str, clip: Clip | None) -> None:

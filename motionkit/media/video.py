@@ -17,6 +17,7 @@ from motionkit.media.limits import Limits, shown
 from motionkit.media.part import Part, Wanted, choose
 from motionkit.media.pixels import to_rgb, upright
 from motionkit.media.scan import Scan, scan
+from motionkit.media.sound import read_sound
 from motionkit.media.store import Store
 from motionkit.media.timing import part_notes, spread
 
@@ -73,7 +74,18 @@ def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = No
     if wanted is not None and facts.count > 1:
         part = choose(wanted, facts.seconds, facts.rate, facts.times)
     if part is not None:
-        return _read_part(path, kind, limits, size, part.without_repeats(facts.rate), facts)
+        part = part.without_repeats(facts.rate)
+        clip = _read_part(path, kind, limits, size, part, facts)
+    else:
+        clip = _read_all(path, kind, limits, size, facts)
+    if wanted is None or not wanted.sound:
+        return clip
+    start = facts.first + (part.start if part else 0.0)
+    sound, trouble = read_sound(path, kind, start, start + clip.duration)
+    return replace(clip, sound=sound, notes=(*clip.notes, *([trouble] if trouble else [])))
+
+
+def _read_all(path: Path, kind: str, limits: Limits, size: tuple[int, int], facts: Scan) -> Clip:
     with opened(path, kind) as container:
         stream = first_video(path, container)
         checked(path, stream, limits)

@@ -221,3 +221,29 @@ def test_a_folder_of_pictures_at_its_rate(cli, work):
     code, out, err = cli(*WARP, "driving=shots", "fps=24")
     facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
     assert (facts["frames"], facts["fps"]) == (24, 24) and "driving" not in err
+
+
+def test_sound_transparency_and_loops(cli, work):
+    import av
+    from PIL import Image
+
+    from motionkit import media
+
+    frames = media.read_clip(work / "drive.mp4").frames
+    tone = media.Sound(np.full((16000, 1), 0.2, np.float32), 16000)
+    media.write_video(work / "loud.mp4", frames, 6, sound=tone)
+    still = media.read_clip(work / "ref.png").frames[0]
+    clear = np.concatenate([still, np.where((still == still[0, 0]).all(-1), 0, 255)[..., None]], -1)
+    Image.fromarray(clear.astype(np.uint8)).save(work / "clear.png")
+    for words, streams in (([], 1), (["audio=false"], 0)):
+        assert cli(*WARP, "driving=loud.mp4", "reference=clear.png", "output=out.webm", *words)[0] == 0
+        with av.open(str(work / "out.webm")) as file:
+            assert len(file.streams.audio) == streams
+    assert media.read_clip(work / "out.webm").transparent
+    assert cli(*WARP, "reference=clear.png", "alpha=false", "loop=pingpong", "output=out.gif")[0] == 0
+    clip = media.read_clip(work / "out.gif")
+    assert len(clip) == 10 and not clip.transparent
+    code, out, err = cli(*WARP, "alpha=true", "output=out.mp4")
+    assert (code, out) == (2, "") and "no transparency" in err
+    code, out, err = cli(*WARP, "loop=round")
+    assert (code, out) == (2, "") and "unknown loop" in err and "pingpong" in err
