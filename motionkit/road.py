@@ -41,6 +41,8 @@ class Road:
     settings: Any
     use_cache: bool
     finish: Finish = Finish()
+    keep_shape: bool = False  # results that stand side by side are all of one shape
+    whole: bool = False
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -77,8 +79,21 @@ class Road:
         with self._timed("generate"):
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
-        frames = _to_uint8(video)
-        return media.unletterbox(frames, self.fitted.box) if self.fitted.box else frames
+        return self._cut(_to_uint8(video))
+
+    def _cut(self, frames: np.ndarray) -> np.ndarray:
+        """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
+        box = self.fitted.box
+        if box is None:
+            return frames
+        if self.keep_shape or not media.spills(frames, box):
+            return media.unletterbox(frames, box)
+        self.whole = True
+        self.facts["remarks"].append(
+            f"the picture is {box.source[1]}x{box.source[0]}, in which the motion finds no room: the result is the "
+            f"whole {box.canvas[1]}x{box.canvas[0]} (give a picture nearer to that shape)"
+        )
+        return frames
 
     def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
         """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
@@ -86,7 +101,7 @@ class Road:
         if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
             return None
         if (own := self.run.matte) is not None:
-            return media.unletterbox(own, self.fitted.box) if self.fitted.box else own
+            return media.unletterbox(own, self.fitted.box) if self.fitted.box and not self.whole else own
         mask = media.subject_mask(frames)
         if mask is None:
             self.facts["remarks"].append("the result's background is not plain: it is written without transparency")

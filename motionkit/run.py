@@ -109,7 +109,7 @@ def execute(
     transfer.check(fitted.inputs)
     for line in fitted.lines:
         say(line)
-    road = Road(spec, transfer, fitted, run, handle, settings, use_cache, finish)
+    road = Road(spec, transfer, fitted, run, handle, settings, use_cache, finish, common)
     result = road.travel(inputs, Path(output) if output is not None else None, output_metadata)
     for line in result.manifest["remarks"][len(fitted.lines) :]:
         say(line)

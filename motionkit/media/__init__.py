@@ -9,6 +9,7 @@ from motionkit.media.clip import from_frames as from_frames
 from motionkit.media.framing import Box as Box
 from motionkit.media.framing import border_colour as border_colour
 from motionkit.media.framing import letterbox as letterbox
+from motionkit.media.framing import spills as spills
 from motionkit.media.framing import unletterbox as unletterbox
 from motionkit.media.limits import Limits as Limits
 from motionkit.media.matte import subject_mask as subject_mask

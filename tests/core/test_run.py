@@ -322,3 +322,25 @@ def test_who_cannot_tell_the_subject_says_what_is_needed(blend, inputs, tmp_path
     monkeypatch.setattr(blend.Blend, "generate", matting)
     own = execute(replace(blend.SPEC, mattes=True), busy, size=32, folder=tmp_path / "2", alpha=True)
     assert (own.alpha == 77).all() and own.alpha.shape == own.frames.shape[:3]
+
+
+def test_a_wide_reference_comes_back_whole_where_the_motion_needs_room(blend, inputs, tmp_path, monkeypatch):
+    from motionkit import media
+
+    wide = replace(
+        inputs, reference=media.from_frames(np.full((24, 103, 3), 200, np.uint8), is_image=True, name="wide")
+    )
+    still = go(blend, wide, tmp_path / "1", config={"strength": 1.0})
+    assert still.frames.shape == (6, 7, 32, 3) and not still.manifest["remarks"]
+    generate = blend.Blend.generate
+
+    def tall(self, *rest):
+        video = generate(self, *rest)
+        video[:, :, 4:28, 12:20] = 0  # a body that reaches beyond the strip
+        return video
+
+    monkeypatch.setattr(blend.Blend, "generate", tall)
+    whole = go(blend, wide, tmp_path / "2", config={"strength": 1.0})
+    assert whole.frames.shape == (6, 32, 32, 3) and (whole.frames[:, 4:28, 12:20] == 0).all()
+    assert "no room" in whole.manifest["remarks"][-1]
+    assert go(blend, wide, tmp_path / "3", config={"strength": 1.0}, common=True).frames.shape == (6, 7, 32, 3)
