@@ -91,8 +91,8 @@ def test_cfg_job_prints_the_configuration_and_runs_nothing(cli, work):
 
 
 def test_a_sweep_makes_a_folder_per_job(cli, work):
-    code, out, _ = cli(*STILL, "seed=1,2", "-m")
-    assert code == 0
+    code, out, err = cli(*STILL, "seed=1,2", "-m")
+    assert code == 0 and "HYDRA" not in out + err and re.fullmatch(r"(\S+/result\.mp4\n){2}", out)
     manifests = sorted((work / "runs" / "transfer").glob("*-sweep/*/manifest.json"))
     assert [json.loads(m.read_text())["seed"] for m in manifests] == [1, 2] and len(manifests) == 2
 
@@ -247,3 +247,25 @@ def test_sound_transparency_and_loops(cli, work):
     assert (code, out) == (2, "") and "no transparency" in err
     code, out, err = cli(*WARP, "loop=round")
     assert (code, out) == (2, "") and "unknown loop" in err and "pingpong" in err
+
+
+def test_warnings_are_plain_lines_on_stderr_and_come_once(cli, work, monkeypatch):
+    import logging
+    import warnings
+
+    from motionkit.methods.warp.method import Warp
+
+    generate = Warp.generate
+
+    def warns(self, *rest):
+        for _ in range(3):
+            logging.getLogger("motionkit.somewhere").warning("the prompt is %s", "cut")
+            warnings.warn("a library says\n so", UserWarning, stacklevel=1)
+        return generate(self, *rest)
+
+    monkeypatch.setattr(Warp, "generate", warns)
+    code, out, err = cli(*WARP)
+    lines = err.splitlines()
+    assert code == 0 and re.fullmatch(r"\S+/result\.mp4\n", out)
+    assert lines.count("the prompt is cut") == 1 and lines.count("a library says so") == 1
+    assert "HYDRA" not in err and "UserWarning" not in err
