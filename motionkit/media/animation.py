@@ -55,8 +55,8 @@ def _gif(data: mmap.mmap) -> Iterator[float]:
         if kind == 0x21:
             at = _after(data, at + 2)
         elif kind == 0x2C:
+            yield delay  # also of a picture that is cut off: it was to be there
             at = _after(data, at + 11 + _table(data[at + 9]))
-            yield delay
         elif kind == 0x3B:
             return
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,16 @@ from motionkit.media.sniff import IMAGES
 from motionkit.media.store import Store
 from motionkit.media.timing import part_notes, spread
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, Image.DecompressionBombError)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 def read_picture(path: Path, limits: Limits, wanted: Wanted | None = None) -> Clip:

@@ -344,3 +344,14 @@ def test_a_wide_reference_comes_back_whole_where_the_motion_needs_room(blend, in
     assert whole.frames.shape == (6, 32, 32, 3) and (whole.frames[:, 4:28, 12:20] == 0).all()
     assert "no room" in whole.manifest["remarks"][-1]
     assert go(blend, wide, tmp_path / "3", config={"strength": 1.0}, common=True).frames.shape == (6, 7, 32, 3)
+
+
+def test_a_methods_own_stride_through_a_fast_clip(blend, inputs, tmp_path):
+    from motionkit import media, registry
+
+    fast = replace(inputs, driving=media.from_frames(np.repeat(inputs.driving.frames, 10, 0), 30.0, "fast"))
+    for stride, fps in ((None, 8), (4, 7.5), (2, 15)):
+        result = execute(replace(blend.SPEC, stride=stride), fast, size=32, folder=tmp_path / str(stride))
+        assert result.fps == pytest.approx(fps) and len(result.frames) == 10
+        assert f"at {fps:g} fps" in result.manifest["remarks"][0]
+    assert (registry.spec("vidmp3").stride, registry.spec("animatex").stride) == (4, 2)

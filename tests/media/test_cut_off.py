@@ -88,7 +88,7 @@ def gif(path, moving, **options):
 def test_an_animation_cut_anywhere_ends_in_a_clip_or_one_line(tmp_path, moving, suffix):
     data = gif(tmp_path / f"a.{suffix}", moving)
     outcomes = {"read": 0, "refused": 0}
-    for end in range(1, len(data), max(1, len(data) // 150)):
+    for end in range(1, len(data), 1 if suffix == "gif" else max(1, len(data) // 150)):
         (tmp_path / f"b.{suffix}").write_bytes(data[:end])
         try:
             clip = read_clip(tmp_path / f"b.{suffix}")
