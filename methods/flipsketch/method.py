@@ -220,6 +220,7 @@ class FlipSketch(Transfer):
             reference = self._refer(last, length, inputs.negative_prompt)
             scene = _Scene(last, reference, self._schedule(length), prompt, number)
             frames = np.concatenate([frames, self._best(scene, inputs.negative_prompt)[1:]])
+        self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
 
     def _again(self, frame: np.ndarray) -> np.ndarray:

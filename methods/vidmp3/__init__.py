@@ -83,6 +83,7 @@ SPEC = MethodSpec(
         ),
     ),
     distinct_frames=True,
+    stride=4,
     status="reproducing",
     version="3",
     year=2025,

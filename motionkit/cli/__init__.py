@@ -85,7 +85,10 @@ def _dispatch(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(module.HELP, end="")
         return 0
-    return module.main(rest)
+    from motionkit.cli.logs import plain_warnings
+
+    with plain_warnings():
+        return module.main(rest)
 
 
 def _report(error: BaseException) -> int:

@@ -25,6 +25,10 @@ NUMBERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "frames": (int, "a whole number"),
     "fps": (float, "a number"),
     "size": (str, ""),
+    "start": (str, ""),
+    "end": (str, ""),
+    "reference_start": (str, ""),
+    "reference_end": (str, ""),
 }
 NAME = "name"
 LONGEST_TEXT, LONGEST_NAME = 10_000, 100

@@ -10,15 +10,43 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
 
-VIDEO, GIF = ".mp4", ".gif"
+    from motionkit.media import Sound
+
+VIDEOS, GIF, ANIMATIONS = (".mp4", ".webm", ".mov"), ".gif", {".webp": "WEBP", ".png": "PNG"}
+SUFFIXES = (*VIDEOS, GIF, *ANIMATIONS)
+LOOPS = ("none", "pingpong")
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is done to a result as it is written.
+
+    Attributes:
+        alpha: whether the subject alone is to be seen; None: where the reference was transparent.
+        loop: "pingpong" plays forwards and backwards, so that it can run for ever.
+    """
+
+    alpha: bool | None = None
+    loop: str = "none"
+
+    def check(self, output: Path | None) -> None:
+        """Refuse what cannot be written. Raises: UserError."""
+        if self.loop not in LOOPS:
+            raise unknown("loop", str(self.loop), LOOPS)
+        if self.alpha and output is not None and output.suffix.lower() == ".mp4":
+            raise UserError(
+                f"alpha=true: an mp4 has no transparency: give output={output.stem}.webm, .mov, .gif, .webp, .png, or "
+                "a name without suffix for a folder of frames"
+            )
 
 
 def local_path(text: str) -> Path:
@@ -70,11 +98,23 @@ def write_json(path: Path, value: Any) -> None:
             temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def write_result(path: Path, frames: np.ndarray, fps: float, label: str = "") -> Path:
-    """Write frames (F, H, W, 3) uint8 by suffix: .mp4, .gif, or no suffix for a folder of png frames.
+def write_result(
+    path: Path,
+    frames: np.ndarray,
+    fps: float,
+    label: str = "",
+    *,
+    alpha: np.ndarray | None = None,
+    sound: Sound | None = None,
+    loop: str = "none",
+) -> Path:
+    """Write frames (F, H, W, 3) uint8 by suffix, one of `SUFFIXES`, or none for a folder of png frames.
 
     Args:
-        label: goes into the mp4's comment tag.
+        label: goes into the comment tag of a video.
+        alpha: (F, H, W) uint8, for every kind but mp4.
+        sound: for videos.
+        loop: see `Finish`; what runs backwards is silent.
 
     Raises:
         UserError: another suffix, a folder that is not empty, or a place that cannot be written.
@@ -82,25 +122,40 @@ def write_result(path: Path, frames: np.ndarray, fps: float, label: str = "") ->
     from motionkit import media
 
     check_suffix(path)
+    suffix = path.suffix.lower()
+    if loop == "pingpong":
+        frames, sound = there_and_back(frames), None
+        alpha = None if alpha is None else there_and_back(alpha)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == VIDEO:
-            media.write_video(path, frames, fps, comment=label)
-        elif path.suffix.lower() == GIF:
-            media.write_gif(path, frames, fps)
+        if suffix in VIDEOS:
+            media.write_video(path, frames, fps, comment=label, alpha=alpha, sound=sound)
+        elif suffix == GIF:
+            media.write_gif(path, frames, fps, alpha)
+        elif suffix in ANIMATIONS:
+            media.write_animation(path, frames, fps, alpha, ANIMATIONS[suffix])
         else:
             _refuse_full_folder(path)
             with temporary_beside(path) as temporary:
-                media.write_frames(temporary, frames)
+                media.write_frames(temporary, frames, alpha)
     return path
+
+
+def there_and_back(frames: np.ndarray) -> np.ndarray:
+    """Frames (F, ...) followed by those between the last and the first, backwards: (2F - 2, ...) for F > 2."""
+    import numpy as np
+
+    return np.concatenate([frames, frames[-2:0:-1]])
 
 
 def check_suffix(path: Path) -> None:
     """Refuse an output whose kind is unknown, or that is a suffix alone."""
-    if path.name.lower() in (VIDEO, GIF):
+    if path.name.lower() in SUFFIXES:
         raise UserError(f"output {path} lacks a name before {path.name}: give {path.with_name('out' + path.name)}")
-    if path.suffix.lower() not in (VIDEO, GIF, ""):
-        raise UserError(f"cannot write {path.name}: output ends in .mp4, .gif, or has no suffix for a folder of frames")
+    if path.suffix.lower() not in (*SUFFIXES, ""):
+        raise UserError(
+            f"cannot write {path.name}: output ends in {', '.join(SUFFIXES)}, or has no suffix for a folder of frames"
+        )
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
