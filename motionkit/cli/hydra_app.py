@@ -15,7 +15,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several
-from motionkit.config import TrainConfig, TransferConfig, chain, explain, typed
+from motionkit.config import TrainConfig, TransferConfig, chain, explain, first_line, typed
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.hashing import hash_json
 from motionkit.output import local_path
@@ -148,13 +148,15 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
 
+    from motionkit.cli.guard import checked
+
     flags, overrides = split(words)
     if flags:
         raise UserError(f"{verb} does not take {flags[0]}")
     check_words(verb, overrides)
     register(verb, schema)
     try:
-        with initialize_config_module("motionkit.conf", version_base="1.3"):
+        with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
     except Exception as error:
         raise one_line(error, verb) from error
@@ -169,6 +171,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     import hydra
 
     from motionkit.cli import sweep
+    from motionkit.cli.guard import checked
 
     flags, overrides = split(words)
     multirun = is_multirun(flags)
@@ -186,7 +189,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     app = hydra.main(version_base="1.3", config_path=CONFIG, config_name=verb)(task)
     quoted = [quote(word, multirun) for word in overrides]
     try:
-        with sweep.quiet(), sweep.tidy():
+        with checked(), sweep.quiet(), sweep.tidy():
             _call(app, [f"motionkit {verb}", *flags, *quoted, *([sweep.WATCH] if multirun else [])])
     except (UserError, Cancelled):
         raise
@@ -229,7 +232,7 @@ def _from_hydra(error: BaseException) -> bool:
 def one_line(error: Exception, verb: str = "") -> UserError:
     """What Hydra says, as one line, with the nearest name when one is unknown."""
     text = str(error)
-    if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", text.splitlines()[0]):
+    if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)
     if missing := re.search(r"Could not find '(?P<group>.+)/(?P<name>[^/']*)'", text):
         group, name = missing["group"], missing["name"]
@@ -237,7 +240,7 @@ def one_line(error: Exception, verb: str = "") -> UserError:
             return _broken_method(name)
         return _unknown_option(group, name, text)
     if type(error).__name__ == "OverrideParseException":
-        return UserError(f"cannot read the command line: {text.splitlines()[0]} (quote the value: key=\"'...'\")")
+        return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
     explained = explain(error)
     return UserError(" ".join(str(explained).split()))
 
