@@ -22,6 +22,7 @@ from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, lo
 from motionkit.backbones.animatex.config import POCKET, RELEASED
 from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.backbones.animatex.start import from_video_unet
+from motionkit.building import drawing
 from motionkit.errors import UserError
 from motionkit.gpu import Plan
 from motionkit.hashing import hash_path
@@ -88,8 +89,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         parallel=variant.parallel,
         indicator=replace(config.indicator, query=variant.query),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = from_video_unet(base.unet, config)
         encoder = _encoder(spec, options, plan)
     parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
@@ -110,8 +110,7 @@ def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan,
     if temporal in (None, backbone.network.config.temporal):
         return backbone
     config = replace(backbone.network.config, temporal=str(temporal))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
     network.load_state_dict(kept, strict=False)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from motionkit.backbones import eight_bit
 from motionkit.backbones.files import read_json, weight_files
+from motionkit.building import on_meta
 from motionkit.errors import UserError
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -44,7 +44,7 @@ def load_model(
     other shapes, and values that are not finite.
     """
     try:
-        with init_empty_weights():
+        with on_meta():
             model = build()
     except Exception as error:
         raise UserError(f"{folders[0] / 'config.json'} builds no model: {_first_line(error)}") from error

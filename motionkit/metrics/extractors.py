@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionkit.building import LOCK
 from motionkit.errors import UserError
 from motionkit.metrics.i3d import I3D
 from motionkit.metrics.needs import NEEDS, locate, read_state
@@ -107,7 +108,8 @@ def _inception(path: Path) -> nn.Module:
     try:
         from torchmetrics.image.fid import NoTrainInceptionV3
 
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path)).eval()
+        with LOCK:
+            return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path)).eval()
     except Exception as error:  # other tensors, or a package that does not fit this torch, end in many kinds of error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"torch-fidelity cannot use {path} as {NEEDS['inception'].title} weights: {reason}") from error

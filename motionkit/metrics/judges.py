@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from motionkit.building import drawing
 from motionkit.errors import MissingWeights, UserError
 
 SIZE = 128
@@ -184,7 +185,7 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        with drawing():  # its first weights are drawn
             net = KINDS[name](**json.loads(meta["config"]))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

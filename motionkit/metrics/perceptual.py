@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from motionkit.building import drawing
 from motionkit.errors import UserError
 from motionkit.metrics.frames import pair
 from motionkit.metrics.needs import NEEDS, locate, read_state
@@ -79,7 +80,8 @@ def _network(net: str, path: Path) -> tuple[nn.Sequential, list[Tensor]]:
     import torchmetrics.functional.image as shipped
 
     state = {k.removeprefix("features."): v for k, v in read_state(path, NEEDS[net].title).items() if "features." in k}
-    features = backbone(net)
+    with drawing():  # its first weights are drawn
+        features = backbone(net)
     wanted = features.state_dict()
     for key in wanted:
         if key not in state or state[key].shape != wanted[key].shape:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motionkit.building import LOCK
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames, letterbox
 
@@ -95,7 +96,8 @@ def _model(kind: str, folder: Path) -> Any:
     from transformers import CLIPModel, XCLIPModel
 
     try:
-        model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
+        with LOCK:
+            model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # damaged files end in many kinds of error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {reason}") from error

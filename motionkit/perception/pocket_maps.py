@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from motionkit.building import drawing
 from motionkit.errors import MissingWeights, UserError
 from motionkit.sprites.skeleton import BONES
 
@@ -278,7 +279,8 @@ def _load(path: Path) -> PocketMaps:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        net = MapsNet(**json.loads(meta["config"]))
+        with drawing():  # its first weights are drawn
+            net = MapsNet(**json.loads(meta["config"]))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is not a usable pocket maps file: {str(error).splitlines()[0]}") from error

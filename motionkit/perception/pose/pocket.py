@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from motionkit.building import drawing
 from motionkit.errors import MissingWeights, UserError
 from motionkit.metrics import pose as estimator
 from motionkit.perception.pose.clip import PoseClip
@@ -77,7 +78,7 @@ def load_joints() -> tuple[JointNet, dict[str, float]]:
         with safe_open(WEIGHTS, "pt") as file:
             figures = json.loads((file.metadata() or {})["figures"])
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        with drawing():  # its first weights are drawn
             net = JointNet()
         net.load_state_dict(state)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
