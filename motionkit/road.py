@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from motionkit import __version__, manifest, media, registry
-from motionkit.cache import StageCache, StageOutput, content_hash, normalise, stage_key
+from motionkit.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
 from motionkit.context import Checkpoint, NoCheckpoint, RunContext
 from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
@@ -204,7 +204,8 @@ class Road:
 def _keep(cache: StageCache, name: str, key: str, output: StageOutput, record: dict[str, Any]) -> None:
     try:
         cache.save(name, key, output)
-    except OSError as error:  # the result is worth more than its cache: go on, and say so in the manifest
+    except OSError as error:  # the result is worth more than its cache: go on, and say so
+        note_once(cache.folder, error, "what this step made", "the next run makes it again")
         record["not_kept"] = f"{cache.folder}: {error.strerror or error}"
 
 

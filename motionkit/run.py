@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit import fitting, registry
+from motionkit import cache_files, fitting, registry
 from motionkit.backbones import catalog
 from motionkit.config import check_seed, method_settings, typed
 from motionkit.context import RunContext
@@ -70,6 +70,8 @@ def execute(
     """
     _check_types(inputs, seed, frames, fps)
     check_seed(seed)
+    if use_cache:
+        cache_files.limit()  # a wrong one is said now, not when a step is kept
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
     spec.check_length(inputs, frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.errors import MissingWeights, UserError
 from motionkit.hashing import hash_json, hash_path
+from motionkit.output import temporary_beside
+from motionkit.places import cache_home
 
 if TYPE_CHECKING:
     from motionkit.backbones.motion_files import MotionOptions
@@ -247,12 +250,12 @@ class _Remembered:
     """File hashes kept between runs in the cache folder; an unreadable or unwritable memory only costs time."""
 
     def __init__(self) -> None:
-        root = os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit"
-        self.file = Path(root) / "file-hashes.json"
+        self.file = cache_home() / "file-hashes.json"
         try:
-            self.known: dict[str, str] = json.loads(self.file.read_text())
+            known = json.loads(self.file.read_text())
         except (OSError, ValueError):
-            self.known = {}
+            known = None
+        self.known: dict[str, str] = known if isinstance(known, dict) else {}
         self.size = len(self.known)
 
     def hash(self, file: Path) -> str:
@@ -267,10 +270,7 @@ class _Remembered:
     def save(self) -> None:
         if len(self.known) == self.size:
             return
-        temporary = self.file.with_suffix(f".{os.getpid()}")
-        try:
+        with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self.known))
-            os.replace(temporary, self.file)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            with temporary_beside(self.file) as temporary:
+                temporary.write_text(json.dumps(self.known))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from motionkit.errors import MissingWeights, UserError, unknown
+from motionkit.places import cache_home
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,7 @@ def available(name: str, given: str | Path | None = None) -> bool:
 
 def cache_folder() -> Path:
     """The folder in which files of weights are looked for by name: MOTIONKIT_CACHE/metrics."""
-    root = os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit"
-    return Path(root) / "metrics"
+    return cache_home() / "metrics"
 
 
 def _installed(module: str) -> bool:
