@@ -87,7 +87,7 @@ def test_a_method_called_from_threads_is_right(name, shared, tmp_path, monkeypat
     frames = np.full((4, 32, 32, 3), 200, np.uint8)
     frames[:, 8:16, 8:24] = 30
     clip = media.from_frames(frames, 6.0, "drive")
-    settings = {"backbone": "tiny-modelscope", "steps": 2} if name == "flipsketch" else {}
+    settings = {"backbone": "tiny-modelscope", "sample": {"steps": 2}} if name == "flipsketch" else {}
 
     def load():
         return motionkit.load(name, gpu="cpu", **settings)
