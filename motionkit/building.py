@@ -45,4 +45,4 @@ def _emptied(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn
     return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
 
-register_module_parameter_registration_hook(_emptied)
+register_module_parameter_registration_hook(_emptied)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.fitting import Fitted
 from motionkit.handle import BackboneHandle
 from motionkit.hashing import hash_path
-from motionkit.output import write_json, writing
+from motionkit.output import staged, write_json, writing
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Road:
     handle: BackboneHandle | None
     settings: Any
     use_cache: bool
+    found: Callable[[], None] = lambda: None  # called once every file of weights was found
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +57,7 @@ class Road:
         try:
             result = Result(self._frames(), self.run.fps, self.facts, folder, self.run.shown)
             result.label = self._label() if label else ""
-            self._write(result, output)
+            self._write(result, output, lambda: self._close("complete", began, memory))
         except BaseException as error:
             stopped = isinstance(error, Cancelled | KeyboardInterrupt)
             self._close("cancelled" if stopped else "failed", began, memory, error)
@@ -63,13 +65,13 @@ class Road:
             if stopped:
                 raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
             raise
-        self._close("complete", began, memory)
         return result
 
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
         inputs, transfer = self.fitted.inputs, self.transfer
         shared = self._shared()
+        self.found()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
         with self._timed("generate"):
@@ -183,16 +185,18 @@ class Road:
             if error is None:  # otherwise the first error is the one to report
                 raise
 
-    def _write(self, result: Result, output: Path | None) -> None:
-        target = result.folder / RESULT
-        with self._timed("write"), writing(result.folder):
-            for name, frames in result.shown.items():
-                (result.folder / SHOWN).mkdir(exist_ok=True)
-                media.write_image(result.folder / SHOWN / f"{name}.png", np.concatenate(list(frames), axis=1))
-            result.save(target)
-            if output is not None:
-                result.save(output)
-        self.facts["output"] = {"file": RESULT, "sha256": hash_path(target), "also": output.name if output else None}
+    def _write(self, result: Result, output: Path | None, close: Callable[[], None]) -> None:
+        """The videos, which get their names when all of them and the manifest, which `close` writes, have room."""
+        finals = [result.folder / RESULT, *([output] if output is not None else [])]
+        with contextlib.ExitStack() as stack:
+            with self._timed("write"), writing(result.folder):
+                for name, frames in result.shown.items():
+                    (result.folder / SHOWN).mkdir(exist_ok=True)
+                    media.write_image(result.folder / SHOWN / f"{name}.png", np.concatenate(list(frames), axis=1))
+                made = [result.save(stack.enter_context(staged(path))) for path in finals]
+            also = output.name if output else None
+            self.facts["output"] = {"file": RESULT, "sha256": hash_path(made[0]), "also": also}
+            close()
 
     def _label(self) -> str:
         label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ def execute(
     progress: Progress | None = None,
     use_cache: bool = True,
     common: bool = False,
+    announce: Callable[[Plan], None] = lambda plan: None,
 ) -> Result:
     """Run one method on one request.
 
@@ -62,6 +64,7 @@ def execute(
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
         common: the result has the reference's shape even where the method does not read it, as all others have then.
+        announce: gets the memory plan once nothing is left to refuse before weights load.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
@@ -99,7 +102,7 @@ def execute(
     )
     transfer = registry.load_object(spec.transfer)(settings, handle, run)
     transfer.check(fitted.inputs)
-    road = Road(spec, transfer, fitted, run, handle, settings, use_cache)
+    road = Road(spec, transfer, fitted, run, handle, settings, use_cache, lambda: announce(plan))
     return road.travel(inputs, Path(output) if output is not None else None, output_metadata)
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
-from motionkit.cli.quoting import is_multirun, quote, split
+from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several
 from motionkit.config import TrainConfig, TransferConfig, chain, explain, first_line, typed
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.hashing import hash_json
-from motionkit.output import local_path
+from motionkit.output import check_writable, local_path
 from motionkit.trainjob import DataConfig
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Start:
     def resolve_if_there(self, name: str | None) -> str | None:
         """The same for what may be a path or a name on the hub: only a path that exists is touched."""
         path = self.resolve(name) if name else None
-        return str(path) if path and path.exists() else name
+        return str(path) if path and os.path.exists(path) else name
 
     def motion(self, backbone: Any) -> MotionOptions | None:
         """What the `backbone` group says about motion modules, or None when it says nothing."""
@@ -91,8 +93,13 @@ def register(verb: str, schema: type) -> None:
             _register_option(store, group, name)
     for name in registry.names():
         _register_method(store, name)
-    OmegaConf.register_new_resolver("motionkit.hash", lambda words: hash_json(list(words))[:8], replace=True)
+    OmegaConf.register_new_resolver("motionkit.hash", _own_hash, use_cache=True, replace=True)
     _search_paths()
+
+
+def _own_hash(words: Any) -> str:
+    """A hash for this start alone: the same words twice in a second get a folder each."""
+    return hash_json([*words, secrets.token_hex(8)])[:8]
 
 
 def _register_option(store: Any, group: str, name: str, conf: str | None = None) -> None:
@@ -154,6 +161,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
     if flags:
         raise UserError(f"{verb} does not take {flags[0]}")
     check_words(verb, overrides)
+    settle(verb, overrides)
     register(verb, schema)
     try:
         with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
@@ -176,6 +184,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     flags, overrides = split(words)
     multirun = is_multirun(flags)
     check_words(verb, overrides, multirun)
+    place = settle(verb, overrides, multirun, shows=bool(set(flags) & set(SHOWS)))
     register(verb, SCHEMAS[verb])
 
     def task(config: DictConfig) -> None:
@@ -187,7 +196,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
             raise
 
     app = hydra.main(version_base="1.3", config_path=CONFIG, config_name=verb)(task)
-    quoted = [quote(word, multirun) for word in overrides]
+    quoted = [*(quote(word, multirun) for word in overrides), *place]
     try:
         with checked(), sweep.quiet(), sweep.tidy():
             _call(app, [f"motionkit {verb}", *flags, *quoted, *([sweep.WATCH] if multirun else [])])
@@ -216,6 +225,41 @@ def _start() -> Start:
 
     runtime = HydraConfig.get().runtime
     return Start(Path(runtime.cwd), Path(runtime.output_dir))
+
+
+def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
+    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+
+    Args:
+        shows: nothing runs, and nothing is written.
+
+    Raises:
+        UserError: nothing says where else to write.
+    """
+    try:
+        check_writable(Path.cwd() / "runs")
+        return []
+    except FileNotFoundError:
+        lost, why = True, "the working folder is gone"
+    except UserError as error:
+        lost, why = False, str(error)
+    if lost and shows:
+        os.chdir("/")
+    if shows:
+        return []
+    given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
+    if not lost and ("hydra.sweep.dir" if multirun else "hydra.run.dir") in given:
+        return []
+    output = local_path(given.get("output", "").strip("'\""))
+    if multirun or output == Path() or (lost and not output.is_absolute()):
+        other = "" if multirun else ", or give output= with a whole path"
+        raise UserError(f"{why}: go to another folder{other}")
+    if lost:
+        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+    base = output.absolute().parent
+    check_writable(base)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
+    return [f"hydra.run.dir={as_text(str(base / 'runs' / verb / name))}"]
 
 
 def _remove_empty(folder: Path) -> None:

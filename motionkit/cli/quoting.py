@@ -19,6 +19,7 @@ _VALUES = {
     ("-i", "--info"): ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 _MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+SHOWS = ("-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--hydra-help")  # nothing runs
 _SWEEP = re.compile(r"(choice|glob|range|interval|shuffle|sort)\(.*\)", re.DOTALL)
 _QUOTED = re.compile(r"""(?P<q>['"]).*(?P=q)""", re.DOTALL)
 

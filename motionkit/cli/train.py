@@ -69,7 +69,7 @@ def train(config: TrainConfig, start: Start) -> None:
     from motionkit.cli.transfer import progress
     from motionkit.config import method_settings, refuse_empty, typed
     from motionkit.output import check_writable
-    from motionkit.progress import Reporter
+    from motionkit.progress import Announced, Reporter
     from motionkit.run import plan_for
     from motionkit.sprites.kinds import SETTINGS
     from motionkit.trainjob import DataConfig, TrainJob
@@ -92,8 +92,8 @@ def train(config: TrainConfig, start: Start) -> None:
             raise UserError(f"data: no such folder: {data.path}")
     folder = start.resolve(config.output) if config.output else start.folder
     check_writable(folder)
+    watch = progress(config.progress)
     plan = plan_for(config.gpu)
-    print("\n".join(plan.lines()), file=sys.stderr)
     job = TrainJob(
         settings,
         data,
@@ -104,7 +104,7 @@ def train(config: TrainConfig, start: Start) -> None:
         config.seed,
         config.size,
         config.resume,
-        Reporter(progress(config.progress)),
+        Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
     )
     try:
         print(registry.load_object(spec.trainer)(job))

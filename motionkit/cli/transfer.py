@@ -77,7 +77,6 @@ def transfer(config: TransferConfig, start: Start) -> None:
     from motionkit.run import execute, plan_for
 
     plan = plan_for(config.gpu, backbone)
-    print("\n".join(plan.lines()), file=sys.stderr)
     result = execute(
         spec,
         inputs,
@@ -97,6 +96,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         output_metadata=config.output_metadata,
         progress=watch,
         use_cache=config.cache,
+        announce=lambda plan: print("\n".join(plan.lines()), file=sys.stderr),
     )
     if result.manifest["plan"] != asdict(plan):
         print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)

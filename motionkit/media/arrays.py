@@ -102,9 +102,9 @@ class _Counted:
     def __init__(self, stream: Any) -> None:
         self.stream, self.taken = stream, 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """As the stream's, of no more than a header may have."""
-        if size > _LONGEST_HEADER:
+        if not 0 <= size <= _LONGEST_HEADER:
             raise ValueError(f"a header of {size} bytes")
         data = self.stream.read(size)
         self.taken += len(data)
