@@ -207,6 +207,18 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
+def unknown_of(error: Exception) -> str:
+    """The key that OmegaConf does not know, or "" when it complains about something else."""
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    for link in chain(error):
+        if isinstance(link, UserError):
+            return ""
+        if isinstance(link, ConfigAttributeError | ConfigKeyError) and getattr(link, "full_key", None):
+            return str(link.full_key)
+    return ""
+
+
 def _mend(key: str, value: Any, reason: str) -> str:
     """What to give in place of a value of the wrong type; "" for a reason of another kind."""
     if wrong := re.match(r"Value '(?P<value>.*)' of type .* could not be converted to (?P<kind>\w+)", reason):

@@ -34,6 +34,7 @@ VERBS = {
     "doctor": Verb("motionkit.cli.doctor", "look at this installation"),
     "cite": Verb("motionkit.cli.cite", "BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
+    "completion": Verb("motionkit.cli.completion", "let bash, zsh or fish complete verbs, keys and values"),
     "new-method": Verb("motionkit.cli.new_method", "write a package with a method of your own, to start from"),
 }
 _PLACES = {

@@ -64,6 +64,7 @@ def main(argv: list[str]) -> int:
     config = hydra_app.compose("compare", CompareConfig, words)
     refuse_empty(config, ("reference", "driving", "truth", "jobs", "output", *MAPS))
     check_seed(config.seed)
+    hydra_app.Start(Path.cwd(), Path.cwd()).weights(config.backbone)
     from motionkit.compare.engine import choose_methods
 
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
@@ -113,7 +114,7 @@ def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | 
         folder,
         truth,
         backbone=config.backbone["name"],
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=start.weights(config.backbone),
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),

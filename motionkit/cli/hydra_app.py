@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
-from motionkit.cli.refusals import check_words, several
-from motionkit.config import TrainConfig, TransferConfig, chain, explain, first_line, typed
+from motionkit.cli.refusals import check_words, several, unknown_key
+from motionkit.config import TrainConfig, TransferConfig, chain, explain, first_line, typed, unknown_of
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.hashing import hash_json
 from motionkit.output import check_writable, local_path
@@ -52,6 +52,17 @@ class Start:
         """The same for what may be a path or a name on the hub: only a path that exists is touched."""
         path = self.resolve(name) if name else None
         return str(path) if path and os.path.exists(path) else name
+
+    def weights(self, backbone: Any) -> str | None:
+        """The folder or hub id that the `backbone` group names, or None.
+
+        Raises:
+            UserError: it can only be a folder, and is not there.
+        """
+        path = self.resolve_if_there(backbone.get("path"))
+        if path and not os.path.exists(path) and (path.count("/") != 1 or path[0] in "./~" or path[-1] == "/"):
+            raise UserError(f"backbone.path={path[:200]}: there is no such folder (a hub id is owner/name)")
+        return path
 
     def motion(self, backbone: Any) -> MotionOptions | None:
         """What the `backbone` group says about motion modules, or None when it says nothing."""
@@ -167,7 +178,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
     except Exception as error:
-        raise one_line(error, verb) from error
+        raise one_line(error, verb, overrides) from error
 
 
 def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
@@ -205,7 +216,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     except Exception as error:
         if not _from_hydra(error):
             raise
-        raise one_line(error, verb) from error
+        raise one_line(error, verb, overrides) from error
     return 0
 
 
@@ -273,7 +284,7 @@ def _from_hydra(error: BaseException) -> bool:
     return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.")) for link in chain(error))
 
 
-def one_line(error: Exception, verb: str = "") -> UserError:
+def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
     """What Hydra says, as one line, with the nearest name when one is unknown."""
     text = str(error)
     if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
@@ -285,6 +296,8 @@ def one_line(error: Exception, verb: str = "") -> UserError:
         return _unknown_option(group, name, text)
     if type(error).__name__ == "OverrideParseException":
         return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
+    if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
+        return near
     explained = explain(error)
     return UserError(" ".join(str(explained).split()))
 

@@ -65,6 +65,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
     refuse_empty(config, (*CLIPS, *MAPS, "output"))
     check_seed(config.seed)
+    weights = start.weights(config.backbone)
     spec = registry.spec(config.method["name"])
     settings = method_settings(spec, config.method)
     backbone = choose_backbone(spec, config.backbone["name"])
@@ -82,7 +83,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         inputs,
         config=settings,
         backbone=backbone,
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=weights,
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),

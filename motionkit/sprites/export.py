@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,19 @@ def write_example(
 
 
 def write_dataset(
-    folder: Path, count: int, split: str, seed: int = 0, frames: int = 10, size: int = 128, setting: str = "easy"
+    folder: Path,
+    count: int,
+    split: str,
+    seed: int = 0,
+    frames: int = 10,
+    size: int = 128,
+    setting: str = "easy",
+    tick: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`."""
+    """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`.
+
+    `tick` gets the number of clips that are written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = rng_of("dataset", seed, split, setting)
     for i in range(count):
@@ -70,6 +81,7 @@ def write_dataset(
         strip = np.concatenate(list(clip.mask), 1).astype(np.uint8) * 255  # (H, F*W)
         write_image(Path(f"{stem}-mask.png"), np.repeat(strip[..., None], 3, -1))
         stem.with_suffix(".json").write_text(json.dumps(labels(clip)) + "\n")
+        tick(i + 1)
     return count
 
 
@@ -92,6 +104,7 @@ def write_drawings(
     size: int = 128,
     setting: str = "easy",
     thickness: tuple[int, int] = (2, 3),
+    tick: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Writes `count` random clips as black line drawings on white, each a gif with its caption in a .txt beside it.
 
@@ -100,6 +113,7 @@ def write_drawings(
 
     Args:
         thickness: lines are this wide, least and most, in half pixels.
+        tick: gets the number of clips that are written.
 
     Returns:
         `count`.
@@ -113,6 +127,7 @@ def write_drawings(
             part.write_text(drawing_caption(clip, rng) + "\n", encoding="utf-8")
         wide = int(rng.integers(thickness[0], thickness[1] + 1))
         write_gif(stem.with_suffix(".gif"), clip.lines(wide), clip.fps)
+        tick(i + 1)
     return count
 
 
