@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_par
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places
+from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import MODEL
 from motionkit.weights.reading import load_model, read_config
 
@@ -158,7 +158,7 @@ def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[
 
 def join(image: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
     """The video UNet that holds the tensors of both; nothing is copied, nothing is drawn. Raises: UserError."""
-    with init_empty_weights():
+    with on_meta():
         try:
             unet = UNetMotionModel.from_unet2d(image, adapter, load_weights=False)
         except (ValueError, TypeError) as error:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import init_empty_weights
 from diffusers.models.attention_processor import Attention
 from einops import rearrange, repeat
 from torch import Tensor
@@ -21,6 +20,7 @@ from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.noise_levels import level_at, prediction_of, target_of, to_eps_x0
 from motionkit.errors import UserError
 from motionkit.settings import gpu
+from motionkit.weights.building import on_meta
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
@@ -216,7 +216,7 @@ class VideoBackbone(abc.ABC):
 
         `own` names the weights that the copy is going to change; the others then share the backbone's memory.
         """
-        with init_empty_weights():  # draws nothing from the global generator
+        with on_meta():  # draws nothing from the global generator
             unet = type(self.unet).from_config(self.unet.config)
         state = {k: v.clone() if own is None or k in own else v for k, v in self.unet.state_dict().items()}
         unet.load_state_dict(state, assign=True)

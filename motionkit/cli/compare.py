@@ -67,6 +67,8 @@ def main(argv: list[str]) -> int:
     check_seed(config.seed)
     from motionkit.table.compare.engine import choose_methods
 
+    hydra_app.Start(Path.cwd(), Path.cwd()).weights(config.backbone)
+
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
     start = hydra_app.Start(Path.cwd(), Path.cwd())
     if config.jobs is not None:
@@ -114,7 +116,7 @@ def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | 
         folder,
         truth,
         backbone=config.backbone["name"],
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=start.weights(config.backbone),
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),

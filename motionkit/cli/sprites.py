@@ -46,6 +46,15 @@ DEFAULTS = {
     "lines": "",
     "pen": "ruler",
 }
+ONLY = {  # keys that some of the kinds take, and which
+    "source": ("example",),
+    "driving": ("example",),
+    "motion": ("example",),
+    "colour": ("example",),
+    "count": ("dataset", "drawings"),
+    "split": ("dataset", "drawings"),
+    "lines": ("drawings",),
+}
 RECORD = ".sprites"  # in a folder of clips: the options that made them
 _CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")
 
@@ -62,6 +71,7 @@ def main(argv: list[str]) -> int:
         options[key] = value
     if options["lines"] and not any(word.startswith("what=") for word in argv):
         options["what"] = "drawings"
+    _refuse_unused(argv, options["what"])
     numbers = {}
     for key, low, high in (("seed", 0, 2**31), ("count", 1, 100_000), ("size", 32, 1024), ("frames", 1, 1000)):
         if not re.fullmatch("[0-9]{1,12}", options[key]) or not low <= int(options[key]) <= high:
@@ -75,6 +85,14 @@ def main(argv: list[str]) -> int:
         raise UserError(f"cannot write to {options['output'] or 'sprites'}: {error.strerror}") from error
     print(written)
     return 0
+
+
+def _refuse_unused(words: list[str], what: str) -> None:
+    """A key that says nothing for this kind of output was meant for another one. Raises: UserError."""
+    for word in words:
+        kinds = ONLY.get(word.partition("=")[0], (what,))
+        if what not in kinds:
+            raise UserError(f"{word}: what={what} takes no such key: give what={' or what='.join(kinds)}")
 
 
 def _thickness(lines: str) -> tuple[int, int]:

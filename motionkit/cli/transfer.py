@@ -71,6 +71,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
     refuse_empty(config, (*CLIPS, *MAPS, "output"))
     check_seed(config.seed)
+    weights = start.weights(config.backbone)
     spec = registry.spec(config.method["name"])
     settings = method_settings(spec, config.method)
     backbone = choose_backbone(spec, config.backbone["name"])
@@ -84,13 +85,12 @@ def transfer(config: TransferConfig, start: Start) -> None:
     from motionkit.running.execute import execute, plan_for
 
     plan = plan_for(config.gpu, backbone)
-    print("\n".join(plan.lines()), file=sys.stderr)
     result = execute(
         spec,
         inputs,
         config=settings,
         backbone=backbone,
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=weights,
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),
@@ -107,6 +107,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
         alpha=config.alpha,
         loop=config.loop,
         say=say,
+        announce=lambda plan: print("\n".join(plan.lines()), file=sys.stderr),
     )
     if result.manifest["plan"] != asdict(plan):
         print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_jobs(path: Path) -> list[Job]:
     Raises:
         UserError: nothing there, another layout, a key that nobody knows, or two jobs of one name.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]
         if not jobs:
             raise UserError(f"jobs={path}: no sub-folder there; a job is one, with reference.*, driving.*, prompt.txt")

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,18 +54,25 @@ def local_path(text: str) -> Path:
     """A path as a user types it: "~" is the home folder, unless a file is called so.
 
     Raises:
-        UserError: it is an address on the network.
+        UserError: it is an address on the network, or nobody's home.
     """
+    if "\0" in text:
+        raise UserError("a path holds a zero byte, which no name of a file has")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):  # before Path makes one slash of the two
         raise UserError(f"{text}: only local files are read and written; download it first")
     path = Path(text)
-    return path.expanduser() if text.startswith("~") and not path.exists() else path
+    if not text.startswith("~") or os.path.exists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # nobody of that name, or no home folder
+        raise UserError(f"{text}: there is no such home folder: give the path without ~") from error
 
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """A temporary name in the same folder with the same suffix; it becomes `path` when the block ends well."""
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:60]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -73,6 +81,16 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """As `temporary_beside`, with an error that names `path` and not the temporary one."""
+    with writing(path), temporary_beside(path) as temporary:
+        try:
+            yield temporary
+        except UserError as error:
+            raise UserError(str(error).replace(str(temporary), str(path))) from error
 
 
 @contextmanager
@@ -128,6 +146,7 @@ def write_result(
         alpha = None if alpha is None else there_and_back(alpha)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_name(path)
         if suffix in VIDEOS:
             media.write_video(path, frames, fps, comment=label, alpha=alpha, sound=sound)
         elif suffix == GIF:
@@ -165,6 +184,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         UserError: one line that says what is wrong with it.
     """
     check_suffix(path)
+    _check_name(path)
     for given in inputs:
         if _same(path, given):
             raise UserError(f"output {path} is also an input: choose another name")
@@ -181,13 +201,27 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: it is a file, or writing is not allowed.
     """
+    _check_name(folder)
     there = folder.absolute()
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
         raise UserError(f"cannot write into {folder}: {there} is not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"cannot write into {folder}: permission denied")
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that the file system does not take, and one that stands for a device."""
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return  # nothing there yet; whether it can be made is seen next
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write {str(path)[:200]}: {why}: choose another name") from error
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise UserError(f"cannot write {path}: it is a device, not a file or folder: choose another name")
 
 
 def _refuse_full_folder(path: Path) -> None:

@@ -47,8 +47,11 @@ def read_clip(
         raise UserError(f"{shown(text)}: only local files are read; download it first")
     if not text or "\0" in text:
         raise UserError("no file given: a path must not be empty or contain a zero byte")
-    file = Path(text).expanduser()
-    if file.is_dir():
+    try:
+        file = Path(text).expanduser()
+    except RuntimeError:  # nobody of that name, or no home folder
+        raise UserError(f"{shown(text)}: there is no such home folder; give the path without ~") from None
+    if os.path.isdir(file):
         return _read_folder(file, limits, wanted, fps or FOLDER_FPS)
     limits.check_file(file)
     return _read_file(file, limits, wanted)
@@ -60,9 +63,11 @@ def _read_file(path: Path, limits: Limits, wanted: Wanted | None = None) -> Clip
 
 
 def _read_folder(folder: Path, limits: Limits, wanted: Wanted | None, fps: float) -> Clip:
-    files = sorted(
-        (f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES and not f.name.startswith(".")), key=_number
-    )
+    try:
+        there = list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{shown(folder)}: cannot be read ({error.strerror}); check the folder") from None
+    files = sorted((f for f in there if f.suffix.lower() in _SUFFIXES and not f.name.startswith(".")), key=_number)
     if not files:
         raise UserError(f"{shown(folder)}: the folder holds no png, jpg or webp pictures; give the one that does")
     part = choose(wanted, len(files) / fps, fps) if wanted and len(files) > 1 else None

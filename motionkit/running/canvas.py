@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motionkit import media
@@ -175,5 +175,7 @@ def _count(frames: int) -> int:
 def _check_maps(inputs: Inputs) -> None:
     for name in MAPS:
         value = getattr(inputs, name)
-        if value and not Path(value).exists():
-            raise UserError(f"{name}: no such file or folder: {value}")
+        if value and not os.path.exists(value):
+            raise UserError(f"{name}: no such file or folder: {media.limits.shown(value)}")
+        if value and not (os.path.isfile(value) or os.path.isdir(value)):
+            raise UserError(f"{name}: {value} is a device, not a file or folder")

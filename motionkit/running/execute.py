@@ -15,7 +15,7 @@ from motionkit.context import NullProgress, Progress, Reporter, RunContext
 from motionkit.errors import UserError
 from motionkit.media import Clip
 from motionkit.media.output_files import Finish, check_output, check_writable
-from motionkit.running import canvas
+from motionkit.running import cache_files, canvas
 from motionkit.running.canvas import SHAPING
 from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
 from motionkit.running.stage_runner import StageRunner
@@ -54,6 +54,7 @@ def execute(
     alpha: bool | None = None,
     loop: str = "none",
     say: Callable[[str], None] = lambda line: None,
+    announce: Callable[[Plan], None] = lambda plan: None,
 ) -> Result:
     """Run one method on one request.
 
@@ -71,6 +72,7 @@ def execute(
         common: the result has the reference's shape even where the method does not read it, as all others have then.
         alpha, loop: see `motionkit.media.output_files.Finish`.
         say: gets a line for each thing that a user should know of how the clips were fitted and the result written.
+        announce: gets the memory plan once nothing is left to refuse before weights load.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
@@ -80,6 +82,8 @@ def execute(
     check_types({"seed": seed, "frames": frames, "fps": fps})
     _check_inputs(inputs)
     check_seed(seed)
+    if use_cache:
+        cache_files.limit()  # a wrong one is said now, not when a step is kept
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
     spec.check_length(inputs, frames)
@@ -114,7 +118,9 @@ def execute(
         _tell_unknown_words(spec, fitted.inputs, handle, run)
     for line in fitted.lines:
         say(line)
-    runner = StageRunner(spec, transfer, fitted, run, handle, settings, use_cache, finish, common)
+    runner = StageRunner(
+        spec, transfer, fitted, run, handle, settings, use_cache, finish, common, lambda: announce(plan)
+    )
     result = runner.travel(inputs, Path(output) if output is not None else None, output_metadata)
     for line in result.manifest["remarks"][len(fitted.lines) :]:
         say(line)

@@ -237,7 +237,7 @@ def test_a_run_whose_output_cannot_be_written_leaves_no_video(blend, inputs, tmp
     save = Result.save
 
     def saved(self, path, *more):
-        if path == tmp_path / "x.gif":
+        if path.suffix == ".gif":
             raise UserError("no room")
         return save(self, path, *more)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from motionkit.errors import MissingWeights, UserError
 from motionkit.sprites.skeleton import BONES
 from motionkit.weights import places
+from motionkit.weights.building import drawing
 
 SIZE = 128  # side of the pictures that it looks at
 WEIGHTS = places.PACKAGE / "perception" / "pocket_body.safetensors"
@@ -162,7 +163,7 @@ def load(path: Path = WEIGHTS) -> tuple[BodyNet, dict]:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        with drawing():  # its first weights are drawn
             net = BodyNet(**json.loads(meta["config"]))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
