@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,3 +42,10 @@ def invert(
         if progress:
             progress(done, len(grid))
     return torch.stack(path) if all else x
+
+
+def __getattr__(name: str) -> Any:
+    """Say where a name of version 0.1 is."""
+    if name == "ddim_invert":
+        raise ImportError("ddim_invert is in motionkit.diffusion.sampling; `invert` takes a model and a sampler")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

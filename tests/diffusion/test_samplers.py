@@ -180,3 +180,5 @@ def test_names_of_version_0_1_say_what_has_taken_their_place():
         from motionkit.diffusion.sampling import text_predictor  # noqa: F401
     with pytest.raises(ImportError, match="DDIM"):
         from motionkit.diffusion.schedule import rungs  # noqa: F401
+    with pytest.raises(ImportError, match="diffusion.sampling"):
+        from motionkit.diffusion.inversion import ddim_invert  # noqa: F401
