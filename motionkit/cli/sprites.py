@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import local_path, write_json
 
-HELP = """usage: motionkit sprites [what=example|dataset|drawings|sheet] [output=FOLDER] [key=value ...]
+HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet] [output=FOLDER] [key=value]
 
 The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
 
@@ -19,9 +19,12 @@ The procedural world of articulated characters: the same motion on another chara
   what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
   what=drawings  count=N clips as line drawings with captions, a folder to train on  lines=2-3 seed=N split=...
                  lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
+                 pen=ruler|hand: even lines, or shaken ones with gaps, pressure and parts filled in
                  a folder of clips holds one set: only the command that made it may write there again
+  what=foreign-drawings  twelve fixed drawings of the foreign style with their prompts and true clips
   what=sheet     one picture: every kind in every motion
-  all:           setting=easy|full  size=128  frames=10
+  all:           setting=easy|full|wild|foreign  size=128  frames=10
+                 wild varies the renderer itself; foreign is another style, in the test split alone
 
 examples: motionkit sprites output=example source=giraffe driving=horse motion=walk
           motionkit sprites lines=2-3 count=400 output=clips && motionkit train method=flipsketch data=clips/
@@ -40,6 +43,7 @@ DEFAULTS = {
     "size": "128",
     "frames": "10",
     "lines": "",
+    "pen": "ruler",
 }
 RECORD = ".sprites"  # in a folder of clips: the options that made them
 _CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")
@@ -125,12 +129,21 @@ def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     if options["what"] == "drawings":
         thickness = _thickness(options["lines"] or "2-3")
         _claim(folder, options)
-        count = write_drawings(folder, numbers["count"], options["split"], seed, frames, size, setting, thickness)
+        if options["pen"] not in ("ruler", "hand"):
+            raise unknown("pen", options["pen"], ("ruler", "hand"))
+        by_hand = options["pen"] == "hand"
+        count = write_drawings(
+            folder, numbers["count"], options["split"], seed, frames, size, setting, thickness, by_hand
+        )
         return f"{folder}: {count} drawings of the {options['split']} split, with captions"
+    if options["what"] == "foreign-drawings":
+        from motionkit.sprites.foreign_drawings import write_foreign_drawings
+
+        return f"{folder}: {write_foreign_drawings(folder, size, frames)} drawings, prompts.json"
     if options["what"] == "sheet":
         from motionkit.media import write_image
 
         folder.mkdir(parents=True, exist_ok=True)
         write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
         return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
-    raise unknown("what", options["what"], ("example", "dataset", "drawings", "sheet"))
+    raise unknown("what", options["what"], ("example", "dataset", "drawings", "foreign-drawings", "sheet"))

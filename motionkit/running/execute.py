@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.settings.gpu import Plan
+
+_log = logging.getLogger(__name__)
 
 
 def execute(
@@ -97,8 +100,26 @@ def execute(
     )
     transfer = registry.load_object(spec.transfer)(settings, handle, run)
     transfer.check(fitted.inputs)
+    if handle:
+        _tell_unknown_words(spec, fitted.inputs, handle, run)
     runner = StageRunner(spec, transfer, fitted, run, handle, settings, use_cache)
     return runner.travel(inputs, Path(output) if output is not None else None, output_metadata)
+
+
+def _tell_unknown_words(spec: MethodSpec, inputs: Inputs, handle: LazyBackbone, run: RunContext) -> None:
+    """One line and a note in the manifest where a small text encoder was never taught a word of the request."""
+    texts = [
+        getattr(inputs, name) for name in ("prompt", "source_prompt", "negative_prompt") if name in spec.used(inputs)
+    ]
+    if unknown := handle.unknown_words(*texts):
+        run.note("unknown_words", unknown)
+        _log.warning(
+            "%s was never taught the word%s %s: `motionkit backbones %s` lists those that it knows",
+            handle.spec.name,
+            "s" if len(unknown) > 1 else "",
+            ", ".join(unknown),
+            handle.spec.name,
+        )
 
 
 def _check_types(inputs: Inputs, seed: Any, frames: Any, fps: Any) -> None:

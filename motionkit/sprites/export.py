@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.media import replacing, write_gif, write_image, write_video
-from motionkit.sprites.kinds import Character, character, rng_of
+from motionkit.sprites.kinds import Character, article, character, rng_of
 from motionkit.sprites.motions import Motion
+from motionkit.sprites.pen import hand_pen
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import DOING, SpriteClip, render_clip
 
@@ -76,11 +77,12 @@ def write_dataset(
 def drawing_caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """Words for a clip as a line drawing, which has no colour; four in five begin with "a drawing of"."""
     kind, doing = clip.character.kind, DOING[clip.motion.name]
-    article = "an" if kind[0] in "aeiou" else "a"
     if rng.uniform() < 0.8:
-        forms = (f"{article} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
+        forms = (f"{article(kind)} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
         return f"a drawing of {forms[rng.choice(3, p=(0.7, 0.1, 0.2))]}"
-    return str(rng.choice([f"{article} {kind} {doing}", f"{article} {kind} is {doing}", f"the {kind} is {doing}"]))
+    return str(
+        rng.choice([f"{article(kind)} {kind} {doing}", f"{article(kind)} {kind} is {doing}", f"the {kind} is {doing}"])
+    )
 
 
 def write_drawings(
@@ -92,6 +94,7 @@ def write_drawings(
     size: int = 128,
     setting: str = "easy",
     thickness: tuple[int, int] = (2, 3),
+    by_hand: bool = False,
 ) -> int:
     """Writes `count` random clips as black line drawings on white, each a gif with its caption in a .txt beside it.
 
@@ -100,6 +103,7 @@ def write_drawings(
 
     Args:
         thickness: lines are this wide, least and most, in half pixels.
+        by_hand: every clip has a pen of its own that shakes, presses, leaves gaps and fills parts in.
 
     Returns:
         `count`.
@@ -111,8 +115,11 @@ def write_drawings(
         stem = folder / f"{i:05d}-{clip.character.kind.replace(' ', '-')}-{clip.motion.name}"
         with replacing(stem.with_suffix(".txt")) as part:  # first, so that no clip is ever without it
             part.write_text(drawing_caption(clip, rng) + "\n", encoding="utf-8")
-        wide = int(rng.integers(thickness[0], thickness[1] + 1))
-        write_gif(stem.with_suffix(".gif"), clip.lines(wide), clip.fps)
+        if by_hand:
+            lines = clip.lines(pen=hand_pen(rng, (thickness[0] / 2, thickness[1] / 2)))
+        else:
+            lines = clip.lines(int(rng.integers(thickness[0], thickness[1] + 1)))
+        write_gif(stem.with_suffix(".gif"), lines, clip.fps)
     return count
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from motionkit.metrics import bootstrap_interval
 from motionkit.perception.pocket_maps import PARTS, MapsNet, PocketMaps, PocketReading, match, weights_path
-from motionkit.sprites import HELD_OUT_KINDS, LETTERS, TRAIN_KINDS, SpriteClip, render_clip
+from motionkit.sprites import BIPEDS, HELD_OUT_KINDS, LETTERS, QUADRUPEDS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 
@@ -23,6 +23,8 @@ GROUPS: dict[str, tuple[str, Sequence[str]]] = {  # group: setting, kinds; all c
     "full": ("full", TRAIN_KINDS),
     "new_kinds": ("easy", HELD_OUT_KINDS),
     "sheets": ("easy", (*LETTERS, "flag", "flag")),
+    "wild": ("wild", QUADRUPEDS + BIPEDS),
+    "foreign": ("foreign", QUADRUPEDS + BIPEDS),  # a style that no training sees
 }
 FIGURES = {
     "iou": "intersection over union of the mask",

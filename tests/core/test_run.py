@@ -261,3 +261,15 @@ def test_frames_size_and_rate(blend, inputs, tmp_path):
     assert result.fps == pytest.approx(4.0)  # the same second of film
     faster = go(blend, inputs, tmp_path / "2", fps=12)
     assert len(faster.frames) == 12 and faster.fps == 12
+
+
+def test_a_word_that_the_backbone_was_never_taught_is_told(blend, inputs, tmp_path, caplog):
+    spec = replace(blend.SPEC, backbones=("pocket-sd",), default_backbone="pocket-sd")
+    asked = replace(inputs, prompt="an orange zebra running", negative_prompt="unicorns are not read here")
+    result = execute(spec, asked, size=32, seed=3, folder=tmp_path / "run")
+    assert result.manifest["notes"]["unknown_words"] == ["zebra"]
+    said = [record.getMessage() for record in caplog.records if "zebra" in record.getMessage()]
+    assert len(said) == 1 and "motionkit backbones pocket-sd" in said[0]
+    caplog.clear()
+    result = execute(spec, replace(asked, prompt="an orange fox"), size=32, seed=3, folder=tmp_path / "known")
+    assert "unknown_words" not in result.manifest["notes"] and not caplog.records
