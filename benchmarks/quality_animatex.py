@@ -68,7 +68,7 @@ def weights_hash(backbone: str, path: str | None) -> str:
     """Changes with the weights of the model, of those that lend to it, and of the pose estimator."""
     asset = catalog.get(backbone).asset
     folders = [Path(path)] if path else [places.assets() / n for n in (asset, *LENDERS.get(asset, ()))] if asset else []
-    estimators = [places.assets() / "perception" / f"{name}.safetensors" for name in ("pocket_pose", "joints")]
+    estimators = [places.assets() / "perception" / f"{name}.safetensors" for name in ("pocket_points", "joints")]
     return hash_json([hash_path(p) for p in [*folders, *estimators] if p.exists()])
 
 

@@ -84,17 +84,20 @@ class LooksNet(nn.Module):
 
 
 # For now both files hold the numbers of the judges (metrics.judges: pose, and the looks of clipscorer), so that results
-# stay what they were; a training of their own follows.
-NETS: dict[str, tuple[type[nn.Module], str]] = {"pose": (PointNet, "pocket_pose"), "looks": (LooksNet, "pocket_looks")}
+# stay what they were; networks of their own training follow (the body's is `pose.body_net`).
+NETS: dict[str, tuple[type[nn.Module], str]] = {
+    "points": (PointNet, "pocket_points"),
+    "looks": (LooksNet, "pocket_looks"),
+}
 
 
 def weights_path(name: str) -> Path:
-    """Where the shipped file of "pose" or "looks" lies."""
+    """Where the shipped file of "points" or "looks" lies."""
     return places.assets() / "perception" / f"{NETS[name][1]}.safetensors"
 
 
 def load(name: str) -> tuple[Any, dict[str, float]]:
-    """The network "pose" or "looks" in eval mode, and its own error on truth. Raises: MissingWeights, UserError."""
+    """The network "points" or "looks" in eval mode, and its own error on truth. Raises: MissingWeights, UserError."""
     return _load(name, weights_path(name))
 
 
@@ -128,7 +131,7 @@ def points(frames: np.ndarray) -> np.ndarray:
         MissingWeights: the network is not there.
         ValueError: frames are not square.
     """
-    net, _ = load("pose")
+    net, _ = load("points")
     x, factor = as_input(frames)
     value, certainty = net(x)
     pixels = (value + 1) / 2 * 127 * factor

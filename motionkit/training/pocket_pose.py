@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.perception.pose.body_net import FACE, POINTS, SIZE, WEIGHTS, BodyNet, Found, save
+from motionkit.perception.pose.body_net import FACE, POINTS, SIZE, BodyNet, Found, weights_path
 from motionkit.sprites import BONES, LETTERS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
@@ -24,6 +24,7 @@ from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.pocket_maps import spoil
 from motionkit.training.pocket_pose_figures import evaluate
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights.small_nets import save_net
 
 SETTINGS = {"wild": 0.7, "easy": 0.3}  # shares of the pictures
 NOBODY = 0.14  # share of pictures without a body
@@ -166,7 +167,7 @@ def export(trained: BodyNet, path: Path, facts: dict[str, Any]) -> None:
     """Measures the averaged network on three styles, writes it, and puts its figures among the facts."""
     trained = trained.float().cpu().eval()
     facts["figures"] = evaluate(trained)
-    save(path, trained, {}, facts["figures"])
+    save_net(path, trained, {}, facts["figures"])
     print(facts)
 
 
@@ -181,7 +182,7 @@ def main() -> None:
         args.folder, args.steps, args.lr, ema=0.998, clip=float("inf"), muon=is_matrix, decay=0.4, second=args.second
     )
     loop = Loop(net, make_loss(net, batch, args.seed + 11, args.device), settings)
-    out = args.out or args.set / "perception" / WEIGHTS.name
+    out = args.out or args.set / "perception" / weights_path().name
     facts: dict[str, Any] = {
         "batch": batch,
         "samples": batch * args.steps,

@@ -14,6 +14,7 @@ from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.perception.pose.files import save
 from motionkit.running.execute import execute
 from motionkit.testing import sample_inputs
+from motionkit.weights import places
 
 
 def run(inputs, backbone="tiny-animatex", frames=4, seed=0, size=None, **config):
@@ -137,6 +138,7 @@ class TestRefusals:
         self.refused("size=100: tiny-animatex needs multiples of 16", request_, size=100)
 
     def test_a_model_that_is_not_here(self, request_, tmp_path, monkeypatch):
+        (tmp_path / "perception").symlink_to(places.PACKAGE / "perception")
         monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
         self.refused("pocket-animatex: this installation lacks", request_, MissingWeights, backbone="pocket-animatex")
         self.refused(

@@ -68,7 +68,7 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
 def weight_files() -> dict[str, Path]:
     """The files of both nets, by name. Raises: MissingWeights."""
     get = {"pose": "", "joints": "train them with `make train-joints`"}
-    files = {"pose": "pocket_pose", "joints": "joints"}
+    files = {"pose": "pocket_points", "joints": "joints"}
     return {name: shipped("perception", f"{file}.safetensors", get=get[name]) for name, file in files.items()}
 
 
