@@ -130,7 +130,7 @@ def _area(grey: np.ndarray, factor: int) -> np.ndarray:
 def _see_through(image: Image.Image) -> bool:
     if image.mode.startswith("I") or not has_alpha(image):
         return has_alpha(image)
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def _read_animation(path: Path, image: Image.Image, limits: Limits, wanted: Wanted | None, shows: Timing) -> Clip:

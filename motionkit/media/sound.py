@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -58,7 +59,9 @@ def _decoded(
     return Sound(np.clip(np.nan_to_num(samples), -1, 1), rate)
 
 
-def _frames(container, stream: av.AudioStream, end: float):  # noqa: ANN001, ANN202 (av has no types here)
+def _frames(
+    container: av.container.InputContainer, stream: av.AudioStream, end: float
+) -> Iterator[av.AudioFrame | None]:
     """Frames up to `end`, then None, which empties the resampler; damaged packets are left out."""
     packets, read = container.demux(stream), 0
     while read < _PACKETS:
