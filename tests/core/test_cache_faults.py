@@ -9,10 +9,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from motionkit import cache, cache_files
 from motionkit.backbones import files
 from motionkit.cli import main
 from motionkit.errors import UserError
+from motionkit.running import cache, cache_files
 from motionkit.running.cache import StageCache, StageOutput, cache_root
 from motionkit.running.execute import execute
 
