@@ -53,16 +53,13 @@ train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resume
 	$(TRAIN).queue --only colour-decoder fold pocket-sd
 
 train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
-	$(TRAIN).pocket_decoder
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_modelscope
+	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
 	$(TRAIN).pocket_maps
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_animatediff
+	$(TRAIN).queue --only verb-critic pocket-animatediff
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints
@@ -115,6 +112,9 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
+
+train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
+	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
 
 train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
 	$(TRAIN).pocket_joints

@@ -24,6 +24,7 @@ from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import eight_bit, places
+from motionkit.weights.building import drawing
 from motionkit.weights.hashing import hash_path
 from motionkit.weights.model_files import MODEL, TEXT
 
@@ -89,8 +90,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         parallel=variant.parallel,
         indicator=replace(config.indicator, query=variant.query),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = from_video_unet(base.unet, config)
         encoder = _encoder(spec, options, plan)
     parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
@@ -111,8 +111,7 @@ def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan,
     if temporal in (None, backbone.network.config.temporal):
         return backbone
     config = replace(backbone.network.config, temporal=str(temporal))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
     network.load_state_dict(kept, strict=False)

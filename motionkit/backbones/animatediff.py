@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_par
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places
+from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import MODEL
 from motionkit.weights.reading import load_model, read_config
 
@@ -69,9 +69,9 @@ class AnimateDiffBackbone(StableDiffusion):
         self.positions = int(self.unet.config.motion_max_seq_length)
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The raw prediction (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)).
+        """The raw prediction (B, C, F, h, w), float32, for clips of that shape at timestep t (a number or (B,)).
 
         The clip passes the UNet whole; text (B, L, C) is per clip and is repeated per frame here, as diffusers'
         UNetMotionModel does not. `unet` replaces the backbone's own (a tuned copy); other arguments go to its forward.
@@ -158,7 +158,7 @@ def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[
 
 def join(image: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
     """The video UNet that holds the tensors of both; nothing is copied, nothing is drawn. Raises: UserError."""
-    with init_empty_weights():
+    with on_meta():
         try:
             unet = UNetMotionModel.from_unet2d(image, adapter, load_weights=False)
         except (ValueError, TypeError) as error:

@@ -22,6 +22,8 @@ class BackboneSpec:
         loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
+        latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
+        predictions: what its UNet may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
@@ -41,6 +43,10 @@ class BackboneSpec:
     asset: str | None = None
     hub_variant: str = ""
     expects: tuple[tuple[str, int], ...] = ()
+    latent_channels: int = 4
+    time_stride: int = 1
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
+    sampler: str = "ddim"
     base: str | None = None
     motion_id: str | None = None
     per_frame_motion_norm: bool = False

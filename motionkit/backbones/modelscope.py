@@ -29,9 +29,9 @@ class ModelScopeBackbone(StableDiffusion):
     """
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The raw prediction (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)).
+        """The raw prediction (B, C, F, h, w), float32, for clips of that shape at timestep t (a number or (B,)).
 
         The clip passes the UNet whole, text (B, L, C) is per clip. `unet` replaces the backbone's own (a tuned copy);
         other arguments go to its forward.

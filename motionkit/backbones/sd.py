@@ -163,9 +163,10 @@ def check_parts(
     spec: BackboneSpec, folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]]
 ) -> None:
     """Whether the configurations are the spec's model and fit each other. Raises: UserError."""
-    if unet.get("in_channels", 4) != 4:
+    channels = spec.latent_channels
+    if (found := unet.get("in_channels", 4)) != channels:
         raise UserError(
-            f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
+            f"{spec.name}: the UNet in {folder} has {found} input channels, not {channels}: "
             f"an inpainting or editing model does not fit here"
         )
     for key, value in spec.expects:
@@ -181,8 +182,8 @@ def check_parts(
             f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
             f"the text encoder makes {width}: the parts are of different models"
         )
-    if vae.get("latent_channels", 4) != 4:
-        raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
+    if (found := vae.get("latent_channels", 4)) != channels:
+        raise UserError(f"{spec.name}: the autoencoder in {folder} has {found} latent channels, not {channels}")
 
 
 def read_scheduler(file: Path) -> DDIMScheduler:

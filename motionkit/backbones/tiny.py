@@ -24,10 +24,11 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     """
     import torch
 
+    from motionkit.weights.building import drawing
+
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         parts = components(family=spec.family)
     for name in ("vae", "unet", "text_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call

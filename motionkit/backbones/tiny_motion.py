@@ -46,13 +46,13 @@ def load(
     import torch
 
     from motionkit.backbones import animatediff
+    from motionkit.weights.building import drawing
 
     motion = motion or MotionOptions()
     motion.check(spec)
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         parts = parts_of(spec.family)
     parts["unet"] = animatediff.join(parts["unet"], parts.pop("motion_adapter"))
     for name, part in parts.items():

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames, letterbox
+from motionkit.weights.building import LOCK
 from motionkit.weights.finding import Wanted, find
 from motionkit.weights.finding import available as weights_here
 from motionkit.weights.model_files import first_line
@@ -75,7 +76,8 @@ def _model(kind: str, folder: Path) -> Any:
     from transformers import CLIPModel, XCLIPModel
 
     try:
-        model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
+        with LOCK:
+            model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {first_line(error)}") from error
     return model.float().eval().requires_grad_(False)

@@ -203,10 +203,12 @@ def load(
     import torch
     import transformers
 
+    from motionkit.weights.building import LOCK
+
     folder = locate(network, path)
     need_module(network)
     try:
-        with _quietly():
+        with LOCK, _quietly():
             model, found = getattr(transformers, network.architecture).from_pretrained(
                 folder,
                 local_files_only=True,

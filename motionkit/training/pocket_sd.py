@@ -26,7 +26,6 @@ from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_c
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.sprite_batches import clips, masks, pixels
 from motionkit.training.stage import run_stage, stage_arguments
-from motionkit.weights import places
 
 UNET = dict(
     sample_size=32,
@@ -77,7 +76,6 @@ WORDS = (
     "colored",
 )
 LENGTH = 16
-ASSETS = places.PACKAGE
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
 
 
@@ -203,8 +201,9 @@ def export(model: TextToImage, folder: Path) -> None:
 
 
 def is_matrix(name: str) -> bool:
-    """Whether Muon trains that weight, if it has two or more dimensions: the UNet's but for its ends."""
-    return name.startswith("unet.") and not any(end in name for end in ("conv_in", "conv_out", "time_embedding"))
+    """Whether Muon trains that weight, if it has two or more dimensions: those inside a UNet, not at its ends."""
+    inner = name.removeprefix("network.")
+    return inner.startswith("unet.") and not any(end in inner for end in ("conv_in", "conv_out", "time_embedding"))
 
 
 def recipe(folder: Path, steps: int, lr: float, muon: bool = True, **others: Any) -> LoopSettings:

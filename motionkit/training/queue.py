@@ -21,6 +21,7 @@ from motionkit.training.stage import SET, UNFINISHED
 # Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
 RUNS = Path("runs/pocket")
+_HERE, _METHODS = "motionkit.training", "motionkit.methods"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,20 @@ class Stage:
         """The command that runs it."""
         copies = ["--second", str(second)] if second else []
         folder = ["--folder", str(RUNS / self.name)]
-        return [sys.executable, "-m", f"motionkit.training.{self.module}", *folder, *copies, *self.options]
+        return [sys.executable, "-m", self.module, *folder, *copies, *self.options]
 
 
 STAGES = (
-    Stage("colour-decoder", "colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
-    Stage("fold", "fold_latents", 0.05, "unit variance"),
-    Stage("pocket-sd", "pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's"),
+    Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
+    Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
+    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's"),
+    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px"),
+    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
+    Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
+    Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
+    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
+    Stage("pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked"),
 )
 
 

@@ -30,12 +30,15 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_stage(
-    loop: Loop, args: argparse.Namespace, export: Callable[[Any], object], facts: dict[str, Any] | None = None
+    loop: Loop,
+    args: argparse.Namespace,
+    export: Callable[[Any], dict[str, Any] | None],
+    facts: dict[str, Any] | None = None,
 ) -> None:
     """Runs a stage named like its folder from wherever it is.
 
     Args:
-        export: writes the averaged model.
+        export: writes the averaged model, and may return figures for the record.
         facts: further entries of the record.
 
     Raises:
@@ -49,8 +52,8 @@ def run_stage(
         size = hand_over(loop, args.handover / name, facts)
         print(f"{name}: stopped at step {loop.step} of {loop.settings.steps}; handed over {size / 1e6:.1f} MB")
         raise SystemExit(UNFINISHED)
-    export(trained)
-    finish(loop, args.set, name, facts)
+    figures = export(trained)
+    finish(loop, args.set, name, (facts or {}) | ({"figures": figures} if figures else {}))
     shutil.rmtree(args.handover / name, ignore_errors=True)
 
 

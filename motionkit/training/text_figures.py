@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -32,14 +33,30 @@ def full_caption(clip: SpriteClip) -> str:
 def x0_errors(
     model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, count: int = 128, chunk: int = 32
 ) -> dict[str, float]:
-    """Mean squared error of the clean latents that v stands for, over the subject's cells, relative to the variance.
-
-    On characters that training does not show, at several noise levels, always the same noise.
-    """
+    """Errors of x0 (see `clean_errors`) on characters that training does not show, with full captions."""
     data = clips("x0", 7, 0, count, split="val")
     z, near = latents_of(vae, data)
-    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(7))
     ids = words(tokenizer, [full_caption(c) for c in data])
+
+    def predict(noisy: Tensor, t: Tensor, part: slice) -> Tensor:
+        return model(noisy, t, ids[part])
+
+    return clean_errors(predict, z, near, chunk)
+
+
+@torch.no_grad()
+def clean_errors(
+    predict: Callable[[Tensor, Tensor, slice], Tensor], z: Tensor, near: Tensor, chunk: int = 32
+) -> dict[str, float]:
+    """Mean squared error of the clean latents that v stands for, over the subject's cells, relative to the variance.
+
+    At several noise levels, always with the same noise.
+
+    Args:
+        predict: v of noisy latents (b, 4, h, w) at steps (b,), for that slice of the batch.
+        z: (B, 4, h, w).  near: (B, 1, h, w), the subject's cells.
+    """
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(7))
     spread = z.var((0, 2, 3), keepdim=True)  # (1, 4, 1, 1)
     alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
     out = {}
@@ -47,10 +64,10 @@ def x0_errors(
         t = int(((1 - alphas) / alphas).sqrt().sub(sigma).abs().argmin())
         a = alphas[t]
         noisy, found = a.sqrt() * z + (1 - a).sqrt() * noise, []
-        for k in range(0, count, chunk):
+        for k in range(0, len(z), chunk):
             part = slice(k, k + chunk)
             with torch.autocast("cpu", torch.bfloat16):
-                v = model(noisy[part], torch.full((len(noisy[part]),), t), ids[part]).float()
+                v = predict(noisy[part], torch.full((len(noisy[part]),), t), part).float()
             found.append(a.sqrt() * noisy[part] - (1 - a).sqrt() * v)
         error = (torch.cat(found) - z).square() / spread
         out[f"x0_{sigma:g}"] = ((error * near).sum() / (near.sum() * z.shape[1])).item()

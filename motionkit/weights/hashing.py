@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +86,10 @@ class _Remembered:
     def __init__(self) -> None:
         self.file = user_cache() / "file-hashes.json"
         try:
-            self.known: dict[str, str] = json.loads(self.file.read_text())
+            known = json.loads(self.file.read_text())
         except (OSError, ValueError):
-            self.known = {}
+            known = None
+        self.known: dict[str, str] = known if isinstance(known, dict) else {}
         self.size = len(self.known)
 
     def hash(self, file: Path) -> str:
@@ -101,10 +104,11 @@ class _Remembered:
     def save(self) -> None:
         if len(self.known) == self.size:
             return
-        temporary = self.file.with_suffix(f".{os.getpid()}")
-        try:
+        temporary = self.file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self.known))
-            os.replace(temporary, self.file)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            try:
+                temporary.write_text(json.dumps(self.known))
+                os.replace(temporary, self.file)
+            finally:
+                temporary.unlink(missing_ok=True)

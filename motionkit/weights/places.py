@@ -28,8 +28,11 @@ def install_again() -> str:
 
 
 def user_cache() -> Path:
-    """Motionkit's own cache folder, which need not exist."""
-    return Path(os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit").expanduser()
+    """Motionkit's own cache folder, which need not exist; without a home folder, a place that keeps nothing."""
+    try:
+        return Path(os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit").expanduser()
+    except RuntimeError:  # neither HOME nor an entry of this user, or ~name of nobody
+        return Path(os.devnull) / "motionkit"
 
 
 def may_download() -> bool:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from motionkit.errors import UserError
 from motionkit.weights import eight_bit
+from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line, read_json, weight_files
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -44,7 +44,7 @@ def load_model(
     other shapes, and values that are not finite.
     """
     try:
-        with init_empty_weights():
+        with on_meta():
             model = build()
     except Exception as error:
         raise UserError(f"{folders[0] / 'config.json'} builds no model: {first_line(error)}") from error

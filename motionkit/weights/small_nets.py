@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.weights.building import drawing
 
 
 def save_net(path: Path, net: nn.Module, config: dict[str, Any], figures: dict[str, float], half: bool = True) -> None:
@@ -48,7 +48,7 @@ def load_net(path: Path, build: Callable[..., nn.Module], title: str, get: str) 
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        with drawing():  # its first weights are drawn
             net = build(**json.loads(said.get("config", "{}")))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         figures = json.loads(said["figures"])

@@ -114,6 +114,35 @@ def test_figures_and_a_sheet(net, vae, tmp_path):
     from motionkit.methods.animatex.image_figures import figures
 
     found = figures(net.eval(), vae, 16, tmp_path / "sheet.png")
-    assert set(found) == {"net", "still", "autoencoder"}
+    assert set(found) == {"x0", "net", "still", "autoencoder"} and len(found["x0"]) == 3
     assert found["still"]["subject"] > found["net"]["subject"]  # it is not trained
     assert found["still"]["keypoints"] > 2 and (tmp_path / "sheet.png").exists()
+
+
+def test_the_clip_stage_goes_on_from_pictures(vae, tmp_path, monkeypatch):
+    import sys
+
+    from safetensors.torch import load_file
+
+    from motionkit.methods.animatex import clip_stage, image_stage
+    from motionkit.methods.animatex.image_stage import export
+    from motionkit.training import pocket_sd
+
+    monkeypatch.chdir(tmp_path)
+    sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))
+    monkeypatch.setattr(pocket_sd, "UNET", pocket_sd.UNET | sizes)
+    monkeypatch.setattr(image_stage, "POCKET_GRID", replace(SMALL, context_dim=128))
+    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    vae.save_pretrained(folder / "pocket-sd" / "vae")
+    model, *_ = pocket_sd.build(folder / "pocket-sd", 0, False, "cpu")
+    pocket_sd.export(model, folder / "pocket-sd")
+    image, _ = image_stage.build(folder / "pocket-sd", 0)
+    export(image, folder / "pose-image")
+    options = ["--steps", "2", "--batch", "1", "--clips", "3"]
+    monkeypatch.setattr(sys, "argv", ["clip_stage", "--folder", "runs/pocket/pocket-animatex", *options])
+    clip_stage.main()
+    made = load_file(folder / "pocket-animatex" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert any("temp_attentions" in k for k in made) and any(k.startswith("grid.") for k in made)
+    assert (folder / "records" / "pocket-animatex.json").exists()
+    assert clip_stage.rate("network.unet.down_blocks.1.temp_convs.0.conv1.2.weight") == 1
+    assert clip_stage.rate("network.unet.down_blocks.1.resnets.0.conv1.weight") < 1

@@ -13,7 +13,9 @@ from torch import nn
 from motionkit.backbones import checkpointing, fingerprint, get, load, specs
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.backbones.tiny import VIDEO_UNET
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.loop import denoise
 from motionkit.errors import MissingWeights, UserError
 from motionkit.settings import gpu
 from motionkit.settings.gpu import Plan
@@ -92,8 +94,10 @@ def test_the_whole_road_is_that_of_the_pipeline(sound_video_folder):
         width=64,
         output_type="latent",
     ).frames
-    predict = text_predictor(backbone, backbone.encode_text(["a red cat"]), backbone.encode_text(["a dog"]), 7.5)
-    torch.testing.assert_close(ddim_sample(predict, backbone.scheduler, noise, 4), theirs, rtol=0, atol=1e-4)
+    model = text_model(backbone.denoise, backbone.encode_text(["a red cat"]), backbone.encode_text(["a dog"]))
+    sampler, guidance = DDIM(backbone.scheduler), Guidance(7.5, batched=True)
+    ours = denoise(model, sampler, noise, sampler.grid(4), guidance)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 # folders

@@ -87,5 +87,5 @@ def test_the_pocket_backbones_know_the_words_of_the_sprite_world(name):
     from motionkit.sprites import COLOURS, TRAIN_KINDS
     from motionkit.sprites.world import DOING
 
-    known = known_words(places.PACKAGE / name)
+    known = known_words(places.assets() / name)
     assert {*COLOURS, *TRAIN_KINDS, *DOING.values(), "an"} <= set(known) and "zebra" not in known

@@ -392,3 +392,9 @@ def test_without_the_drawing_the_sentence_alone_makes_the_clip(tmp_path, default
     assert not np.array_equal(ours.frames, go(tmp_path / "d", words, **alone).frames)
     longer = go(tmp_path / "e", frames=5, mode="extrapolate", next_prompts=["it lies down"], **alone)
     assert longer.frames.shape[0] == 5 and walks == [3]
+
+
+def test_a_transparent_drawing_gives_ink_on_nothing(tmp_path):
+    clear = dataclasses.replace(INPUTS.reference, transparent=True)
+    result = go(tmp_path, other(reference=clear), binarise="otsu")
+    assert ((result.alpha == 255) == (result.frames[..., 0] == 0)).all() and set(np.unique(result.alpha)) <= {0, 255}

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -19,6 +18,7 @@ from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
+from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import TEXT, read_json
 from motionkit.weights.reading import load_model, read_config
 
@@ -84,14 +84,14 @@ class AnimateXBackbone(StableDiffusion):
     def denoise(
         self,
         latents: Tensor,
-        t: int | Tensor,
+        t: float | Tensor,
         text: Tensor | None = None,
         *,
         unet: Any = None,
         prepared: Prepared | None = None,
         **unet_arguments: Any,
     ) -> Tensor:
-        """v (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)), under prepared conditions.
+        """v (B, C, F, h, w), float32, for clips of that shape at timestep t (or (B,)), under prepared conditions.
 
         Without `prepared` the text (B, L, D) is the only condition. `unet` replaces the whole network (a tuned copy).
         """
@@ -122,7 +122,7 @@ def look(frames: Tensor, side: int) -> Tensor:
 
 def empty_network(config: AnimateXConfig) -> AnimateXNetwork:
     """A network whose weights are only shapes, to be filled; nothing is drawn."""
-    with init_empty_weights():
+    with on_meta():
         return AnimateXNetwork(config)
 
 

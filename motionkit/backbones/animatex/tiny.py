@@ -18,11 +18,11 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     import torch
 
     from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.weights.building import drawing
 
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         parts = components(CONFIGS[spec.name])
     for name in ("vae", "network", "text_encoder", "image_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call

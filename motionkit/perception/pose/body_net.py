@@ -135,8 +135,8 @@ class BodyNet(nn.Module):
 
 
 def weights_path() -> Path:
-    """Where the shipped file lies."""
-    return places.assets() / "perception" / "pocket_pose.safetensors"
+    """Where the file lies that `make train-pocket-pose` writes."""
+    return places.assets() / "perception" / "pocket_body.safetensors"
 
 
 def load(path: Path | None = None) -> tuple[BodyNet, dict[str, float]]:
