@@ -12,12 +12,12 @@ LIGHT = ("torch", "diffusers", "transformers", "hydra", "omegaconf")
 # Rooms from the lowest to the highest: each may import what lies in a line above its own, and nothing else.
 LAYERS = (
     ("errors", "_moved"),
+    ("registry",),
     ("weights", "media", "settings"),
     ("sprites", "backbones"),
     ("diffusion", "perception", "metrics", "report"),
     ("context",),
     ("transfer",),
-    ("registry",),
     ("data", "training"),
     ("methods",),
     ("running",),
@@ -31,7 +31,6 @@ STILL = {
         "motionkit.report.table",
         "metrics",
     ): "what a figure is called and which way is better is declared in metrics.suite",
-    ("motionkit.settings.config", "registry"): "the dataclass of a method's settings is loaded by its name",
     ("motionkit.settings.config", "transfer"): "settings are read from a MethodSpec",
     ("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one",
 }
