@@ -159,8 +159,8 @@ def test_the_same_start_twice_in_a_second_gets_a_folder_each(cli, work, monkeypa
 
 
 def test_without_room_for_the_manifest_nothing_gets_its_name(cli, work, monkeypatch):
-    from motionkit import road
     from motionkit.errors import UserError
+    from motionkit.running import stage_runner as road
 
     (work / "old.mp4").write_bytes(b"of an earlier run")
 

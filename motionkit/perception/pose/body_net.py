@@ -136,7 +136,7 @@ class BodyNet(nn.Module):
 
 def weights_path() -> Path:
     """Where the file lies that `make train-pocket-pose` writes."""
-    return places.assets() / "perception" / "pocket_body.safetensors"
+    return places.assets() / "perception" / "pocket_pose.safetensors"
 
 
 def load(path: Path | None = None) -> tuple[BodyNet, dict[str, float]]:
