@@ -17,8 +17,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.backbones.animatex.config import POCKET_GRID
 from motionkit.errors import UserError
 from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
+from motionkit.training.captioned import words
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import SCHEDULE, even_times, recipe, words
+from motionkit.training.pocket_sd import SCHEDULE, even_times, recipe
 from motionkit.training.stage import run_stage, stage_arguments
 
 from .image_batches import ImagePairs, Pairs
