@@ -98,18 +98,19 @@ def make_loss(
     seed: int,
     device: str,
     workers: int = 0,
+    noises: int = NOISES,
 ) -> LossFn:
     """MSE of v, subject cells weighted, and of the head where there is one; pictures are used with several noises."""
     scheduler = DDIMScheduler(**SCHEDULE)
-    source = Ahead(partial(pictures, seed, batch // NOISES), workers)
+    source = Ahead(partial(pictures, seed, batch // noises), workers)
 
     def again(x: np.ndarray) -> Tensor:
-        return torch.from_numpy(x).to(device).repeat(NOISES, *[1] * (x.ndim - 1))
+        return torch.from_numpy(x).to(device).repeat(noises, *[1] * (x.ndim - 1))
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         data = source(step)
         ids = words(tokenizer, data.said).to(device)
-        z, m = encoded(vae, data.pixels, device).repeat(NOISES, 1, 1, 1), again(data.near).float()
+        z, m = encoded(vae, data.pixels, device).repeat(noises, 1, 1, 1), again(data.near).float()
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         noise = torch.randn(z.shape, generator=generator).to(device)
         t = even_times(len(z), generator).to(device)
@@ -176,7 +177,7 @@ def main() -> None:
     out = args.out or args.set / "pocket-sd"
     batch = args.batch or 32
     model, vae, tokenizer = build(out, args.seed, False, args.device)
-    loss = make_loss(model, vae, tokenizer, batch, args.seed, args.device, args.workers)
+    loss = make_loss(model, vae, tokenizer, batch, args.seed, args.device, args.workers, args.noises)
     loop = Loop(model, loss, recipe(args.folder, args.steps, args.lr, second=args.second, log_every=20))
     run_stage(loop, args, lambda trained: export(trained, out), {"batch": batch, "samples": batch * args.steps})
 
