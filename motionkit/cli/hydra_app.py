@@ -15,9 +15,10 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.media.output_files import local_path
-from motionkit.settings.config import TrainConfig, TransferConfig, chain, explain, typed
+from motionkit.settings.config import chain, explain, typed
 from motionkit.training.job import DataConfig
 from motionkit.weights.hashing import hash_json
 

@@ -46,6 +46,15 @@ def test_the_toolkit_imports_no_method():
     assert not guilty
 
 
+def test_settings_stand_on_errors_alone():
+    """Values, their checks and presets know no method, no backbone and no run; types for a checker do not count."""
+    guilty = []
+    for path in (ROOT / "motionkit" / "settings").glob("*.py"):
+        seen = [name for name in imports(path, top_level=True) if name.startswith("motionkit.")]
+        guilty += [(path.name, name) for name in seen if name.split(".")[1] not in ("errors", "settings")]
+    assert not guilty
+
+
 def test_methods_import_the_toolkit_and_never_each_other():
     guilty = []
     for path in METHODS:
