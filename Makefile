@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.motionkit-ready
 USABLE = $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(call USABLE,$$p); then echo $$p; break; fi; done)
-TRAIN = $(BIN)/python -m motionkit.training
+# Freed memory is kept: its pages asked for again cost up to a tenth of a training step.
+KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
+TRAIN = $(KEEP) $(BIN)/python -m motionkit.training
 
-.PHONY: help setup demo test test-slow lint bench train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
+.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +32,8 @@ test: setup ## the tests
 test-slow: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-lint: setup ## ruff, and mypy on the public API
+lint: setup ## formatter, linter and types
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
@@ -41,21 +44,22 @@ bench: setup ## quality of every method against the known truth
 	$(BIN)/python benchmarks/quality_flipsketch.py
 	$(BIN)/python benchmarks/speed_flipsketch.py
 
-train-pocket-sd: setup ## train the shipped pocket-sd weights again (resumes)
+CORE ?= 0
+train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)
+	$(TRAIN).queue --core $(CORE) $(if $(COPIES),--second $(COPIES))
+
+train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resumes)
 	$(TRAIN).pocket_vae
-	$(TRAIN).pocket_sd
+	$(TRAIN).queue --only colour-decoder fold pocket-sd
 
 train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
-	$(TRAIN).pocket_decoder
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_modelscope
+	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
 	$(TRAIN).pocket_maps
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_animatediff
+	$(TRAIN).queue --only verb-critic pocket-animatediff
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints
@@ -108,6 +112,9 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
+
+train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
+	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
 
 train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
 	$(TRAIN).pocket_joints

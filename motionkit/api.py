@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.running.choices import BackboneChoice, choose
-from motionkit.running.request import Request, execute
+from motionkit.running.clips import read
+from motionkit.running.request import Request, check_values, execute
 from motionkit.transfer import MAPS, Inputs, Result
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class Method:
         Args:
             reference, driving: a path, or a clip that was read or made with `motionkit.media`.
             online: may missing weights of the backbone be downloaded?
-            options: ready-made maps (poses, masks, ...), and frames, size, fps, folder, output and the other fields of
-                `motionkit.running.request.Request`.
+            options: ready-made maps (poses, masks, ...); start, end, reference_start, reference_end (seconds as a
+                number or text, or frames as "60f"); frames, size, fps, folder, output, audio, alpha, loop and the other
+                fields of `motionkit.running.request.Request`.
 
         Raises:
             UserError: anything that the user can mend, in one line.
@@ -70,7 +72,9 @@ class Method:
         given |= {"reference": reference, "driving": driving, "prompt": prompt}
         inputs = Inputs(**given, source_prompt=source_prompt, negative_prompt=negative_prompt)
         choice = replace(self.request.backbone, online=online)
-        return execute(replace(self.request, inputs=inputs, backbone=choice, seed=seed, **options), progress)
+        request = replace(self.request, inputs=inputs, backbone=choice, seed=seed, **options)
+        check_values(request)
+        return execute(read(request, self.spec.stride), progress)
 
 
 def load(name: str, backbone: str | None = None, gpu: Any = "auto", **settings: Any) -> Method:

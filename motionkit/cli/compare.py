@@ -32,7 +32,7 @@ how
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
   backbone=NAME           for every method that needs one; with weights of your own, as for transfer:
                           backbone.path=FOLDER backbone.lora=FILE backbone.lora_scale=1.0 backbone.motion_adapter=FOLDER
-  gpu=NAME seed=0 frames=N size=N|WxH fps=N    as for transfer
+  gpu=NAME seed=0 frames=N size=N|WxH fps=N start= end= reference_start= reference_end=    as for transfer
   cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
 output
   output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
@@ -117,11 +117,14 @@ def _compare(config: CompareConfig, request: Request, truth: Clip | None, folder
 
 def _read(config: CompareConfig, start: Start) -> tuple[Request, Clip | None]:
     """The request with its clips read, and the true video when it is given."""
-    from motionkit.cli.words import path_of, shared_request
-    from motionkit.running.request import read, read_clip
+    from motionkit.cli.words import shared_request
+    from motionkit.running.clips import excerpt, read, say_notes
 
-    request = shared_request(config, start)
-    return replace(request, inputs=read(request.inputs, say)), read_clip("truth", path_of(config.truth, start), say)
+    request = shared_request(config, start, audio=False)
+    whole = read(request, say=say)
+    truth = excerpt(request).truth(start.resolve(config.truth)) if config.truth else None
+    say_notes("truth", truth, say)
+    return whole, truth
 
 
 def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:

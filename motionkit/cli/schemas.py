@@ -27,6 +27,10 @@ class RequestConfig:
     frames: int | None = None
     size: str | None = None  # a side in pixels, or WIDTHxHEIGHT
     fps: float | None = None
+    start: str | None = None  # of the driving clip: seconds (2.5, 1:05) or frames (60f)
+    end: str | None = None
+    reference_start: str | None = None  # of a reference video
+    reference_end: str | None = None
     cache: bool = True
     progress: str = "terminal"  # terminal | jsonl | none
 
@@ -37,6 +41,9 @@ class TransferConfig(RequestConfig):
 
     output: str | None = None
     output_metadata: bool = True
+    audio: bool = True  # keep the driving clip's sound
+    alpha: bool | None = None  # the subject alone; null: where the reference is transparent
+    loop: str = "none"  # none | pingpong
 
 
 @dataclass

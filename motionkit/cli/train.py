@@ -70,6 +70,7 @@ def train(config: TrainConfig, start: Start) -> None:
     from motionkit.context import Reporter
     from motionkit.media.output_files import check_writable
     from motionkit.running.choices import method_settings
+    from motionkit.running.progress import Announced
     from motionkit.running.request import plan_for
     from motionkit.settings.config import refuse_empty, typed
     from motionkit.sprites.kinds import SETTINGS
@@ -93,8 +94,8 @@ def train(config: TrainConfig, start: Start) -> None:
             raise UserError(f"data: no such folder: {data.path}")
     folder = start.resolve(config.output) if config.output else start.folder
     check_writable(folder)
+    watch = progress(config.progress)
     plan = plan_for(config.gpu)
-    print("\n".join(plan.lines()), file=sys.stderr)
     job = TrainJob(
         settings,
         data,
@@ -105,7 +106,7 @@ def train(config: TrainConfig, start: Start) -> None:
         config.seed,
         config.size,
         config.resume,
-        Reporter(progress(config.progress)),
+        Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
     )
     try:
         print(registry.load_object(spec.trainer)(job))

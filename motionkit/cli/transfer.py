@@ -28,9 +28,14 @@ how
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
+  start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
+                          follow each other from start= on; reference_start= reference_end= of a reference video
   cache=false             make every stage again;  progress=terminal|jsonl|none
 output
-  output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
+  output=FILE             .mp4, .webm, .mov, .gif, .webp, .png, or a new folder for png frames; the run folder
+                          runs/transfer/... is made anyway
+  alpha=true              the subject alone, the rest transparent (not mp4); null: where the reference is transparent
+  audio=false             without the driving clip's sound;  loop=pingpong  forwards and backwards
   output_metadata=false   leave the settings out of the mp4's comment tag
 
   --cfg job               print the whole configuration and stop
@@ -57,9 +62,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
     request = request_of(config, start)
     plan = check(request, progress(config.progress), say)
-    for line in plan.memory.lines():
-        say(line)
-    result = plan.execute()
+    result = plan.execute(announce=lambda memory: say("\n".join(memory.lines())))
     if result.manifest["plan"] != asdict(plan.memory):
         for line in type(plan.memory)(**result.manifest["plan"]).lines():
             say(line)

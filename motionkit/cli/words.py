@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
 from motionkit.running.choices import BackboneChoice
-from motionkit.running.request import CLIPS, TEXTS, Request
+from motionkit.running.clips import CLIPS, PART
+from motionkit.running.request import TEXTS, Request
 from motionkit.transfer import MAPS, Inputs
 
 if TYPE_CHECKING:
@@ -25,16 +26,16 @@ def request_of(config: TransferConfig, start: Start) -> Request:
     Raises:
         UserError: a path that is an address on the network, or an empty one among the backbone's weights.
     """
-    more = {"folder": start.folder, "output": path_of(config.output, start), "output_metadata": config.output_metadata}
-    return shared_request(config, start, config.method["name"], config=config.method, **more)
+    more = {name: getattr(config, name) for name in ("output_metadata", "audio", "alpha", "loop")}
+    more |= {"config": config.method, "folder": start.folder, "output": path_of(config.output, start)}
+    return shared_request(config, start, config.method["name"], **more)
 
 
 def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str = "", **more: Any) -> Request:
     """What every method would be asked; raises as `request_of`."""
     texts = {name: getattr(words, name) for name in TEXTS}
-    given: dict[str, Any] = {
-        name: text if text.strip() else "" for name, text in texts.items()
-    }  # blanks alone say nothing
+    given: dict[str, Any] = {name: text if text.strip() else "" for name, text in texts.items()}  # no blanks alone
+    more |= {name: getattr(words, name) for name in PART}
     given |= {name: path_of(getattr(words, name), start) for name in (*CLIPS, *MAPS)}
     return Request(
         method,
@@ -55,8 +56,8 @@ def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
     for key in _FILES:
         if isinstance(value := group.get(key), str) and not value.strip():
             raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
-    path = start.resolve_if_there(group.get("path"))
-    return BackboneChoice(group["name"], path, bool(group.get("online")), start.motion(group), start.lora(group))
+    more = (bool(group.get("online")), start.motion(group), start.lora(group))
+    return BackboneChoice(group["name"], start.weights(group), *more)
 
 
 def path_of(value: str | None, start: Start) -> Any:

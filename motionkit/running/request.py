@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.context import NullProgress, Progress, Reporter, RunContext
 from motionkit.errors import UserError
+from motionkit.media.output_files import Finish, check_output, check_writable
+from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
+from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.settings.config import check_seed, refuse_empty, typed
 from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
@@ -25,7 +29,12 @@ if TYPE_CHECKING:
     from motionkit.running.canvas import Fitted
     from motionkit.settings.gpu import Plan
 
-CLIPS, TEXTS = ("reference", "driving"), ("prompt", "source_prompt", "negative_prompt")
+TEXTS = ("prompt", "source_prompt", "negative_prompt")
+_log = logging.getLogger(__name__)
+
+
+def silent(_: object) -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,8 @@ class Request:
         seed: from 0 to 2^63 - 1.
         frames, fps: number and rate of the video's frames; None as `motionkit.running.canvas.fit` says.
         size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
+        start, end, reference_start, reference_end, audio: see `motionkit.running.clips.Excerpt`.
+        alpha, loop: see `motionkit.media.output_files.Finish`.
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
@@ -57,11 +68,23 @@ class Request:
     frames: int | None = None
     size: int | str | tuple[int, int] | None = None
     fps: float | None = None
+    start: float | str | None = None
+    end: float | str | None = None
+    reference_start: float | str | None = None
+    reference_end: float | str | None = None
+    audio: bool = True
+    alpha: bool | None = None
+    loop: str = "none"
     folder: str | Path | None = None
     output: str | Path | None = None
     output_metadata: bool = True
     use_cache: bool = True
     common: bool = False
+
+    @property
+    def finish(self) -> Finish:
+        """What is done to the result as it is written."""
+        return Finish(self.alpha, self.loop)
 
 
 @dataclass(frozen=True)
@@ -85,14 +108,16 @@ class RunPlan:
     backbone: LazyBackbone | None
     context: RunContext
     transfer: Transfer
+    say: Callable[[str], None] = silent
 
-    def execute(self, folder: Path | None = None) -> Result:
+    def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
         """Take the run through its stages; nothing appears under its final name until it is whole.
 
         When it is cancelled or fails, the folder holds a manifest that says so, and no video.
 
         Args:
             folder: in place of the request's.
+            announce: gets the memory plan once every file of weights was found.
 
         Raises:
             UserError: weights that do not fit, values that are not numbers, a full disk.
@@ -103,37 +128,68 @@ class RunPlan:
         asked = self.request
         self.context.folder = Path(folder or asked.folder or tempfile.mkdtemp(prefix="motionkit-"))
         steps = (self.spec, self.transfer, self.fitted, self.context, self.backbone, self.settings, asked.use_cache)
-        output = Path(asked.output) if asked.output is not None else None
-        return StageRunner(*steps).travel(self.inputs, output, asked.output_metadata)
+        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
+        result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
+        for line in result.manifest["remarks"][len(self.fitted.lines) :]:
+            self.say(line)
+        return result
 
 
-def execute(request: Request, progress: Progress | None = None, say: Callable[[str], None] | None = None) -> Result:
-    """Check a request and carry it out; raises as `check` and `RunPlan.execute`."""
-    return check(request, progress, say).execute()
+def execute(
+    request: Request,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
+    announce: Callable[[Plan], None] = silent,
+) -> Result:
+    """Check a request and carry it out; arguments and errors as of `check` and `RunPlan.execute`."""
+    return check(request, progress, say).execute(announce=announce)
 
 
-def check(request: Request, progress: Progress | None = None, say: Callable[[str], None] | None = None) -> RunPlan:
+def check(request: Request, progress: Progress | None = None, say: Callable[[str], None] = silent) -> RunPlan:
     """Refuse whatever can be refused before weights load and before anything is written; what costs least comes first.
 
     Args:
-        say: gets a line for each remark on a clip as it is read.
+        say: gets a line for each thing that a user should know of how clips were read and fitted, and of the result.
 
     Raises:
         UserError: anything that the user can mend, in one line.
     """
-    from motionkit.running import canvas
+    from motionkit.running import canvas, clips
 
     check_values(request)
     chosen = choose(request)
     chosen.spec.check_inputs(request.inputs)
-    inputs = read(request.inputs, say)
-    chosen.spec.check_length(inputs, request.frames)
+    if not clips.is_read(request):
+        request = clips.read(request, chosen.spec.stride, say)
+    chosen.spec.check_length(request.inputs, request.frames)
     backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
-    shaping = canvas.SHAPING if request.common else chosen.spec.used(inputs)
-    fitted = canvas.fit(inputs, backbone, request.frames, request.size, request.fps, shaping)
-    plan = plan_run(request, chosen, inputs, fitted, progress)
+    shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
+    shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
+    fitted = canvas.fit(request.inputs, backbone, *shape)
+    canvas.check_matte(chosen.spec, fitted, request.alpha)
+    plan = plan_run(request, chosen, fitted, progress, say)
     plan.transfer.check(fitted.inputs)
+    _tell_unknown_words(plan)
+    for line in fitted.lines:
+        say(line)
     return plan
+
+
+def _tell_unknown_words(plan: RunPlan) -> None:
+    """One line and a note in the manifest where a small text encoder was never taught a word of the request."""
+    if plan.backbone is None:
+        return
+    inputs, name = plan.fitted.inputs, plan.backbone.spec.name
+    texts = [getattr(inputs, text) for text in TEXTS if text in plan.spec.used(inputs)]
+    if unknown := plan.backbone.unknown_words(*texts):
+        plan.context.note("unknown_words", unknown)
+        _log.warning(
+            "%s was never taught the word%s %s: `motionkit backbones %s` lists those that it knows",
+            name,
+            "s" if len(unknown) > 1 else "",
+            ", ".join(unknown),
+            name,
+        )
 
 
 def check_values(request: Request) -> None:
@@ -142,13 +198,14 @@ def check_values(request: Request) -> None:
     Raises:
         UserError: another type than is wanted, an empty path, a seed out of range, an output that cannot be written.
     """
-    from motionkit.media.output_files import check_output, check_writable
-
     given = request.inputs
     _check_types(request)
     check_seed(request.seed)
     refuse_empty(given, (*CLIPS, *MAPS))
     refuse_empty(request, ("output", "folder"))
+    if request.use_cache:
+        cache_files.limit()  # a wrong one is said now, not when a step is kept
+    request.finish.check(_path(request.output))
     if request.output is not None:
         paths = [getattr(given, name) for name in (*CLIPS, *MAPS)]
         check_output(Path(request.output), [Path(path) for path in paths if isinstance(path, str | Path)])
@@ -175,30 +232,12 @@ def _check_types(request: Request) -> None:
             raise UserError(f"{name}={value!r}: give a text")
 
 
-def read(inputs: Inputs, say: Callable[[str], None] | None = None) -> Inputs:
-    """The inputs with their clips read, where they were paths; `say` gets what was noted (a clip cut off, say).
-
-    Raises:
-        UserError: a file cannot be read.
-    """
-    return replace(inputs, **{name: read_clip(name, getattr(inputs, name), say) for name in CLIPS})
-
-
-def read_clip(name: str, value: Any, say: Callable[[str], None] | None = None) -> Any:
-    """The clip at a path, with its notes said under `name`; a clip, or None, as it is. Raises: as `read`."""
-    from motionkit import media
-
-    if not isinstance(value, str | Path):
-        return value
-    clip = media.read_clip(value)
-    if say:
-        for note in clip.notes:
-            say(f"{name}: {note}")
-    return clip
-
-
 def plan_run(
-    request: Request, chosen: Chosen, inputs: Inputs, fitted: Fitted, progress: Progress | None = None
+    request: Request,
+    chosen: Chosen,
+    fitted: Fitted,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
 ) -> RunPlan:
     """The plan for inputs that are fitted already: memory, a backbone that is not loaded yet, and the method itself.
 
@@ -214,7 +253,11 @@ def plan_run(
     folder = Path(request.folder or tempfile.gettempdir())  # until the run begins
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
     transfer = registry.load_object(spec.transfer)(settings, backbone, context)
-    return RunPlan(request, spec, settings, inputs, fitted, memory, backbone, context, transfer)
+    return RunPlan(request, spec, settings, request.inputs, fitted, memory, backbone, context, transfer, say)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return Path(value) if value is not None else None
 
 
 def plan_for(gpu: Any, backbone: str | None = None) -> Plan:

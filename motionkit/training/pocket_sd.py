@@ -1,27 +1,31 @@
 """Trains the text encoder and UNet of `pocket-sd` on captioned sprites, on the latents of the trained autoencoder.
 
-v-prediction with Stable Diffusion's noise schedule; a tenth of the captions are dropped for guidance. Needs
-`assets/pocket-sd/vae` (see `pocket_vae`).
+v-prediction; a tenth of the captions are dropped for guidance. Muon trains the UNet's inner weights, AdamW the rest; a
+head that tells the parts is trained along. Needs an autoencoder whose latents have unit variance (see `fold_latents`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch import nn
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
-from motionkit.sprites.kinds import BACKGROUNDS, rng_of
+from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
+from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_cells, part_loss
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.training.stage import run_stage, stage_arguments
 
 UNET = dict(
     sample_size=32,
@@ -32,13 +36,13 @@ UNET = dict(
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     cross_attention_dim=128,
-    attention_head_dim=6,
+    attention_head_dim=(3, 6, 12),  # heads of 16 channels, as the video UNets group them: they take these layers over
     norm_num_groups=16,
 )
 SCHEDULE = dict(
     num_train_timesteps=1000,
     beta_start=0.00085,
-    beta_end=0.012,
+    beta_end=0.02,  # Stable Diffusion's .012 leaves much of latents of unit variance
     beta_schedule="scaled_linear",
     clip_sample=False,
     set_alpha_to_one=False,
@@ -72,22 +76,22 @@ WORDS = (
     "colored",
 )
 LENGTH = 16
-ASSETS = Path(__file__).parents[1] / "assets"
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
 
 
 def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """One of several ways to say what a picture shows; a tenth are empty (for guidance)."""
     c, doing = clip.character, DOING[clip.motion.name]
+    named = f"{article(c.colour)} {c.colour} {c.kind}"
     forms = (
         "",
-        f"a {c.colour} {c.kind}",
-        f"a {c.colour} {c.kind} on {c.background}",
+        named,
+        f"{named} on {c.background}",
         f"{c.colour} {c.kind}",
-        f"a {c.colour} {c.kind} {doing}",
-        f"a {c.colour} {c.kind} {doing}",
-        f"a {c.colour} {c.kind} is {doing}",
-        f"a {c.colour} {c.kind} {doing} on {c.background}",
+        f"{named} {doing}",
+        f"{named} {doing}",
+        f"{named} is {doing}",
+        f"{named} {doing} on {c.background}",
         f"a {doing} {c.colour} {c.kind}",
         f"the {c.colour} {c.kind}",
     )
@@ -95,11 +99,14 @@ def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
 
 
 class TextToImage(nn.Module):
-    """The two trained networks as one module."""
+    """The two trained networks as one module, and in training a head that tells the parts (see `auxiliary`)."""
 
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, vocabulary: int, head: bool = False) -> None:
         super().__init__()
         self.unet = UNet2DConditionModel(**UNET)
+        self.unet.set_attn_processor(
+            AttnProcessor()
+        )  # on a CPU the fused kernel's backward is slow for short sequences
         self.text = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=vocabulary,
@@ -114,49 +121,72 @@ class TextToImage(nn.Module):
                 pad_token_id=vocabulary - 1,
             )
         )
+        self.head = AuxiliaryHead(UNET["block_out_channels"][1]) if head else None
+        self.listener = Listener(self.unet.up_blocks[1]) if head else None
 
-    def forward(self, latents: torch.Tensor, t: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, latents: Tensor, t: Tensor, ids: Tensor) -> Tensor:
         """v (B, 4, h, w) of latents (B, 4, h, w) at steps t (B,) for words ids (B or B / NOISES, LENGTH)."""
         states = self.text(ids).last_hidden_state
         if len(states) != len(latents):
             states = states.repeat(len(latents) // len(states), 1, 1)
         return self.unet(latents, t, states).sample
 
+    def part_error(self, parts: Tensor, weight: Tensor) -> Tensor:
+        """Loss of the head's parts (B, h, w) in the pass before, weighted by picture (B,)."""
+        assert self.head is not None and self.listener is not None
+        return part_loss(self.head(self.listener.take())[0], parts, weight)
+
+
+def words(tokenizer: CLIPTokenizer, said: list[str]) -> Tensor:
+    """Word ids (B, LENGTH)."""
+    return tokenizer(
+        said, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
+    ).input_ids  # (B, LENGTH)
+
+
+@torch.no_grad()
+def latents_of(vae: AutoencoderKL, data: list[SpriteClip], device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Latents (B, 4, h, w) of the first frames, times `scaling_factor`, and the subject's cells (B, 1, h, w)."""
+    patch = int((vae.config.in_channels // 3) ** 0.5)
+    with torch.autocast(device, torch.bfloat16):
+        z = vae.encode(F.pixel_unshuffle(pixels(data).to(device), patch)).latent_dist.mean.float()
+    near = F.max_pool2d(masks(data).to(device), 8, 4, 2)[:, :, : z.shape[2], : z.shape[3]]
+    return z * vae.config.scaling_factor, near
+
 
 def make_loss(
     model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, batch: int, seed: int, device: str
 ) -> LossFn:
-    """MSE of v, subject cells weighted; the pictures of a step are used with several noises."""
+    """MSE of v, subject cells weighted, and of the head where there is one; pictures are used with several noises."""
     scheduler = DDIMScheduler(**SCHEDULE)
-    patch = int((vae.config.in_channels // 3) ** 0.5)
 
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         data = clips("pocket-sd", seed, step, batch // NOISES)
         rng = rng_of("pocket-sd captions", seed, step)
-        ids = tokenizer(
-            [caption(c, rng) for c in data],
-            padding="max_length",
-            max_length=LENGTH,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids.to(device)
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-            x = F.pixel_unshuffle(pixels(data).to(device), patch)
-            z = vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor
-        m = F.max_pool2d(masks(data).to(device), 8, 4, 2)[:, :, : z.shape[2], : z.shape[3]]
-        z, m = z.repeat(NOISES, 1, 1, 1), m.repeat(NOISES, 1, 1, 1)
+        ids = words(tokenizer, [caption(c, rng) for c in data]).to(device)
+        z, m = (x.repeat(NOISES, 1, 1, 1) for x in latents_of(vae, data, device))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         noise = torch.randn(z.shape, generator=generator).to(device)
-        # One timestep from each equal slice of the schedule: less variance than independent draws.
-        t = (torch.arange(len(z)) + torch.rand(len(z), generator=generator)) / len(z) * 1000
-        t = t[torch.randperm(len(z), generator=generator)].long().to(device)
+        t = even_times(len(z), generator).to(device)
         noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
         with torch.autocast(device, torch.bfloat16):
             v = model(noisy, t, ids)
         error = (v.float() - target) ** 2
-        return (error * (1 + 2 * m)).mean(), {"mse": error.mean().item()}
+        total, logs = (error * (1 + 2 * m)).mean(), {"mse": error.mean().item()}
+        if model.head is not None:
+            parts = part_cells(data).repeat(NOISES, 1, 1).to(device)
+            with torch.autocast(device, torch.bfloat16):
+                wrong = model.part_error(parts, scheduler.alphas_cumprod.to(device)[t])
+            total, logs = total + WEIGHT * wrong, logs | {"parts": wrong.item()}
+        return total, logs
 
     return loss
+
+
+def even_times(count: int, generator: torch.Generator) -> Tensor:
+    """Timesteps (B,), one from each equal slice of the schedule: less variance than independent draws."""
+    t = (torch.arange(count) + torch.rand(count, generator=generator)) / count * 1000
+    return t[torch.randperm(count, generator=generator)].long()
 
 
 def export(model: TextToImage, folder: Path) -> None:
@@ -170,28 +200,41 @@ def export(model: TextToImage, folder: Path) -> None:
     DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
 
 
+def is_matrix(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: those inside a UNet, not at its ends."""
+    inner = name.removeprefix("network.")
+    return inner.startswith("unet.") and not any(end in inner for end in ("conv_in", "conv_out", "time_embedding"))
+
+
+def recipe(folder: Path, steps: int, lr: float, muon: bool = True, **others: Any) -> LoopSettings:
+    """Settings of the loop: Muon and AdamW at a constant rate that falls in the last fifth, or AdamW alone."""
+    if not muon:
+        return LoopSettings(folder, steps, lr, fused=True, **others)
+    return LoopSettings(folder, steps, lr, fused=True, clip=float("inf"), muon=is_matrix, **{"decay": 0.2} | others)
+
+
+def build(folder: Path, seed: int, head: bool, device: str) -> tuple[TextToImage, AutoencoderKL, CLIPTokenizer]:
+    """The networks to train, and the autoencoder and tokenizer of a set's folder. Raises: UserError."""
+    if not (folder / "vae").is_dir():
+        raise UserError(f"no autoencoder at {folder / 'vae'}: run `make train-pocket`, which trains it first")
+    torch.manual_seed(seed)
+    size = build_tokenizer(dict.fromkeys(WORDS), folder / "tokenizer", LENGTH)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    vae = AutoencoderKL.from_pretrained(folder / "vae").float().eval().requires_grad_(False).to(device)
+    return TextToImage(size, head).to(device, memory_format=torch.channels_last), vae, tokenizer
+
+
 def main() -> None:
-    """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-sd", 2150, 1e-3)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-sd", 17_200, 1e-3)
+    stage_arguments(parser)
     args = parser.parse_args()
-    out = args.out or ASSETS / "pocket-sd"
-    if not (out / "vae").is_dir():
-        raise UserError(f"no autoencoder at {out / 'vae'}: run `python -m motionkit.training.pocket_vae` first")
-    torch.manual_seed(args.seed)
-    size = build_tokenizer(dict.fromkeys(WORDS), out / "tokenizer", LENGTH)
-    tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
-    vae = AutoencoderKL.from_pretrained(out / "vae").float().eval().requires_grad_(False).to(args.device)
-    model = TextToImage(size).to(args.device, memory_format=torch.channels_last)
-    loss = make_loss(model, vae, tokenizer, args.batch or 20, args.seed, args.device)
-    loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20))
-    if args.export_only:
-        if not loop.resume():
-            raise UserError(f"no checkpoint in {args.folder}")
-        export(loop.ema, out)
-        return
-    export(loop.run(), out)
-    write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds})
+    out = args.out or args.set / "pocket-sd"
+    batch = args.batch or 32
+    model, vae, tokenizer = build(out, args.seed, True, args.device)
+    loss = make_loss(model, vae, tokenizer, batch, args.seed, args.device)
+    loop = Loop(model, loss, recipe(args.folder, args.steps, args.lr, second=args.second, log_every=20))
+    run_stage(loop, args, lambda trained: export(trained, out), {"batch": batch, "samples": batch * args.steps})
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.sprites import TRAIN_MOTIONS
-from motionkit.sprites.kinds import rng_of
+from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
+from motionkit.training.drawings import drawn
 from motionkit.training.pocket_sd import LENGTH, SCHEDULE
 from motionkit.training.sprite_batches import clips
 
@@ -125,8 +126,8 @@ def subject_cells(data: list[SpriteClip], height: int, width: int) -> Tensor:
 
 
 def pictures(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> Tensor:
-    """Frames (F, 3, H, W) in [-1, 1], in colour or as lines 1 or 1.5 pixels thick."""
-    frames = clip.lines(int(rng.integers(2, 4))) if drawing else clip.frames
+    """Frames (F, 3, H, W) in [-1, 1], in colour or as a drawing by hand."""
+    frames = drawn(clip, rng) if drawing else clip.frames
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # (F, 3, H, W)
 
 
@@ -136,10 +137,9 @@ def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:
     if rng.uniform() < 0.1:
         return ""
     subject = c.kind if drawing else f"{c.colour} {c.kind}"
-    article = str(rng.choice(["a", "an"])) if subject[0] in "aeiou" else "a"
     forms = [
-        f"{article} {subject} {doing}",
-        f"{article} {subject} is {doing}",
+        f"{article(subject)} {subject} {doing}",
+        f"{article(subject)} {subject} is {doing}",
         f"the {subject} is {doing}",
         f"a {doing} {subject}",
         f"{subject} {doing}",

@@ -87,3 +87,39 @@ def latent_branch(config: AnimateXConfig, width: int) -> Branch:
 def token_maker(features: int, width: int, count: int) -> nn.Sequential:
     """An MLP from one vector (..., features) to `count` tokens in a row (..., count * width)."""
     return nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, count * width))
+
+
+class ReferenceGrid(nn.Module):
+    """Tokens of the places of the reference, from its latent and its pose image: what each place shows and where it is.
+
+    Not in the authors' network, which has the features of CLIP's image encoder there, pooled.
+    """
+
+    def __init__(self, config: AnimateXConfig, width: int = 64, groups: int = 8) -> None:
+        super().__init__()
+        out, self.pool = config.context_dim, config.factor // 2
+        pose = 3 * (config.factor // self.pool) ** 2
+        self.enter = nn.Conv2d(config.latent_channels + pose, width, 3, padding=1)
+        self.fine = _residual(width, groups)
+        self.down = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, out, 3, 2, 1))
+        self.coarse = nn.ModuleList(_residual(out, groups) for _ in range(2))
+        side = config.reference_grid
+        self.places = nn.Parameter(torch.randn(1, out, side, side) * 0.02)
+        self.norm = nn.LayerNorm(out)
+
+    def forward(self, latent: Tensor, pose: Tensor) -> Tensor:
+        """Latent (B, 4, h, w) and pose image (B, 3, H, W) in [0, 1] to tokens (B, h/2 w/2, D), row by row."""
+        pose = functional.avg_pool2d(pose, self.pool)
+        pose = functional.pixel_unshuffle(pose, pose.shape[-1] // latent.shape[-1])  # (B, 12, h, w)
+        x = self.enter(torch.cat([latent, pose], 1))
+        x = self.down(x + self.fine(x))  # (B, D, h/2, w/2)
+        for layer in self.coarse:
+            x = x + layer(x)
+        places = self.places
+        if places.shape[-2:] != x.shape[-2:]:
+            places = functional.interpolate(places, x.shape[-2:], mode="bilinear")
+        return self.norm((x + places).flatten(2).transpose(1, 2))  # (B, h/2 w/2, D)
+
+
+def _residual(width: int, groups: int) -> nn.Sequential:
+    return nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))

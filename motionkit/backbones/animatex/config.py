@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from motionkit.errors import UserError, unknown
@@ -55,7 +55,10 @@ class AnimateXConfig:
         layers: ResBlocks per level on the way down, one more on the way up.
         head_dim: of every attention.  first_heads: of the temporal layer after the first convolution.
         groups: of every group norm.  context_dim: of text and image tokens.  feature_dim: of the pooled image features.
-        image_tokens: made of the reference's features.  latent_channels: of the autoencoder.
+        image_tokens: made of the reference's features.
+        reference_grid: tokens along a side of a grid over the reference's latent and pose, read in place of those
+            `image_tokens`; 0 for none, as released.
+        latent_channels: of the autoencoder.
         factor: pixels per latent along a side, a multiple of 4.
         concat_channels: of the reference and pose branches beside the latents.
         branch_channels, branch_depth: width of those branches' convolutions, layers of their mixing over frames.
@@ -76,6 +79,7 @@ class AnimateXConfig:
     context_dim: int = 1024
     feature_dim: int = 1024
     image_tokens: int = 4
+    reference_grid: int = 0
     latent_channels: int = 4
     factor: int = 8
     concat_channels: int = 8
@@ -135,6 +139,8 @@ class AnimateXConfig:
         values = asdict(self) | {"mamba": dict(self.mamba)}
         if not self.parallel:
             del values["parallel"]
+        if not self.reference_grid:
+            del values["reference_grid"]
         if self.indicator.query == "both":
             del values["indicator"]["query"]
         return {"_class_name": CLASS_NAME, **values, "channels": list(self.channels), "attention": list(self.attention)}
@@ -186,6 +192,8 @@ POCKET = AnimateXConfig(
         expansion=2,
     ),
 )
+# The one that is trained at image level first: the reference as a grid of tokens, pose pictures read frame by frame.
+POCKET_GRID = replace(POCKET, reference_grid=16, concat_channels=16, branch_depth=0)
 TINY = AnimateXConfig(
     channels=(8, 16),
     attention=(True, False),

@@ -12,7 +12,7 @@ from diffusers import UNet3DConditionModel
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex.adapters import latent_branch, pixel_branch, token_maker
+from motionkit.backbones.animatex.adapters import ReferenceGrid, latent_branch, pixel_branch, token_maker
 from motionkit.backbones.animatex.conditions import Conditions, Keep, Prepared
 from motionkit.backbones.animatex.config import AnimateXConfig
 from motionkit.backbones.animatex.indicator import JOINTS, ImplicitPoseIndicator
@@ -36,6 +36,8 @@ class AnimateXNetwork(nn.Module):
         self.unet = build_unet(config)
         self.indicator = ImplicitPoseIndicator(config.indicator, config.feature_dim, config.context_dim)
         self.image_tokens = token_maker(config.feature_dim, config.context_dim, config.image_tokens)
+        if config.reference_grid:
+            self.grid = ReferenceGrid(config)
         self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
         self.slot_pose = pixel_branch(config, config.slot_channels)
         self.slot_latent = latent_branch(config, config.slot_channels)
@@ -70,7 +72,7 @@ class AnimateXNetwork(nn.Module):
         )
 
     def forward(self, noisy: Tensor, t: int | Tensor, prepared: Prepared) -> Tensor:
-        """v (B, 4, F, h, w) for noisy latents of that shape at timestep t, an int or (B,).
+        """v (B, C, F, h, w) for noisy latents of that shape at timestep t, an int or (B,).
 
         Raises: ValueError when `prepared` is of another batch, number of frames or size.
         """
@@ -100,11 +102,25 @@ class AnimateXNetwork(nn.Module):
     # the parts of `prepare`
 
     def reference_tokens(self, conditions: Conditions, keep: Keep | None = None) -> Tensor:
-        """Context tokens (B, 4, D) of the reference's features; zeros without it."""
+        """Context tokens (B, 4, D) of the reference's features, or (B, S, D) of its places; zeros without it."""
         text = conditions.text
+        if self.config.reference_grid:
+            return self.grid_tokens(conditions, keep)
         if conditions.clip_ref is None:
             return text.new_zeros(len(text), self.config.image_tokens, text.shape[-1])
         tokens = self.image_tokens(conditions.clip_ref).reshape(len(text), self.config.image_tokens, -1)
+        return tokens if keep is None else _masked(tokens, keep.image)
+
+    def grid_tokens(self, conditions: Conditions, keep: Keep | None = None) -> Tensor:
+        """Tokens (B, S, D) of the reference's places; without its latent zeros, without its pose a blank picture."""
+        text, latent = conditions.text, conditions.reference_latent
+        if latent is None:
+            return text.new_zeros(len(text), self.config.reference_grid**2, text.shape[-1])
+        side = [n * self.config.factor for n in latent.shape[-2:]]
+        pose = latent.new_zeros(len(text), 3, *side)
+        if conditions.pose_images is not None:
+            pose = conditions.pose_images[:, :, 0].to(latent)
+        tokens = self.grid(latent, pose)
         return tokens if keep is None else _masked(tokens, keep.image)
 
     def motion_tokens(self, conditions: Conditions, keep: Keep | None = None) -> Tensor:

@@ -35,7 +35,7 @@ def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Ch
     request = request_of(protocol, seed, options, chosen)
     side = side_of(protocol, chosen.backbone.name)
     fitted = Fitted(request.inputs, None, protocol.frames, side, side, tasks.FPS)
-    plan = plan_run(request, chosen, request.inputs, fitted)
+    plan = plan_run(request, chosen, fitted)
     return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": _plan_facts(plan.memory)})
 
 

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, TRAIN_KINDS, SpriteClip, character, render_clip
-from motionkit.sprites.kinds import rng_of
+from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.motions import HELD_OUT_MOTIONS, TRAIN_MOTIONS, Motion
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import DOING
 
 SIZE = 128  # pixels: what the shipped pocket backbones draw
-
-
-def article(word: str) -> str:
-    """ "a" or "an", by the first letter."""
-    return "an" if word[0] in "aeiou" else "a"
 
 
 def caption(clip: SpriteClip) -> str:

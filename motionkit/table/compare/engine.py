@@ -16,9 +16,10 @@ from motionkit.media.output_files import check_writable
 from motionkit.report import Entry
 from motionkit.running import canvas
 from motionkit.running.choices import method_settings
+from motionkit.running.clips import is_read, read
 from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
-from motionkit.running.request import Request, check_values, plan_for, read
+from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
 from motionkit.transfer import Inputs, MethodSpec
@@ -101,12 +102,14 @@ def compare_request(
     check_values(request)
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
-    inputs = read(request.inputs, say)
-    fitted = canvas.fit(inputs, common, request.frames, request.size, request.fps)
+    request = request if is_read(request) else read(request, say=say)
+    fitted = canvas.fit(request.inputs, common, request.frames, request.size, request.fps)
+    for line in fitted.lines:
+        say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
     for line in plan_for(request.gpu, common.name if common else None).lines():
         say(line)
-    shared = Shared(_at(replace(request, inputs=inputs), fitted), fitted)
+    shared = Shared(_at(request, fitted), fitted)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")

@@ -1,14 +1,21 @@
-"""Word-level vocabularies in CLIP's own file format, so that small text encoders use the stock tokenizer class."""
+"""Word-level vocabularies in CLIP's own file format, so that small text encoders use the stock tokenizer class; and
+which words such a vocabulary knows.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from motionkit.backbones import folders
+from motionkit.weights.model_files import read_json
+
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
+OPEN = 8192  # a vocabulary of so many pieces reads any word; CLIP's has 49,408
 
 
 def byte_symbols() -> list[str]:
@@ -52,6 +59,33 @@ def build_tokenizer(words: Iterable[str], folder: str | os.PathLike[str], model_
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", special)
     return len(vocab)
+
+
+def known_words(folder: Path) -> tuple[str, ...]:
+    """The words that a backbone's tokenizer was built of, sorted; none where it reads any word.
+
+    Args:
+        folder: of the backbone (see `folders.locate`).
+    """
+    file = folders.part_file(folder, "tokenizer", "vocab.json")
+    if not file.is_file():
+        return ()
+    pieces = read_json(file)
+    if len(pieces) >= OPEN:
+        return ()
+    words = (piece.removesuffix(_WORD_END) for piece in pieces if piece.endswith(_WORD_END))
+    return tuple(sorted(word for word in words if word.isascii() and word.isalpha() and len(word) > 1))
+
+
+def unknown_words(text: str, known: Iterable[str]) -> list[str]:
+    """Words of a text, in order and once each, that are not known; single letters and what is no letter are not words.
+
+    >>> unknown_words("a zebra, running: a ZEBRA", ["running"])
+    ['zebra']
+    """
+    known = set(known)
+    found = dict.fromkeys(word for word in re.findall(r"[^\W\d_]{2,}", text.lower()))
+    return [word for word in found if word not in known]
 
 
 def _merges(words: list[str], letters: list[str]) -> list[tuple[str, str]]:

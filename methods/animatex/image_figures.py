@@ -1,0 +1,104 @@
+"""How well the image network does on sprites that training does not show: PSNR, keypoints, and a sheet to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from torch import Tensor
+
+from motionkit.metrics.judges import load_judge, weights_path
+from motionkit.training.pocket_sd import SCHEDULE
+from motionkit.training.stage import SET
+from motionkit.training.text_figures import clean_errors, decoded, grid, subject_gradient
+
+from .image_batches import ImagePairs, Pairs
+from .image_net import ImageNet
+from .image_stage import build, conditions
+
+STEPS = 12
+
+
+@torch.no_grad()
+def sample(net: ImageNet, data: Pairs, seed: int = 0, steps: int = STEPS) -> Tensor:
+    """Latents (B, 4, h, w) from noise, without guidance."""
+    scheduler = DDIMScheduler(**SCHEDULE, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    x = torch.randn(data.clean.shape, generator=torch.Generator().manual_seed(seed))
+    with torch.autocast("cpu", torch.bfloat16):
+        beside, context = conditions(net, data)
+    for t in scheduler.timesteps:
+        with torch.autocast("cpu", torch.bfloat16):
+            v = net(x, t.expand(len(x)), beside, context).float()
+        x = scheduler.step(v, t, x).prev_sample
+    return x
+
+
+def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> float:
+    """Mean of the pictures' PSNR in dB, (B, 3, H, W) in [-1, 1], over all pixels or those of masks (B, H, W)."""
+    error = (made - true).square().mean(1)  # (B, H, W)
+    weight = torch.ones_like(error) if mask is None else mask.float()
+    each = (error * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+    return (10 * torch.log10(4 / each.clamp(min=1e-8))).mean().item()
+
+
+@torch.no_grad()
+def compared(made: Tensor, data: Pairs) -> dict[str, float]:
+    """Figures of pictures (B, 3, H, W) in [-1, 1] beside the truth."""
+    true = data.target * 2 - 1
+    judge = load_judge("pose", weights_path("pose"))[0].eval()
+    points = torch.cat([judge((part + 1) / 2)[0] for part in made.split(32)]).float()  # (B, 12, 2) in [-1, 1]
+    away = ((points + 1) * 63.5 - data.keypoints).norm(dim=-1)
+    return {
+        "psnr": psnr(made, true),
+        "subject": psnr(made, true, data.mask),
+        "keypoints": away.mean().item(),
+        "gradient": (subject_gradient(made).mean() / subject_gradient(true).mean()).item(),
+    }
+
+
+def figures(
+    net: ImageNet, vae: AutoencoderKL, count: int = 64, sheet: Path | None = None, seed: int = 5
+) -> dict[str, dict[str, float]]:
+    """Errors of x0, and figures of the network, of the reference standing still, of the truth through the autoencoder.
+
+    From true poses.
+    """
+    pairs = ImagePairs(vae, seed, "image figures", "val")
+    parts = [pairs.at(k, 16) for k in range(count // 16)]
+    data = Pairs(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Pairs)))
+    made = decoded(vae, torch.cat([sample(net, p, seed=k) for k, p in enumerate(parts)]))
+    with torch.autocast("cpu", torch.bfloat16):
+        beside, context = conditions(net, data)
+    errors = clean_errors(lambda x, t, part: net(x, t, beside[part], context[part]), data.clean, data.near)
+    if sheet:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        pick = torch.arange(0, count, max(1, count // 12))[:12]
+        rows = torch.cat([data.reference[pick] * 2 - 1, data.target[pick] * 2 - 1, made[pick]])
+        grid(rows, len(pick)).quantize(64).save(sheet, optimize=True)
+    still, coded = data.reference * 2 - 1, decoded(vae, data.clean)
+    shown = {"net": made, "still": still, "autoencoder": coded}
+    return {"x0": errors, **{name: compared(x, data) for name, x in shown.items()}}
+
+
+def main() -> None:
+    """Command line: figures and a sheet of a checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", type=Path, default=SET)
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/pocket/pose-image/last.pt"))
+    parser.add_argument("--sheet", type=Path, default=Path("runs/pocket/pose-image/sheet.png"))
+    parser.add_argument("--count", type=int, default=64)
+    args = parser.parse_args()
+    net, vae = build(args.set / "pocket-sd", 0)
+    state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    net.load_state_dict(state["ema"])
+    found = figures(net.eval(), vae, args.count, args.sheet)
+    print(json.dumps({"step": state["step"], "seconds": round(state["seconds"]), **found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Animate-X's network for single pictures: its spatial layers in the 2D class, with the same names, for cheap training.
+
+What it learns is taken over by the clip network (`inflated`), whose layers along time begin as the identity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from motionkit.backbones.animatex.adapters import ReferenceGrid, pixel_branch
+from motionkit.backbones.animatex.config import AnimateXConfig
+from motionkit.backbones.animatex.network import AnimateXNetwork
+from motionkit.training.auxiliary import AuxiliaryHead, Listener
+from motionkit.weights.reading import as_layer
+
+
+class WatchedAttention:
+    """Plain attention that keeps its map (B, queries, keys), the mean over heads, where its layer is watched.
+
+    Attributes:
+        maps: of the passes in training since they were last taken.
+    """
+
+    def __init__(self, queries: int) -> None:
+        self.queries, self.maps = queries, list[Tensor]()
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        """(B, L, C) to the same shape."""
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q, k, v = (
+            layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for layer, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
+        )
+        weights = (q * attn.scale @ k.transpose(-1, -2)).softmax(-1)  # (B, H, L, S)
+        if attn.training and encoder_hidden_states is not None and q.shape[2] == self.queries:
+            self.maps.append(weights.mean(1))
+        out = (weights.to(v.dtype) @ v).transpose(1, 2).flatten(2)  # (B, L, C)
+        return attn.to_out[1](attn.to_out[0](out))
+
+    def take(self) -> list[Tensor]:
+        """The maps, which are then forgotten."""
+        taken, self.maps = self.maps, []
+        return taken
+
+
+class ImageNet(nn.Module):
+    """v of noisy latents under a pose picture and a reference.
+
+    Attributes:
+        unet, local, pose, grid: as in `AnimateXNetwork`.  head: tells parts and offsets, in training only.
+        words: (1, L, D), states of the empty prompt, read before the reference's tokens.
+    """
+
+    words: Tensor
+
+    def __init__(self, config: AnimateXConfig, words: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.unet = UNet2DConditionModel(**unet_arguments(config))
+        self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
+        self.grid = ReferenceGrid(config)
+        self.head = AuxiliaryHead(config.channels[-2], offsets=True, groups=config.groups)
+        self.register_buffer("words", words)
+        self.listener = Listener(self.unet.up_blocks[-2])
+        self.watch = WatchedAttention(config.reference_grid**2)
+        self.unet.set_attn_processor(self.watch)
+
+    def context(self, latent: Tensor, pose: Tensor) -> Tensor:
+        """What cross-attention reads (B, L + S, D) of references (B, 4, h, w) and their poses (B, 3, H, W)."""
+        return torch.cat([self.words.expand(len(latent), -1, -1), self.grid(latent, pose)], 1)
+
+    def beside(self, reference: Tensor, pose: Tensor) -> Tensor:
+        """The channels beside the noise (B, C, h, w) of pictures and pose pictures (B, 3, H, W)."""
+        return (self.local(reference[:, :, None]) + self.pose(pose[:, :, None]))[:, :, 0]
+
+    def forward(self, noisy: Tensor, t: Tensor, beside: Tensor, context: Tensor) -> Tensor:
+        """v (B, 4, h, w) of latents of that shape at steps t (B,)."""
+        return self.unet(torch.cat([noisy, beside.to(noisy.dtype)], 1), t, context).sample
+
+
+def unet_arguments(config: AnimateXConfig) -> dict[str, Any]:
+    """The arguments of diffusers' UNet2DConditionModel with the spatial layers of that network."""
+    values = config.unet()
+    for key in ("down_block_types", "up_block_types"):
+        values[key] = tuple(name.replace("3D", "2D") for name in values[key])
+    return values | {"attention_head_dim": tuple(c // config.head_dim for c in config.channels)}  # heads, in that class
+
+
+def begin_as(net: ImageNet, unet: UNet2DConditionModel) -> None:
+    """Takes the layers of a text-to-image UNet over; the first convolution's new input channels begin at zero."""
+    state = {k: v.clone() for k, v in unet.state_dict().items()}
+    old = state["conv_in.weight"]
+    state["conv_in.weight"] = torch.zeros_like(net.unet.conv_in.weight)
+    state["conv_in.weight"][:, : old.shape[1]] = old
+    net.unet.load_state_dict(state)
+
+
+def inflated(net: ImageNet) -> AnimateXNetwork:
+    """The clip network that computes on each frame what the image network does; what is new begins as the identity."""
+    network = AnimateXNetwork(net.config)
+    own = network.state_dict()
+    for part in ("unet", "local", "pose", "grid"):
+        for key, value in getattr(net, part).state_dict().items():
+            name = f"{part}.{key}"
+            own[name] = as_layer(value, own[name].shape).to(own[name].dtype)
+    network.load_state_dict(own)
+    for module in network.unet.modules():
+        if type(module).__name__ == "TransformerTemporalModel":
+            for parameter in module.proj_out.parameters():
+                nn.init.zeros_(parameter)
+    return network

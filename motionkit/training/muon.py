@@ -1,0 +1,71 @@
+"""Muon: momentum whose update of every matrix is brought near an orthogonal one.
+
+Jordan et al. 2024, kellerjordan.github.io/posts/muon. Weights of more than two dimensions, as those of convolutions,
+count as matrices (out, in * kernel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # of the quintic iteration, as published
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """A matrix (O, I) with all singular values near 1 (.7 to 1.2), by Newton-Schulz steps in bfloat16."""
+    x = matrix.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+    return x.T if tall else x
+
+
+class Muon(Optimizer):
+    """Nesterov momentum, orthogonalised, scaled by sqrt(max(1, rows / columns)); decoupled weight decay.
+
+    Same arithmetic as `torch.optim.Muon`, which takes matrices only. Its momentum is in `state_dict`.
+
+    Raises:
+        ValueError: a parameter of fewer than two dimensions.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.01
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.ndim < 2:
+                    raise ValueError(f"Muon is for weights of two or more dimensions, not {tuple(parameter.shape)}")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group["lr"], group["momentum"], group["weight_decay"])
+        return loss
+
+    def _update(self, parameter: Tensor, lr: float, momentum: float, decay: float) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        mean, gradient = state["momentum"], parameter.grad
+        assert gradient is not None
+        mean.lerp_(gradient, 1 - momentum)
+        step = orthogonalise(gradient.lerp(mean, momentum).flatten(1)).to(parameter.dtype)  # (O, I)
+        scale = max(1.0, step.shape[0] / step.shape[1]) ** 0.5
+        parameter.mul_(1 - lr * decay).add_(step.view_as(parameter), alpha=-lr * scale)

@@ -1,0 +1,125 @@
+"""The order in which the pocket weights are trained: goes on with whatever is next, one stage at a time, on one core.
+
+A stage is finished when its record lies in the set's folder. `make train-pocket` starts this; stopped (Ctrl-C or
+SIGTERM), it lets the step end, and the stage leaves what is needed to go on, also on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from motionkit.errors import UserError
+from motionkit.training.stage import SET, UNFINISHED
+
+# Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
+RUNS = Path("runs/pocket")
+_HERE, _METHODS = "motionkit.training", "motionkit.methods"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training.
+
+    Attributes:
+        name: of its folder in runs/ and of its record.  module: what is run.  hours: core-hours that are meant.
+        gate: what should be reached before the next one.  options: further ones of its command.
+    """
+
+    name: str
+    module: str
+    hours: float
+    gate: str
+    options: tuple[str, ...] = ()
+
+    def command(self, second: Path | None = None) -> list[str]:
+        """The command that runs it."""
+        copies = ["--second", str(second)] if second else []
+        folder = ["--folder", str(RUNS / self.name)]
+        return [sys.executable, "-m", self.module, *folder, *copies, *self.options]
+
+
+STAGES = (
+    Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
+    Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
+    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's"),
+    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px"),
+    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
+    Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
+    Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
+    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
+    Stage("pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked"),
+)
+
+
+def is_finished(stage: Stage, folder: Path = SET) -> bool:
+    """Whether its record is in the set."""
+    return (folder / "records" / f"{stage.name}.json").exists()
+
+
+def run(stages: tuple[Stage, ...], folder: Path = SET, second: Path | None = None) -> str:
+    """Runs the stages that are not finished, in order; returns what happened in one line.
+
+    Raises:
+        UserError: a stage failed; its output says why.
+    """
+    for stage in stages:
+        if is_finished(stage, folder):
+            continue
+        print(f"{time.strftime('%H:%M:%S')} {stage.name}: {stage.hours:g} h meant, gate: {stage.gate}", flush=True)
+        status = _wait(stage.command(second))
+        if status == UNFINISHED:
+            return f"stopped in {stage.name}; the same command goes on"
+        if status or not is_finished(stage, folder):
+            raise UserError(f"stage {stage.name} ended with status {status} and is not finished: see its output")
+    return "all stages are finished"
+
+
+def _wait(command: list[str]) -> int:
+    """Runs a command with the settings for one core; a signal to stop goes to it."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    child = subprocess.Popen(command, env=os.environ | MALLOC | threads)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(signal.SIGTERM))
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # the terminal has told the child too
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Command line: shows the queue, or runs it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="say what is finished and what comes next")
+    parser.add_argument("--core", type=int, default=None, help="the one core to run on")
+    parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
+    parser.add_argument("--only", nargs="+", default=None, help="these stages alone")
+    args = parser.parse_args()
+    known = [stage.name for stage in STAGES]
+    if unknown := sorted(set(args.only or ()) - set(known)):
+        raise SystemExit(f"no stage {', '.join(unknown)}; there are {', '.join(known)}")
+    if args.list:
+        for stage in STAGES:
+            print(f"{'finished' if is_finished(stage) else 'to do':9} {stage.name:22} {stage.hours:5g} h  {stage.gate}")
+        return
+    if args.core is not None:
+        os.sched_setaffinity(0, {args.core})
+    try:
+        print(run(tuple(s for s in STAGES if not args.only or s.name in args.only), second=args.second))
+    except UserError as error:
+        raise SystemExit(f"motionkit: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
