@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.metrics import scorer
+from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.captioned import encoded, subject_cells, words
 from motionkit.training.pocket_sd import SCHEDULE, TextToImage
