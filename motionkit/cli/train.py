@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
   method=NAME             a method that has a trainer; its settings are method.KEY=VALUE
-  data=sprites            the procedural world; data.setting=easy|full
+  data=sprites            the procedural world; data.setting=easy|full|wild
   data=FOLDER             a folder of clips (short for data=folder data.path=FOLDER)
   steps=N seed=0 size=N   default: the trainer's own
   train.KEY=VALUE         the trainer's own settings (`--cfg job` lists them)
