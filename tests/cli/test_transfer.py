@@ -51,7 +51,7 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
     ("words", "says"),
     [
         (["seed=abc"], "seed=abc: give a whole number"),
-        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?); known: backbone, cache,"),
+        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?): give seed=1"),
         (["+sede=1"], "unknown key 'sede' (did you mean 'seed'?)"),
         (["method=wrap"], "unknown method 'wrap' (did you mean 'warp'?); known: anamodiff, "),
         (["method=warp", "method.pth=3"], "unknown key 'method.pth' (did you mean 'method.path'?)"),
