@@ -70,10 +70,17 @@ class Excerpt:
     def _part(self, clip: Clip | str | Path | None, wanted: Wanted) -> Clip | None:
         from motionkit import media
 
-        if isinstance(clip, media.Clip):
+        if isinstance(clip, str | Path):
+            taken = self._read(clip, wanted)
+        elif isinstance(clip, media.Clip):
             taken = media.take(clip, wanted, repeat=False)
-            return taken if wanted.sound else replace(taken, sound=None)
-        return self._read(clip, wanted) if isinstance(clip, str | Path) else clip
+            taken = taken if wanted.sound else replace(taken, sound=None)
+        else:
+            return clip
+        if taken.is_image and (wanted.start is not None or wanted.end is not None):
+            bound = "start" if wanted.start is not None else "end"
+            raise UserError(f"{wanted.key}{bound}= takes a part of a clip, but {taken.name} is a single picture")
+        return taken
 
     def _read(self, path: str | Path, wanted: Wanted) -> Clip:
         from motionkit import media
