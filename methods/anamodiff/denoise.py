@@ -53,16 +53,16 @@ def denoise_from(
         backbone,
         backbone.encode_text([inputs.prompt]),
         backbone.encode_text([inputs.negative_prompt]),
-        float(sample.guidance or 0),
-        float(sample.rescale or 0),
+        sample.guidance,
+        sample.rescale,
         unet=net.unet,
     )
     clip = ddim_sample(
         predict,
         backbone.scheduler,
         start.transpose(0, 1)[None].to(backbone.device),  # (1,C,F,h,w)
-        int(sample.steps or 1),
-        start_t=None if inverted else int(sample.start_t or 1),
+        sample.steps,
+        start_t=None if inverted else sample.start_t,
         progress=lambda done, total: run.progress.tick("denoise", done, total),
     )
     return clip[0].transpose(0, 1)[int(extra) :]  # (T,C,h,w)
@@ -83,7 +83,7 @@ def _inverted_start(
         lambda x, t: backbone.denoise(x, t, text.expand(len(x), -1, -1), unet=net.unet),
         backbone.scheduler,
         prepared["source"][used][:, :, None].to(backbone.device),  # (U,C,1,h,w)
-        int(config.sample.steps or 1),
+        config.sample.steps,
         progress=lambda done, total: run.progress.tick("invert", done, total),
     )[:, :, 0].cpu()
     return _moved(noise[place], config, run, prepared), noise[place.mode().values]
@@ -94,7 +94,7 @@ def _noised_start(
 ) -> tuple[Tensor, Tensor]:
     """The warped clip noised to the first timestep (T, C, h, w) by one field that moves with it, and the source so."""
     sample = config.sample
-    rung = rungs(backbone.scheduler, int(sample.steps or 1), int(sample.start_t or 1))[0]
+    rung = rungs(backbone.scheduler, sample.steps, sample.start_t)[0]
     shape = (1, *prepared["warped"].shape[1:])
     base = torch.randn(shape, generator=run.generator("start"))
     signal, spread = rung.alpha.sqrt(), (1 - rung.alpha).sqrt()
@@ -104,6 +104,4 @@ def _noised_start(
 
 def _moved(noise: Tensor, config: AnaMoDiffConfig, run: RunContext, prepared: Tensors) -> Tensor:
     warp = config.warp
-    return warp_noise(
-        noise, prepared["grid"], str(warp.noise), run.generator("moving noise"), diversity=float(warp.diversity or 0)
-    )
+    return warp_noise(noise, prepared["grid"], warp.noise, run.generator("moving noise"), diversity=warp.diversity)
