@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from motionkit.errors import UserError
-from motionkit.settings.setting import UNSET, declared, walk
+from motionkit.settings.setting import check, check_choice, check_limits, walk
+from motionkit.settings.setting import is_open as is_open
 
 
 class PresetSettings:
@@ -30,7 +30,7 @@ class PresetSettings:
 
     def __post_init__(self) -> None:
         """Fill in the preset and check every value; raises UserError with one line."""
-        _check_choice("preset", self.preset, tuple(self.presets))
+        check_choice("method.preset", self.preset, self.presets)
         waiting = self._waiting()
         self._fill({key: v for key, v in self.presets[self.preset].items() if key not in waiting})
         self._check()
@@ -57,35 +57,24 @@ class PresetSettings:
                 setattr(owner, name, value)
 
     def _check(self) -> None:
+        check(self)
         flat = {key: value for key, value in settings(self).items() if not is_open(value)}
-        known = declared(self)
-        for key, options in (*self.choices.items(), *((k, tuple(s.choices)) for k, s in known.items() if s.choices)):
-            if key in flat:
-                _check_choice(key, flat[key], options)
-        limits = {k: (s.low, s.high) for k, s in known.items() if s.span} | dict(self.ranges)
-        for key, (low, high) in limits.items():
-            if key in flat:
-                _check_range(key, flat[key], low, high)
+        for key in filter(flat.__contains__, self.choices):
+            check_choice(f"method.{key}", flat[key], self.choices[key])
+        for key in filter(flat.__contains__, self.ranges):
+            check_limits(f"method.{key}", flat[key], *self.ranges[key])
         self.agree()
 
 
-def is_open(value: Any) -> bool:
-    """Whether a setting still waits for a preset's value."""
-    return value is None or (isinstance(value, str) and value == UNSET)
+def resolved(config: Any, backbone: str | None) -> Any:
+    """A method's settings with the values that will be used on a backbone; without presets they are as they are.
+
+    Raises: UserError: settings that cannot stand together there.
+    """
+    return config.on(backbone or "") if isinstance(config, PresetSettings) else config
 
 
 def settings(config: Any) -> dict[str, Any]:
     """All settings of a configuration dataclass by dotted name, in its order; None where a value is still to come."""
     values = {name: getattr(owner, item.name) for name, item, owner in walk(config)}
     return {name: None if is_open(value) else value for name, value in values.items()}
-
-
-def _check_choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
-
-
-def _check_range(key: str, value: Any, low: float | None, high: float | None) -> None:
-    low, high = float("-inf") if low is None else low, float("inf") if high is None else high
-    if not isinstance(value, int | float) or not low <= value <= high:
-        raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")

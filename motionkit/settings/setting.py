@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from motionkit.errors import UserError
 
 UNSET = "???"  # what OmegaConf takes for a value that is still to come: it fits a field of any type
 _KEY = "motionkit"
@@ -94,3 +96,49 @@ def nested(schema: type, item: dataclasses.Field[Any]) -> Any:
 def declared(config: Any) -> dict[str, Setting]:
     """Dotted name -> what is declared of it, for the declared settings of a configuration dataclass or instance."""
     return {name: item.metadata[_KEY] for name, item, _ in walk(config) if _KEY in item.metadata}
+
+
+def is_open(value: Any) -> bool:
+    """Whether a setting still waits for its value."""
+    return value is None or (isinstance(value, str) and value == UNSET)
+
+
+def check(config: Any, prefix: str = "method.") -> None:
+    """Refuse the first declared setting of a configuration whose value is none of its words or outside its limits.
+
+    Raises:
+        UserError: one line that names the setting and what it may be; `prefix` stands before its name.
+    """
+    for name, item, owner in walk(config):
+        known, value = item.metadata.get(_KEY), getattr(owner, item.name)
+        if known is None or is_open(value):
+            continue
+        if known.choices:
+            for word in value if isinstance(value, list | tuple) else (value,):
+                check_choice(f"{prefix}{name}", word, known.choices)
+        if known.span:
+            check_limits(f"{prefix}{name}", value, known.low, known.high)
+
+
+def check_choice(key: str, value: Any, options: Iterable[str]) -> None:
+    """Raises: UserError with the options where the value is none of them."""
+    if value not in options:
+        raise UserError(f"{key}={value} is unknown: choose {', '.join(options)}")
+
+
+def check_limits(key: str, value: Any, low: float | None, high: float | None) -> None:
+    """Raises: UserError with the limits where the value is no number between them."""
+    low, high = float("-inf") if low is None else low, float("inf") if high is None else high
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise UserError(f"{key}={value} is outside {low:g} to {high:g}")
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration dataclass as nested tables, as `dataclasses.asdict`; None where a value is still to come."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if is_open(value) else value
