@@ -140,8 +140,8 @@ class VidMP3(Transfer):
             scene,
             prepared["latents"],
             text,
-            int(config.steps or 1),
-            int(config.start_t or 1),
+            config.steps,
+            config.start_t,
             lambda done, total: run.progress.tick("invert", done, total),
         )
         return tensors_of(pack) | {"inverted": inverted.cpu()}
@@ -194,21 +194,21 @@ class VidMP3(Transfer):
         scene = self._scene(pack, prepared)
         start, keep = self._start(inputs, prepared, fitted["inverted"])
         sample, on_gpu = config.sample, str(run.device).startswith("cuda")
-        negative = inputs.negative_prompt or str(sample.negative)
+        negative = inputs.negative_prompt or sample.negative
         asked = Asked(
             self.backbone.encode_text([self._prompt(inputs)]),
             self.backbone.encode_text([negative]),
-            float(config.guide.edit_strength or 0),
-            float(sample.guidance or 0),
-            float(sample.rescale or 0),
+            config.guide.edit_strength,
+            sample.guidance,
+            sample.rescale,
             sample.batched == "on" or (sample.batched == "auto" and on_gpu),
-            int(config.start_t or 1),
+            config.start_t,
         )
         latents = denoise(
             scene,
             start.to(run.device),
             asked,
-            int(config.steps or 1),
+            config.steps,
             keep,
             lambda done, total: run.progress.tick("edit", done, total),
         )
@@ -225,7 +225,7 @@ class VidMP3(Transfer):
         """The noised latents (1, 4, F, h, w) to begin with, and what of the source stays."""
         config, latents = self.config, prepared["latents"]
         clean = latents.transpose(0, 1)[None]  # (1,4,F,h,w)
-        top = rungs(self.backbone.scheduler, int(config.steps or 1), config.start_t)[0].alpha
+        top = rungs(self.backbone.scheduler, config.steps, config.start_t)[0].alpha
         source, margin = Source.of(clean, inverted, top), config.keep.margin
         whole = prepared["masks"].float().amax(0)  # (F,1,H,W)
         subject = shrink(whole, _size(latents))

@@ -43,7 +43,7 @@ def test_what_is_kept_follows_mode_and_size():
         ({"preset": "fast"}, "method.preset=fast is unknown: choose paper, safe, best"),
         ({"mode": "swap"}, "choose subject, background, style, personalised"),
         ({"guide": {"inputs": "flow"}}, "choose product, concat, correspondence, depth, off"),
-        ({"guide": {"strength": -1}}, "method.guide.strength=-1 is outside 0 to 10"),
+        ({"guide": {"strength": -1}}, "method.guide.strength=-1.0 is outside 0 to 10"),
         ({"steps": 0}, "method.steps=0 is outside 1 to 1000"),
         ({"start_t": 300, "tune": {"least_t": 0.4}}, "leaves nothing to tune below method.start_t=300"),
         ({"size": 9}, "method.size=9.0 is outside 0.2 to 3"),
