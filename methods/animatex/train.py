@@ -125,7 +125,7 @@ def _clips(
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
     draw = job.config.on(backbone.spec.name).draw
     text = backbone.encode_text([""]).cpu()
-    return Examples(clips, options, text, int(draw.side or 0), job.seed, backbone.factor)
+    return Examples(clips, options, text, draw.side, job.seed, backbone.factor)
 
 
 def _loop(
