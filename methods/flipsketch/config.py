@@ -31,7 +31,9 @@ class SketchConfig:
         },
     )
     clean: bool = setting("Whether the drawing is drawn anew in black on white.")
-    thickness: float | None = setting("Width of all strokes; null keeps the strokes' own.", None, low=0, unit="px")
+    thickness: float | None = setting(
+        "Width of all strokes; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"
+    )
     weights: str = setting(
         "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
     )
