@@ -13,7 +13,7 @@ from typing import Any
 
 from motionkit.errors import UserError, unknown
 from motionkit.registry import load_object
-from motionkit.settings.setting import UNSET, nested
+from motionkit.settings.setting import UNSET, nested, nullable
 from motionkit.transfer import MethodSpec
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
@@ -113,32 +113,18 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
             raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
-        merged = OmegaConf.merge(OmegaConf.structured(schema), literal(without_null(schema, values)))
-        return _built(schema, OmegaConf.to_container(merged, throw_on_missing=False))
+        merged = OmegaConf.merge(OmegaConf.structured(nullable(schema)), literal(values))
+        return _built(schema, OmegaConf.to_container(merged))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
 
 
-def without_null(schema: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without those nulls that ask for the preset's value of a setting whose own type has no null."""
-    out: dict[str, Any] = {}
-    kinds = {item.name: item for item in fields(schema)}
-    for key, value in values.items():
-        item = kinds.get(key)
-        inner = nested(schema, item) if item else None
-        if inner is not None and isinstance(value, Mapping):
-            out[key] = without_null(inner, value)
-        elif value is not None or item is None or item.default != UNSET:
-            out[key] = value
-    return out
-
-
 def _built(schema: Any, values: Any) -> Any:
-    """An instance of a dataclass from plain values; those that are still to come are left to its own defaults."""
+    """An instance of a dataclass from plain values; a null in place of a value that is still to come is left out."""
     given: dict[str, Any] = {}
     for item in fields(schema):
-        value, inner = values.get(item.name, UNSET), nested(schema, item)
-        if not (isinstance(value, str) and value == UNSET):
+        value, inner = values[item.name], nested(schema, item)
+        if value is not None or item.default != UNSET:
             given[item.name] = _built(inner, value) if inner is not None and isinstance(value, Mapping) else value
     return schema(**given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,6 +94,25 @@ def nested(schema: type, item: dataclasses.Field[Any]) -> Any:
     return hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
 
 
+@functools.cache
+def nullable(schema: type) -> type:
+    """The dataclass as the command line sees it: null where a value is still to come."""
+    hints, columns, changed = typing.get_type_hints(schema), list[Any](), False
+    for item in dataclasses.fields(schema):
+        kind, left, inner = hints[item.name], item.default, nested(schema, item)
+        if inner is not None and nullable(inner) is not inner:
+            kind = nullable(inner)
+            column = field(default_factory=kind)
+        elif isinstance(left, str) and left == UNSET:
+            kind, column = kind | None, field(default=None)
+        else:
+            columns.append((item.name, kind, field(default=left, default_factory=item.default_factory)))  # type: ignore[call-overload]
+            continue
+        changed = True
+        columns.append((item.name, kind, column))
+    return dataclasses.make_dataclass(schema.__name__, columns, kw_only=True) if changed else schema
+
+
 def declared(config: Any) -> dict[str, Setting]:
     """Dotted name -> what is declared of it, for the declared settings of a configuration dataclass or instance."""
     return {name: item.metadata[_KEY] for name, item, _ in walk(config) if _KEY in item.metadata}
@@ -130,7 +150,10 @@ def check_limits(key: str, value: Any, low: float | None, high: float | None) ->
     """Raises: UserError with the limits where the value is no number between them."""
     low, high = float("-inf") if low is None else low, float("inf") if high is None else high
     if not isinstance(value, int | float) or not low <= value <= high:
-        raise UserError(f"{key}={value} is outside {low:g} to {high:g}")
+        value = f"{value:g}" if isinstance(value, float) else value
+        raise UserError(
+            f"{key}={value} is " + (f"outside {low:g} to {high:g}" if high < float("inf") else f"below {low:g}")
+        )
 
 
 def plain(config: Any) -> dict[str, Any]:
