@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motionkit.settings.config import typed
+from motionkit.errors import UserError
 from motionkit.settings.presets import PresetSettings, resolved
 from motionkit.settings.setting import Setting, declared, is_open, nested, walk
 
@@ -43,9 +43,11 @@ def facts(config_class: type, backbone: str | None = None, preset: str | None = 
         preset: of `PresetSettings`; None is the configuration's own default.
 
     Raises:
-        UserError: no such preset.
+        UserError: no such preset, or no presets at all.
     """
-    values = resolved(typed(config_class, {"preset": preset} if preset else None, "method."), backbone)
+    if preset and not issubclass(config_class, PresetSettings):
+        raise UserError(f"preset={preset}: this method has no presets, leave it out")
+    values = resolved(config_class(**({"preset": preset} if preset else {})), backbone)
     known = _plain_settings(values) | declared(values)
     found = []
     for name, item, owner in walk(values):
