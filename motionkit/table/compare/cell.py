@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from motionkit.running.canvas import Fitted
 from motionkit.running.execute import execute, plan_for
 from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
 from motionkit.running.stage_runner import MANIFEST, SHOWN
+from motionkit.settings.setting import plain
 from motionkit.transfer import Inputs, MethodSpec, Result
 from motionkit.weights.hashing import hash_json, hash_path
 
@@ -145,7 +146,7 @@ def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -
     return {
         "motionkit": __version__,
         "method": (spec.name, spec.version),
-        "settings": asdict(settings),
+        "settings": plain(settings),
         "backbone": (name, handle.fingerprint()) if handle else None,
         "weights": {key: hash_path(path) for key, path in sorted(weights.items())},
         "computed in": (plan.device, plan.dtype, plan.autocast),
