@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, nearest
 
 UNSET = "???"  # what OmegaConf takes for a value that is still to come: it fits a field of any type
 _KEY = "motionkit"
@@ -143,7 +143,7 @@ def check(config: Any, prefix: str = "method.") -> None:
 def check_choice(key: str, value: Any, options: Iterable[str]) -> None:
     """Raises: UserError with the options where the value is none of them."""
     if value not in options:
-        raise UserError(f"{key}={value} is unknown: choose {', '.join(options)}")
+        raise UserError(f"{key}={value} is unknown: choose {', '.join(options)}{nearest(str(value), options)}")
 
 
 def check_limits(key: str, value: Any, low: float | None, high: float | None) -> None:
