@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(cal
 KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
 TRAIN = $(KEEP) $(BIN)/python -m motionkit.training
 
-.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
+.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,21 +48,21 @@ CORE ?= 0
 train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)
 	$(TRAIN).queue --core $(CORE) $(if $(COPIES),--second $(COPIES))
 
+train-pocket-gpu: ## the same on a GPU, for six minutes at a time: run it again to go on (PYTHON=python3)
+	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
+
 train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resumes)
 	$(TRAIN).pocket_vae
 	$(TRAIN).queue --only colour-decoder fold pocket-sd
 
 train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd again (resumes)
-	$(TRAIN).pocket_decoder
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_modelscope
+	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
 	$(TRAIN).pocket_maps
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
-	$(TRAIN).verb_critic
-	$(TRAIN).pocket_animatediff
+	$(TRAIN).queue --only verb-critic pocket-animatediff
 
 train-anamodiff: setup ## train AnaMoDiff's keypoints and flow network again (resumes)
 	$(BIN)/python -m motionkit.methods.anamodiff.supervised keypoints
@@ -115,6 +115,9 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
+
+train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
+	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
 
 train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
 	$(TRAIN).pocket_joints

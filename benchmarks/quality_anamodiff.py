@@ -25,6 +25,7 @@ from motionkit.running.execute import execute, plan_for
 from motionkit.sprites import SpriteClip
 from motionkit.table.bench.generators import make_triple
 from motionkit.transfer import Inputs
+from motionkit.weights import places
 from motionkit.weights.hashing import hash_json
 
 FRAMES = 10
@@ -110,9 +111,7 @@ def run_cell(
 
 def weights_hash() -> str:
     """Changes when any shipped weight changes, so that cells are run again."""
-    import motionkit
-
-    assets = Path(motionkit.__file__).parent / "assets"
+    assets = places.assets()
     return hash_json(
         [
             (str(p.relative_to(assets)), p.stat().st_size, p.stat().st_mtime_ns)

@@ -11,6 +11,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 MOVED = {
+    "motionkit.backbones.animatex.lend": "motionkit.backbones.animatex.missing_parts",
+    "motionkit.backbones.eight_bit": "motionkit.weights.eight_bit",
+    "motionkit.backbones.files": "motionkit.backbones.folders",
+    "motionkit.backbones.half": "motionkit.backbones.mixed_precision",
+    "motionkit.backbones.weights": "motionkit.weights.reading",
+    "motionkit.backbones.words": "motionkit.backbones.tiny_tokenizer",
     "motionkit.bench": "motionkit.table.bench",
     "motionkit.cache": "motionkit.running.cache",
     "motionkit.compare": "motionkit.table.compare",

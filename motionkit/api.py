@@ -58,17 +58,24 @@ class Method:
 
         Args:
             reference, driving: a path, or a clip that was read or made with `motionkit.media`.
-            options: ready-made maps (poses, masks, ...), and frames, size, fps, folder, output, progress, use_cache as
-                in `motionkit.running.execute.execute`.
+            options: ready-made maps (poses, masks, ...); start, end, reference_start, reference_end (seconds as a
+                number or text, or frames as "60f") and audio, see `motionkit.running.clips.Excerpt`; and frames, size,
+                fps, folder, output, progress, use_cache as in `motionkit.execute`.
 
         Raises:
             UserError: anything that the user can mend, in one line.
         """
-        from motionkit.running.execute import execute
+        from motionkit.running.clips import EXCERPT, Excerpt
+        from motionkit.running.execute import check_types, execute
         from motionkit.transfer import MAPS
 
+        frames, fps = options.get("frames"), options.get("fps")
+        check_types({"seed": seed, "frames": frames, "fps": fps})
+        part = {name: options.pop(name) for name in EXCERPT if name in options}
+        reference, driving = Excerpt(frames, fps, **part, stride=self.spec.stride).read(reference, driving)
+
         maps = {name: options.pop(name) for name in MAPS if name in options}
-        inputs = Inputs(_clip(reference), _clip(driving), prompt, source_prompt, negative_prompt, **maps)
+        inputs = Inputs(reference, driving, prompt, source_prompt, negative_prompt, **maps)
         return execute(self.spec, inputs, config=self.settings, seed=seed, **self._road, **options)
 
 
@@ -79,9 +86,3 @@ def load(name: str, backbone: str | None = None, gpu: Any = "auto", **settings: 
         UserError: unknown method, backbone or setting, each with the nearest known name.
     """
     return Method(name, backbone, gpu, **settings)
-
-
-def _clip(value: Clip | str | Path | None) -> Clip | None:
-    from motionkit import media
-
-    return media.read_clip(value) if isinstance(value, str | Path) else value

@@ -141,6 +141,9 @@ class RunContext:
         plan: the effective memory plan; `device` and `dtype` come from it.
         progress: call `progress.tick(stage, done, total)` in every long loop; it also cancels.
         folder: the run's folder; write nothing outside it.
+        sampler: the name of the sampler that was asked for, for `motionkit.diffusion.samplers.make_sampler`.
+        matte: (frames, height, width) uint8, how much of each pixel of the result is the subject; a method whose spec
+            says that it `mattes` sets it in `generate`.
     """
 
     seed: int
@@ -154,6 +157,8 @@ class RunContext:
     checkpoints: Callable[[str], Checkpoint] = lambda stage: NoCheckpoint()
     shown: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    sampler: str = "auto"
+    matte: np.ndarray | None = None
 
     @property
     def device(self) -> str:

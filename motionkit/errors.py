@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 700  # characters of a list of names
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the command line prints it as one line and exits with code 2."""
@@ -21,10 +23,20 @@ class Cancelled(Exception):
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that nobody knows, with the nearest known name and the whole list."""
     known = sorted(known)
-    return UserError(f"unknown {what} {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'}")
+    return UserError(f"unknown {what} {name!r}{nearest(name, known)}; known: {_listed(known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question that names the known word next to this one, to be put behind it; "" where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _listed(names: list[str]) -> str:
+    """The names, or where they are many the first of them and how many there are."""
+    whole, few = ", ".join(names), 0
+    if len(whole) <= _LONGEST:
+        return whole or "none"
+    while len(", ".join(names[: few + 1])) <= _LONGEST // 2:
+        few += 1
+    return f"{', '.join(names[:few])} ... ({len(names)} in all)"

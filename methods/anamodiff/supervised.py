@@ -30,6 +30,7 @@ from .weights import load_network, pocket_folder, save_network, vae_signature
 SIZE = 128
 EASY = ("easy",)  # what the shipped weights saw; `--settings easy wild` lets the renderer vary
 KEYPOINT_CONFIG = dict(num_kp=12, block_expansion=16, max_features=160, num_blocks=4, scale_factor=0.5, pad=3)
+VISIBLE = 0.2  # weight of the visibility head's cross-entropy
 LOFNET_CONFIG = dict(num_kp=12, num_channels=4, block_expansion=24, max_features=160, num_blocks=4, kp_variance=0.01)
 
 
@@ -65,8 +66,10 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
 def shared_clips(
     name: str, seed: int, step: int, count: int, settings: Sequence[str] = EASY, **options: Any
 ) -> list[SpriteClip]:
-    """`count` clips, their settings in turn; of one setting, what `clips` draws."""
-    each = [clips(name, seed, step, -(-count // len(settings)), setting=s, **options) for s in settings]
+    """`count` clips, their settings in turn, of which one may be named twice; of one setting, what `clips` draws."""
+    share = -(-count // len(settings))
+    names = [f"{name} {i}" if setting in settings[:i] else name for i, setting in enumerate(settings)]
+    each = [clips(n, seed, step, share, setting=s, **options) for n, s in zip(names, settings, strict=True)]
     return [clip for turn in zip(*each, strict=True) for clip in turn][:count]
 
 
@@ -115,7 +118,10 @@ def evaluate_keypoints(
 
 @dataclass
 class Pairs:
-    """A batch of source and target frames of the same clips with their exact flow on the latent grid."""
+    """A batch of source and target frames of the same clips with their exact flow on the latent grid.
+
+    `visible` (B, side, side) is the share of each target cell whose content the source shows.
+    """
 
     source: Tensor
     target: Tensor
@@ -123,6 +129,7 @@ class Pairs:
     kp_target: Keypoints
     flow: Tensor
     weight: Tensor
+    visible: Tensor
 
 
 def pairs(
@@ -135,7 +142,7 @@ def pairs(
     """
     rng = rng_of(name, seed, step, "moments")
     data = clips(name, seed, step, batch, frames=2, size=size, split=split, setting=setting)
-    flows, weights = [], []
+    flows, weights, shown = [], [], []
     for i, clip in enumerate(data):
         gap = int(rng.integers(1, 10))  # the second frame is up to nine frames later: any two moments of a cycle
         clip = clip if gap == 1 else _respaced(clip, gap)
@@ -150,6 +157,7 @@ def pairs(
         total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
         flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
+        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))
     return Pairs(
         frames01(data, 0),
         frames01(data, 1),
@@ -157,6 +165,7 @@ def pairs(
         truth_keypoints(data, 1),
         torch.from_numpy(np.stack(flows)).float(),
         torch.from_numpy(np.stack(weights)).float(),
+        torch.from_numpy(np.stack(shown)).float(),
     )
 
 
@@ -176,7 +185,8 @@ def lofnet_loss(
 ) -> LossFn:
     """The paper's L_warp (MSE of warped and true latents), plus L1 to the exact flow where the source shows the part.
 
-    Keypoints are the detector's own (what inference will feed), mixed with true ones in a quarter of the batch.
+    A visibility head, where there is one, learns what share of each cell the source shows. Keypoints are the detector's
+    own (what inference will feed), mixed with true ones in a quarter of the batch.
     """
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -197,7 +207,12 @@ def lofnet_loss(
         moved = warp(z_s, motion.flow, padding="border")
         l_warp = F.mse_loss(moved, z_d)
         still = F.mse_loss(z_s, z_d).item()
-        return 5 * off + l_warp, {"flow": off.item() * SIZE / 2, "l_warp": l_warp.item(), "l_still": still}
+        logs = {"flow": off.item() * SIZE / 2, "l_warp": l_warp.item(), "l_still": still}
+        total = 5 * off + l_warp
+        if motion.occlusion is not None:
+            shown = F.binary_cross_entropy(motion.occlusion[:, 0].clamp(1e-4, 1 - 1e-4), data.visible.to(device))
+            total, logs = total + VISIBLE * shown, logs | {"visible": shown.item()}
+        return total, logs
 
     return loss
 
@@ -229,6 +244,11 @@ def by_style(measure: Callable[[str], dict[str, float]]) -> dict[str, float]:
     return out
 
 
+def in_hourglass(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: the hourglass's but for its first layer."""
+    return name.startswith(("predictor", "hourglass")) and "encoder.down_blocks.0." not in name
+
+
 def main() -> None:
     """Command line: `keypoints` or `lofnet`."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
@@ -237,10 +257,13 @@ def main() -> None:
     steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
     parser = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr)
     parser.add_argument("--settings", nargs="+", default=list(EASY), help="settings of the sprite world, in turn")
+    parser.add_argument("--muon", action="store_true", help="Muon trains the hourglass")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     batch, out = args.batch or 16, args.out or pocket_folder()
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.995)
+    if args.muon:
+        settings = replace(settings, muon=in_hourglass, clip=float("inf"), decay=0.4)
     if what == "keypoints":
         detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
         loss = keypoint_loss(detector, batch, args.seed, args.device, args.settings)

@@ -14,7 +14,7 @@ from torch import Tensor
 from motionkit.metrics.judges import load_judge, weights_path
 from motionkit.training.pocket_sd import SCHEDULE
 from motionkit.training.stage import SET
-from motionkit.training.text_figures import decoded, grid, subject_gradient
+from motionkit.training.text_figures import clean_errors, decoded, grid, subject_gradient
 
 from .image_batches import ImagePairs, Pairs
 from .image_net import ImageNet
@@ -64,18 +64,25 @@ def compared(made: Tensor, data: Pairs) -> dict[str, float]:
 def figures(
     net: ImageNet, vae: AutoencoderKL, count: int = 64, sheet: Path | None = None, seed: int = 5
 ) -> dict[str, dict[str, float]]:
-    """The network's figures, the reference's standing still, and those of the truth through the autoencoder."""
-    pairs = ImagePairs(vae, seed, "image figures", "val")
-    parts = [pairs.at(k, 16) for k in range(count // 16)]
+    """Errors of x0, and figures of the network, of the reference standing still, of the truth through the autoencoder.
+
+    From true poses.
+    """
+    pairs = ImagePairs(vae, seed, 16, "image figures", "val")
+    parts = [pairs.at(k) for k in range(count // 16)]
     data = Pairs(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Pairs)))
     made = decoded(vae, torch.cat([sample(net, p, seed=k) for k, p in enumerate(parts)]))
+    with torch.autocast("cpu", torch.bfloat16):
+        beside, context = conditions(net, data)
+    errors = clean_errors(lambda x, t, part: net(x, t, beside[part], context[part]), data.clean, data.near)
     if sheet:
         sheet.parent.mkdir(parents=True, exist_ok=True)
         pick = torch.arange(0, count, max(1, count // 12))[:12]
         rows = torch.cat([data.reference[pick] * 2 - 1, data.target[pick] * 2 - 1, made[pick]])
         grid(rows, len(pick)).quantize(64).save(sheet, optimize=True)
     still, coded = data.reference * 2 - 1, decoded(vae, data.clean)
-    return {name: compared(x, data) for name, x in (("net", made), ("still", still), ("autoencoder", coded))}
+    shown = {"net": made, "still": still, "autoencoder": coded}
+    return {"x0": errors, **{name: compared(x, data) for name, x in shown.items()}}
 
 
 def main() -> None:

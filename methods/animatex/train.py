@@ -79,7 +79,16 @@ def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -
     facts = (options.sprite_clips, options.sprite_frames, size, job.data.setting, job.seed)
     folder = job.folder / "sprites" / "-".join(map(str, facts))
     if workers.rank == 0 and len(list(folder.glob("*.json"))) != options.sprite_clips:
-        write_dataset(folder, options.sprite_clips, "train", job.seed, options.sprite_frames, size, job.data.setting)
+        write_dataset(
+            folder,
+            options.sprite_clips,
+            "train",
+            job.seed,
+            options.sprite_frames,
+            size,
+            job.data.setting,
+            tick=lambda done: job.progress.tick("draw", done, options.sprite_clips),
+        )
     workers.wait()
     return folder
 

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from motionkit.backbones.catalog import BackboneConfig, BackboneSpec, get, specs
-from motionkit.backbones.files import fingerprint as _fingerprint
+from motionkit.backbones.fingerprints import fingerprint as _fingerprint
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from motionkit import registry
-from motionkit.backbones import catalog, files, motion_files, words
+from motionkit.backbones import catalog, folders, motion_files, tiny_tokenizer
 from motionkit.cli.table import table
 from motionkit.errors import MissingWeights, UserError
 from motionkit.transfer import MethodSpec
@@ -62,7 +62,7 @@ def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
     if spec.hub_id is None and spec.asset is None:
         return "none needed", "made from a seed"
     try:
-        folder = files.locate(spec)
+        folder = folders.locate(spec)
         modules = [str(motion_files.locate(spec, folder))] if spec.base else []
         return "here", ", ".join([str(folder), *modules])
     except MissingWeights as error:
@@ -91,7 +91,7 @@ def detail(name: str) -> str:
 
 def _words(spec: catalog.BackboneSpec, state: str) -> list[tuple[str, str]]:
     """The words that a small text encoder knows; nothing for one that reads any word."""
-    known = words.known_words(files.locate(spec)) if state == "here" else ()
+    known = tiny_tokenizer.known_words(folders.locate(spec)) if state == "here" else ()
     return [("words", ", ".join(known))] if known else []
 
 

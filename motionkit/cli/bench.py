@@ -39,7 +39,9 @@ how
   gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
   cache=true              take finished stages from the cache; times then lack them
 output
-  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME)
+  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME); where cases,
+                          settings or metrics were changed, results-HASH/ in place of results/; bench=ablations writes
+                          ledger/ledger.md and .json, of some of the rows ledger-HASH/; the page's path is printed
 
 Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
 a second start goes on. A cell that fails is reported, tried again on the next start, and makes the exit code 1.

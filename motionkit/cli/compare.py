@@ -29,7 +29,8 @@ inputs
 how
   methods=[still,warp]    see `motionkit methods`
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
-  backbone=NAME           for every method that needs one; gpu=NAME, seed=0 frames=N size=N|WxH fps=N as for transfer
+  backbone=NAME           for every method that needs one; gpu=NAME, seed=0 frames=N size=N|WxH fps=N, start= end=
+                          reference_start= reference_end= as for transfer
   cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
 output
   output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
@@ -65,6 +66,8 @@ def main(argv: list[str]) -> int:
     refuse_empty(config, ("reference", "driving", "truth", "jobs", "output", *MAPS))
     check_seed(config.seed)
     from motionkit.table.compare.engine import choose_methods
+
+    hydra_app.Start(Path.cwd(), Path.cwd()).weights(config.backbone)
 
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
     start = hydra_app.Start(Path.cwd(), Path.cwd())
@@ -113,7 +116,7 @@ def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | 
         folder,
         truth,
         backbone=config.backbone["name"],
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=start.weights(config.backbone),
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),
@@ -134,10 +137,12 @@ def _say(line: str) -> None:
 
 def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
     """The clips of the request, and the true video when it is given."""
-    from motionkit.cli.transfer import read_inputs, read_noted
+    from motionkit.cli.transfer import excerpt, read_inputs, say_notes
 
     inputs = read_inputs(None, config, start)
-    return inputs, read_noted("truth", config.truth, start)
+    truth = excerpt(config).truth(start.resolve(config.truth)) if config.truth else None
+    say_notes("truth", truth)
+    return inputs, truth
 
 
 def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from motionkit.cli import main as command_line
+from motionkit.weights.places import PACKAGE
 
-EXAMPLE = Path(__file__).parents[1] / "assets" / "example"
+EXAMPLE = PACKAGE / "example"
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     rows = [*packages(), *extras(), *places(), *weights(), *vision(), *plugins()]
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), rows).strip("\n"))
-    for failure in registry.failures():
+    for failure in (f for group in registry.GROUPS for f in group.failures()):
         print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
     wrong = sum(row[1] == "WRONG" for row in rows)
     print(f"\n{wrong} thing(s) wrong" if wrong else "\nall is well")
@@ -135,11 +135,12 @@ def vision() -> list[Row]:
 
 
 def plugins() -> list[Row]:
-    """Each method with the distribution that brought it."""
+    """Each method, sampler, ... with the distribution that brought it."""
     off = "  (MOTIONKIT_DISABLE_PLUGINS is set)" if registry.plugins_disabled() else ""
     rows: list[Row] = []
-    for name in registry.names():
-        dist = registry.registered(name).dist
-        rows.append((f"method {name}", "ok", f"{dist} {importlib.metadata.version(dist)}{off}"))
-    rows += [(f"method {f.name}", "WRONG", f"{f.dist}: {f.error}") for f in registry.failures()]
+    for group in registry.GROUPS:
+        for name in group.names():
+            dist = group.registered(name).dist
+            rows.append((f"{group.what} {name}", "ok", f"{dist} {importlib.metadata.version(dist)}{off}"))
+        rows += [(f"{group.what} {f.name}", "WRONG", f"{f.dist}: {f.error}") for f in group.failures()]
     return rows

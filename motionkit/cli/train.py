@@ -70,6 +70,7 @@ def train(config: TrainConfig, start: Start) -> None:
     from motionkit.context import Reporter
     from motionkit.media.output_files import check_writable
     from motionkit.running.execute import plan_for
+    from motionkit.running.progress import Announced
     from motionkit.settings.config import method_settings, refuse_empty, typed
     from motionkit.sprites.kinds import SETTINGS
     from motionkit.training.job import DataConfig, TrainJob
@@ -92,8 +93,8 @@ def train(config: TrainConfig, start: Start) -> None:
             raise UserError(f"data: no such folder: {data.path}")
     folder = start.resolve(config.output) if config.output else start.folder
     check_writable(folder)
+    watch = progress(config.progress)
     plan = plan_for(config.gpu)
-    print("\n".join(plan.lines()), file=sys.stderr)
     job = TrainJob(
         settings,
         data,
@@ -104,7 +105,7 @@ def train(config: TrainConfig, start: Start) -> None:
         config.seed,
         config.size,
         config.resume,
-        Reporter(progress(config.progress)),
+        Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
     )
     try:
         print(registry.load_object(spec.trainer)(job))

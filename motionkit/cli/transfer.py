@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
     from motionkit.context import Progress
     from motionkit.media import Clip
+    from motionkit.running.clips import Excerpt
     from motionkit.settings.config import RequestConfig, TransferConfig
     from motionkit.transfer import Inputs, MethodSpec
 
@@ -31,9 +32,14 @@ how
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
+  start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
+                          follow each other from start= on; reference_start= reference_end= of a reference video
   cache=false             make every stage again;  progress=terminal|jsonl|none
 output
-  output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
+  output=FILE             .mp4, .webm, .mov, .gif, .webp, .png, or a new folder for png frames; the run folder
+                          runs/transfer/... is made anyway
+  alpha=true              the subject alone, the rest transparent (not mp4); null: where the reference is transparent
+  audio=false             without the driving clip's sound;  loop=pingpong  forwards and backwards
   output_metadata=false   leave the settings out of the mp4's comment tag
 
   --cfg job               print the whole configuration and stop
@@ -58,18 +64,20 @@ def transfer(config: TransferConfig, start: Start) -> None:
         UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
     """
     from motionkit import registry
-    from motionkit.media.output_files import check_output
+    from motionkit.media.output_files import Finish, check_output
     from motionkit.running.lazy_backbone import choose_backbone
     from motionkit.settings.config import check_seed, method_settings, refuse_empty
     from motionkit.transfer import MAPS
 
     refuse_empty(config, (*CLIPS, *MAPS, "output"))
     check_seed(config.seed)
+    weights = start.weights(config.backbone)
     spec = registry.spec(config.method["name"])
     settings = method_settings(spec, config.method)
     backbone = choose_backbone(spec, config.backbone["name"])
     watch = progress(config.progress)
     output = start.resolve(config.output) if config.output else None
+    Finish(config.alpha, config.loop).check(output)
     if output is not None:
         check_output(output, input_paths(config, start))
     inputs = read_inputs(spec, config, start)
@@ -77,13 +85,12 @@ def transfer(config: TransferConfig, start: Start) -> None:
     from motionkit.running.execute import execute, plan_for
 
     plan = plan_for(config.gpu, backbone)
-    print("\n".join(plan.lines()), file=sys.stderr)
     result = execute(
         spec,
         inputs,
         config=settings,
         backbone=backbone,
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
+        backbone_path=weights,
         online=bool(config.backbone.get("online")),
         motion=start.motion(config.backbone),
         lora=start.lora(config.backbone),
@@ -97,6 +104,10 @@ def transfer(config: TransferConfig, start: Start) -> None:
         output_metadata=config.output_metadata,
         progress=watch,
         use_cache=config.cache,
+        alpha=config.alpha,
+        loop=config.loop,
+        say=say,
+        announce=lambda plan: print("\n".join(plan.lines()), file=sys.stderr),
     )
     if result.manifest["plan"] != asdict(plan):
         print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)
@@ -130,25 +141,31 @@ def read_inputs(spec: MethodSpec | None, config: RequestConfig, start: Start) ->
         for need in spec.requires:
             if not getattr(given, need.name) and not (need.name in CLIPS and getattr(config, need.name)):
                 raise spec.missing(need)
-    given.reference = read_noted("reference", config.reference, start)
-    given.driving = read_noted("driving", config.driving, start)
+    paths = [start.resolve(path) if path else None for path in (config.reference, config.driving)]
+    given.reference, given.driving = excerpt(config, spec).read(*paths)
+    say_notes("reference", given.reference)
+    say_notes("driving", given.driving)
     return given
 
 
-def read_noted(name: str, path: str | None, start: Start) -> Clip | None:
-    """The clip at a path, if one is given; what was noted as it was read (that it is cut off, say) goes to stderr.
+def excerpt(config: RequestConfig, spec: MethodSpec | None = None) -> Excerpt:
+    """Which part of its clips a request asks for."""
+    from motionkit.running.clips import Excerpt
 
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if not path:
-        return None
-    from motionkit import media
+    parts = (config.start, config.end, config.reference_start, config.reference_end)
+    audio = bool(getattr(config, "audio", False))
+    return Excerpt(config.frames, config.fps, *parts, audio, spec.stride if spec else None)
 
-    clip = media.read_clip(start.resolve(path))
-    for note in clip.notes:
-        print(f"{name}: {note}", file=sys.stderr)
-    return clip
+
+def say_notes(name: str, clip: Clip | None) -> None:
+    """What was noted of a clip as it was read (that it is cut off, say), on stderr."""
+    for note in clip.notes if clip is not None else ():
+        say(f"{name}: {note}")
+
+
+def say(line: str) -> None:
+    """One line on stderr; stdout carries the result's path alone."""
+    print(line, file=sys.stderr)
 
 
 def progress(name: str) -> Progress:

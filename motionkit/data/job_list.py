@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,10 @@ NUMBERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "frames": (int, "a whole number"),
     "fps": (float, "a number"),
     "size": (str, ""),
+    "start": (str, ""),
+    "end": (str, ""),
+    "reference_start": (str, ""),
+    "reference_end": (str, ""),
 }
 NAME = "name"
 LONGEST_TEXT, LONGEST_NAME = 10_000, 100
@@ -52,7 +57,7 @@ def read_jobs(path: Path) -> list[Job]:
     Raises:
         UserError: nothing there, another layout, a key that nobody knows, or two jobs of one name.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]
         if not jobs:
             raise UserError(f"jobs={path}: no sub-folder there; a job is one, with reference.*, driving.*, prompt.txt")

@@ -8,9 +8,11 @@ beside it as `*.partial.safetensors` until the stage is whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.media.output_files import temporary_beside
+from motionkit.running import cache_files
+from motionkit.weights import places
 from motionkit.weights.hashing import hash_json, hash_tensors
 
 if TYPE_CHECKING:
@@ -29,12 +33,12 @@ _log = logging.getLogger(__name__)
 _LEFT_SECONDS = 3600.0  # no file takes that long to write
 LAYOUT = 1  # raise when the file layout or the meaning of a key changes
 _OUT, _SHOWN = "out.", "shown."
+_noted: set[Path] = set()  # folders of which it was said that nothing can be kept there
 
 
 def cache_root() -> Path:
-    """The folder of the stage cache: MOTIONKIT_CACHE, or ~/.cache/motionkit."""
-    root = os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit"
-    return Path(root).expanduser() / "stages"
+    """The folder of the stage cache, in MOTIONKIT_CACHE or ~/.cache/motionkit."""
+    return places.user_cache() / "stages"
 
 
 @dataclass
@@ -118,18 +122,21 @@ class StageCache:
 
     def load(self, stage: str, key: str) -> StageOutput | None:
         """A stage that was made before, or None. A file that is damaged counts as none and is made again."""
-        loaded = _read(self.path(stage, key))
+        path = self.path(stage, key)
+        loaded = _read(path)
         if loaded is None:
             return None
         tensors, facts = loaded
         out = {name.removeprefix(_OUT): tensor for name, tensor in tensors.items() if name.startswith(_OUT)}
         if not isinstance(facts.get("notes"), dict) or facts.get("content") != content_hash(out):
             return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: what was not used for longest goes first
         shown = {name.removeprefix(_SHOWN): t.numpy() for name, t in tensors.items() if name.startswith(_SHOWN)}
         return StageOutput(out, shown, facts["notes"], facts["content"])
 
     def save(self, stage: str, key: str, output: StageOutput) -> None:
-        """Keep a whole stage and drop its checkpoints.
+        """Keep a whole stage, drop its checkpoints, and what was not used for longest where the cache has grown large.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -139,12 +146,13 @@ class StageCache:
         tensors = {f"{_OUT}{name}": tensor for name, tensor in output.tensors.items()}
         tensors |= {f"{_SHOWN}{name}": torch.from_numpy(frames.copy()) for name, frames in output.shown.items()}
         _write(self.path(stage, key), tensors, {"notes": output.notes, "content": output.content})
-        for partial in self.folder.glob(f"{stage}-{key}*.partial.safetensors"):
-            partial.unlink(missing_ok=True)
-        for left in self.folder.glob(f".{stage}-{key}*"):  # of killed runs; a younger one may be being written
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for partial in self.folder.glob(f"{stage}-{key}*.partial.safetensors"):
+                partial.unlink(missing_ok=True)
+            for left in self.folder.glob(f".{stage}-{key}*"):  # of killed runs; a younger one may be being written
                 if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
-                    left.unlink()
+                    left.unlink(missing_ok=True)
+        cache_files.trim(self.folder.parent, keep=self.path(stage, key))
 
     def checkpoint(self, stage: str, key: str, part: str = "") -> StageCheckpoint:
         """Where a stage with this key, or a named part of it, keeps its state while it runs."""
@@ -167,7 +175,14 @@ class StageCheckpoint:
         try:
             _write(self.path, normalise(tensors), {})
         except OSError as error:
-            _log.warning("this step's state cannot be kept (%s): a killed run would begin it again", error)
+            note_once(self.path.parent, error, "this step's state", "a killed run would begin it again")
+
+
+def note_once(folder: Path, error: OSError, what: str, effect: str) -> None:
+    """Say that nothing can be kept in a folder of the cache, once for each."""
+    if folder not in _noted:
+        _noted.add(folder)
+        _log.warning("%s cannot be kept in %s (%s): %s", what, folder, error.strerror or error, effect)
 
 
 def content_hash(tensors: Tensors) -> str:
@@ -178,9 +193,9 @@ def content_hash(tensors: Tensors) -> str:
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["motionkit"])
             if not isinstance(facts, dict):
@@ -191,8 +206,14 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
 
 
 def _write(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
+    """Raises: OSError, whatever the place refuses."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_beside(path) as temporary:
-        save_file(tensors, temporary, metadata={"motionkit": json.dumps(facts)})
+        try:
+            save_file(tensors, temporary, metadata={"motionkit": json.dumps(facts)})
+        except SafetensorError as error:  # it wraps what the system says
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motionkit import media
@@ -15,7 +15,7 @@ from motionkit.transfer import MAPS, Inputs
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
 
-DEFAULT_FRAMES, DEFAULT_FPS = 10, 8.0
+DEFAULT_FRAMES, DEFAULT_FPS = media.part.MOST, media.part.USABLE
 MAX_FRAMES, MAX_SIDE = 2000, 4096
 SLOWEST, FASTEST = 0.01, 240.0  # frames per second that every container can say
 SHAPING = ("reference", "driving")  # what gives a result its shape, the first that is there
@@ -24,7 +24,11 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 @dataclass(frozen=True)
 class Fitted:
-    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it."""
+    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
+
+    `shaping` is the clip whose shape it has, as it was fitted.
+    `lines` say what a user should know of the fit: which part of a clip is used, frames that come twice, another shape.
+    """
 
     inputs: Inputs
     box: media.Box | None
@@ -32,6 +36,8 @@ class Fitted:
     height: int
     width: int
     fps: float
+    lines: tuple[str, ...] = ()
+    shaping: media.Clip | None = None
 
 
 def fit(
@@ -41,13 +47,15 @@ def fit(
     size: int | str | tuple[int, int] | None = None,
     fps: float | None = None,
     reads: Collection[str] = SHAPING,
+    stride: int | None = None,
 ) -> Fitted:
-    """Resample the clips in time and letterbox them; a result has the reference's shape, or else the driving clip's.
+    """Take a part of each clip and letterbox it; a result has the reference's shape, or else the driving clip's.
 
-    The driving clip gets `frames` frames (default: its own number, at most 10; with `fps` alone: as many as its
-    duration holds); a reference video keeps at most as many.
+    The driving clip gives `frames` frames from its start (default: its own number, at most 10; with `fps` alone: as
+    many as its duration holds) at a usable rate, see `motionkit.media.part.choose`; a reference video at most as many.
 
     Args:
+        stride: the method's own step through a fast clip, in frames; None lowers it to 8 frames per second.
         reads: the inputs that may shape the result: a clip that is edited keeps its own shape, whatever picture was
             given beside it.
 
@@ -62,20 +70,15 @@ def fit(
     )
     height, width = working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
-    if fps is not None and not SLOWEST <= fps <= FASTEST:
-        raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
+    check_numbers(frames, fps)
     if driving is not None:
         if len(driving) < 2:
             raise UserError("driving is a single picture: a motion needs at least two frames")
-        if frames is None and fps is not None:
-            driving = media.resample(driving, fps=fps)
-        else:
-            wanted = min(len(driving), DEFAULT_FRAMES) if frames is None else frames
-            driving = media.resample(driving, frames=_count(wanted))
+        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride))
         frames = len(driving)
     frames = _count(DEFAULT_FRAMES if frames is None else frames)
     if reference is not None and len(reference) > frames:
-        reference = media.resample(reference, frames=frames)
+        reference = media.take(reference, media.Wanted(most=frames, stride=stride))
     moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
     rate = fps or (min(max(moving[0], SLOWEST), FASTEST) if moving else DEFAULT_FPS)
     boxes: dict[str, media.Box] = {}
@@ -84,7 +87,41 @@ def fit(
     if reference is not None:
         reference, boxes["reference"] = media.letterbox(reference, height, width)
     box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
-    return Fitted(replace(inputs, reference=reference, driving=driving), box, frames, height, width, float(rate))
+    fitted = replace(inputs, reference=reference, driving=driving)
+    lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
+    shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
+    return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
+
+
+def check_numbers(frames: int | None, fps: float | None) -> None:
+    """Refuse a number of frames or a rate that cannot be. Raises: UserError."""
+    if fps is not None and not SLOWEST <= fps <= FASTEST:
+        raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
+    if frames is not None:
+        _count(frames)
+
+
+def _new_notes(given: Inputs, fitted: Inputs) -> list[str]:
+    """What was noted of each clip as it was fitted."""
+    lines = []
+    for name in ("driving", "reference"):
+        before, after = getattr(given, name), getattr(fitted, name)
+        if after is not None:
+            lines += [f"{name}: {note}" for note in after.notes if note not in before.notes]
+    return lines
+
+
+def _shape_line(size: int | str | tuple[int, int] | None, box: media.Box | None) -> list[str]:
+    """One line when a size of two sides has another shape than the result."""
+    if box is None or size is None or (isinstance(size, int | str) and "x" not in str(size).lower()):
+        return []
+    height, width = box.canvas
+    if abs(box.width - width) <= 1 and abs(box.height - height) <= 1:
+        return []
+    return [
+        f"size={width}x{height} has another shape than the picture ({box.source[1]}x{box.source[0]}): "
+        f"the result is {box.width}x{box.height}"
+    ]
 
 
 def working_size(
@@ -138,5 +175,7 @@ def _count(frames: int) -> int:
 def _check_maps(inputs: Inputs) -> None:
     for name in MAPS:
         value = getattr(inputs, name)
-        if value and not Path(value).exists():
-            raise UserError(f"{name}: no such file or folder: {value}")
+        if value and not os.path.exists(value):
+            raise UserError(f"{name}: no such file or folder: {media.limits.shown(value)}")
+        if value and not (os.path.isfile(value) or os.path.isdir(value)):
+            raise UserError(f"{name}: {value} is a device, not a file or folder")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit import registry
+from motionkit import media, registry
 from motionkit.backbones import catalog
 from motionkit.context import NullProgress, Progress, Reporter, RunContext
 from motionkit.errors import UserError
 from motionkit.media import Clip
-from motionkit.media.output_files import check_output, check_writable
-from motionkit.running import canvas
+from motionkit.media.output_files import Finish, check_output, check_writable
+from motionkit.running import cache_files, canvas
 from motionkit.running.canvas import SHAPING
 from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
 from motionkit.running.stage_runner import StageRunner
@@ -50,6 +51,10 @@ def execute(
     progress: Progress | None = None,
     use_cache: bool = True,
     common: bool = False,
+    alpha: bool | None = None,
+    loop: str = "none",
+    say: Callable[[str], None] = lambda line: None,
+    announce: Callable[[Plan], None] = lambda plan: None,
 ) -> Result:
     """Run one method on one request.
 
@@ -65,21 +70,30 @@ def execute(
         folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
         output: one more copy of the video: .mp4, .gif, or a folder of frames.
         common: the result has the reference's shape even where the method does not read it, as all others have then.
+        alpha, loop: see `motionkit.media.output_files.Finish`.
+        say: gets a line for each thing that a user should know of how the clips were fitted and the result written.
+        announce: gets the memory plan once nothing is left to refuse before weights load.
         output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
 
     Raises:
         UserError: anything that the user can mend, in one line.
         Cancelled: `progress` asked for it.
     """
-    _check_types(inputs, seed, frames, fps)
+    check_types({"seed": seed, "frames": frames, "fps": fps})
+    _check_inputs(inputs)
     check_seed(seed)
+    if use_cache:
+        cache_files.limit()  # a wrong one is said now, not when a step is kept
     spec = registry.spec(method) if isinstance(method, str) else method
     spec.check_inputs(inputs)
     spec.check_length(inputs, frames)
     settings = method_settings(spec, config)
     name = choose_backbone(spec, backbone)
     shaping = SHAPING if common else spec.used(inputs)
-    fitted = canvas.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping)
+    fitted = canvas.fit(inputs, catalog.get(name) if name else None, frames, size, fps, shaping, spec.stride)
+    finish = Finish(alpha, loop)
+    finish.check(Path(output) if output is not None else None)
+    _check_matte(spec, fitted, finish)
     if output is not None:
         check_output(Path(output))
     if folder is not None:
@@ -102,8 +116,15 @@ def execute(
     transfer.check(fitted.inputs)
     if handle:
         _tell_unknown_words(spec, fitted.inputs, handle, run)
-    runner = StageRunner(spec, transfer, fitted, run, handle, settings, use_cache)
-    return runner.travel(inputs, Path(output) if output is not None else None, output_metadata)
+    for line in fitted.lines:
+        say(line)
+    runner = StageRunner(
+        spec, transfer, fitted, run, handle, settings, use_cache, finish, common, lambda: announce(plan)
+    )
+    result = runner.travel(inputs, Path(output) if output is not None else None, output_metadata)
+    for line in result.manifest["remarks"][len(fitted.lines) :]:
+        say(line)
+    return result
 
 
 def _tell_unknown_words(spec: MethodSpec, inputs: Inputs, handle: LazyBackbone, run: RunContext) -> None:
@@ -122,16 +143,27 @@ def _tell_unknown_words(spec: MethodSpec, inputs: Inputs, handle: LazyBackbone, 
         )
 
 
-def _check_types(inputs: Inputs, seed: Any, frames: Any, fps: Any) -> None:
-    """From Python anything can come. Raises: UserError that says what is wanted."""
-    wanted = [
-        ("seed", seed, Integral, "a whole number"),
-        ("frames", frames, Integral, "a whole number"),
-        ("fps", fps, Real, "a number"),
-    ]
-    for name, value, kind, what in wanted:
+def _check_matte(spec: MethodSpec, fitted: canvas.Fitted, finish: Finish) -> None:
+    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
+    clip = fitted.shaping
+    if not finish.alpha or spec.mattes or (clip is not None and clip.transparent):
+        return
+    if clip is None or media.subject_mask(clip.frames[:1]) is None:
+        raise UserError(
+            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
+            "or transparent: give such a reference"
+        )
+
+
+def check_types(numbers: Mapping[str, Any]) -> None:
+    """From Python anything can come. Raises: UserError that says what is wanted of seed, frames and fps."""
+    for name, value in numbers.items():
+        kind, what = (Real, "a number") if name == "fps" else (Integral, "a whole number")
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise UserError(f"{name}={value!r}: give {what}")
+
+
+def _check_inputs(inputs: Inputs) -> None:
     for name in ("reference", "driving"):
         if not isinstance(value := getattr(inputs, name), Clip | None):
             raise UserError(

@@ -77,20 +77,21 @@ class LazyBackbone:
             motion_files.check_frames(self.spec, frames, motion_files.max_frames(self.spec, self._path, self._motion))
 
     def _fetch(self) -> None:
-        from motionkit.backbones import files, motion_files
+        from motionkit.backbones import folders, motion_files
 
         if self._online:
-            folder = files.locate(self.spec, self._path, online=True)
+            folder = folders.locate(self.spec, self._path, online=True)
             if self.spec.base:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 
     def unknown_words(self, *texts: str) -> list[str]:
         """Words of these texts that the backbone was never taught, where it has a list of words; loads no weight."""
-        from motionkit.backbones import files, words
+        from motionkit.backbones import tiny_tokenizer
+        from motionkit.weights import places
 
-        place = self._path or (files.ASSETS / self.spec.asset if self.spec.asset else None)
-        known = words.known_words(Path(place).expanduser()) if place else ()
-        return words.unknown_words(" ".join(texts), known) if known else []
+        place = self._path or (places.assets() / self.spec.asset if self.spec.asset else None)
+        known = tiny_tokenizer.known_words(Path(place).expanduser()) if place else ()
+        return tiny_tokenizer.unknown_words(" ".join(texts), known) if known else []
 
     def fingerprint(self) -> str:
         """The hash of the weights, without loading them where that can be done."""

@@ -1,13 +1,40 @@
-"""Two ways to show progress: a line on a terminal, and JSON objects for another program."""
+"""Ways to show progress: a line on a terminal, JSON objects for another program, a word before it begins."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
-from motionkit.context import NullProgress
+from motionkit.context import NullProgress, Progress
+
+
+class Announced(NullProgress):
+    """Another progress, before whose first stage something is said: whatever can be refused has been refused then."""
+
+    def __init__(self, progress: Progress, say: Callable[[], None]) -> None:
+        self.progress, self.say, self._said = progress, say, False
+
+    def start(self, stage: str, total: int) -> None:
+        """Say it, once."""
+        if not self._said:
+            self._said = True
+            self.say()
+        self.progress.start(stage, total)
+
+    def step(self, stage: str, done: int, preview: Any = None) -> None:
+        """As the other."""
+        self.progress.step(stage, done, preview)
+
+    def end(self, stage: str) -> None:
+        """As the other."""
+        self.progress.end(stage)
+
+    def cancelled(self) -> bool:
+        """As the other."""
+        return self.progress.cancelled()
 
 
 class TerminalProgress(NullProgress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ import numpy as np
 from motionkit import __version__, media, registry
 from motionkit.context import Checkpoint, NoCheckpoint, RunContext
 from motionkit.errors import Cancelled, UserError
-from motionkit.media.output_files import write_json, writing
+from motionkit.media.output_files import Finish, staged, write_json, writing
 from motionkit.running import manifest
-from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, stage_key
+from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
 from motionkit.running.canvas import Fitted
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.settings.presets import resolved
@@ -42,6 +43,10 @@ class StageRunner:
     handle: LazyBackbone | None
     settings: Any
     use_cache: bool
+    finish: Finish = Finish()
+    keep_shape: bool = False  # results that stand side by side are all of one shape
+    found: Callable[[], None] = lambda: None  # called once every file of weights was found
+    whole: bool = False
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -60,8 +65,9 @@ class StageRunner:
         self.facts = self._before(given)
         try:
             result = Result(self._frames(), self.run.fps, self.facts, folder, self.run.shown)
+            result.alpha, result.sound, result.loop = self._alpha(result.frames), self._sound(given), self.finish.loop
             result.label = self._label() if label else ""
-            self._write(result, output)
+            self._write(result, output, lambda: self._close("complete", began, memory))
         except BaseException as error:
             stopped = isinstance(error, Cancelled | KeyboardInterrupt)
             self._close("cancelled" if stopped else "failed", began, memory, error)
@@ -69,20 +75,57 @@ class StageRunner:
             if stopped:
                 raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
             raise
-        self._close("complete", began, memory)
         return result
 
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
         inputs, transfer = self.fitted.inputs, self.transfer
         shared = self._shared()
+        self.found()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
         with self._timed("generate"):
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
-        frames = _to_uint8(video)
-        return media.unletterbox(frames, self.fitted.box) if self.fitted.box else frames
+        return self._cut(_to_uint8(video))
+
+    def _cut(self, frames: np.ndarray) -> np.ndarray:
+        """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
+        box = self.fitted.box
+        if box is None:
+            return frames
+        if self.keep_shape or not media.spills(frames, box):
+            return media.unletterbox(frames, box)
+        self.whole = True
+        self.facts["remarks"].append(
+            f"the picture is {box.source[1]}x{box.source[0]}, in which the motion finds no room: the result is the "
+            f"whole {box.canvas[1]}x{box.canvas[0]} (give a picture nearer to that shape)"
+        )
+        return frames
+
+    def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
+        """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
+        clip = self.fitted.shaping
+        if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
+            return None
+        if (own := self.run.matte) is not None:
+            return media.unletterbox(own, self.fitted.box) if self.fitted.box and not self.whole else own
+        mask = media.subject_mask(frames)
+        if mask is None:
+            self.facts["remarks"].append("the result's background is not plain: it is written without transparency")
+            return None
+        return (255 * mask).round().astype(np.uint8)
+
+    def _sound(self, given: Inputs) -> media.Sound | None:
+        """The sound of the driving clip, if the method follows that clip and the result is as long as its part."""
+        clip = self.fitted.inputs.driving
+        if clip is None or clip.sound is None or "driving" not in self.spec.used(given):
+            return None
+        if self.finish.loop != "none" or abs(len(clip) / clip.fps - self.run.frames / self.run.fps) > 0.5 / clip.fps:
+            why = f"loop={self.finish.loop}" if self.finish.loop != "none" else "another speed than the driving clip"
+            self.facts["remarks"].append(f"the sound is left out ({why})")
+            return None
+        return clip.sound
 
     def _stage(self, name: str, shared: dict[str, Any], parent: str, make: Callable[[], Tensors]) -> StageOutput:
         """One step: its output from the cache, or made, and kept when the method declares it."""
@@ -162,6 +205,7 @@ class StageRunner:
             "fps": run.fps,
             "inputs": manifest.input_facts(spec, given),
             "inputs_used": list(spec.used(given)),
+            "remarks": list(self.fitted.lines),
             "config": asdict(self.settings),
             "lora": self.handle.lora.facts() if self.handle and self.handle.lora else None,
             "plan": manifest.plain(run.plan),
@@ -189,16 +233,25 @@ class StageRunner:
             if error is None:  # otherwise the first error is the one to report
                 raise
 
-    def _write(self, result: Result, output: Path | None) -> None:
-        target = result.folder / RESULT
-        with self._timed("write"), writing(result.folder):
-            for name, frames in result.shown.items():
-                (result.folder / SHOWN).mkdir(exist_ok=True)
-                media.write_image(result.folder / SHOWN / f"{name}.png", np.concatenate(list(frames), axis=1))
-            result.save(target)
-            if output is not None:
-                result.save(output)
-        self.facts["output"] = {"file": RESULT, "sha256": hash_path(target), "also": output.name if output else None}
+    def _write(self, result: Result, output: Path | None, close: Callable[[], None]) -> None:
+        """The videos, which get their names when all of them and the manifest, which `close` writes, have room."""
+        finals = [result.folder / RESULT, *([output] if output is not None else [])]
+        with contextlib.ExitStack() as stack:
+            with self._timed("write"), writing(result.folder):
+                for name, frames in result.shown.items():
+                    (result.folder / SHOWN).mkdir(exist_ok=True)
+                    media.write_image(result.folder / SHOWN / f"{name}.png", np.concatenate(list(frames), axis=1))
+                made = [result.save(stack.enter_context(staged(path))) for path in finals]
+            also = output.name if output else None
+            self.facts["output"] = {
+                "sound": result.sound is not None,
+                "alpha": result.alpha is not None,
+                "loop": result.loop,
+                "file": RESULT,
+                "sha256": hash_path(made[0]),
+                "also": also,
+            }
+            close()
 
     def _label(self) -> str:
         label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}
@@ -210,7 +263,8 @@ class StageRunner:
 def _keep(cache: StageCache, name: str, key: str, output: StageOutput, record: dict[str, Any]) -> None:
     try:
         cache.save(name, key, output)
-    except OSError as error:  # the result is worth more than its cache: go on, and say so in the manifest
+    except OSError as error:  # the result is worth more than its cache: go on, and say so
+        note_once(cache.folder, error, "what this step made", "the next run makes it again")
         record["not_kept"] = f"{cache.folder}: {error.strerror or error}"
 
 

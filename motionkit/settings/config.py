@@ -20,6 +20,7 @@ _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or fal
 _FORMS = {"size": "a side in pixels, or WIDTHxHEIGHT"}  # of texts that are more than text
 _TABLES = {"settings": "settings.NAME.KEY=VALUE", "weights": "weights.NAME=FILE", "least": "least.NAME=N"}
 _SEED_LIMIT = 2**63
+RESOLVERS = ("now", "hydra", "motionkit.hash")  # what ${NAME:...} may be in a configuration
 
 
 @dataclass
@@ -43,6 +44,10 @@ class RequestConfig:
     frames: int | None = None
     size: str | None = None  # a side in pixels, or WIDTHxHEIGHT
     fps: float | None = None
+    start: str | None = None  # of the driving clip: seconds (2.5, 1:05) or frames (60f)
+    end: str | None = None
+    reference_start: str | None = None  # of a reference video
+    reference_end: str | None = None
     cache: bool = True
     progress: str = "terminal"  # terminal | jsonl | none
 
@@ -53,6 +58,9 @@ class TransferConfig(RequestConfig):
 
     output: str | None = None
     output_metadata: bool = True
+    audio: bool = True  # keep the driving clip's sound
+    alpha: bool | None = None  # the subject alone; null: where the reference is transparent
+    loop: str = "none"  # none | pingpong
 
 
 @dataclass
@@ -107,14 +115,17 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
         return given
     try:
         if OmegaConf.is_config(given):
-            _refuse_environment(OmegaConf.to_container(given, resolve=False), prefix)
+            check_interpolations(OmegaConf.to_container(given, resolve=False), prefix)
             given = OmegaConf.to_container(given, resolve=True)
         if not isinstance(given or {}, Mapping):
             raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
-        merged = OmegaConf.merge(OmegaConf.structured(nullable(schema)), literal(values))
-        return _built(schema, OmegaConf.to_container(merged))
+        seen = nullable(schema)
+        merged = OmegaConf.merge(OmegaConf.structured(seen), literal(values))
+        if seen is schema:
+            return OmegaConf.to_object(merged)
+        return _built(schema, OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
 
@@ -129,17 +140,57 @@ def _built(schema: Any, values: Any) -> Any:
     return schema(**given)
 
 
-def _refuse_environment(value: Any, place: str) -> None:
-    """Manifests keep every setting, so none may hold what an environment variable does: a token, say."""
-    if isinstance(value, str) and re.search(r"(?<!\\)(\\\\)*\$\{\s*oc\.env", value):
-        raise UserError(
-            f"{place.rstrip('.')}={value}: environment variables are not read into settings, which the "
-            "manifest keeps: write the value itself"
-        )
+def check_interpolations(value: Any, place: str = "") -> None:
+    """Refuse, without resolving anything, an interpolation that is neither another key nor one of `RESOLVERS`.
+
+    Manifests keep every setting, so none may hold what an environment variable does: a token, say.
+
+    Args:
+        value: a configuration as plain tables, lists and values, interpolations as they are written.
+        place: the key above it, with a dot at its end.
+
+    Raises:
+        UserError: naming the first such key.
+    """
+    if isinstance(value, str) and "${" in value:
+        for resolver in _resolvers(value, place):
+            if resolver not in RESOLVERS:
+                raise forbidden(resolver, f"{place.rstrip('.')}={value}")
     for key, item in value.items() if isinstance(value, Mapping) else ():
-        _refuse_environment(item, f"{place}{key}.")
+        check_interpolations(item, f"{place}{key}.")
     for item in value if isinstance(value, list) else ():
-        _refuse_environment(item, place)
+        check_interpolations(item, place)
+
+
+def _resolvers(value: str, place: str) -> list[str]:
+    """The resolvers that a text names, at any depth; one whose name is itself an interpolation counts as written."""
+    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
+
+    try:
+        nodes = [parse(value)]
+    except OmegaConfBaseException as error:
+        where = f"{place.rstrip('.')}={value}"
+        raise UserError(f"{where}: what ${{...}} stands for cannot be read: {first_line(error)}") from error
+    found = []
+    for node in nodes:  # grows while it is walked
+        if isinstance(node, OmegaConfGrammarParser.InterpolationResolverContext):
+            found.append(node.resolverName().getText())
+        nodes += getattr(node, "children", None) or []
+    return found
+
+
+def forbidden(resolver: str, where: str) -> UserError:
+    """The error for an interpolation `${resolver:...}` that is not one of `RESOLVERS`."""
+    if resolver.startswith("oc.env"):
+        return UserError(
+            f"{where}: environment variables are not read into settings, which the manifest keeps: "
+            "write the value itself"
+        )
+    return UserError(
+        f"{where}: ${{{resolver}:...}} is not resolved, only ${{KEY}} and {', '.join(RESOLVERS)} are: "
+        "write the value itself"
+    )
 
 
 def literal(value: Any) -> Any:
@@ -164,11 +215,30 @@ def explain(error: Exception, prefix: str = "") -> UserError:
         if isinstance(link, ConfigAttributeError | ConfigKeyError):
             above = str(key).rpartition(".")[0]
             return unknown("key", f"{prefix}{key}", [f"{prefix}{above and above + '.'}{k}" for k in _keys(link)])
-        reason = str(link).splitlines()[0]
+        reason = first_line(link)
+        if unsupported := re.search(r"Unsupported interpolation type (?P<name>\S+)", reason):
+            return forbidden(unsupported["name"], f"${{{unsupported['name']}:...}}")
         if missing := re.match(r"Interpolation key '(?P<name>.*)' not found", reason):
             return UserError(f"${{{missing['name']}}} stands for no key: write the value itself")
         return UserError(_mend(f"{prefix}{key}", link.value, reason) or f"{prefix}{key}: {reason}")
-    return UserError(f"{prefix.rstrip('.')}: {error}".splitlines()[0].lstrip(": "))
+    return UserError(f"{prefix.rstrip('.')}: {first_line(error)}".lstrip(": "))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind when it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def unknown_of(error: Exception) -> str:
+    """The key that OmegaConf does not know, or "" when it complains about something else."""
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    for link in chain(error):
+        if isinstance(link, UserError):
+            return ""
+        if isinstance(link, ConfigAttributeError | ConfigKeyError) and getattr(link, "full_key", None):
+            return str(link.full_key)
+    return ""
 
 
 def _mend(key: str, value: Any, reason: str) -> str:

@@ -79,11 +79,13 @@ def build(kind: str, four: bool, rgb: RGB, rng: np.random.Generator) -> tuple[Bo
 
 
 def _dim(colour: RGB, by: float) -> RGB:
-    return tuple(int(min(255, max(0, c * by))) for c in colour)
+    r, g, b = (int(min(255, max(0, c * by))) for c in colour)
+    return r, g, b
 
 
 def _pale(colour: RGB, by: float) -> RGB:
-    return tuple(int(c + by * (255 - c)) for c in colour)
+    r, g, b = (int(c + by * (255 - c)) for c in colour)
+    return r, g, b
 
 
 def _circle(x: float, y: float, r: float, stretch: float = 1.0, turn: float = 0.0) -> np.ndarray:

@@ -57,6 +57,7 @@ def foreign_drawings(size: int = 128, frames: int = 10) -> list[Drawing]:
     out = []
     for i, (kind, motion) in enumerate(_CAST):
         who = character(7000 + i, kind, "foreign")
+        assert who.look is not None
         camera = replace(who.look.camera, mirror=False, extent=0.72, place=(0.5, 0.85))
         who = replace(who, look=replace(who.look, camera=camera))
         clip = render_clip(who, Motion(motion, 0.05), frames, size)

@@ -128,7 +128,8 @@ def character(seed: int, kind: str | None = None, setting: str = "easy", colour:
     if setting in ("easy", "full"):
         backgrounds = dict(BACKGROUNDS) if setting == "easy" else BACKGROUNDS | DARK_BACKGROUNDS
         background = str(rng.choice(list(backgrounds)))
-    rgb = tuple(int(np.clip(c + rng.integers(-12, 13), 0, 255)) for c in COLOURS[colour])
+    r, g, b = (int(np.clip(c + rng.integers(-12, 13), 0, 255)) for c in COLOURS[colour])
+    rgb = (r, g, b)
     bends = "flag" if kind == "flag" else "letter" if kind.startswith("letter") else "bones"
     if setting == "foreign" and bends == "bones":
         body, parts = foreign.build(kind, kind in QUADRUPEDS, rgb, rng)

@@ -128,7 +128,8 @@ def wild_stage(rng: np.random.Generator, body: RGB, drawn: bool) -> Stage:
     kind = str(rng.choice(("plain", "paper", "plain")) if drawn and rng.uniform() < 0.7 else rng.choice(STAGES))
     first = far_from(rng, body)
     if drawn and rng.uniform() < 0.7:
-        first = tuple(int(v) for v in 255 - rng.integers(0, 26, 3))
+        r, g, b = (int(v) for v in 255 - rng.integers(0, 26, 3))
+        first = (r, g, b)
     other = far_from(rng, body, 45)
     line = float(rng.uniform(0.7, 2.5)) if rng.uniform() < 0.35 else 0.0
     ink = any_colour(rng, (0.0, 0.5)) if sum(first) > 380 else any_colour(rng, (0.6, 1.0))
@@ -158,7 +159,7 @@ def wild_look(rng: np.random.Generator, body: RGB) -> Look:
         strokes=strokes,
         shake=float(rng.uniform(0.25, 1.1)) if strokes else 0.0,
         fill=fill,
-        shift=tuple(float(v) for v in rng.uniform(-2.5, 2.5, 2)),
+        shift=(float(rng.uniform(-2.5, 2.5)), float(rng.uniform(-2.5, 2.5))),
         shadow=sometimes(0.35, 0.1, 0.6),
         light=sometimes(0.4, 0.05, 0.3),
         light_from=float(rng.uniform(0, 2 * np.pi)),

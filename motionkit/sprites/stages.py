@@ -33,7 +33,7 @@ def _line(out: np.ndarray, a: tuple, b: tuple, colour: RGB, width: float) -> Non
 
 def _mix(out: np.ndarray, stage: Stage, share: np.ndarray) -> np.ndarray:
     """Between the two colours, `share` (H, W) in [0, 1] of the second."""
-    first, second = np.float32(stage.colour), np.float32(stage.other)
+    first, second = np.array(stage.colour, np.float32), np.array(stage.other, np.float32)
     return (first + share[..., None].astype(np.float32) * (second - first)).astype(np.uint8)
 
 

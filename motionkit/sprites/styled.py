@@ -125,8 +125,9 @@ def spoilt(frame: np.ndarray, look: Look) -> np.ndarray:
     if look.light or look.grain or look.contrast != 1 or look.bright:
         frame = _levels(frame, look)
     if look.jpeg:
-        coded = cv2.imencode(".jpg", frame, (cv2.IMWRITE_JPEG_QUALITY, look.jpeg))[1]
-        frame = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        quality = (cv2.IMWRITE_JPEG_QUALITY, look.jpeg)
+        coded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), quality)[1]
+        frame = cv2.cvtColor(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return frame
 
 

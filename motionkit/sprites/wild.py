@@ -46,7 +46,8 @@ def recoloured(parts: list[Part], rgb: RGB, rng: np.random.Generator) -> list[Pa
         colour += flat * (np.multiply(rgb, far) - colour) if part.ink and part.bone not in other else 0.0
         colour = np.clip(colour * (1 + jitter * rng.normal()), 0, 255)
         big = np.ptp(part.outline, axis=0).min() > 0.035  # eyes and the like have no contour
-        out.append(Part(part.bone, part.outline, tuple(int(c) for c in colour), part.z, big))
+        r, g, b = (int(c) for c in colour)
+        out.append(Part(part.bone, part.outline, (r, g, b), part.z, big))
     return out
 
 
@@ -82,8 +83,8 @@ def texture(part: Part, rng: np.random.Generator) -> list[Part]:
         pieces.append((box(x0, y0, x1, edge), tone(part.colour, rng.uniform(0.6, 0.88))))
     elif kind == 4:  # highlight
         rx, ry = (x1 - x0) * rng.uniform(0.15, 0.35), (y1 - y0) * rng.uniform(0.12, 0.25)
-        at = centre + rng.uniform(-0.2, 0.2, 2) * [x1 - x0, y1 - y0]
-        pieces.append((ellipse(*at, rx, ry, 14), tone(part.colour, rng.uniform(1.2, 1.7))))
+        cx, cy = centre + rng.uniform(-0.2, 0.2, 2) * [x1 - x0, y1 - y0]
+        pieces.append((ellipse(cx, cy, rx, ry, 14), tone(part.colour, rng.uniform(1.2, 1.7))))
     else:
         first, last = rng.uniform(0.6, 1.0), rng.uniform(1.0, 1.5)
         across = rng.uniform() < 0.5

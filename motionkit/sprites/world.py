@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from motionkit.sprites.kinds import Character, article
+from motionkit.sprites.looks import Camera
 from motionkit.sprites.motions import TAU, Motion
 from motionkit.sprites.paint import paint, paint_codes, paint_lines
 from motionkit.sprites.pen import Pen
@@ -183,7 +184,7 @@ def render_clip(
     matrices, keypoints, openpose = made(character, motion, frames, size)
     ground = None
     if character.look is not None:
-        linear, shift = _camera(character, size)
+        linear, shift = _camera(character, character.look.camera, size)
         matrices = np.concatenate([linear @ matrices[..., :2], (matrices[..., 2] @ linear.T + shift)[..., None]], -1)
         keypoints, openpose = keypoints @ linear.T + shift, openpose @ linear.T + shift
         ground = _ground(linear, shift, size)
@@ -196,9 +197,8 @@ def render_clip(
     return SpriteClip(character, motion, pixels, matrices, keypoints, jacobians, openpose, fps)
 
 
-def _camera(character: Character, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The affine map (2, 2), (2,) from upright pixels to those of the character's camera: its rest pose fits inside."""
-    camera = character.look.camera
+def _camera(character: Character, camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The affine map (2, 2), (2,) from upright pixels to those of a camera: the rest pose fits inside."""
     made = _bones if character.bends == "bones" else _sheet
     rest = made(character, Motion("nod", amplitude=0.0), 1, size)[0][0]  # (12, 2, 3)
     spots = [part.outline @ rest[part.bone, :, :2].T + rest[part.bone, :, 2] for part in character.parts]

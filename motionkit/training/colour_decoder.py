@@ -7,7 +7,6 @@ gradients, which lessens the pattern of the 4-pixel patches.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -16,13 +15,14 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.training.handover import hand_over, take_over
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, stoppable
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
-from motionkit.training.stage import UNFINISHED, finish, stage_arguments
+from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import places
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = places.PACKAGE
+
 TRAINED = ("decoder.", "post_quant_conv.")
 EDGE_WEIGHT = 8.0
 GRADIENT_WEIGHT = 2.0
@@ -98,7 +98,9 @@ def figures(vae: AutoencoderKL) -> dict[str, float]:
 def main() -> None:
     """Command line: trains, evaluates on the test split, exports the whole autoencoder in fp16."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/colour-decoder", 9000, 7e-4)
-    parser.add_argument("--base", type=Path, default=ASSETS / "pocket-sd" / "vae", help="the autoencoder to start from")
+    parser.add_argument(
+        "--base", type=Path, default=places.PACKAGE / "pocket-sd" / "vae", help="the autoencoder to start from"
+    )
     stage_arguments(parser)
     args = parser.parse_args()
     if not args.base.is_dir():
@@ -112,19 +114,17 @@ def main() -> None:
     batch = args.batch or 12
     settings = LoopSettings(args.folder, args.steps, args.lr, fused=True, second=args.second)
     loop = Loop(vae, make_loss(vae, batch, args.seed, args.device), settings)
-    take_over(loop, args.handover / args.folder.name)
-    with stoppable(loop):
-        trained = loop.run().float().cpu()
-    if not loop.finished:
-        hand_over(loop, args.handover / args.folder.name)
-        raise SystemExit(UNFINISHED)
-    after = figures(trained)
+    out = args.out or args.folder / "vae"
+    run_stage(loop, args, lambda trained: export(trained, out), {"batch": batch, "before": before})
+
+
+def export(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
+    """Writes the whole autoencoder in fp16 and returns its figures."""
+    vae = vae.float().cpu()
     half = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
-    half.load_state_dict(trained.state_dict())
-    half.half().save_pretrained((args.out or args.folder / "vae"), safe_serialization=True)
-    record = {"batch": batch, "before": before, "after": after}
-    finish(loop, args.set, args.folder.name, record)
-    print(json.dumps(record))
+    half.load_state_dict(vae.state_dict())
+    half.half().save_pretrained(folder, safe_serialization=True)
+    return figures(vae)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.backbones.files import read_json
 from motionkit.context import NullProgress, Reporter
 from motionkit.errors import UserError
 from motionkit.media import replacing
 from motionkit.settings.setting import setting
+from motionkit.weights.model_files import read_json
 
 if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan

@@ -22,8 +22,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_modelscope import ASSETS
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
 
@@ -129,13 +129,13 @@ def export(adapter: MotionAdapter, text: CLIPTextModel, folder: Path) -> None:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-animatediff", 1350, 1e-3)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatediff", 1350, 1e-3)
+    stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
     args = parser.parse_args()
-    base, out = ASSETS / "pocket-sd", args.out or ASSETS / "pocket-animatediff"
+    base, out = args.set / "pocket-sd", args.out or args.set / "pocket-animatediff"
     if not (base / "unet").is_dir():
-        raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket-sd` first")
+        raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(args.seed)
     unet, adapter = build(UNet2DConditionModel.from_pretrained(base / "unet").float())
     unet.to(args.device)
@@ -151,16 +151,13 @@ def main() -> None:
         lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG,
         load_critic(args.critic).to(args.device),
     )
-    loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995))
-    if args.export_only:
-        if not loop.resume():
-            raise UserError(f"no checkpoint in {args.folder}")
-        finished = loop.ema
-    else:
-        finished = loop.run()
-        write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds})
-    plain = CLIPTextModel.from_pretrained(base / "text_encoder").float()
-    export(finished["adapter"], finished["words"].merge(plain), out)
+    settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
+
+    def finished(made: nn.ModuleDict) -> None:
+        plain = CLIPTextModel.from_pretrained(base / "text_encoder").float()
+        export(made["adapter"], made["words"].merge(plain), out)
+
+    run_stage(Loop(model, loss, settings), args, finished)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ The encoder stays `pocket-sd`'s, so that both backbones share one latent space; 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -17,19 +16,20 @@ from torch import Tensor
 from motionkit.errors import UserError
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
+from motionkit.training.drawings import drawn
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.pocket_vae import PATCH, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.training.stage import run_stage, stage_arguments
 
-ASSETS = Path(__file__).parents[1] / "assets"
 TRAINED = ("decoder.", "post_quant_conv.")
 WEIGHT = 3.0  # extra weight of the subject, and of the ink of a drawing
 
 
 def drawings(batch: list[SpriteClip], name: str, step: int) -> Tensor:
-    """The first frame of each clip as lines 1 to 2 pixels thick, (B, 3, H, W) in [-1, 1]."""
+    """The first frame of each clip as a drawing by hand, (B, 3, H, W) in [-1, 1]."""
     rng = rng_of("drawings", name, step)
-    lines = [torch.from_numpy(c.lines(int(rng.integers(2, 5)))[0]) for c in batch]
+    lines = [torch.from_numpy(drawn(c, rng)[0]) for c in batch]
     return torch.stack(lines).permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
 
 
@@ -81,10 +81,12 @@ def export(vae: AutoencoderKL, folder: Path) -> None:
 
 def main() -> None:
     """Command line: trains, evaluates on the test split, exports."""
-    args = arguments(__doc__.splitlines()[0], "runs/train/pocket-decoder", 2000, 1e-3).parse_args()
-    base, out = ASSETS / "pocket-sd" / "vae", args.out or ASSETS / "pocket-modelscope"
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/line-decoder", 2000, 1e-3)
+    stage_arguments(parser)
+    args = parser.parse_args()
+    base, out = args.set / "pocket-sd" / "vae", args.out or args.set / "pocket-modelscope"
     if not base.is_dir():
-        raise UserError(f"no autoencoder at {base}: run `make train-pocket-sd` first")
+        raise UserError(f"no autoencoder at {base}: run `make train-pocket`, which makes it first")
     torch.manual_seed(args.seed)
     vae = AutoencoderKL.from_pretrained(base).float()
     before = evaluate(vae)
@@ -92,14 +94,14 @@ def main() -> None:
     for name, parameter in vae.named_parameters():
         parameter.requires_grad_(name.startswith(TRAINED))
     batch = args.batch or 8
-    loop = Loop(vae, make_loss(vae, batch, args.seed, args.device), LoopSettings(args.folder, args.steps, args.lr))
-    trained = loop.run().float().cpu()
-    export(trained, out)
-    figures = {"before": before, "after": evaluate(trained)}
-    write_record(
-        args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "figures": figures}
-    )
-    print(json.dumps(figures))
+    settings = LoopSettings(args.folder, args.steps, args.lr, fused=True, second=args.second)
+    loop = Loop(vae, make_loss(vae, batch, args.seed, args.device), settings)
+
+    def finished(trained: AutoencoderKL) -> dict[str, float]:
+        export(trained.float().cpu(), out)
+        return evaluate(trained)
+
+    run_stage(loop, args, finished, {"batch": batch, "before": before})
 
 
 if __name__ == "__main__":

@@ -5,21 +5,19 @@ It sees sprites' true points, moved by as much as the pose estimator errs, and n
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
-from motionkit.metrics import pose as estimator
-from motionkit.perception.pose.pocket import GUESSED, WEIGHTS, JointNet, to_openpose
+from motionkit.perception import pocket_networks
+from motionkit.perception.pose.pocket import GUESSED, JointNet, to_openpose
 from motionkit.sprites import render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, arguments, write_record
+from motionkit.weights import places
+from motionkit.weights.small_nets import save_net
 
 SIZE = 128
 
@@ -42,7 +40,7 @@ def draw(
 def evaluate(net: JointNet, count: int = 60, setting: str = "easy") -> dict[str, float]:
     """Error on held-out characters, pixels at 128: from true points, and from what is found in pictures."""
     points, joints, pictures = draw(7, count, "test", 4, SIZE, (setting,))
-    found = estimator.estimate(pictures)[..., :2]
+    found = pocket_networks.points(pictures)[..., :2]
     out: dict[str, float] = {"n": len(points)}
     for name, given in (("given points", points), ("pictures", found)):
         error = np.linalg.norm(to_openpose(given, net) - joints, axis=-1)
@@ -77,10 +75,7 @@ def main() -> None:
         figures |= {
             f"{style}: {name}": value for name, value in evaluate(trained, setting=style).items() if name != "n"
         }
-    path = Path(args.out or WEIGHTS)
-    part = path.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, part, {"figures": json.dumps(figures)})
-    os.replace(part, path)
+    save_net(args.out or places.PACKAGE / "perception" / "joints.safetensors", trained, {}, figures, half=False)
     write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "figures": figures})
     print(figures)
 

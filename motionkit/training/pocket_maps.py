@@ -9,6 +9,7 @@ turned, scaled, mirrored, barred, recoloured, blurred and noisy. What it must sa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.perception.pocket_maps import SIZE, WEIGHTS, MapsNet, save
+from motionkit.perception.pocket_maps import SIZE, MapsNet, weights_path
 from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.pocket_maps_figures import evaluate
+from motionkit.weights.small_nets import save_net
 
 SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others
 SHEETS = 0.2  # share of letters and flags
@@ -158,22 +160,30 @@ def make_loss(net: MapsNet, batch: int, seed: int, device: str, settings: Sequen
     return loss
 
 
+def is_matrix(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: all but the first and the last layer."""
+    return not name.startswith(("at64.1", "head.1"))
+
+
 def main() -> None:
     """Command line: trains, measures on the test split, ships."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 1700, 3e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser.add_argument("--muon", action="store_true", help="Muon trains all but the first layer and the head")
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), help="settings of the world, drawn evenly")
     args = parser.parse_args()
     torch.manual_seed(args.seed + 30)
     net = MapsNet().to(args.device, memory_format=torch.channels_last)
     batch = args.batch or 16
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.997)
+    if args.muon:
+        settings = replace(settings, muon=is_matrix, clip=float("inf"), decay=0.4)
     loop = Loop(net, make_loss(net, batch, args.seed + 9, args.device, args.settings), settings)
     if args.export_only and not loop.resume():
         raise UserError(f"no checkpoint in {args.folder}")
     trained = (loop.ema if args.export_only else loop.run()).float().cpu()
     figures = evaluate(trained)
-    save(args.out or WEIGHTS, trained, {}, figures)
+    save_net(args.out or weights_path(), trained, {}, figures)
     record = {
         "steps": loop.step,
         "seconds": round(loop.seconds),

@@ -1,9 +1,9 @@
 """Trains the video UNet of `pocket-modelscope`: `pocket-sd`'s layers, with ModelScope's temporal layers between them.
 
-The coarse convolutions of the image UNet stay as they are; the temporal layers, the spatial attention (the 3D class
-groups heads in another way), the layers that read the timestep, the finest level, where colour and line differ, and the
-text encoder, to which verbs said next to nothing while it saw single pictures, are trained. Three clips in ten are
-line drawings. v-prediction; part of the noise is shared by the frames of most clips, which keeps the identity steady.
+The coarse convolutions of the image UNet stay as they are; the temporal layers, the spatial attention, the layers that
+read the timestep, the finest level, where colour and line differ, and the text encoder, to which verbs said next to
+nothing while it saw single pictures, are trained. Three clips in ten are line drawings. v-prediction; part of the noise
+is shared by the frames of most clips, which keeps the identity steady.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.eight_bit import pack
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_sd import ASSETS
+from motionkit.training.loop import Loop, LossFn, arguments
+from motionkit.training.pocket_sd import recipe
+from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
+from motionkit.weights.eight_bit import pack
 
 UNET = dict(
     sample_size=32,
@@ -107,31 +108,26 @@ def rate(name: str) -> float:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-modelscope", 4250, 1e-3)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-modelscope", 4250, 1e-3)
+    stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
     parser.add_argument("--start", type=Path, default=None, help="an exported folder to begin with")
     args = parser.parse_args()
-    base, out = ASSETS / "pocket-sd", args.out or ASSETS / "pocket-modelscope"
+    base, out = args.set / "pocket-sd", args.out or args.set / "pocket-modelscope"
     if not (base / "unet").is_dir():
-        raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket-sd` first")
+        raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(args.seed)
     model = build(base, args.start).to(args.device)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-    batches = VideoBatches("pocket-modelscope", vae, tokenizer, args.batch or 4, args.seed, args.device, LINES)
+    batch = args.batch or 4
+    batches = VideoBatches("pocket-modelscope", vae, tokenizer, batch, args.seed, args.device, LINES)
     loss = make_loss(
         model, batches, lambda step: 8 if step < 0.8 * args.steps else 10, load_critic(args.critic).to(args.device)
     )
-    loop = Loop(model, loss, LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, scale=rate))
-    if args.export_only:
-        if not loop.resume():
-            raise UserError(f"no checkpoint in {args.folder}")
-        export(loop.ema["unet"], loop.ema["text"], out)
-        return
-    trained = loop.run()
-    export(trained["unet"], trained["text"], out)
-    write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds})
+    settings = recipe(args.folder, args.steps, args.lr, log_every=20, ema=0.998, scale=rate, second=args.second)
+    facts = {"batch": batch, "lines": LINES}
+    run_stage(Loop(model, loss, settings), args, lambda made: export(made["unet"], made["text"], out), facts)
 
 
 if __name__ == "__main__":

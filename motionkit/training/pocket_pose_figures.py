@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.metrics import bootstrap_interval
-from motionkit.perception.pose.body_net import WEIGHTS, BodyNet, load
+from motionkit.perception.pose.body_net import BodyNet, load, weights_path
 from motionkit.perception.pose.find_body import find
 from motionkit.sprites import LETTERS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> dict:
     """Command line: a table with bootstrap intervals; the last line is one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=24, help="of each style")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=weights_path())
     parser.add_argument("--shipped", action="store_true", help="measure the estimator behind the pocket poses")
     args = parser.parse_args(argv)
     if args.shipped:

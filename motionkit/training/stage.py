@@ -26,16 +26,21 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a stage, beside those that every trainer has."""
     parser.add_argument("--set", type=Path, default=SET, help="folder of the set of weights")
     parser.add_argument("--handover", type=Path, default=HANDOVER, help="where unfinished stages leave their files")
+    parser.add_argument("--workers", type=int, default=0, help="processes that render ahead, for a GPU")
+    parser.add_argument("--noises", type=int, default=2, help="noise draws for each rendered picture, where there are")
     parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
 
 
 def run_stage(
-    loop: Loop, args: argparse.Namespace, export: Callable[[Any], object], facts: dict[str, Any] | None = None
+    loop: Loop,
+    args: argparse.Namespace,
+    export: Callable[[Any], dict[str, Any] | None],
+    facts: dict[str, Any] | None = None,
 ) -> None:
     """Runs a stage named like its folder from wherever it is.
 
     Args:
-        export: writes the averaged model.
+        export: writes the averaged model, and may return figures for the record.
         facts: further entries of the record.
 
     Raises:
@@ -49,8 +54,8 @@ def run_stage(
         size = hand_over(loop, args.handover / name, facts)
         print(f"{name}: stopped at step {loop.step} of {loop.settings.steps}; handed over {size / 1e6:.1f} MB")
         raise SystemExit(UNFINISHED)
-    export(trained)
-    finish(loop, args.set, name, facts)
+    figures = export(trained)
+    finish(loop, args.set, name, (facts or {}) | ({"figures": figures} if figures else {}))
     shutil.rmtree(args.handover / name, ignore_errors=True)
 
 

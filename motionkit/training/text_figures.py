@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler
@@ -14,8 +16,10 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.metrics import scorer
+from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.pocket_sd import SCHEDULE, TextToImage, article, latents_of, words
+from motionkit.training.captioned import encoded, subject_cells, words
+from motionkit.training.pocket_sd import SCHEDULE, TextToImage
 from motionkit.training.sprite_batches import clips, pixels
 
 SIGMAS = (0.8, 2.0, 5.0)  # noise over signal
@@ -32,14 +36,30 @@ def full_caption(clip: SpriteClip) -> str:
 def x0_errors(
     model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, count: int = 128, chunk: int = 32
 ) -> dict[str, float]:
+    """Errors of x0 (see `clean_errors`) on characters that training does not show, with full captions."""
+    data = clips("x0", 7, 0, count, split="val")
+    z, near = encoded(vae, np.stack([c.frames[0] for c in data])), subject_cells(data)
+    ids = words(tokenizer, [full_caption(c) for c in data])
+
+    def predict(noisy: Tensor, t: Tensor, part: slice) -> Tensor:
+        return model(noisy, t, ids[part])
+
+    return clean_errors(predict, z, near, chunk)
+
+
+@torch.no_grad()
+def clean_errors(
+    predict: Callable[[Tensor, Tensor, slice], Tensor], z: Tensor, near: Tensor, chunk: int = 32
+) -> dict[str, float]:
     """Mean squared error of the clean latents that v stands for, over the subject's cells, relative to the variance.
 
-    On characters that training does not show, at several noise levels, always the same noise.
+    At several noise levels, always with the same noise.
+
+    Args:
+        predict: v of noisy latents (b, 4, h, w) at steps (b,), for that slice of the batch.
+        z: (B, 4, h, w).  near: (B, 1, h, w), the subject's cells.
     """
-    data = clips("x0", 7, 0, count, split="val")
-    z, near = latents_of(vae, data)
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(7))
-    ids = words(tokenizer, [full_caption(c) for c in data])
     spread = z.var((0, 2, 3), keepdim=True)  # (1, 4, 1, 1)
     alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
     out = {}
@@ -47,10 +67,10 @@ def x0_errors(
         t = int(((1 - alphas) / alphas).sqrt().sub(sigma).abs().argmin())
         a = alphas[t]
         noisy, found = a.sqrt() * z + (1 - a).sqrt() * noise, []
-        for k in range(0, count, chunk):
+        for k in range(0, len(z), chunk):
             part = slice(k, k + chunk)
             with torch.autocast("cpu", torch.bfloat16):
-                v = model(noisy[part], torch.full((len(noisy[part]),), t), ids[part]).float()
+                v = predict(noisy[part], torch.full((len(noisy[part]),), t), part).float()
             found.append(a.sqrt() * noisy[part] - (1 - a).sqrt() * v)
         error = (torch.cat(found) - z).square() / spread
         out[f"x0_{sigma:g}"] = ((error * near).sum() / (near.sum() * z.shape[1])).item()
@@ -123,7 +143,7 @@ def main() -> None:
     args = parser.parse_args()
     from motionkit.training.pocket_sd import build
 
-    model, vae, tokenizer = build(args.set / "pocket-sd", 0, True, "cpu")
+    model, vae, tokenizer = build(args.set / "pocket-sd", 0, False, "cpu")
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     model.load_state_dict(state["ema"])
     found = figures(model.eval(), vae, tokenizer, args.count, args.sheet)

@@ -19,15 +19,15 @@ from transformers import CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import rng_of
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_sd import ASSETS
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.stage import SET, run_stage, stage_arguments
 from motionkit.training.video_batches import Batch, VideoBatches
 
-MOST_NOISE = 0.8  # standard deviation of what is added to latents in training: predictions are never clean
-CRITIC = Path("runs/train/verb-critic/critic.pt")
+MOST_NOISE = 1.5  # standard deviation of what is added to latents in training: predictions are never clean
+CRITIC = SET / "verb-critic" / "critic.pt"
 VERB = 0.03  # weight of the critic's cross entropy
 VERB_FROM = 500  # timestep from which the critic is asked
-VERB_NOISE = 0.3  # added to what it sees
+VERB_NOISE = 0.55  # added to what it sees
 COPIES = 2  # noise draws for each encoded clip
 
 
@@ -106,7 +106,7 @@ def moves_as_told(critic: VerbCritic, batch: Batch, v: Tensor, generator: torch.
 def load_critic(path: Path) -> VerbCritic:
     """The trained critic, frozen. Raises: UserError when it was not trained."""
     if not path.is_file():
-        raise UserError(f"no critic at {path}: run `python -m motionkit.training.verb_critic` first")
+        raise UserError(f"no critic at {path}: run `make train-pocket`, which trains it first")
     critic = VerbCritic()
     critic.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return critic.eval().requires_grad_(False)
@@ -114,20 +114,24 @@ def load_critic(path: Path) -> VerbCritic:
 
 def main() -> None:
     """Command line: trains; the weights stay in the run's folder."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/verb-critic", 600, 2e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/verb-critic", 600, 2e-3)
+    stage_arguments(parser)
     args = parser.parse_args()
-    base = ASSETS / "pocket-sd"
+    base = args.set / "pocket-sd"
     torch.manual_seed(args.seed)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
     batches = VideoBatches("verb-critic", vae, tokenizer, args.batch or 12, args.seed, args.device, 0.3)
     critic = VerbCritic().to(args.device)
-    settings = LoopSettings(args.folder, args.steps, args.lr, log_every=10, ema=0.99)
-    loop = Loop(critic, make_loss(critic, batches), settings)
-    trained = loop.run()
-    torch.save(trained.state_dict(), args.folder / "critic.pt")
-    figures = {"right_unseen": accuracy(trained, batches, range(10**6, 10**6 + 16))}
-    write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "figures": figures})
+    settings = LoopSettings(args.folder, args.steps, args.lr, log_every=10, ema=0.99, second=args.second)
+
+    def finished(trained: VerbCritic) -> dict[str, float]:
+        file = args.set / args.folder.name / CRITIC.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({k: v.half() for k, v in trained.state_dict().items()}, file)
+        return {"right_unseen": accuracy(trained, batches, range(10**6, 10**6 + 16))}
+
+    run_stage(Loop(critic, make_loss(critic, batches), settings), args, finished)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from transformers import CLIPTokenizer
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.pocket_sd import LENGTH, SCHEDULE
+from motionkit.training.captioned import LENGTH
+from motionkit.training.drawings import drawn
+from motionkit.training.pocket_sd import SCHEDULE
 from motionkit.training.sprite_batches import clips
 
 VIDEO_SCHEDULE = SCHEDULE | dict(beta_end=0.02)  # alpha_bar ends at 0.0002; AnimateDiff's SDXL branch ends there too
@@ -125,8 +127,8 @@ def subject_cells(data: list[SpriteClip], height: int, width: int) -> Tensor:
 
 
 def pictures(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> Tensor:
-    """Frames (F, 3, H, W) in [-1, 1], in colour or as lines 1 or 1.5 pixels thick."""
-    frames = clip.lines(int(rng.integers(2, 4))) if drawing else clip.frames
+    """Frames (F, 3, H, W) in [-1, 1], in colour or as a drawing by hand."""
+    frames = drawn(clip, rng) if drawing else clip.frames
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # (F, 3, H, W)
 
 

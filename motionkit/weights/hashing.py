@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
+from motionkit.weights.places import user_cache
 
 if TYPE_CHECKING:
     import torch
@@ -66,3 +70,45 @@ def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
 def seed_from(seed: int, name: str) -> int:
     """A 63-bit seed for one named use of randomness, so that adding a use does not shift the others."""
     return int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest()[:8], "big") >> 1
+
+
+def hash_files(present: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each file by its name; those of large files are remembered by path, size and modification time."""
+    memory = _Remembered()
+    parts = {name: memory.hash(file) for name, file in present.items()}
+    memory.save()
+    return parts
+
+
+class _Remembered:
+    """File hashes kept between runs in the cache folder; an unreadable or unwritable memory only costs time."""
+
+    def __init__(self) -> None:
+        self.file = user_cache() / "file-hashes.json"
+        try:
+            known = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            known = None
+        self.known: dict[str, str] = known if isinstance(known, dict) else {}
+        self.size = len(self.known)
+
+    def hash(self, file: Path) -> str:
+        stat = file.stat()
+        key = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        if stat.st_size < _BLOCK:
+            return hash_path(file)
+        if key not in self.known:
+            self.known[key] = hash_path(file)
+        return self.known[key]
+
+    def save(self) -> None:
+        if len(self.known) == self.size:
+            return
+        temporary = self.file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(json.dumps(self.known))
+                os.replace(temporary, self.file)
+            finally:
+                temporary.unlink(missing_ok=True)

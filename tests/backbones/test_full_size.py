@@ -12,7 +12,7 @@ from accelerate import init_empty_weights
 from safetensors.torch import save_file
 
 from motionkit.backbones import load
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 

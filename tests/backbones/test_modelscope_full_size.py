@@ -157,7 +157,7 @@ def test_todays_order_of_layers_is_the_lists(empty):
 
 def write(folder):
     """A folder as the hub has it, in half precision: 3.7 GB."""
-    from motionkit.backbones.words import build_tokenizer
+    from motionkit.backbones.tiny_tokenizer import build_tokenizer
 
     generator = torch.Generator().manual_seed(0)
     classes = {"unet": "UNet3DConditionModel", "vae": "AutoencoderKL"}

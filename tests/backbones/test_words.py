@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from motionkit.backbones import files
-from motionkit.backbones.words import build_tokenizer, known_words, unknown_words
+from motionkit.backbones.tiny_tokenizer import build_tokenizer, known_words, unknown_words
+from motionkit.weights import places
 
 WORDS = "a the scar car cat cart art papa nananana banana ana yellow quadruped running wave ünïcode żółw".split()
 
@@ -87,5 +87,5 @@ def test_the_pocket_backbones_know_the_words_of_the_sprite_world(name):
     from motionkit.sprites import COLOURS, TRAIN_KINDS
     from motionkit.sprites.world import DOING
 
-    known = known_words(files.ASSETS / name)
+    known = known_words(places.assets() / name)
     assert {*COLOURS, *TRAIN_KINDS, *DOING.values(), "an"} <= set(known) and "zebra" not in known

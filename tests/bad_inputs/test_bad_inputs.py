@@ -151,7 +151,7 @@ def test_control_c(here, capsys, monkeypatch, step):
 
 
 def test_control_c_while_an_input_is_read(here, capsys, monkeypatch):
-    def stop(path, limits=None):
+    def stop(path, **named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(media, "read_clip", stop)

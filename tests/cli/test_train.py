@@ -30,10 +30,11 @@ def trainer(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "own_trainer", raising=False)
     import own_trainer
 
-    known, spec = dict(registry._scan()[0]), registry.spec("warp")
+    known, spec = dict(registry.METHODS._scan()[0]), registry.spec("warp")
     spec = replace(spec, trainer="own_trainer:train", train_config="own_trainer:Options")
     known["warp"] = replace(known["warp"], spec=spec)
-    monkeypatch.setattr(registry, "_scan", lambda: (known, ()))
+    real = registry.Group._scan
+    monkeypatch.setattr(registry.Group, "_scan", lambda self: (known, ()) if self is registry.METHODS else real(self))
     return own_trainer.JOBS
 
 

@@ -127,6 +127,11 @@ def test_what_is_still_to_come_is_null_on_the_command_line():
         typed(Mine, {"rate": None})
 
 
+@pytest.mark.parametrize("text", ["a ${b} c", r"\${x}", r"\\${x}", "${oc.env:HOME}"])
+def test_a_text_stays_as_it_was_written(text):
+    assert typed(Mine, {"name": text}).name == text
+
+
 @dataclass
 class Old(PresetSettings):
     """A plugin of version 0.1: plain fields, tables of words and limits beside them."""

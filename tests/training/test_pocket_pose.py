@@ -9,6 +9,7 @@ from motionkit.perception.pose import body_net, find_body
 from motionkit.sprites import Motion, character, render_clip
 from motionkit.training import pocket_pose as trainer
 from motionkit.training import pocket_pose_figures as figures
+from motionkit.weights.small_nets import save_net
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_a_few_steps_on_one_batch_teach_it():
 def test_weights_survive_the_disk_and_wrong_ones_are_refused(tmp_path):
     torch.manual_seed(0)
     net = body_net.BodyNet((8, 16, 24, 32), 1).eval()
-    body_net.save(tmp_path / "pose.safetensors", net, {"widths": [8, 16, 24, 32], "glances": 1}, {"n": 1})
+    save_net(tmp_path / "pose.safetensors", net, {"widths": [8, 16, 24, 32], "glances": 1}, {"n": 1})
     back, stated = body_net.load(tmp_path / "pose.safetensors")
     x = torch.rand(2, 3, 128, 128)
     assert stated == {"n": 1} and torch.allclose(back(x).value, net(x).value, atol=0.02)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
 import test_full_size as sd_files  # noqa: E402
 
-from motionkit.backbones.words import build_tokenizer  # noqa: E402
+from motionkit.backbones.tiny_tokenizer import build_tokenizer  # noqa: E402
 
 pytestmark = pytest.mark.slow
 LIMIT = 12.0  # GiB

@@ -5,23 +5,19 @@ It is trained on the sprite world's `wild` and `easy` settings and shares nothin
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from motionkit.errors import MissingWeights, UserError
 from motionkit.sprites.skeleton import BONES
+from motionkit.weights import places
+from motionkit.weights.small_nets import load_net
 
 SIZE = 128  # side of the pictures that it looks at
-WEIGHTS = Path(__file__).parents[2] / "assets" / "perception" / "pocket_pose.safetensors"
 FACE = {"nose": 0, "eye_near": 14, "eye_far": 15, "ear_near": 16, "ear_far": 17}  # their OpenPose joints
 POINTS = (*BONES, "neck_base", "hip", *FACE)
 OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and both hips
@@ -138,32 +134,23 @@ class BodyNet(nn.Module):
         return Found(value, sure, seen, body, heat)
 
 
-def save(path: Path, net: BodyNet, config: dict, figures: dict) -> None:
-    """Writes the network in fp16 with its constructor arguments and its own measured error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in net.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(state, part, {"config": json.dumps(config), "figures": json.dumps(figures)})
-    os.replace(part, path)
+def weights_path() -> Path:
+    """Where the file lies that `make train-pocket-pose` writes."""
+    return places.assets() / "perception" / "pocket_pose.safetensors"
 
 
-@lru_cache(maxsize=2)
-def load(path: Path = WEIGHTS) -> tuple[BodyNet, dict]:
-    """The network in eval mode and its own error on truth.
+def load(path: Path | None = None) -> tuple[BodyNet, dict[str, float]]:
+    """The network in eval mode and its own error on truth; the shipped one, or that of `path`.
 
     Raises:
         MissingWeights: no such file.
         UserError: not a file of this network.
     """
-    if not path.is_file():
-        raise MissingWeights(f"no weights at {path}: train them with `make train-pocket-pose`")
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
-            net = BodyNet(**json.loads(meta["config"]))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is not a usable file of poses: {str(error).splitlines()[0]}") from error
-    return net.eval().requires_grad_(False), json.loads(meta["figures"])
+    return _load(path or weights_path())
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> tuple[BodyNet, dict[str, float]]:
+    net, figures = load_net(path, BodyNet, "body", "train them with `make train-pocket-pose`")
+    assert isinstance(net, BodyNet)
+    return net, figures

@@ -39,6 +39,9 @@ UNBOUNDED = media.Limits(  # our own frames come back as they are, however many
     max_seconds=float("inf"),
     max_memory=sys.maxsize,
     longest_side=2**16,
+    max_picture=sys.maxsize,
+    max_work=sys.maxsize,
+    max_drawn=sys.maxsize,
 )
 
 

@@ -98,6 +98,8 @@ def compare(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, backbone, size)
     fitted = canvas.fit(inputs, common, frames, size, fps)
+    for line in fitted.lines:
+        say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
     for line in plan_for(gpu, common.name if common else None).lines():
         say(line)

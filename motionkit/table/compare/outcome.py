@@ -41,7 +41,7 @@ def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
             f"truth is {truth.width} x {truth.height}, but results have the reference's shape ({width} x {height}): "
             "give a truth of that shape"
         )
-    frames = media.resample(truth, frames=fitted.frames).frames
+    frames = media.take(truth, media.Wanted(frames=fitted.frames, fps=fitted.fps)).frames
     return np.stack([resize(frame, height, width) for frame in frames])  # (F, H, W, 3)
 
 

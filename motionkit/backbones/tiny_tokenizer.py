@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from motionkit.backbones import files
+from motionkit.backbones import folders
+from motionkit.weights.model_files import read_json
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
@@ -64,12 +65,12 @@ def known_words(folder: Path) -> tuple[str, ...]:
     """The words that a backbone's tokenizer was built of, sorted; none where it reads any word.
 
     Args:
-        folder: of the backbone (see `files.locate`).
+        folder: of the backbone (see `folders.locate`).
     """
-    file = files.part_file(folder, "tokenizer", "vocab.json")
+    file = folders.part_file(folder, "tokenizer", "vocab.json")
     if not file.is_file():
         return ()
-    pieces = files.read_json(file)
+    pieces = read_json(file)
     if len(pieces) >= OPEN:
         return ()
     words = (piece.removesuffix(_WORD_END) for piece in pieces if piece.endswith(_WORD_END))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from motionkit.backbones import eight_bit
-from motionkit.backbones.files import read_json, weight_files
 from motionkit.errors import UserError
+from motionkit.weights import eight_bit
+from motionkit.weights.building import on_meta
+from motionkit.weights.model_files import first_line, read_json, weight_files
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -37,17 +37,17 @@ def load_model(
 ) -> nn.Module:
     """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
-    `folders`: the model's own, and those that lend what it lacks (see `files.part_folders`).
+    `folders`: the model's own, and those that lend what it lacks (see `backbones.folders.part_folders`).
     `skip`: beginnings of names that belong to another model in the same file.
     `lent_as`: what the names of lent weights begin with here, such as "unet." where the lender is the UNet alone.
     Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
     other shapes, and values that are not finite.
     """
     try:
-        with init_empty_weights():
+        with on_meta():
             model = build()
     except Exception as error:
-        raise UserError(f"{folders[0] / 'config.json'} builds no model: {_first_line(error)}") from error
+        raise UserError(f"{folders[0] / 'config.json'} builds no model: {first_line(error)}") from error
     state = model.state_dict()
     wanted = {_plain(name): name for name in state}
     tensors: dict[str, Tensor] = {}
@@ -76,7 +76,7 @@ def load_model(
                         tensors[name] = as_layer(value, state[name].shape)
         except (SafetensorError, OSError) as error:
             pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
-            why = "a git-lfs pointer, not the weights" if pointer else f"damaged or cut short ({_first_line(error)})"
+            why = "a git-lfs pointer, not the weights" if pointer else f"damaged or cut short ({first_line(error)})"
             raise UserError(f"{file} is {why}: get it again") from error
     if lost := sorted(set(wanted.values()) - set(tensors)):
         raise UserError(
@@ -127,7 +127,3 @@ def _finite(tensor: Tensor, file: Path, key: str) -> Tensor:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training broke")
     return tensor
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
