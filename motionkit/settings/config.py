@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from motionkit.errors import UserError, unknown
+from motionkit.settings.setting import UNSET, nested, nullable
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 _FORMS = {"size": "a side in pixels, or WIDTHxHEIGHT"}  # of texts that are more than text
@@ -57,9 +58,23 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
             raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), literal(values)))
+        seen = nullable(schema)
+        merged = OmegaConf.merge(OmegaConf.structured(seen), literal(values))
+        if seen is schema:
+            return OmegaConf.to_object(merged)
+        return _built(schema, OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
+
+
+def _built(schema: Any, values: Any) -> Any:
+    """An instance of a dataclass from plain values; a null in place of a value that is still to come is left out."""
+    given: dict[str, Any] = {}
+    for item in fields(schema):
+        value, inner = values[item.name], nested(schema, item)
+        if value is not None or item.default != UNSET:
+            given[item.name] = _built(inner, value) if inner is not None and isinstance(value, Mapping) else value
+    return schema(**given)
 
 
 def check_interpolations(value: Any, place: str = "") -> None:

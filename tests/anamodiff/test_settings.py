@@ -81,7 +81,7 @@ def test_a_wrong_value_is_one_line(given, line):
 
 
 @pytest.mark.parametrize(
-    ("given", "line"), [({"supervision": "some"}, "none or truth"), ({"batch": 0}, "train.batch=0")]
+    ("given", "line"), [({"supervision": "some"}, "train.supervision=some is unknown"), ({"batch": 0}, "train.batch=0")]
 )
 def test_wrong_training_options_too(given, line):
     with pytest.raises(UserError, match=line):

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import traceback
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from motionkit.report import Entry
 from motionkit.running.canvas import Fitted
 from motionkit.running.request import Request, RunPlan, check
 from motionkit.running.stage_runner import MANIFEST, SHOWN
+from motionkit.settings.setting import plain
 from motionkit.transfer import MethodSpec
 from motionkit.weights.hashing import hash_json, hash_path
 
@@ -115,7 +116,7 @@ def configuration(plan: RunPlan) -> dict[str, Any]:
     return {
         "motionkit": __version__,
         "method": (plan.spec.name, plan.spec.version),
-        "settings": asdict(plan.settings),
+        "settings": plain(plan.settings),
         "backbone": (backbone.spec.name, backbone.fingerprint()) if backbone else None,
         "weights": {key: hash_path(path) for key, path in sorted(plan.transfer.weights().items())},
         "computed in": (memory.device, memory.dtype, memory.autocast),
