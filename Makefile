@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(cal
 KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
 TRAIN = $(KEEP) $(BIN)/python -m motionkit.training
 
-.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
+.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: setup ## quality of every method against the known truth
 CORE ?= 0
 train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)
 	$(TRAIN).queue --core $(CORE) $(if $(COPIES),--second $(COPIES))
+
+train-pocket-gpu: ## the same on a GPU, for six minutes at a time: run it again to go on (PYTHON=python3)
+	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
 
 train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resumes)
 	$(TRAIN).pocket_vae

@@ -6,6 +6,8 @@ A clip is shown at four moments; each is a target once, with another of them as 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from motionkit.perception.pose import PoseClip, draw
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
+from motionkit.training.ahead import Ahead
 from motionkit.training.auxiliary import part_cells
 
 from .pool import IndicatorSettings, PosePool, transform
@@ -67,53 +70,98 @@ def moments(name: str, seed: int, step: int, count: int, split: str = "train") -
     return out
 
 
-class ImagePairs:
-    """The pairs of any step; a step's are the same whenever they are asked for."""
+class Rendered(NamedTuple):
+    """What of the pairs of a step is made without a network, as arrays; names as in `Pairs`, pictures in 0..255."""
 
-    def __init__(self, vae: AutoencoderKL, seed: int, name: str = "image pairs", split: str = "train") -> None:
-        self.vae, self.seed, self.name, self.split = vae, seed, name, split
+    target: np.ndarray
+    pose: np.ndarray
+    own_pose: np.ndarray
+    other: np.ndarray
+    near: np.ndarray
+    parts: np.ndarray
+    places: np.ndarray
+    visible: np.ndarray
+    keypoints: np.ndarray
+    mask: np.ndarray
+
+
+def rendered(name: str, seed: int, split: str, count: int, step: int) -> Rendered:
+    """The pictures of a step, `count` of them, a multiple of MOMENTS."""
+    data = moments(name, seed, step, count // MOMENTS, split)
+    rng, training = rng_of(f"{name} poses", seed, step), split == "train"
+    turn = [(f + int(rng.integers(1, MOMENTS))) % MOMENTS for _ in data for f in range(MOMENTS)]
+    own = [poses_of(c, JITTER if training else 0.0, rng) for c in data]
+    epi = EPI if training else replace(EPI, probability=0.0)
+    moved = [transform(p, _pool(name, seed), epi, rng)[0] for p in own]
+    flows = [flow_cells(data[i // MOMENTS], i % MOMENTS, t) for i, t in enumerate(turn)]
+    parts = np.stack([part_cells(data, f).byte().numpy() for f in range(MOMENTS)], 1)  # (clips, MOMENTS, h, w)
+    mask = np.concatenate([c.mask for c in data])
+    cells = F.max_pool2d(torch.from_numpy(mask).float()[:, None], 8, 4, 2)[..., : parts.shape[-2], : parts.shape[-1]]
+    return Rendered(
+        np.concatenate([c.frames for c in data]),
+        np.concatenate([skeleton(p) for p in moved]),
+        np.concatenate([skeleton(p) for p in own]),
+        np.array([MOMENTS * (i // MOMENTS) + t for i, t in enumerate(turn)]),
+        cells.byte().numpy(),
+        parts.reshape(-1, *parts.shape[2:]),
+        np.stack([f[0] for f in flows]).astype(np.float32),
+        np.stack([f[1] for f in flows]).astype(np.uint8),
+        np.concatenate([c.keypoints for c in data]).astype(np.float32),
+        mask,
+    )
+
+
+@lru_cache(maxsize=4)
+def _pool(name: str, seed: int) -> PosePool:
+    """Poses of training clips, from which parts are added."""
+    return PosePool([poses_of(c, 0.0, rng_of(0)) for c in moments(f"{name} pool", seed, 0, 64)], seed=seed)
+
+
+class ImagePairs:
+    """The pairs of any step; a step's are the same whenever they are asked for.
+
+    `workers` processes render ahead, if any; `count` is of the pairs of a step.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        seed: int,
+        count: int,
+        name: str = "image pairs",
+        split: str = "train",
+        device: str = "cpu",
+        workers: int = 0,
+    ) -> None:
+        self.vae, self.device = vae, device
         self.patch = int((vae.config.in_channels // 3) ** 0.5)
-        training = split == "train"
-        self.jitter, self.epi = (JITTER, EPI) if training else (0.0, replace(EPI, probability=0.0))
-        self.pool = PosePool([poses_of(c, 0.0, rng_of(0)) for c in moments(f"{name} pool", seed, 0, 64)], seed=seed)
+        self.source = Ahead(partial(rendered, name, seed, split, count), workers)
 
     @torch.no_grad()
-    def at(self, step: int, count: int) -> Pairs:
-        """The pairs of a step, `count` of them, a multiple of MOMENTS."""
-        data = moments(self.name, self.seed, step, count // MOMENTS, self.split)
-        rng = rng_of(f"{self.name} poses", self.seed, step)
-        turn = [(f + int(rng.integers(1, MOMENTS))) % MOMENTS for _ in data for f in range(MOMENTS)]
-        other = torch.tensor([MOMENTS * (i // MOMENTS) + t for i, t in enumerate(turn)])  # (B,), of the reference
-        pictures = torch.from_numpy(np.concatenate([c.frames for c in data])).permute(0, 3, 1, 2).float() / 255
-        latents = self._encode(pictures)
-        own = [poses_of(c, self.jitter, rng) for c in data]
-        moved = torch.cat([skeleton(transform(p, self.pool, self.epi, rng)[0]) for p in own])
-        plain = torch.cat([skeleton(p) for p in own])
-        parts = torch.cat([part_cells(data, f) for f in range(MOMENTS)])  # by moment, then by clip
-        parts = parts.unflatten(0, (MOMENTS, -1)).transpose(0, 1).flatten(0, 1)  # (B, h, w), clip by clip
-        flows = [flow_cells(data[i // MOMENTS], i % MOMENTS, t) for i, t in enumerate(turn)]
-        mask = torch.from_numpy(np.concatenate([c.mask for c in data]))
-        near = F.max_pool2d(mask.float()[:, None], 8, 4, 2)[..., : latents.shape[2], : latents.shape[3]]
-        points = torch.from_numpy(np.concatenate([c.keypoints for c in data])).float()
-        places, visible = (torch.stack(x) for x in zip(*flows, strict=True))
+    def at(self, step: int) -> Pairs:
+        """The pairs of a step."""
+        made = self.source(step)
+        there = {k: torch.from_numpy(v).to(self.device) for k, v in made._asdict().items()}
+        target, pose, own = (there[k].permute(0, 3, 1, 2).float() / 255 for k in ("target", "pose", "own_pose"))
+        latents, other = self._encode(target), there["other"]
         return Pairs(
             latents,
             latents[other],
-            near,
-            pictures[other],
-            pictures,
-            moved,
-            plain[other],
-            parts,
-            places,
-            visible,
-            points,
-            mask,
+            there["near"].float(),
+            target[other],
+            target,
+            pose,
+            own[other],
+            there["parts"].long(),
+            there["places"],
+            there["visible"].float(),
+            there["keypoints"],
+            there["mask"],
         )
 
     def _encode(self, pictures: Tensor) -> Tensor:
         x = F.pixel_unshuffle(pictures * 2 - 1, self.patch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16):
             z = self.vae.encode(x).latent_dist.mean.float()
         return z * self.vae.config.scaling_factor
 
@@ -124,13 +172,12 @@ def poses_of(clip: SpriteClip, jitter: float, rng: np.random.Generator) -> PoseC
     return PoseClip.of(points / clip.size, (clip.size, clip.size))
 
 
-def skeleton(poses: PoseClip) -> Tensor:
-    """The poses as pictures (F, 3, H, W) in [0, 1]."""
-    drawn = draw(poses, *poses.size, at=(SIDE, SIDE))
-    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
+def skeleton(poses: PoseClip) -> np.ndarray:
+    """The poses as pictures (F, H, W, 3) uint8."""
+    return draw(poses, *poses.size, at=(SIDE, SIDE))
 
 
-def flow_cells(clip: SpriteClip, target: int, source: int, cell: int = 4) -> tuple[Tensor, Tensor]:
+def flow_cells(clip: SpriteClip, target: int, source: int, cell: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Where in `source` each latent cell of `target` comes from, (2, h, w) pixels, and whether the subject shows it
     there, (1, h, w), 0 or 1.
     """
@@ -138,4 +185,4 @@ def flow_cells(clip: SpriteClip, target: int, source: int, cell: int = 4) -> tup
     at = np.s_[middle::cell, middle::cell]
     places, valid = exact_flow(clip.parts, clip.matrices, target, source)
     visible = (valid & (clip.parts[target] >= 0))[at]  # (h, w)
-    return torch.from_numpy(places[at]).permute(2, 0, 1).float(), torch.from_numpy(visible)[None].float()
+    return places[at].transpose(2, 0, 1), visible[None]

@@ -68,8 +68,8 @@ def figures(
 
     From true poses.
     """
-    pairs = ImagePairs(vae, seed, "image figures", "val")
-    parts = [pairs.at(k, 16) for k in range(count // 16)]
+    pairs = ImagePairs(vae, seed, 16, "image figures", "val")
+    parts = [pairs.at(k) for k in range(count // 16)]
     data = Pairs(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Pairs)))
     made = decoded(vae, torch.cat([sample(net, p, seed=k) for k, p in enumerate(parts)]))
     with torch.autocast("cpu", torch.bfloat16):

@@ -17,15 +17,15 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.backbones.animatex.config import POCKET_GRID
 from motionkit.errors import UserError
 from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
+from motionkit.training.captioned import words
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import SCHEDULE, even_times, recipe, words
+from motionkit.training.pocket_sd import SCHEDULE, even_times, recipe
 from motionkit.training.stage import run_stage, stage_arguments
 
 from .image_batches import ImagePairs, Pairs
 from .image_net import ImageNet, begin_as
 
 ATTENTION = 0.05  # weight of -log of the attention on the true place
-NOISES = 2  # noise draws for each pair
 SUBJECT = 2.0  # further weight of cells near the subject
 DROPPED = 0.1  # share of pairs without reference and pose, for guidance
 
@@ -58,34 +58,34 @@ def attention_loss(maps: list[Tensor], tokens: Tensor, counts: Tensor) -> Tensor
 def grid_offsets(places: Tensor, cell: int = 4) -> Tensor:
     """Places (B, 2, h, w) relative to the cells' own, pixels."""
     middle = (cell - 1) // 2
-    side = torch.arange(places.shape[-1], dtype=places.dtype) * cell + middle
+    side = torch.arange(places.shape[-1], dtype=places.dtype, device=places.device) * cell + middle
     return places - torch.stack(torch.meshgrid(side, side, indexing="xy"))
 
 
-def make_loss(net: ImageNet, pairs: ImagePairs, batch: int, seed: int) -> LossFn:
-    """MSE of v with the subject weighted, the attention's, and the head's losses; `batch` counts noises too."""
-    scheduler = DDIMScheduler(**SCHEDULE)
+def make_loss(net: ImageNet, pairs: ImagePairs, seed: int, noises: int = 2) -> LossFn:
+    """MSE of v with the subject weighted, the attention's, and the head's losses; each pair gets several noises."""
+    scheduler, device = DDIMScheduler(**SCHEDULE), pairs.device
 
-    def twice(x: Tensor) -> Tensor:
-        return x.repeat(NOISES, *[1] * (x.dim() - 1))
+    def again(x: Tensor) -> Tensor:
+        return x.repeat(noises, *[1] * (x.dim() - 1))
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        data = pairs.at(step, batch // NOISES)
+        data = pairs.at(step)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        z = twice(data.clean)
-        noise, t = torch.randn(z.shape, generator=generator), even_times(len(z), generator)
+        z = again(data.clean)
+        noise, t = torch.randn(z.shape, generator=generator).to(device), even_times(len(z), generator).to(device)
         noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        keep = (torch.rand(len(data.clean), generator=generator) >= DROPPED).float().view(-1, 1, 1, 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        keep = (torch.rand(len(data.clean), generator=generator) >= DROPPED).float().view(-1, 1, 1, 1).to(device)
+        with torch.autocast(device, torch.bfloat16):
             beside, context = conditions(net, data, keep)
-            v = net(noisy, t, twice(beside), twice(context))
+            v = net(noisy, t, again(beside), again(context))
             logits, offsets = net.head(net.listener.take())
         error = (v.float() - target) ** 2
         tokens, counts = true_tokens(data.places, data.visible * keep, net.config.reference_grid)
-        seen = attention_loss(net.watch.take(), twice(tokens), twice(counts))
-        parts = part_loss(logits, twice(data.parts))
-        moved = offset_loss(offsets, twice(grid_offsets(data.places)), twice(data.visible * keep))
-        total = (error * (1 + SUBJECT * twice(data.near))).mean() + ATTENTION * seen + WEIGHT * (parts + moved)
+        seen = attention_loss(net.watch.take(), again(tokens), again(counts))
+        parts = part_loss(logits, again(data.parts))
+        moved = offset_loss(offsets, again(grid_offsets(data.places)), again(data.visible * keep))
+        total = (error * (1 + SUBJECT * again(data.near))).mean() + ATTENTION * seen + WEIGHT * (parts + moved)
         logs = {"mse": error.mean(), "attention": seen, "parts": parts, "offset": moved}
         return total, {k: x.item() for k, x in logs.items()}
 
@@ -121,7 +121,9 @@ def main() -> None:
     args = parser.parse_args()
     net, vae = build(args.set / "pocket-sd", args.seed)
     batch = args.batch or 32
-    loss = make_loss(net, ImagePairs(vae, args.seed), batch, args.seed)
+    net, vae = net.to(args.device), vae.to(args.device)
+    pairs = ImagePairs(vae, args.seed, batch // args.noises, device=args.device, workers=args.workers)
+    loss = make_loss(net, pairs, args.seed, args.noises)
     loop = Loop(net, loss, recipe(args.folder, args.steps, args.lr, second=args.second, log_every=20))
     run_stage(loop, args, lambda trained: export(trained, args.set / "pose-image"), {"batch": batch})
 

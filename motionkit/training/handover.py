@@ -34,6 +34,8 @@ def hand_over(loop: Loop, folder: Path, facts: dict[str, Any] | None = None) -> 
 def take_over(loop: Loop, folder: Path) -> bool:
     """Lets a loop without a checkpoint of its own begin where the folder's files say; False when there are none.
 
+    A loop of another number of steps (with a larger batch, say) begins at the same share of them.
+
     Raises:
         UserError: the weights are of another model.
     """
@@ -51,7 +53,9 @@ def take_over(loop: Loop, folder: Path) -> bool:
         first = str(error).splitlines()[0]
         raise UserError(f"{file} is of another model ({first}); delete it to train from the start") from error
     state = json.loads((folder / "state.json").read_text())
-    loop.step, loop.seconds, loop.begun = int(state["step"]), float(state["seconds"]), int(state["step"])
+    share = int(state["step"]) / max(int(state["steps"]), 1)
+    loop.step, loop.seconds = round(share * loop.settings.steps), float(state["seconds"])
+    loop.begun = loop.step
     if (folder / "curve.csv").exists():
         shutil.copy2(folder / "curve.csv", loop.settings.folder / "curve.csv")
     loop.save()

@@ -23,7 +23,7 @@ class DataConfig:
     Attributes:
         name: "sprites" (the procedural world) or "folder" (clips on disk).
         path: the folder of clips, for "folder".
-        setting: "easy" or "full", for "sprites".
+        setting: "easy", "full" or "wild", for "sprites".
     """
 
     name: str = "sprites"

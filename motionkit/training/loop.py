@@ -207,8 +207,9 @@ class Loop:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(self.ema.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
+        means, nows = list(self.ema.parameters()), list(self.model.parameters())
+        if means:
+            torch._foreach_lerp_(means, nows, 1 - decay)
         for mean, now in zip(self.ema.buffers(), self.model.buffers(), strict=True):
             mean.copy_(now)
 

@@ -1,17 +1,18 @@
 """Trains the text encoder and UNet of `pocket-sd` on captioned sprites, on the latents of the trained autoencoder.
 
-v-prediction; a tenth of the captions are dropped for guidance. Muon trains the UNet's inner weights, AdamW the rest; a
-head that tells the parts is trained along. Needs an autoencoder whose latents have unit variance (see `fold_latents`).
+v-prediction; a tenth of the captions are dropped for guidance. Muon trains the UNet's inner weights, AdamW the rest. A
+head that tells the parts can be trained along; it gained nothing here in a comparison (`arms_text_to_image`). Needs an
+autoencoder whose latents have unit variance (see `fold_latents`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
@@ -19,12 +20,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
-from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
-from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
-from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_cells, part_loss
+from motionkit.training.ahead import Ahead
+from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
+from motionkit.training.captioned import LENGTH, WORDS, encoded, pictures, words
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.sprite_batches import clips, masks, pixels
 from motionkit.training.stage import run_stage, stage_arguments
 
 UNET = dict(
@@ -49,53 +48,7 @@ SCHEDULE = dict(
     steps_offset=1,
     prediction_type="v_prediction",
 )
-WORDS = (
-    *COLOURS,
-    *QUADRUPEDS,
-    *BIPEDS,
-    *BACKGROUNDS,
-    *DOING.values(),
-    "flag",
-    "letter",
-    "a",
-    "an",
-    "the",
-    "on",
-    "and",
-    "with",
-    "in",
-    "is",
-    "of",
-    "plain",
-    "background",
-    "picture",
-    "drawing",
-    "animal",
-    "character",
-    "standing",
-    "colored",
-)
-LENGTH = 16
 NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does not
-
-
-def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
-    """One of several ways to say what a picture shows; a tenth are empty (for guidance)."""
-    c, doing = clip.character, DOING[clip.motion.name]
-    named = f"{article(c.colour)} {c.colour} {c.kind}"
-    forms = (
-        "",
-        named,
-        f"{named} on {c.background}",
-        f"{c.colour} {c.kind}",
-        f"{named} {doing}",
-        f"{named} {doing}",
-        f"{named} is {doing}",
-        f"{named} {doing} on {c.background}",
-        f"a {doing} {c.colour} {c.kind}",
-        f"the {c.colour} {c.kind}",
-    )
-    return str(forms[rng.integers(len(forms))])
 
 
 class TextToImage(nn.Module):
@@ -137,34 +90,27 @@ class TextToImage(nn.Module):
         return part_loss(self.head(self.listener.take())[0], parts, weight)
 
 
-def words(tokenizer: CLIPTokenizer, said: list[str]) -> Tensor:
-    """Word ids (B, LENGTH)."""
-    return tokenizer(
-        said, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids  # (B, LENGTH)
-
-
-@torch.no_grad()
-def latents_of(vae: AutoencoderKL, data: list[SpriteClip], device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """Latents (B, 4, h, w) of the first frames, times `scaling_factor`, and the subject's cells (B, 1, h, w)."""
-    patch = int((vae.config.in_channels // 3) ** 0.5)
-    with torch.autocast(device, torch.bfloat16):
-        z = vae.encode(F.pixel_unshuffle(pixels(data).to(device), patch)).latent_dist.mean.float()
-    near = F.max_pool2d(masks(data).to(device), 8, 4, 2)[:, :, : z.shape[2], : z.shape[3]]
-    return z * vae.config.scaling_factor, near
-
-
 def make_loss(
-    model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, batch: int, seed: int, device: str
+    model: TextToImage,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    batch: int,
+    seed: int,
+    device: str,
+    workers: int = 0,
+    noises: int = NOISES,
 ) -> LossFn:
     """MSE of v, subject cells weighted, and of the head where there is one; pictures are used with several noises."""
     scheduler = DDIMScheduler(**SCHEDULE)
+    source = Ahead(partial(pictures, seed, batch // noises), workers)
+
+    def again(x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).to(device).repeat(noises, *[1] * (x.ndim - 1))
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        data = clips("pocket-sd", seed, step, batch // NOISES)
-        rng = rng_of("pocket-sd captions", seed, step)
-        ids = words(tokenizer, [caption(c, rng) for c in data]).to(device)
-        z, m = (x.repeat(NOISES, 1, 1, 1) for x in latents_of(vae, data, device))
+        data = source(step)
+        ids = words(tokenizer, data.said).to(device)
+        z, m = encoded(vae, data.pixels, device).repeat(noises, 1, 1, 1), again(data.near).float()
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         noise = torch.randn(z.shape, generator=generator).to(device)
         t = even_times(len(z), generator).to(device)
@@ -174,9 +120,8 @@ def make_loss(
         error = (v.float() - target) ** 2
         total, logs = (error * (1 + 2 * m)).mean(), {"mse": error.mean().item()}
         if model.head is not None:
-            parts = part_cells(data).repeat(NOISES, 1, 1).to(device)
             with torch.autocast(device, torch.bfloat16):
-                wrong = model.part_error(parts, scheduler.alphas_cumprod.to(device)[t])
+                wrong = model.part_error(again(data.parts).long(), scheduler.alphas_cumprod.to(device)[t])
             total, logs = total + WEIGHT * wrong, logs | {"parts": wrong.item()}
         return total, logs
 
@@ -231,8 +176,8 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out or args.set / "pocket-sd"
     batch = args.batch or 32
-    model, vae, tokenizer = build(out, args.seed, True, args.device)
-    loss = make_loss(model, vae, tokenizer, batch, args.seed, args.device)
+    model, vae, tokenizer = build(out, args.seed, False, args.device)
+    loss = make_loss(model, vae, tokenizer, batch, args.seed, args.device, args.workers, args.noises)
     loop = Loop(model, loss, recipe(args.folder, args.steps, args.lr, second=args.second, log_every=20))
     run_stage(loop, args, lambda trained: export(trained, out), {"batch": batch, "samples": batch * args.steps})
 

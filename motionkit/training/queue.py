@@ -31,6 +31,7 @@ class Stage:
     Attributes:
         name: of its folder in runs/ and of its record.  module: what is run.  hours: core-hours that are meant.
         gate: what should be reached before the next one.  options: further ones of its command.
+        gpu: those of a run on a GPU, where a larger batch costs no more time.
     """
 
     name: str
@@ -38,19 +39,22 @@ class Stage:
     hours: float
     gate: str
     options: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
 
-    def command(self, second: Path | None = None) -> list[str]:
-        """The command that runs it."""
+    def command(self, second: Path | None = None, workers: int | None = None) -> list[str]:
+        """The command that runs it; on a GPU with so many processes that render ahead, if that is given."""
         copies = ["--second", str(second)] if second else []
         folder = ["--folder", str(RUNS / self.name)]
-        return [sys.executable, "-m", self.module, *folder, *copies, *self.options]
+        fast = [] if workers is None else ["--device", "cuda", "--workers", str(workers), *self.gpu]
+        return [sys.executable, "-m", self.module, *folder, *copies, *self.options, *fast]
 
 
+_LARGE = ("--batch", "256", "--steps", "9000", "--noises", "4")
 STAGES = (
     Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
     Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
-    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's"),
-    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px"),
+    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's", gpu=_LARGE),
+    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px", gpu=_LARGE),
     Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
@@ -65,17 +69,28 @@ def is_finished(stage: Stage, folder: Path = SET) -> bool:
     return (folder / "records" / f"{stage.name}.json").exists()
 
 
-def run(stages: tuple[Stage, ...], folder: Path = SET, second: Path | None = None) -> str:
+def run(
+    stages: tuple[Stage, ...],
+    folder: Path = SET,
+    second: Path | None = None,
+    seconds: float | None = None,
+    workers: int | None = None,
+) -> str:
     """Runs the stages that are not finished, in order; returns what happened in one line.
+
+    Args:
+        second: a folder for copies of the checkpoints.  seconds: after which it stops by itself.
+        workers: on a GPU, processes that render ahead.
 
     Raises:
         UserError: a stage failed; its output says why.
     """
+    end = time.monotonic() + seconds if seconds else None
     for stage in stages:
         if is_finished(stage, folder):
             continue
         print(f"{time.strftime('%H:%M:%S')} {stage.name}: {stage.hours:g} h meant, gate: {stage.gate}", flush=True)
-        status = _wait(stage.command(second))
+        status = _wait(stage.command(second, workers), end)
         if status == UNFINISHED:
             return f"stopped in {stage.name}; the same command goes on"
         if status or not is_finished(stage, folder):
@@ -83,15 +98,18 @@ def run(stages: tuple[Stage, ...], folder: Path = SET, second: Path | None = Non
     return "all stages are finished"
 
 
-def _wait(command: list[str]) -> int:
-    """Runs a command with the settings for one core; a signal to stop goes to it."""
+def _wait(command: list[str], end: float | None = None) -> int:
+    """Runs a command with the settings for one core; a signal to stop goes to it, and one is sent when time is up."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     child = subprocess.Popen(command, env=os.environ | MALLOC | threads)
     before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(signal.SIGTERM))
     try:
         while True:
             try:
-                return child.wait()
+                return child.wait(None if end is None else max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGTERM)
+                end = None
             except KeyboardInterrupt:  # the terminal has told the child too
                 continue
     finally:
@@ -104,6 +122,8 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="say what is finished and what comes next")
     parser.add_argument("--core", type=int, default=None, help="the one core to run on")
     parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
+    parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
+    parser.add_argument("--gpu-workers", type=int, default=None, help="train on a GPU, so many processes render ahead")
     parser.add_argument("--only", nargs="+", default=None, help="these stages alone")
     args = parser.parse_args()
     known = [stage.name for stage in STAGES]
@@ -116,7 +136,8 @@ def main() -> None:
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
     try:
-        print(run(tuple(s for s in STAGES if not args.only or s.name in args.only), second=args.second))
+        chosen = tuple(s for s in STAGES if not args.only or s.name in args.only)
+        print(run(chosen, SET, args.second, args.seconds, args.gpu_workers))
     except UserError as error:
         raise SystemExit(f"motionkit: {error}") from error
 

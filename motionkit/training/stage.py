@@ -26,6 +26,8 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a stage, beside those that every trainer has."""
     parser.add_argument("--set", type=Path, default=SET, help="folder of the set of weights")
     parser.add_argument("--handover", type=Path, default=HANDOVER, help="where unfinished stages leave their files")
+    parser.add_argument("--workers", type=int, default=0, help="processes that render ahead, for a GPU")
+    parser.add_argument("--noises", type=int, default=2, help="noise draws for each rendered picture, where there are")
     parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
 
 

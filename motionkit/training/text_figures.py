@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler
@@ -15,8 +16,10 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.metrics import scorer
+from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.pocket_sd import SCHEDULE, TextToImage, article, latents_of, words
+from motionkit.training.captioned import encoded, subject_cells, words
+from motionkit.training.pocket_sd import SCHEDULE, TextToImage
 from motionkit.training.sprite_batches import clips, pixels
 
 SIGMAS = (0.8, 2.0, 5.0)  # noise over signal
@@ -35,7 +38,7 @@ def x0_errors(
 ) -> dict[str, float]:
     """Errors of x0 (see `clean_errors`) on characters that training does not show, with full captions."""
     data = clips("x0", 7, 0, count, split="val")
-    z, near = latents_of(vae, data)
+    z, near = encoded(vae, np.stack([c.frames[0] for c in data])), subject_cells(data)
     ids = words(tokenizer, [full_caption(c) for c in data])
 
     def predict(noisy: Tensor, t: Tensor, part: slice) -> Tensor:
@@ -140,7 +143,7 @@ def main() -> None:
     args = parser.parse_args()
     from motionkit.training.pocket_sd import build
 
-    model, vae, tokenizer = build(args.set / "pocket-sd", 0, True, "cpu")
+    model, vae, tokenizer = build(args.set / "pocket-sd", 0, False, "cpu")
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     model.load_state_dict(state["ema"])
     found = figures(model.eval(), vae, tokenizer, args.count, args.sheet)

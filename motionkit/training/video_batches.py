@@ -19,8 +19,9 @@ from transformers import CLIPTokenizer
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
+from motionkit.training.captioned import LENGTH
 from motionkit.training.drawings import drawn
-from motionkit.training.pocket_sd import LENGTH, SCHEDULE
+from motionkit.training.pocket_sd import SCHEDULE
 from motionkit.training.sprite_batches import clips
 
 VIDEO_SCHEDULE = SCHEDULE | dict(beta_end=0.02)  # alpha_bar ends at 0.0002; AnimateDiff's SDXL branch ends there too

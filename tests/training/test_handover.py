@@ -38,6 +38,14 @@ def test_goes_on_where_the_files_say(tmp_path):
     assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(5, 65, 5))
 
 
+def test_another_number_of_steps_begins_at_the_same_share(tmp_path):
+    first = _loop(_model(), tmp_path / "a")
+    first.run(until=15)
+    hand_over(first, tmp_path / "over")
+    second = _loop(_model(), tmp_path / "b", steps=20)
+    assert take_over(second, tmp_path / "over") and second.step == 5
+
+
 def test_a_checkpoint_of_its_own_goes_first(tmp_path):
     first = _loop(_model(), tmp_path / "a")
     first.run(until=5)

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from motionkit.sprites.kinds import rng_of
-from motionkit.training import pocket_sd
+from motionkit.training import captioned, pocket_sd
 from motionkit.training.fold_latents import fold, statistics
 from motionkit.training.loop import Loop
 from motionkit.training.pocket_vae import CONFIG
@@ -41,9 +41,9 @@ def _loop(base, folder, steps, head=True, seed=0):
 
 
 def test_captions_have_the_right_article():
-    said = {pocket_sd.caption(c, rng_of(i)) for i, c in enumerate(clips("captions", 0, 0, 200))}
+    said = {captioned.caption(c, rng_of(i)) for i, c in enumerate(clips("captions", 0, 0, 200))}
     assert any("an orange" in words for words in said) and not any("a orange" in words for words in said)
-    assert {word for words in said for word in words.split()} <= set(pocket_sd.WORDS)
+    assert {word for words in said for word in words.split()} <= set(captioned.WORDS)
 
 
 def test_muon_trains_inner_weights_alone(base, small, tmp_path):

@@ -17,7 +17,7 @@ from motionkit.training.stage import UNFINISHED
 class _Script(Stage):
     """A stage that runs a line of Python."""
 
-    def command(self, second=None):
+    def command(self, second=None, workers=None):
         return [sys.executable, "-c", self.module]
 
 
@@ -63,7 +63,7 @@ def test_a_signal_goes_to_the_stage(tmp_path):
     outer = (
         "import sys; from motionkit.training import queue\n"
         "class S(queue.Stage):\n"
-        "    def command(self, second=None): return [sys.executable, '-c', self.module]\n"
+        "    def command(self, second=None, workers=None): return [sys.executable, '-c', self.module]\n"
         f"import pathlib; print(queue.run((S('a', {inner!r}, 1, 'none'),), pathlib.Path(r'{tmp_path}')))"
     )
     process = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE, text=True)
@@ -73,3 +73,17 @@ def test_a_signal_goes_to_the_stage(tmp_path):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGTERM)
     assert "stopped in a" in process.communicate(timeout=30)[0]
+
+
+def test_time_that_is_up_stops_the_stage(tmp_path):
+    inner = f"import signal, time; signal.signal(signal.SIGTERM, lambda *a: exit({UNFINISHED})); time.sleep(60)"
+    begun = time.monotonic()
+    assert "stopped in a" in queue.run((_Script("a", inner, 1, "none"),), tmp_path, seconds=3)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_gpu_gets_larger_batches():
+    stage = next(s for s in queue.STAGES if s.name == "pocket-sd")
+    plain, fast = stage.command(), stage.command(workers=12)
+    assert "cuda" not in plain and "--batch" not in plain
+    assert fast[fast.index("--workers") + 1] == "12" and "cuda" in fast and "--batch" in fast
