@@ -263,3 +263,14 @@ def test_there_and_back(tmp_path, moving):
     assert (read_clip(tmp_path / "frames").frames == moving[[0, 1, 2, 3, 4, 5, 4, 3, 2, 1]]).all()
     write_result(tmp_path / "two", moving[:2], 8, loop="pingpong")
     assert len(read_clip(tmp_path / "two")) == 2
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.mov"])
+def test_sound_lies_between_its_pictures(tmp_path, moving, name):
+    write_video(tmp_path / name, np.concatenate([moving] * 40), 8, sound=tone(30.0))  # 30 s
+    with av.open(str(tmp_path / name)) as container:
+        order = [(p.stream.type, float(p.pts * p.time_base)) for p in container.demux() if p.size]
+    heard = 0.0
+    for kind, second in order:
+        heard = second if kind == "audio" else heard
+        assert kind == "audio" or second - heard < 6  # encoders look ahead; all of it at the end would be 30
