@@ -21,7 +21,7 @@ HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
   data=FOLDER             a folder of clips (short for data=folder data.path=FOLDER)
   steps=N seed=0 size=N   default: the trainer's own
   train.KEY=VALUE         the trainer's own settings (`--cfg job` lists them)
-  gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb
+  gpu=NAME                auto, cpu, mps, 8gb, 12gb, 24gb, 80gb
   output=FOLDER           checkpoints, curve and weights; training in the same folder again goes on where it was
   resume=false            start again in that folder
   progress=terminal|jsonl|none

@@ -26,7 +26,7 @@ how
   method=NAME             see `motionkit methods`; its settings are method.KEY=VALUE (`motionkit methods NAME`)
   backbone=NAME           see `motionkit backbones`; backbone.path=FOLDER for weights of your own
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
-  gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
+  gpu=NAME                auto, cpu, mps, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
   start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
                           follow each other from start= on; reference_start= reference_end= of a reference video
