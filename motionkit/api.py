@@ -50,7 +50,9 @@ class Method:
         spec = registry.spec(name) if isinstance(name, str) else name
         from motionkit.backbones.motion_files import MotionOptions
 
-        if isinstance(words.get("motion"), MotionOptions):  # version 0.1
+        if words.get("motion", ...) is None:  # as version 0.1 had it by default
+            del words["motion"]
+        if isinstance(words.get("motion"), MotionOptions):
             warnings.warn("MotionOptions are given as motion_adapter= now, not as motion=", FutureWarning, stacklevel=3)
             motion_adapter = words.pop("motion")
         known = keywords.sort(registry.load_object(spec.config), words, ("backbone",), _LATER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def clip_of(value: Any, name: str, fps: float | None = None) -> Clip | str | Pat
         return Path(value)
     if isinstance(getattr(value, "frames", None), _array_type()) and hasattr(value, "fps"):  # a Result
         return media.from_frames(value.frames, value.fps, name)
-    rate = FPS if not isinstance(fps, int | float) or isinstance(fps, bool) or not fps > 0 else float(fps)
+    rate = FPS if not isinstance(fps, Real) or isinstance(fps, bool) or not fps > 0 else float(fps)
     if isinstance(value, list | tuple):
         return media.from_frames(_stacked(value, name), rate, name)
     if _is_picture(value):

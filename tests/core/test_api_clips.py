@@ -2,6 +2,7 @@
 
 import base64
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def test_frames_in_any_form_are_one_clip(value):
     clip = clip_of(value, "driving", 12)
     assert np.array_equal(clip.frames, VIDEO) and clip.fps == 12 and clip.name == "driving" and not clip.is_image
     assert clip.sha256 == media.from_frames(VIDEO, 12.0).sha256
+
+
+def test_a_rate_may_be_any_number_and_frames_without_one_have_eight():
+    assert clip_of(VIDEO, "driving", Fraction(25, 2)).fps == 12.5
+    assert (
+        clip_of(VIDEO, "driving").fps == clip_of(VIDEO, "driving", "a").fps == 8
+    )  # a text is refused with the request
 
 
 def test_half_precision_is_near_enough():

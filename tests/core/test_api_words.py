@@ -28,7 +28,8 @@ def test_motion_modules_have_a_keyword_of_their_own_and_the_old_one_warns():
     with pytest.warns(FutureWarning, match="motion_adapter="):
         old = motionkit.load("flipsketch", motion=MotionOptions("/modules"))
     assert old.request.backbone.motion == MotionOptions("/modules")
-    assert old.settings.motion == motionkit.load("flipsketch").settings.motion
+    assert old.settings.motion == motionkit.load("flipsketch", motion=None).settings.motion == 0.5
+    assert motionkit.load("anamodiff", motion=None).request.backbone.motion is None
 
 
 @pytest.mark.parametrize(
