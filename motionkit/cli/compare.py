@@ -32,7 +32,7 @@ how
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
   backbone=NAME           for every method that needs one; with weights of your own, as for transfer:
                           backbone.path=FOLDER backbone.lora=FILE backbone.lora_scale=1.0 backbone.motion_adapter=FOLDER
-  gpu=NAME seed=0 frames=N size=N|WxH fps=N start= end= reference_start= reference_end=    as for transfer
+  gpu=NAME sampler=NAME seed=0 frames=N size=N|WxH fps=N start= end= reference_start= reference_end=    as for transfer
   cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
 output
   output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method

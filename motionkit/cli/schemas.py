@@ -23,6 +23,7 @@ class RequestConfig:
     depth: str | None = None
     correspondence: str | None = None
     keypoints: str | None = None
+    sampler: str = "auto"  # auto is the backbone's own
     seed: int = 0
     frames: int | None = None
     size: str | None = None  # a side in pixels, or WIDTHxHEIGHT

@@ -27,6 +27,7 @@ how
   backbone=NAME           see `motionkit backbones`; backbone.path=FOLDER for weights of your own
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
+  sampler=NAME            see `motionkit methods NAME`; auto is the backbone's own
   seed=0 frames=N size=N|WxH fps=N
   start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
                           follow each other from start= on; reference_start= reference_end= of a reference video
