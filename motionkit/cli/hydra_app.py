@@ -17,9 +17,10 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.media.output_files import check_writable, local_path
-from motionkit.settings.config import TrainConfig, TransferConfig, chain, explain, first_line, typed, unknown_of
+from motionkit.settings.config import chain, explain, first_line, typed, unknown_of
 from motionkit.settings.setting import nullable
 from motionkit.training.job import DataConfig
 from motionkit.weights.hashing import hash_json

@@ -9,7 +9,7 @@ from motionkit.errors import UserError
 from motionkit.methods.anamodiff import SPEC
 from motionkit.methods.anamodiff.config import PRESETS, AnaMoDiffConfig
 from motionkit.methods.anamodiff.train_config import TrainOptions
-from motionkit.settings.config import method_settings
+from motionkit.running.choices import method_settings
 from motionkit.settings.presets import settings
 
 # What the paper states, by section; the other values of that preset are readings of its named parts.

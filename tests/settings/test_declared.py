@@ -12,7 +12,8 @@ from motionkit.backbones.catalog import BackboneConfig
 from motionkit.errors import UserError
 from motionkit.perception.sketch import SketchSettings
 from motionkit.registry import load_object, spec
-from motionkit.settings.config import method_settings, typed
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import typed
 from motionkit.settings.gpu import GpuConfig
 from motionkit.settings.presets import PresetSettings, resolved, settings
 from motionkit.settings.schema import facts
