@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 setup: $(STAMP) ## make .venv with the tested versions (quick when it is already there)
 
 demo: setup ## transfer a motion on the shipped example: leaves an mp4 and a report.html
-	$(BIN)/python -m motionkit.demo
+	$(BIN)/python -m motionkit.cli.demo
 
 test: setup ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -32,7 +32,8 @@ test: setup ## the tests
 test-slow: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-lint: setup ## ruff, and mypy on the public API
+lint: setup ## formatter, linter and types
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
@@ -114,6 +115,9 @@ train-animatex-ablations-all: train-animatex-ablations ## and the thirteen other
 
 train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 	$(TRAIN).judges pose
+
+train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
+	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
 
 train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
 	$(TRAIN).pocket_joints

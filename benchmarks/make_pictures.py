@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from motionkit.demo import EXAMPLE
+from motionkit.cli.demo import EXAMPLE
 from motionkit.media import read_clip, write_image
 from motionkit.report.tiles import Panel
 from motionkit.report.tiles import contact_sheet as labelled_sheet
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.sprites import BIPEDS, MOTIONS, QUADRUPEDS
 from motionkit.sprites.export import contact_sheet
 from motionkit.transfer import Inputs

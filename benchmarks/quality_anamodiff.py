@@ -18,14 +18,15 @@ import numpy as np
 from common import grown, interval, through_autoencoder
 
 from motionkit.backbones import load
-from motionkit.bench.generators import make_triple
-from motionkit.hashing import hash_json
 from motionkit.media import from_frames
 from motionkit.metrics import keypoint_error, masked_psnr, motion_ratio, psnr
 from motionkit.metrics.pose import estimate, stated_error
-from motionkit.run import execute, plan_for
+from motionkit.running.execute import execute, plan_for
 from motionkit.sprites import SpriteClip
+from motionkit.table.bench.generators import make_triple
 from motionkit.transfer import Inputs
+from motionkit.weights import places
+from motionkit.weights.hashing import hash_json
 
 FRAMES = 10
 # The main table: floors, the method, and its two adaptations alone: both warp the first source frame, and neither is
@@ -110,9 +111,7 @@ def run_cell(
 
 def weights_hash() -> str:
     """Changes when any shipped weight changes, so that cells are run again."""
-    import motionkit
-
-    assets = Path(motionkit.__file__).parent / "assets"
+    assets = places.assets()
     return hash_json(
         [
             (str(p.relative_to(assets)), p.stat().st_size, p.stat().st_mtime_ns)

@@ -25,18 +25,18 @@ import numpy as np
 from common import LEAST, Cells, grown, interval, through_autoencoder
 
 from motionkit.backbones import catalog, load
-from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import SIZE, Pair, make_pair
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import keypoint_error, l1, masked_psnr, psnr, ssim
 from motionkit.metrics.pose import estimate, stated_error
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.sprites import SpriteClip
+from motionkit.table.bench.generators import SIZE, Pair, make_pair
 from motionkit.transfer import Inputs
+from motionkit.weights import places
+from motionkit.weights.hashing import hash_json, hash_path
 
 SETS = ("self", "cross")
 LENDERS = {
@@ -67,8 +67,8 @@ FIGURES = {
 def weights_hash(backbone: str, path: str | None) -> str:
     """Changes with the weights of the model, of those that lend to it, and of the pose estimator."""
     asset = catalog.get(backbone).asset
-    folders = [Path(path)] if path else [ASSETS / n for n in (asset, *LENDERS.get(asset, ()))] if asset else []
-    estimators = [ASSETS / "judges" / f"{name}.safetensors" for name in ("pose", "joints")]
+    folders = [Path(path)] if path else [places.assets() / n for n in (asset, *LENDERS.get(asset, ()))] if asset else []
+    estimators = [places.assets() / "perception" / f"{name}.safetensors" for name in ("pocket_points", "joints")]
     return hash_json([hash_path(p) for p in [*folders, *estimators] if p.exists()])
 
 

@@ -22,15 +22,15 @@ from common import Cells, direction, interval, merged
 
 from motionkit import registry
 from motionkit.backbones import catalog
-from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import Sketch, make_sketch
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import clipscorer, ink_overlap, motion_amount, text_image
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.table.bench.generators import Sketch, make_sketch
 from motionkit.transfer import Inputs
+from motionkit.weights import places
+from motionkit.weights.hashing import hash_json, hash_path
 
 EARLY = 4  # frames 1 to 3 are the early ones
 NO_ALIGN: dict = {"align": {"enabled": False}}
@@ -69,8 +69,8 @@ DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, what 
 def weights_hash(backbone: str, path: str | None) -> str:
     """Changes when weights that the method uses change, so that cells are run again; not with the judges."""
     asset = catalog.get(backbone).asset
-    folders = [Path(path)] if path else [ASSETS / asset, ASSETS / "pocket-sd"] if asset else []
-    return hash_json([hash_path(p) for p in [*folders, ASSETS / "flipsketch"] if p.exists()])
+    folders = [Path(path)] if path else [places.assets() / asset, places.assets() / "pocket-sd"] if asset else []
+    return hash_json([hash_path(p) for p in [*folders, places.assets() / "flipsketch"] if p.exists()])
 
 
 def run_cell(cells: Cells, variant: str, sketch: Sketch, args: argparse.Namespace, weights: str) -> dict:

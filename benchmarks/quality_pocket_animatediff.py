@@ -18,7 +18,7 @@ from quality_pocket_modelscope import captions, figures, finished, sheet
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.metrics import clipscorer
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 
 ARMS = {"motion modules": "pocket-animatediff", "image model": "pocket-sd"}
 

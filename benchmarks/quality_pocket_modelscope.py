@@ -20,15 +20,17 @@ import torch
 from common import interval
 
 from motionkit.backbones import load
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
-from motionkit.hashing import hash_json
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.loop import denoise
 from motionkit.media import write_image
 from motionkit.metrics import clipscorer, motion_amount
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS, TRAIN_MOTIONS, Motion, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character
 from motionkit.sprites.world import DOING
+from motionkit.weights.hashing import hash_json
 
 FRAMES = 10
 
@@ -83,8 +85,9 @@ def draw(backbone, asked: list[Asked], seeds: list[int], args: argparse.Namespac
         own = torch.randn(4, args.frames, side, side, generator=generator)
         noise.append(args.share**0.5 * common + (1 - args.share) ** 0.5 * own)  # (4, F, h, w)
     words, nothing = backbone.encode_text([a.caption for a in asked]), backbone.encode_text([""] * len(asked))
-    predict = text_predictor(backbone, words, nothing, args.guidance)
-    latents = ddim_sample(predict, backbone.scheduler, torch.stack(noise), args.steps)  # (N, 4, F, h, w)
+    model, sampler = text_model(backbone.denoise, words, nothing), DDIM(backbone.scheduler)
+    guidance = Guidance(args.guidance, batched=True)
+    latents = denoise(model, sampler, torch.stack(noise), sampler.grid(args.steps), guidance)  # (N, 4, F, h, w)
     frames = backbone.decode(latents.transpose(1, 2).flatten(0, 1))  # (N*F, 3, H, W)
     pixels = (frames.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (N*F, H, W, 3)
     return pixels.reshape(len(asked), args.frames, *pixels.shape[1:])

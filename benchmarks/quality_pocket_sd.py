@@ -17,11 +17,13 @@ import torch
 from common import through_autoencoder
 
 from motionkit.backbones import load
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.loop import denoise
 from motionkit.media import write_image
 from motionkit.metrics import bootstrap_interval, psnr
 from motionkit.metrics.scorer import classify, stated_accuracy
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.sprite_batches import clips
@@ -37,8 +39,9 @@ def captions(count: int, seed: int) -> list[tuple[str, str]]:
 def draw(backbone, prompts: list[str], seed: int, steps: int, scale: float) -> np.ndarray:
     """One picture for each prompt (N, H, W, 3) uint8."""
     noise = torch.randn(len(prompts), 4, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
-    predict = text_predictor(backbone, backbone.encode_text(prompts), backbone.encode_text([""] * len(prompts)), scale)
-    latents = ddim_sample(predict, backbone.scheduler, noise, steps)
+    model = text_model(backbone.denoise, backbone.encode_text(prompts), backbone.encode_text([""] * len(prompts)))
+    sampler = DDIM(backbone.scheduler)
+    latents = denoise(model, sampler, noise, sampler.grid(steps), Guidance(scale, batched=True))
     frames = backbone.decode(latents[:, :, 0])
     return (frames.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (N, H, W, 3)
 

@@ -27,14 +27,14 @@ from common import Cells, direction, interval, merged
 import motionkit
 from motionkit import registry
 from motionkit.backbones import catalog
-from motionkit.backbones.files import ASSETS
-from motionkit.bench.generators import SIZE, Edit, make_edit
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path
 from motionkit.media import from_frames, write_image
 from motionkit.media.framing import resize
 from motionkit.metrics import clipscorer, text_image
 from motionkit.metrics.pose import estimate, stated_error
+from motionkit.table.bench.generators import SIZE, Edit, make_edit
+from motionkit.weights import places
+from motionkit.weights.hashing import hash_json, hash_path
 
 BOUNDS = ("source", "truth", "still")
 TEXT = "text"
@@ -75,8 +75,8 @@ DIRECTIONS = (  # figure, variant, against, wanted sign of the difference, claim
 def weights_hash(args: Namespace) -> str:
     """Changes when weights that the method uses change, so that cells are run again; not with the judges."""
     asset = catalog.get(args.backbone).asset
-    own = [Path(args.path)] if args.path else [ASSETS / asset, ASSETS / "pocket-sd"] if asset else []
-    return hash_json([hash_path(p) for p in [*own, ASSETS / "perception"] if p.exists()])
+    own = [Path(args.path)] if args.path else [places.assets() / asset, places.assets() / "pocket-sd"] if asset else []
+    return hash_json([hash_path(p) for p in [*own, places.assets() / "perception"] if p.exists()])
 
 
 def run_cell(cells: Cells, variant: str, edit: Edit, args: Namespace, weights: str) -> dict:
@@ -134,7 +134,7 @@ def text_to_video(edit: Edit, args: Namespace) -> np.ndarray:
     from quality_pocket_modelscope import Asked, draw
 
     from motionkit.backbones import load
-    from motionkit.run import plan_for
+    from motionkit.running.execute import plan_for
 
     plan = plan_for({"name": args.gpu} | ({"dtype": args.dtype} if args.dtype else {}), args.backbone)
     who = edit.target.character

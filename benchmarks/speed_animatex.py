@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
 from motionkit.backbones.flatconv import flatten_convolutions
-from motionkit.diffusion.sampling import guide
+from motionkit.diffusion.guidance import guide
 
 CONFIG = AnimateXConfig(
     channels=(64, 128, 256, 256),

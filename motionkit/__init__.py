@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from motionkit import _moved
+
 if TYPE_CHECKING:
     from motionkit.api import load as load
     from motionkit.context import RunContext as RunContext
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from motionkit.errors import MissingWeights as MissingWeights
     from motionkit.errors import UserError as UserError
     from motionkit.registry import names as method_names  # noqa: F401
-    from motionkit.run import execute as execute
+    from motionkit.running.execute import execute as execute
     from motionkit.transfer import Inputs as Inputs
     from motionkit.transfer import MethodSpec as MethodSpec
     from motionkit.transfer import Requirement as Requirement
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
     from motionkit.transfer import Transfer as Transfer
 
 __version__ = "0.1.0"
+_moved.install()
 
 _PUBLIC = {
     "load": "motionkit.api:load",
     "method_names": "motionkit.registry:names",
-    "execute": "motionkit.run:execute",
+    "execute": "motionkit.running.execute:execute",
     "RunContext": "motionkit.context:RunContext",
     **{name: f"motionkit.errors:{name}" for name in ("UserError", "MissingWeights", "Cancelled")},
     **{

@@ -10,15 +10,105 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from motionkit.hashing import seed_from
-from motionkit.progress import NullProgress, Reporter
+from motionkit.errors import Cancelled
+from motionkit.weights.hashing import seed_from
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
     from motionkit.transfer import Tensors
+
+
+class Progress(Protocol):
+    """What a run tells its watcher. `done` counts finished steps of `total`, and never falls within a stage."""
+
+    def start(self, stage: str, total: int) -> None:
+        """A stage begins."""
+
+    def step(self, stage: str, done: int, preview: Any = None) -> None:
+        """`done` steps are finished; preview is an optional (H, W, 3) uint8 picture."""
+
+    def end(self, stage: str) -> None:
+        """The stage is over."""
+
+    def cancelled(self) -> bool:
+        """Whether the watcher wants the run to stop."""
+        return False
+
+
+class NullProgress:
+    """Shows nothing and never cancels."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Nothing."""
+
+    def step(self, stage: str, done: int, preview: Any = None) -> None:
+        """Nothing."""
+
+    def end(self, stage: str) -> None:
+        """Nothing."""
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+
+class Reporter:
+    """What a method sees of a `Progress`: the same calls kept in order, and `tick`, which also cancels."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._open: dict[str, int] = {}
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage; beginning it again ends the first one."""
+        self.end(stage)
+        self._open[stage] = 0
+        self.progress.start(stage, total)
+
+    def step(self, stage: str, done: int, preview: Any = None) -> None:
+        """Report finished steps; a number that falls is left out."""
+        if done >= self._open.get(stage, 0):
+            self._open[stage] = done
+            self.progress.step(stage, done, preview)
+
+    def end(self, stage: str) -> None:
+        """End a stage, if it is open."""
+        if self._open.pop(stage, None) is not None:
+            self.progress.end(stage)
+
+    def cancelled(self) -> bool:
+        """Whether the watcher wants the run to stop."""
+        return self.progress.cancelled()
+
+    def tick(self, stage: str, done: int, total: int, preview: Any = None) -> None:
+        """Begin `stage` when it is new, report `done` of `total` steps, end it with the last one.
+
+        Raises:
+            Cancelled: the watcher wants the run to stop.
+        """
+        self.check()
+        if stage not in self._open:
+            self.start(stage, total)
+        self.step(stage, done, preview)
+        if done >= total:
+            self.end(stage)
+
+    def check(self) -> None:
+        """Stop here if the watcher wants it.
+
+        Raises:
+            Cancelled: the watcher wants the run to stop.
+        """
+        if self.cancelled():
+            raise Cancelled("cancelled")
+
+    def close(self) -> None:
+        """End every stage that is still open."""
+        for stage in list(self._open):
+            self.end(stage)
 
 
 class Checkpoint(Protocol):
@@ -51,6 +141,9 @@ class RunContext:
         plan: the effective memory plan; `device` and `dtype` come from it.
         progress: call `progress.tick(stage, done, total)` in every long loop; it also cancels.
         folder: the run's folder; write nothing outside it.
+        sampler: the name of the sampler that was asked for, for `motionkit.diffusion.samplers.make_sampler`.
+        matte: (frames, height, width) uint8, how much of each pixel of the result is the subject; a method whose spec
+            says that it `mattes` sets it in `generate`.
     """
 
     seed: int
@@ -64,6 +157,8 @@ class RunContext:
     checkpoints: Callable[[str], Checkpoint] = lambda stage: NoCheckpoint()
     shown: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    sampler: str = "auto"
+    matte: np.ndarray | None = None
 
     @property
     def device(self) -> str:

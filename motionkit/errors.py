@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 700  # characters of a list of names
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the command line prints it as one line and exits with code 2."""
@@ -23,4 +25,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(known) or 'none'}")
+    return UserError(f"unknown {what} {name!r}{hint}; known: {_listed(known)}")
+
+
+def _listed(names: list[str]) -> str:
+    """The names, or where they are many the first of them and how many there are."""
+    whole, few = ", ".join(names), 0
+    if len(whole) <= _LONGEST:
+        return whole or "none"
+    while len(", ".join(names[: few + 1])) <= _LONGEST // 2:
+        few += 1
+    return f"{', '.join(names[:few])} ... ({len(names)} in all)"

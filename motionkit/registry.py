@@ -1,8 +1,9 @@
-"""Names to methods: entry points of the group `motionkit.methods`, loaded on use, failures kept apart.
+"""Names to declared parts: entry points of a group for each kind of part, loaded on use, failures kept apart.
 
-A built-in method is registered exactly as a third party's is: the entry point's value is "package.module:SPEC", a
-`MethodSpec` in a module that imports no torch. An entry point that fails to load is kept with its error and breaks
-nothing else. MOTIONKIT_DISABLE_PLUGINS=1 leaves only the methods of the motionkit distribution itself.
+A built-in part is registered exactly as a third party's is: the entry point's value is "package.module:ATTRIBUTE", an
+object of the group's class in a module that imports no torch, and its `name` is the entry point's. An entry point that
+fails to load is kept with its error and breaks nothing else. MOTIONKIT_DISABLE_PLUGINS=1 leaves only the parts of the
+motionkit distribution itself.
 """
 
 from __future__ import annotations
@@ -13,13 +14,26 @@ import importlib.metadata
 import os
 import traceback
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from motionkit.errors import UserError, unknown
-from motionkit.transfer import MethodSpec, Transfer
 
-GROUP = "motionkit.methods"
+if TYPE_CHECKING:
+    from motionkit.diffusion.samplers import SamplerSpec
+    from motionkit.transfer import MethodSpec, Transfer
+
 OWN = "motionkit"
+
+
+class Part(Protocol):
+    """What every declared part has: the name by which it is asked for."""
+
+    @property
+    def name(self) -> str:
+        """The word on the command line."""
+
+
+Kind = TypeVar("Kind", bound=Part)
 
 
 class Failure(NamedTuple):
@@ -32,52 +46,107 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A method and the distribution that brought it."""
+class Registered(Generic[Kind]):
+    """A part and the distribution that brought it."""
 
-    spec: MethodSpec
+    spec: Kind
     dist: str
+
+
+@dataclass(frozen=True)
+class Group(Generic[Kind]):
+    """All parts of one kind.
+
+    Attributes:
+        points: the group of entry points.
+        what: the word for one of its parts, as in "unknown method".
+        kind: "package.module:Class" that each of them must be an instance of, imported with the first of them.
+    """
+
+    points: str
+    what: str
+    kind: str
+
+    def names(self) -> list[str]:
+        """Every part that can be used, sorted."""
+        return sorted(self._scan()[0])
+
+    def get(self, name: str) -> Kind:
+        """The part of that name.
+
+        Raises:
+            UserError: no such part (with the nearest name), or its plugin is broken (with its error).
+        """
+        return self.registered(name).spec
+
+    def registered(self, name: str) -> Registered[Kind]:
+        """The part of that name and where it comes from; raises as `get` does."""
+        found, broken = self._scan()
+        if name in found:
+            return found[name]
+        for failure in broken:
+            if failure.name == name:
+                raise UserError(f"{self.what} {name!r} of {failure.dist} cannot be loaded: {failure.error}")
+        if not any(part.dist == OWN for part in found.values()):
+            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
+        raise unknown(self.what, name, found)
+
+    def dist_of(self, spec: Kind) -> str:
+        """The distribution and version that brought a part, or "" for one that is not registered."""
+        known = self._scan()[0].get(spec.name)
+        return f"{known.dist} {importlib.metadata.version(known.dist)}" if known and known.spec is spec else ""
+
+    def failures(self) -> list[Failure]:
+        """The entry points that could not be loaded."""
+        return list(self._scan()[1])
+
+    def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
+        return _scan_once(self, plugins_disabled())
+
+    def _load(self, point: importlib.metadata.EntryPoint, taken: dict[str, Registered[Any]]) -> Any:
+        if point.name in taken:
+            raise ValueError(f"the name {point.name!r} is taken by {taken[point.name].dist}")
+        value, kind = point.load(), load_object(self.kind)
+        if not isinstance(value, kind):
+            raise TypeError(f"{point.value} is {type(value).__name__}, not a {kind.__name__}")
+        if value.name != point.name:
+            raise ValueError(f"{point.value} calls itself {value.name!r}, its entry point {point.name!r}")
+        return value
+
+
+METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
+SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS)
 
 
 def names() -> list[str]:
     """Every method that can be used, sorted."""
-    return sorted(_scan()[0])
+    return METHODS.names()
 
 
 def spec(name: str) -> MethodSpec:
-    """The facts about a method.
-
-    Raises:
-        UserError: no such method (with the nearest name), or its plugin is broken (with its error).
-    """
-    return registered(name).spec
+    """The facts about a method; raises as `Group.get` does."""
+    return METHODS.get(name)
 
 
-def registered(name: str) -> Registered:
-    """The facts about a method and where it comes from; raises as `spec` does."""
-    methods, broken = _scan()
-    if name in methods:
-        return methods[name]
-    for failure in broken:
-        if failure.name == name:
-            raise UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
-    raise unknown("method", name, methods)
+def registered(name: str) -> Registered[MethodSpec]:
+    """The facts about a method and where it comes from; raises as `Group.get` does."""
+    return METHODS.registered(name)
 
 
 def dist_of(spec: MethodSpec) -> str:
     """The distribution and version that brought a method, or "" for one that is not registered."""
-    known = _scan()[0].get(spec.name)
-    return f"{known.dist} {importlib.metadata.version(known.dist)}" if known and known.spec is spec else ""
+    return METHODS.dist_of(spec)
+
+
+def failures() -> list[Failure]:
+    """The methods that could not be loaded."""
+    return METHODS.failures()
 
 
 def transfer_class(name: str) -> type[Transfer]:
     """Import a method's class, which is what loads torch."""
     return load_object(spec(name).transfer)
-
-
-def failures() -> list[Failure]:
-    """The entry points that could not be loaded."""
-    return list(_scan()[1])
 
 
 def load_object(path: str) -> Any:
@@ -103,39 +172,24 @@ def refresh() -> None:
     _scan_once.cache_clear()
 
 
-def _scan() -> tuple[dict[str, Registered], tuple[Failure, ...]]:
-    return _scan_once(plugins_disabled())
-
-
 @functools.cache
-def _scan_once(only_own: bool) -> tuple[dict[str, Registered], tuple[Failure, ...]]:
-    found: dict[str, Registered] = {}
+def _scan_once(group: Group[Any], only_own: bool) -> tuple[dict[str, Registered[Any]], tuple[Failure, ...]]:
+    found: dict[str, Registered[Any]] = {}
     broken: list[Failure] = []
-    points = importlib.metadata.entry_points(group=GROUP)
+    points = importlib.metadata.entry_points(group=group.points)
     # The toolkit's own names come first, so that no plugin can take one over.
     for point in sorted(points, key=lambda point: (_dist(point) != OWN, point.name, _dist(point))):
         dist = _dist(point)
         if only_own and dist != OWN:
             continue
         try:
-            found_spec = _load(point, found)
+            part = group._load(point, found)
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not take the others with it
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             broken.append(Failure(point.name, dist, line, traceback.format_exc()))
         else:
-            found[point.name] = Registered(found_spec, dist)
+            found[point.name] = Registered(part, dist)
     return found, tuple(broken)
-
-
-def _load(point: importlib.metadata.EntryPoint, taken: dict[str, Registered]) -> MethodSpec:
-    if point.name in taken:
-        raise ValueError(f"the name {point.name!r} is taken by {taken[point.name].dist}")
-    value = point.load()
-    if not isinstance(value, MethodSpec):
-        raise TypeError(f"{point.value} is {type(value).__name__}, not a MethodSpec")
-    if value.name != point.name:
-        raise ValueError(f"{point.value} calls itself {value.name!r}, its entry point {point.name!r}")
-    return value
 
 
 def _dist(point: importlib.metadata.EntryPoint) -> str:

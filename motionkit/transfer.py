@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
-from motionkit.progress import Progress as Progress
+from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.catalog import BackboneSpec
-    from motionkit.media import Clip
+    from motionkit.media import Clip, Sound
 
     Tensors = dict[str, torch.Tensor]
 else:
@@ -64,16 +64,20 @@ class MethodSpec:
 
     Attributes:
         transfer, config, trainer: "package.module:attribute", imported on use; config is a torch-free dataclass,
-            trainer a function of one `motionkit.trainjob.TrainJob` that returns the path of the trained weights.
+            trainer a function of one `motionkit.training.job.TrainJob` that returns the path of the trained weights.
         train_config: a torch-free dataclass of the trainer's own settings (`train.` on the command line).
         converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
         refuses: family of backbones -> one line that says why the method has no meaning on any of them.
         no_backbones: the same for single backbones of a family on which it does run.
+        samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
+        stride: every so many frames of a driving video at 24 frames per second or so, as the paper takes them; None
+            where it does not say: a fast clip is then lowered to 8 frames per second.
+        mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
@@ -100,8 +104,12 @@ class MethodSpec:
     status: str = "working"
     stochastic: bool = True
     distinct_frames: bool = False
+    stride: int | None = None
+    mattes: bool = False
     year: int = 0
     version: str = "1"
+    samplers: tuple[str, ...] = ()
+    sampler_reason: str = ""
 
     def stage(self, name: str) -> Stage | None:
         """The declared stage of that name, or None when its output is not cached."""
@@ -232,7 +240,11 @@ class Transfer(abc.ABC):
 
 @dataclass
 class Result:
-    """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk."""
+    """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk.
+
+    `alpha` (F, H, W) uint8 says where the subject is, None where that was not asked for or is not known; `sound` is the
+    driving clip's; `loop` as `motionkit.media.output_files.Finish`.
+    """
 
     frames: np.ndarray
     fps: float
@@ -240,9 +252,13 @@ class Result:
     folder: Path
     shown: dict[str, np.ndarray] = field(default_factory=dict)
     label: str = ""
+    alpha: np.ndarray | None = None
+    sound: Sound | None = None
+    loop: str = "none"
 
     def save(self, path: str | Path) -> Path:
-        """Write the video by suffix: .mp4, .gif, or a folder of numbered png frames when there is none."""
-        from motionkit.output import write_result
+        """Write the video by suffix: mp4, webm, mov, gif, webp, png, or none for a folder of numbered png frames."""
+        from motionkit.media.output_files import write_result
 
-        return write_result(Path(path), self.frames, self.fps, self.label)
+        more: dict[str, Any] = {"alpha": self.alpha, "sound": self.sound, "loop": self.loop}
+        return write_result(Path(path), self.frames, self.fps, self.label, **more)

@@ -63,4 +63,6 @@ SPEC = MethodSpec(
     status="working",
     year=2024,
     version="2",
+    samplers=("ddim",),
+    sampler_reason="it inverts the source by DDIM and walks the same steps back",
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
-from motionkit.presets import PresetSettings, settings
+from motionkit.settings.presets import PresetSettings, settings
 
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 

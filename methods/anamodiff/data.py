@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from motionkit.context import Reporter
 from motionkit.errors import UserError
 from motionkit.media import Clip, letterbox, read_clip, resample
-from motionkit.progress import Reporter
 
 from .keypoints import Keypoints
 from .pictures import to_float

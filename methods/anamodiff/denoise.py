@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.inversion import ddim_invert
+from motionkit.diffusion import loop
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.inversion import invert
 from motionkit.diffusion.noise import warp_noise
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
-from motionkit.diffusion.schedule import rungs
+from motionkit.diffusion.samplers import Invertible, Sampler, make_sampler
 
 from .config import AnaMoDiffConfig
 from .nets import Net
@@ -40,36 +43,38 @@ def denoise_from(
     Returns:
         Clean latents (T, C, h, w).
     """
-    sample = config.sample
+    sample, sampler = config.sample, make_sampler(backbone, run.sampler, run.generator("sampler"))
     inverted, extra = sample.start == "inverted", anchor == "source"
     if inverted:
-        moving, lead = _inverted_start(net, backbone, config, run, inputs, prepared)
+        moving, lead = _inverted_start(net, backbone, sampler, config, run, inputs, prepared)
     else:
-        moving, lead = _noised_start(backbone, config, run, prepared)
+        moving, lead = _noised_start(sampler, config, run, prepared)
     start = torch.cat([lead[None], moving]) if extra else moving
     net.context.frames = len(start)
     net.context.anchor = int(prepared["reference"]) if anchor == "reference" else 0
-    predict = text_predictor(
-        backbone,
-        backbone.encode_text([inputs.prompt]),
-        backbone.encode_text([inputs.negative_prompt]),
-        float(sample.guidance or 0),
-        float(sample.rescale or 0),
-        unet=net.unet,
-    )
-    clip = ddim_sample(
-        predict,
-        backbone.scheduler,
-        start.transpose(0, 1)[None].to(backbone.device),  # (1,C,F,h,w)
-        int(sample.steps or 1),
-        start_t=None if inverted else int(sample.start_t or 1),
+    clip = loop.denoise(
+        text_model(
+            partial(backbone.denoise, unet=net.unet),
+            backbone.encode_text([inputs.prompt]),
+            backbone.encode_text([inputs.negative_prompt]),
+        ),
+        sampler,
+        rearrange(start, "f c h w -> 1 c f h w").to(backbone.device),
+        sampler.grid(int(sample.steps or 1), None if inverted else int(sample.start_t or 1)),
+        Guidance(float(sample.guidance or 0), float(sample.rescale or 0), batched=True),
         progress=lambda done, total: run.progress.tick("denoise", done, total),
     )
-    return clip[0].transpose(0, 1)[int(extra) :]  # (T,C,h,w)
+    return rearrange(clip, "1 c f h w -> f c h w")[int(extra) :]  # (T,C,h,w)
 
 
 def _inverted_start(
-    net: Net, backbone: VideoBackbone, config: AnaMoDiffConfig, run: RunContext, inputs: Inputs, prepared: Tensors
+    net: Net,
+    backbone: VideoBackbone,
+    sampler: Invertible,
+    config: AnaMoDiffConfig,
+    run: RunContext,
+    inputs: Inputs,
+    prepared: Tensors,
 ) -> tuple[Tensor, Tensor]:
     """The picked source frames inverted to noise and warped (T, C, h, w), and the most used one (C, h, w) as it is.
 
@@ -78,28 +83,26 @@ def _inverted_start(
     used, place = prepared["pick"].unique(return_inverse=True)
     net.context.frames, net.context.anchor = 1, 0
     prompt = inputs.prompt if config.sample.inversion_prompt is None else config.sample.inversion_prompt
-    text = backbone.encode_text([prompt])
-    noise = ddim_invert(
-        lambda x, t: backbone.denoise(x, t, text.expand(len(x), -1, -1), unet=net.unet),
-        backbone.scheduler,
+    noise = invert(
+        text_model(partial(backbone.denoise, unet=net.unet), backbone.encode_text([prompt])),
+        sampler,
         prepared["source"][used][:, :, None].to(backbone.device),  # (U,C,1,h,w)
         int(config.sample.steps or 1),
         progress=lambda done, total: run.progress.tick("invert", done, total),
-    )[:, :, 0].cpu()
+    )[:, :, 0].cpu()  # (U,C,h,w)
     return _moved(noise[place], config, run, prepared), noise[place.mode().values]
 
 
 def _noised_start(
-    backbone: VideoBackbone, config: AnaMoDiffConfig, run: RunContext, prepared: Tensors
+    sampler: Sampler, config: AnaMoDiffConfig, run: RunContext, prepared: Tensors
 ) -> tuple[Tensor, Tensor]:
     """The warped clip noised to the first timestep (T, C, h, w) by one field that moves with it, and the source so."""
     sample = config.sample
-    rung = rungs(backbone.scheduler, int(sample.steps or 1), int(sample.start_t or 1))[0]
+    level = sampler.grid(int(sample.steps or 1), int(sample.start_t or 1))[0].level
     shape = (1, *prepared["warped"].shape[1:])
     base = torch.randn(shape, generator=run.generator("start"))
-    signal, spread = rung.alpha.sqrt(), (1 - rung.alpha).sqrt()
-    moving = signal * prepared["warped"] + spread * _moved(base, config, run, prepared)
-    return moving, signal * prepared["source"][prepared["pick"].mode().values] + spread * base[0]
+    lead = level.mix(prepared["source"][prepared["pick"].mode().values], base[0])
+    return level.mix(prepared["warped"], _moved(base, config, run, prepared)), lead
 
 
 def _moved(noise: Tensor, config: AnaMoDiffConfig, run: RunContext, prepared: Tensors) -> Tensor:

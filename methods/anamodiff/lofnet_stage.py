@@ -6,7 +6,7 @@ import torch
 
 from motionkit.backbones import get, load
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 from motionkit.training.loop import Loop, LoopSettings, arguments
 from motionkit.training.stage import run_stage, stage_arguments
 

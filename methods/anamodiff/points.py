@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,9 @@ import torch
 from torch import Tensor
 
 from motionkit.errors import UserError
+from motionkit.media.arrays import read_arrays
+
+_MOST = 2**26  # bytes of points
 
 
 def read_points(path: Path, source: int, driving: int) -> tuple[Tensor, Tensor]:
@@ -29,9 +31,9 @@ def read_points(path: Path, source: int, driving: int) -> tuple[Tensor, Tensor]:
         UserError: what is wrong with the file, in one line.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = [np.asarray(file[name], np.float32) for name in ("reference", "driving")]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        held = read_arrays(path, _MOST, lambda names: ("reference", "driving"))
+        arrays = [held[name].astype(np.float32) for name in ("reference", "driving")]
+    except (OSError, ValueError, KeyError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "it is damaged, or lacks one of them"
         raise UserError(f"keypoints: {path} is not an .npz with the arrays reference and driving: {reason}") from error
     for name, array, frames in zip(("reference", "driving"), arrays, (source, driving), strict=True):

@@ -7,7 +7,9 @@ At inference nothing of the truth is used. All coordinates are in [-1, 1], -1/+1
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from .lofnet import LOFNet
 from .weights import load_network, pocket_folder, save_network, vae_signature
 
 SIZE = 128
+EASY = ("easy",)  # what the shipped weights saw; `--settings easy wild` lets the renderer vary
 KEYPOINT_CONFIG = dict(num_kp=12, block_expansion=16, max_features=160, num_blocks=4, scale_factor=0.5, pad=3)
 VISIBLE = 0.2  # weight of the visibility head's cross-entropy
 LOFNET_CONFIG = dict(num_kp=12, num_channels=4, block_expansion=24, max_features=160, num_blocks=4, kp_variance=0.01)
@@ -60,11 +63,21 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
     return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)
 
 
-def keypoint_loss(detector: KPDetector, batch: int, seed: int, device: str) -> LossFn:
+def shared_clips(
+    name: str, seed: int, step: int, count: int, settings: Sequence[str] = EASY, **options: Any
+) -> list[SpriteClip]:
+    """`count` clips, their settings in turn, of which one may be named twice; of one setting, what `clips` draws."""
+    share = -(-count // len(settings))
+    names = [f"{name} {i}" if setting in settings[:i] else name for i, setting in enumerate(settings)]
+    each = [clips(n, seed, step, share, setting=s, **options) for n, s in zip(names, settings, strict=True)]
+    return [clip for turn in zip(*each, strict=True) for clip in turn][:count]
+
+
+def keypoint_loss(detector: KPDetector, batch: int, seed: int, device: str, settings: Sequence[str] = EASY) -> LossFn:
     """L1 on points (weight 10) and on bone frames; half of the pictures are placed anew."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        data = clips("anamodiff-keypoints", seed, step, batch)
+        data = shared_clips("anamodiff-keypoints", seed, step, batch, settings)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         x, truth = frames01(data, 0), truth_keypoints(data, 0)
         half = batch // 2
@@ -84,9 +97,11 @@ def keypoint_loss(detector: KPDetector, batch: int, seed: int, device: str) -> L
 
 
 @torch.no_grad()
-def evaluate_keypoints(detector: KPDetector, split: str = "test", count: int = 100) -> dict[str, float]:
+def evaluate_keypoints(
+    detector: KPDetector, split: str = "test", count: int = 100, setting: str = "easy"
+) -> dict[str, float]:
     """Error on held-out characters, pixels of a 128 px picture, and angle error, degrees."""
-    data = clips("keypoints-eval", 1, 0, count, split=split)
+    data = clips("keypoints-eval", 1, 0, count, split=split, setting=setting)
     out, truth = detector(frames01(data, 0)), truth_keypoints(data, 0)
     error = (out.value - truth.value).norm(dim=-1) * (SIZE - 1) / 2  # (B, 12)
     dot = (out.jacobian[..., 0] * truth.jacobian[..., 0]).sum(-1)
@@ -160,7 +175,13 @@ def _respaced(clip: SpriteClip, gap: int) -> SpriteClip:
 
 
 def lofnet_loss(
-    net: LOFNet, detector: KPDetector, backbone: VideoBackbone, batch: int, seed: int, device: str
+    net: LOFNet,
+    detector: KPDetector,
+    backbone: VideoBackbone,
+    batch: int,
+    seed: int,
+    device: str,
+    settings: Sequence[str] = EASY,
 ) -> LossFn:
     """The paper's L_warp (MSE of warped and true latents), plus L1 to the exact flow where the source shows the part.
 
@@ -169,7 +190,8 @@ def lofnet_loss(
     """
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        data = pairs("anamodiff-lofnet", seed, step, batch, "train", 32)
+        setting = settings[step % len(settings)]
+        data = pairs("anamodiff-lofnet", seed, step, batch, "train", 32, setting=setting)
         with torch.no_grad():
             latents = backbone.encode(torch.cat([data.source, data.target])).float().to(device)
             z_s, z_d = latents.chunk(2)
@@ -196,9 +218,11 @@ def lofnet_loss(
 
 
 @torch.no_grad()
-def evaluate_lofnet(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, count: int = 64) -> dict[str, float]:
+def evaluate_lofnet(
+    net: LOFNet, detector: KPDetector, backbone: VideoBackbone, count: int = 64, setting: str = "easy"
+) -> dict[str, float]:
     """Flow error on held-out characters (pixels, subject only) and warp error against doing nothing."""
-    data = pairs("lofnet-eval", 1, 0, count, "test", 32)
+    data = pairs("lofnet-eval", 1, 0, count, "test", 32, setting=setting)
     z_s, z_d = backbone.encode(data.source).float(), backbone.encode(data.target).float()
     motion = net(z_s, detector(data.target), detector(data.source))
     subject = (data.weight > 1.5).float()
@@ -212,34 +236,58 @@ def evaluate_lofnet(net: LOFNet, detector: KPDetector, backbone: VideoBackbone, 
     }
 
 
+def by_style(measure: Callable[[str], dict[str, float]]) -> dict[str, float]:
+    """Figures on `easy` under their own names, and on `wild` and the unseen `foreign` with the style before them."""
+    out = measure("easy")
+    for style in ("wild", "foreign"):
+        out |= {f"{style}_{name}": value for name, value in measure(style).items() if name != "n"}
+    return out
+
+
+def in_hourglass(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: the hourglass's but for its first layer."""
+    return name.startswith(("predictor", "hourglass")) and "encoder.down_blocks.0." not in name
+
+
 def main() -> None:
     """Command line: `keypoints` or `lofnet`."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
         raise SystemExit("say which to train: keypoints or lofnet")
     what = sys.argv.pop(1)
     steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
-    args = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr).parse_args()
+    parser = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr)
+    parser.add_argument("--settings", nargs="+", default=list(EASY), help="settings of the sprite world, in turn")
+    parser.add_argument("--muon", action="store_true", help="Muon trains the hourglass")
+    args = parser.parse_args()
     torch.manual_seed(args.seed)
     batch, out = args.batch or 16, args.out or pocket_folder()
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.995)
+    if args.muon:
+        settings = replace(settings, muon=in_hourglass, clip=float("inf"), decay=0.4)
     if what == "keypoints":
         detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
-        trained = Loop(detector, keypoint_loss(detector, batch, args.seed, args.device), settings).run().cpu()
-        figures, config, facts = evaluate_keypoints(trained), KEYPOINT_CONFIG, {}
+        loss = keypoint_loss(detector, batch, args.seed, args.device, args.settings)
+        trained = Loop(detector, loss, settings).run().cpu()
+        figures, config, facts = by_style(lambda s: evaluate_keypoints(trained, setting=s)), KEYPOINT_CONFIG, {}
     else:
         from motionkit.backbones import load
-        from motionkit.run import plan_for
+        from motionkit.running.execute import plan_for
 
         backbone = load("pocket-sd", plan_for("cpu"))
         detector, _ = load_network(out / "keypoints.safetensors", "keypoints")
         net = LOFNet(**LOFNET_CONFIG).to(args.device)
-        loss = lofnet_loss(net, detector.to(args.device), backbone, batch, args.seed, args.device)
+        loss = lofnet_loss(net, detector.to(args.device), backbone, batch, args.seed, args.device, args.settings)
         trained = Loop(net, loss, settings).run().cpu()
-        figures, config = evaluate_lofnet(trained, detector.cpu(), backbone), LOFNET_CONFIG
+        detector = detector.cpu()
+        figures = by_style(lambda s: evaluate_lofnet(trained, detector, backbone, setting=s))
+        config = LOFNET_CONFIG
         facts = {"vae": vae_signature(backbone.vae), "backbone": "pocket-sd"}
     state = {k: v.half() if v.is_floating_point() else v for k, v in trained.state_dict().items()}
     save_network(out / f"{what}.safetensors", what, dict(config), state, **facts, figures=figures)
-    write_record(args.folder / "record.json", {"steps": args.steps, "batch": batch, "figures": figures})
+    write_record(
+        args.folder / "record.json",
+        {"steps": args.steps, "batch": batch, "settings": args.settings, "figures": figures},
+    )
     print(figures)
 
 

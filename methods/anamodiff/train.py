@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LoopSettings, LossFn, write_record
+from motionkit.weights.building import drawing
 
 from .data import FolderPairs, Pairs, PairSource, SpritePairs
 from .equivariance import Deformation, jacobian_loss, value_loss
@@ -25,7 +26,7 @@ from .weights import load_network, save_network, vae_signature
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 STEPS = 10_000  # the paper's "epochs", read as optimiser steps (a pass over MGIF would take seconds, not 0.15 s)
 PHASES = ("joint", "flow")  # folders of their checkpoints
@@ -224,7 +225,7 @@ def _flow(options: TrainOptions, num_kp: int, backbone: VideoBackbone, side: int
     large = side >= 64
     config = {
         "num_kp": num_kp,
-        "num_channels": backbone.vae.config.latent_channels,
+        "num_channels": backbone.latent_channels,
         "block_expansion": options.flow_width or (64 if large else 24),
         "max_features": options.max_width or (1024 if large else 160),
         "num_blocks": min(5, int(math.log2(side)) - 1),
@@ -234,8 +235,7 @@ def _flow(options: TrainOptions, num_kp: int, backbone: VideoBackbone, side: int
 
 
 def _seeded(kind: type, config: dict[str, Any], seed: int) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = kind(**config)
     network.arguments = config
     return network

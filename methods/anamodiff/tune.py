@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionkit.backbones.half import loss_scale, mixed, unscale
+from motionkit.backbones.mixed_precision import loss_scale, mixed, unscale
 from motionkit.diffusion.noise import warp_noise
-from motionkit.diffusion.schedule import alpha_at
 from motionkit.errors import UserError
 
 from .config import LoraConfig
@@ -145,11 +144,9 @@ def loss_of(net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part],
         clean, noise, t = (
             torch.cat([getattr(m, k) for m in members]).to(backbone.device) for k in ("clean", "noise", "t")
         )
-        alpha = alpha_at(backbone.scheduler, t, clean)
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         net.context.frames, net.context.anchor = clean.shape[2], 0
         with mixed(backbone):
-            out = backbone.denoise(noisy, t, text.expand(len(clean), -1, -1), unet=net.unet)
+            out = backbone.denoise(backbone.noised(clean, noise, t), t, text.expand(len(clean), -1, -1), unet=net.unet)
         error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)
         each = error.split([len(m.clean) for m in members])
         if backward:

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.weights import places
+from motionkit.weights.building import drawing
 
 from .keypoints import KPDetector
 from .lofnet import LOFNet
@@ -25,9 +27,7 @@ KINDS: dict[str, type[nn.Module]] = {"keypoints": KPDetector, "lofnet": LOFNet}
 
 def pocket_folder() -> Path:
     """Where the shipped weights lie."""
-    import motionkit
-
-    return Path(motionkit.__file__).parent / "assets" / "anamodiff"
+    return places.assets() / "anamodiff"
 
 
 def vae_signature(vae: nn.Module, count: int = 8) -> list[float]:
@@ -88,7 +88,7 @@ def load_network(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
             raise ValueError(f"it holds {metadata.get('kind', 'something else')}")
-        with torch.random.fork_rng(devices=[]):  # new layers draw from the global generator
+        with drawing():  # new layers draw from the global generator
             network = KINDS[kind](**json.loads(metadata["config"]))
         _fill(network, state)
         facts = json.loads(metadata.get("facts", "{}"))
@@ -115,8 +115,7 @@ def random_networks(channels: int, side: int, seed: int = 0) -> tuple[KPDetector
         side: the shorter side of the latent in pixels; the hourglass gets as many levels as fit.
     """
     levels = max(1, min(3, int(math.log2(side)) - 1))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         detector = KPDetector(num_kp=5, block_expansion=8, max_features=32, num_blocks=2, pad=3)
         flow = LOFNet(num_kp=5, num_channels=channels, block_expansion=8, max_features=32, num_blocks=levels)
     return detector.eval(), flow.eval()

@@ -51,5 +51,6 @@ SPEC = MethodSpec(
     trainer="motionkit.methods.animatex.train:train",
     train_config="motionkit.methods.animatex.train_config:TrainOptions",
     status="reproducing",
+    stride=2,
     year=2025,
 )

@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from motionkit import backbones
-from motionkit.backbones import eight_bit, files
 from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_tensors
+from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
 from motionkit.training.loop import Loop, arguments
 from motionkit.training.pocket_sd import SCHEDULE, recipe
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import eight_bit
+from motionkit.weights.hashing import hash_tensors
+from motionkit.weights.model_files import MODEL, TEXT
 
 from .image_net import inflated
 from .image_stage import build as build_image
@@ -86,9 +87,9 @@ def clips_of(backbone: AnimateXBackbone, options: TrainOptions, folder: Path, se
 def export(model: Denoiser, backbone: AnimateXBackbone, folder: Path) -> None:
     """Writes all weights of the network and of its image encoder in eight bits; the other parts are other models'."""
     network: Any = model.network
-    parts = (("unet", files.MODEL, network.state_dict(), network.config.as_dict()),)
+    parts = (("unet", MODEL, network.state_dict(), network.config.as_dict()),)
     encoder = model.image_encoder
-    parts += (("image_encoder", files.TEXT, encoder.state_dict(), encoder.config.to_diff_dict()),)
+    parts += (("image_encoder", TEXT, encoder.state_dict(), encoder.config.to_diff_dict()),)
     for part, stem, state, config in parts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         kept = {k: v.detach().cpu() for k, v in state.items() if v.is_floating_point()}

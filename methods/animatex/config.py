@@ -12,7 +12,7 @@ from typing import Any
 
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import PoseSettings
-from motionkit.presets import PresetSettings, settings
+from motionkit.settings.presets import PresetSettings, settings
 
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 

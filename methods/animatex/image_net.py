@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from motionkit.backbones.animatex.adapters import ReferenceGrid, pixel_branch
 from motionkit.backbones.animatex.config import AnimateXConfig
 from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.backbones.weights import as_layer
 from motionkit.training.auxiliary import AuxiliaryHead, Listener
+from motionkit.weights.reading import as_layer
 
 
 class WatchedAttention:

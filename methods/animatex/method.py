@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from motionkit.diffusion.guidance import Guidance, Half
+from motionkit.diffusion.samplers import make_sampler
+from motionkit.diffusion.schedule import Step
 from motionkit.perception.pose.estimate import check as check_poses
 from motionkit.perception.pose.estimate import weight_files
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
 from .config import PRESETS, AnimateXSettings
-from .sample import Pair, Window, offset_noise, sample, windows
+from .sample import Window, WindowModel, offset_noise, sample, windows
 from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
@@ -109,33 +113,33 @@ class AnimateX(Transfer):
         run.note("settings", {k: v for k, v in settings(config).items() if k in PRESETS["released"]})
         given = self._conditions(inputs.reference.frames[:1], prepared)
         sampling, window = config.sample, config.window
-        noise = offset_noise(
-            (1, 4, run.frames, run.height // backbone.factor, run.width // backbone.factor),
-            run.generator("noise"),
-            float(sampling.offset or 0),
-        )
+        sampler = make_sampler(backbone, run.sampler, run.generator("sampler"))
+        shape = (1, *backbone.latent_shape(run.frames, run.height, run.width))
+        noise = offset_noise(shape, run.generator("noise"), float(sampling.offset or 0)) * sampler.initial_scale
         if sampling.prior:
             still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
-            noise = backbone.scheduler.add_noise(still, noise, torch.tensor([sampling.prior]))
+            noise = backbone.noised(still, noise, sampling.prior)
         for site in backbone.network.sites():
             site.motion_scale = backbone.network.config.motion_scale * config.indicator_scale
         size, overlap = int(window.size or run.frames), int(window.overlap or 0)
         run.note("windows", len(windows(run.frames, size, overlap)))
         latents = sample(
-            self._pair(given),
+            self._denoiser(given),
             noise.to(run.device),
             int(sampling.steps or 1),
             guidance=self._guidance,
+            sampler=sampler,
             size=size,
             overlap=overlap,
-            schedule=backbone.scheduler,
             progress=lambda done, total: run.progress.tick("denoise", done, total),
         )
-        return backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()  # (F, 3, H, W)
+        return backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()  # (F, 3, H, W)
 
     @property
-    def _guidance(self) -> float:
-        return float(self.config.sample.guidance if self.config.sample.guidance is not None else 1)
+    def _guidance(self) -> Guidance:
+        sample = self.config.sample
+        scale = 1.0 if sample.guidance is None else float(sample.guidance)
+        return Guidance.on(self.run.device, scale, batched=sample.batched)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
@@ -158,39 +162,29 @@ class AnimateX(Transfer):
         ).with_reference(mode)
 
     def _latent(self, picture: np.ndarray) -> Tensor:
-        """The reference (1, H, W, 3) as a latent (1, 4, h, w): a sample of the posterior, as the authors take it."""
+        """The reference (1, H, W, 3) as a latent (1, C, h, w): a sample of the posterior, as the authors take it."""
         return self.backbone.encode(floats(picture), generator=self.run.generator("reference"))
 
-    def _pair(self, given: Conditions) -> Pair:
-        """Both halves of guidance for a window; what does not depend on the step is computed once per window."""
-        backbone, batched, guided = self._model, self._batched(), self._guidance != 1
-        kept: dict[Window, tuple[Prepared, Prepared | None]] = {}
-        bare: dict[int, Prepared] = {}
+    def _denoiser(self, given: Conditions) -> WindowModel:
+        """The network on a window; what does not depend on the step is computed once per window."""
+        backbone = self._model
+        kept: dict[tuple[Half, Window], Prepared] = {}
 
-        def parts(span: Window) -> tuple[Prepared, Prepared | None]:
-            if span not in kept:
-                cond, length = backbone.prepare(sliced(given, span)), span[1] - span[0]
-                if guided and length not in bare:
-                    bare[length] = backbone.prepare(sliced(given, span).empty())
-                kept[span] = (cond, None)
-                if guided:
-                    kept[span] = (joined_pair(bare[length], cond), None) if batched else (cond, bare[length])
-            return kept[span]
+        def parts(half: Half, span: Window) -> Prepared:
+            span = (0, span[1] - span[0]) if half == "uncond" else span  # without conditions only the length counts
+            if (half, span) not in kept:
+                if half == "both":
+                    kept[half, span] = joined_pair(parts("uncond", span), backbone.prepare(sliced(given, span)))
+                else:
+                    part = sliced(given, span)
+                    kept[half, span] = backbone.prepare(part.empty() if half == "uncond" else part)
+            return kept[half, span]
 
-        def pair(latents: Tensor, t: int, span: Window) -> tuple[Tensor, Tensor]:
+        def model(latents: Tensor, step: Step, half: Half, span: Window) -> Tensor:
             self.run.progress.check()
-            first, second = parts(span)
-            if guided and batched:
-                uncond, cond = backbone.denoise(torch.cat([latents, latents]), t, prepared=first).chunk(2)
-                return uncond, cond
-            cond = backbone.denoise(latents, t, prepared=first)
-            return (backbone.denoise(latents, t, prepared=second) if second is not None else cond), cond
+            return backbone.denoise(latents, step.t, prepared=parts(half, span))
 
-        return pair
-
-    def _batched(self) -> bool:
-        wanted = self.config.sample.batched
-        return wanted == "on" or (wanted == "auto" and str(self.run.device).startswith("cuda"))
+        return model
 
 
 def joined_pair(uncond: Prepared, cond: Prepared) -> Prepared:

@@ -1,4 +1,4 @@
-"""Sampling: the timesteps that Animate-X visits, windows for clips of any length, offset noise, the guided DDIM loop.
+"""Sampling: the timesteps that Animate-X visits, windows for clips of any length, offset noise, the guided walk.
 
 Animate-X (arXiv 2410.10306) with its released settings: v prediction, betas rescaled to zero terminal SNR
 (arXiv 2305.08891), guidance 2.5, noise with an offset of its own for each frame and channel.
@@ -12,14 +12,18 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from motionkit.diffusion.sampling import guide
-from motionkit.diffusion.schedule import OnStep, finite, move
+from motionkit.backbones.noise_levels import Level, Scheduler
+from motionkit.diffusion import loop
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, Half, Model
+from motionkit.diffusion.samplers import Sampler
+from motionkit.diffusion.schedule import OnStep, Step, check_steps
 from motionkit.errors import UserError
 
-TRAIN_STEPS, OFFSET, GUIDANCE = 1000, 0.1, 2.5
+TRAIN_STEPS, OFFSET, RELEASED = 1000, 0.1, Guidance(2.5)
 Window = tuple[int, int]  # first frame, and the one after the last
-# (latents (B, C, f, h, w) of a window, t, the window) -> unconditional and conditional v, the same shape.
-Pair = Callable[[Tensor, int, Window], tuple[Tensor, Tensor]]
+# A `Model` that is told the window as well: latents (B, C, f, h, w) of its frames, step, half, window -> v.
+WindowModel = Callable[[Tensor, Step, Half, Window], Tensor]
 
 
 def scheduler() -> DDIMScheduler:
@@ -38,10 +42,18 @@ def visited(steps: int) -> list[int]:
     Raises:
         UserError: steps outside 1..1000.
     """
-    if not 1 <= steps <= TRAIN_STEPS:
-        raise UserError(f"steps must be between 1 and {TRAIN_STEPS}, not {steps}")
+    check_steps(steps, TRAIN_STEPS)
     stride = TRAIN_STEPS // steps
     return [min(t + 1, TRAIN_STEPS - 1) for t in range(0, TRAIN_STEPS, stride)][::-1]
+
+
+def grid(schedule: Scheduler, steps: int) -> list[Step]:
+    """The steps at those timesteps: one from t lands on t - 1000 // steps, and the last one on timestep 0.
+
+    That is not quite clean (alpha 0.99915).
+    """
+    levels, stride = [Level.of(alpha) for alpha in schedule.alphas_cumprod], TRAIN_STEPS // steps
+    return [Step(i, t, levels[t], levels[max(t - stride, 0)]) for i, t in enumerate(visited(steps))]
 
 
 def windows(frames: int, size: int = 32, overlap: int = 4) -> list[Window]:
@@ -60,25 +72,22 @@ def windows(frames: int, size: int = 32, overlap: int = 4) -> list[Window]:
     return [(start, start + size) for start in (*starts, frames - size)]
 
 
-def averaged(pair: Pair, spans: Sequence[Window]) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
-    """A prediction for the whole clip: both halves averaged over the windows that show a frame, all weighing the same.
+def averaged(model: WindowModel, spans: Sequence[Window]) -> Model:
+    """A model for the whole clip: each half averaged over the windows that show a frame, all weighing the same.
 
-    What depends on time (poses, image features, positions) is the pair's to slice: it is told the window.
+    What depends on time (poses, image features, positions) is the window model's to slice.
     """
     if len(spans) == 1:
-        return lambda latents, t: pair(latents, t, spans[0])
+        return lambda latents, step, half: model(latents, step, half, spans[0])
 
-    def predict(latents: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        sums = [torch.zeros_like(latents) for _ in range(2)]
-        count = latents.new_zeros(latents.shape[2])
+    def whole(latents: Tensor, step: Step, half: Half) -> Tensor:
+        total, count = torch.zeros_like(latents), latents.new_zeros(latents.shape[2])
         for first, stop in spans:
-            for total, part in zip(sums, pair(latents[:, :, first:stop], t, (first, stop)), strict=True):
-                total[:, :, first:stop] += part
+            total[:, :, first:stop] += model(latents[:, :, first:stop], step, half, (first, stop))
             count[first:stop] += 1
-        count = count[:, None, None]  # (F, 1, 1)
-        return sums[0] / count, sums[1] / count
+        return total / count[:, None, None]  # (F, 1, 1)
 
-    return predict
+    return whole
 
 
 def offset_noise(shape: Sequence[int], generator: torch.Generator, strength: float = OFFSET) -> Tensor:
@@ -93,38 +102,28 @@ def with_offset(base: Tensor, offset: Tensor, strength: float = OFFSET) -> Tenso
     return base + strength * offset
 
 
-@torch.no_grad()
 def sample(
-    pair: Pair,
+    model: WindowModel,
     latents: Tensor,
     steps: int,
     *,
-    guidance: float = GUIDANCE,
+    guidance: Guidance = RELEASED,
     size: int = 32,
     overlap: int = 4,
-    schedule: DDIMScheduler | None = None,
+    sampler: Sampler | None = None,
     progress: OnStep | None = None,
 ) -> Tensor:
-    """Noise (B, C, F, h, w) to clean latents by guided DDIM with eta 0, in windows where F > size; float32.
+    """Noise (B, C, F, h, w) to clean latents under guidance, in windows where F > size; float32.
 
-    A step from t lands on t - 1000 // steps, and the last one on timestep 0, which is not quite clean (alpha 0.99915).
-    With a guidance of 1 the unconditional half still is the pair's to compute or to repeat.
+    DDIM walks `grid`, as the authors' does; another sampler walks its own.
 
     Raises:
         UserError: see `visited` and `windows`; the model returned NaN or infinity.
     """
-    schedule = schedule or scheduler()
-    times, stride = visited(steps), TRAIN_STEPS // steps
-    predict = averaged(pair, windows(latents.shape[2], size, overlap))
-    x = latents.float()
-    for i, t in enumerate(times):
-        uncond, cond = predict(x, t)
-        v = finite(guide(uncond.float(), cond.float(), guidance), "sampling", i + 1, len(times), t)
-        below = schedule.alphas_cumprod[max(t - stride, 0)]
-        x = move(schedule, v, x, schedule.alphas_cumprod[t], below)
-        if progress:
-            progress(i + 1, len(times))
-    return x
+    sampler = sampler or DDIM(scheduler())
+    walked = grid(sampler.scheduler, steps) if isinstance(sampler, DDIM) else sampler.grid(steps)
+    whole = averaged(model, windows(latents.shape[2], size, overlap))
+    return loop.denoise(whole, sampler, latents, walked, guidance, progress=progress)
 
 
 def frame_indices(available: int, frames: int, stride: int = 1) -> list[int]:

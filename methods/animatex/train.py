@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path, hash_tensors, seed_from
 from motionkit.perception.pose.estimate import weight_files
 from motionkit.training.loop import LoopSettings, write_record
+from motionkit.weights.hashing import hash_json, hash_path, hash_tensors, seed_from
 
 from .train_batch import Examples
 from .train_config import TrainOptions, VariantSettings
@@ -27,7 +27,7 @@ from .train_model import check_plan, denoiser, start, write_compact, write_folde
 
 if TYPE_CHECKING:
     from motionkit.backbones.animatex.backbone import AnimateXBackbone
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 
 def train(job: TrainJob) -> str:
@@ -78,7 +78,16 @@ def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -
     facts = (options.sprite_clips, options.sprite_frames, size, job.data.setting, job.seed)
     folder = job.folder / "sprites" / "-".join(map(str, facts))
     if workers.rank == 0 and len(list(folder.glob("*.json"))) != options.sprite_clips:
-        write_dataset(folder, options.sprite_clips, "train", job.seed, options.sprite_frames, size, job.data.setting)
+        write_dataset(
+            folder,
+            options.sprite_clips,
+            "train",
+            job.seed,
+            options.sprite_frames,
+            size,
+            job.data.setting,
+            tick=lambda done: job.progress.tick("draw", done, options.sprite_clips),
+        )
     workers.wait()
     return folder
 

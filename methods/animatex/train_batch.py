@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motionkit.backbones.animatex import Conditions, Keep, draw_keep
-from motionkit.hashing import seed_from
 from motionkit.perception.pose import PoseClip
+from motionkit.weights.hashing import seed_from
 
 from .method import floats
 from .pool import Change, PosePool, transform

@@ -21,13 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from motionkit.context import Reporter
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
 from motionkit.media import Clip, letterbox, read_clip, replacing, resample
 from motionkit.perception.pose import PoseClip, PoseSettings, read_poses
 from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import POINTS
-from motionkit.progress import Reporter
+from motionkit.weights.hashing import hash_path
 
 from .scene import placed
 

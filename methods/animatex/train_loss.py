@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
         return found.unflatten(0, seen.shape[:2])
 
     def forward(self, batch: Batch, noisy: Tensor, given: Conditions | None = None) -> Tensor:
-        """v (B, 4, F, h, w) under the batch's conditions, or under others without dropping any."""
+        """v (B, C, F, h, w) under the batch's conditions, or under others without dropping any."""
         conditions, keep = (batch.given, batch.keep) if given is None else (given, None)
         network: Any = self.network
         return network(noisy, batch.t, network.prepare(conditions, keep))
@@ -91,9 +91,8 @@ def make_loss(
 
 def noised(backbone: AnimateXBackbone, batch: Batch) -> tuple[Tensor, Tensor]:
     """Noisy latents of a batch, and the v to be predicted."""
-    scheduler = backbone.scheduler
     arguments = batch.clean, batch.noise, batch.t
-    return scheduler.add_noise(*arguments), scheduler.get_velocity(*arguments)
+    return backbone.noised(*arguments), backbone.training_target(*arguments)
 
 
 @torch.no_grad()

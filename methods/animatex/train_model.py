@@ -17,14 +17,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit import backbones
-from motionkit.backbones import eight_bit, files
 from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
 from motionkit.backbones.animatex.config import POCKET, RELEASED
 from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_path
+from motionkit.settings.gpu import Plan
+from motionkit.weights import eight_bit, places
+from motionkit.weights.building import drawing
+from motionkit.weights.hashing import hash_path
+from motionkit.weights.model_files import MODEL, TEXT
 
 from .train_config import TrainOptions, VariantSettings
 from .train_loss import Denoiser
@@ -88,8 +90,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         parallel=variant.parallel,
         indicator=replace(config.indicator, query=variant.query),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = from_video_unet(base.unet, config)
         encoder = _encoder(spec, options, plan)
     parts = {"vae": base.vae, "text_encoder": base.text_encoder, "tokenizer": base.tokenizer}
@@ -110,8 +111,7 @@ def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan,
     if temporal in (None, backbone.network.config.temporal):
         return backbone
     config = replace(backbone.network.config, temporal=str(temporal))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
     network.load_state_dict(kept, strict=False)
@@ -192,17 +192,17 @@ def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half
     shutil.rmtree(temporary, ignore_errors=True)
     dtype = torch.float16 if half else torch.float32
     network: Any = model.network
-    _write(temporary / "unet", files.MODEL, network.state_dict(), dtype, network.config.as_dict())
+    _write(temporary / "unet", MODEL, network.state_dict(), dtype, network.config.as_dict())
     encoder = getattr(model, "image_encoder", backbone.image_encoder)
-    _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), dtype, encoder.config.to_diff_dict())
+    _write(temporary / "image_encoder", TEXT, encoder.state_dict(), dtype, encoder.config.to_diff_dict())
     _write(
         temporary / "text_encoder",
-        files.TEXT,
+        TEXT,
         backbone.text_encoder.state_dict(),
         dtype,
         backbone.text_encoder.config.to_diff_dict(),
     )
-    _write(temporary / "vae", files.MODEL, backbone.vae.state_dict(), dtype, _plain(backbone.vae.config))
+    _write(temporary / "vae", MODEL, backbone.vae.state_dict(), dtype, _plain(backbone.vae.config))
     backbone.tokenizer.save_pretrained(temporary / "tokenizer")
     backbone.scheduler.save_pretrained(temporary / "scheduler")
     shutil.rmtree(folder, ignore_errors=True)
@@ -220,16 +220,16 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     network: Any = model.network
     which = which if which in ("all", "temporal") else "pocket-time"  # what an earlier training changed is its own too
     own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
-    _write(temporary / "unet", files.MODEL, own, None, network.config.as_dict())
+    _write(temporary / "unet", MODEL, own, None, network.config.as_dict())
     lender, lent = VIDEO["pocket-animatex"], ["unet", "vae", "text_encoder", "tokenizer"]
     if which == "temporal":
         lender, lent = "pocket-animatex", [*lent, "image_encoder"]
     else:
         encoder = getattr(model, "image_encoder", backbone.image_encoder)
-        _write(temporary / "image_encoder", files.TEXT, encoder.state_dict(), None, encoder.config.to_diff_dict())
+        _write(temporary / "image_encoder", TEXT, encoder.state_dict(), None, encoder.config.to_diff_dict())
     backbone.scheduler.save_pretrained(temporary / "scheduler")
     shared = {part: f"{lender}/{part}" for part in lent}
-    shared["made_with"] = hash_path(files.ASSETS / lender / "unet")  # it fits that lender alone
+    shared["made_with"] = hash_path(places.assets() / lender / "unet")  # it fits that lender alone
     (temporary / "shared.json").write_text(json.dumps(shared) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)

@@ -75,5 +75,8 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.flipsketch.train_config:TrainOptions",
     status="working",
     version="3",
+    mattes=True,
     year=2025,
+    samplers=("ddim",),
+    sampler_reason="it inverts the drawing by DDIM and walks the same steps back",
 )

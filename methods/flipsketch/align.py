@@ -18,9 +18,9 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from motionkit.backbones.half import LOSS_SCALE
+from motionkit.backbones.mixed_precision import LOSS_SCALE
 
-Predict = Callable[[Tensor], Tensor]  # latents (1, 4, M, h, w) -> prediction at a fixed timestep and prompt
+Predict = Callable[[Tensor], Tensor]  # latents (1, C, M, h, w) -> prediction at a fixed timestep and prompt
 
 _BLOCKS = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel, AnimateDiffTransformer3D)
 
@@ -45,19 +45,19 @@ def align(
 
     Args:
         predict: with the prompt, without guidance and composition.
-        latents: (1, 4, M, h, w) noised.
-        first: (4, h, w) the reference's frame 0 at this timestep.
-        target: (4, h, w) the model's prediction for `first` alone, without text.
+        latents: (1, C, M, h, w) noised.
+        first: (C, h, w) the reference's frame 0 at this timestep.
+        target: (C, h, w) the model's prediction for `first` alone, without text.
         loss: "mse" or "norm" (the sum in place of the mean: only Adam's epsilon sees the difference).
         precision: of the latents under optimisation, "float32" or "bfloat16".
         half: the model computes in half precision.
         check: called before each update (it may cancel).
-        watch: gets the loss and its gradient (1, 4, M - 1, h, w) of each update.
+        watch: gets the loss and its gradient (1, C, M - 1, h, w) of each update.
 
     Returns:
-        (1, 4, M, h, w) float32.
+        (1, C, M, h, w) float32.
     """
-    fixed = first[None, :, None].float()  # (1, 4, 1, h, w)
+    fixed = first[None, :, None].float()  # (1, C, 1, h, w)
     z = latents[:, :, 1:].to(getattr(torch, precision), copy=True).requires_grad_(True)
     if z.numel() and updates:
         optimiser = torch.optim.Adam([z], lr)

@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from motionkit.backbones.base import attention_sites
 
-Denoise = Callable[[Tensor, int, Tensor], Tensor]  # latents (B, 4, F, h, w), timestep, text (B, L, C) -> prediction
+Denoise = Callable[[Tensor, float, Tensor], Tensor]  # latents (B, C, F, h, w), timestep, text (B, L, C) -> prediction
 
 
 @dataclass
@@ -112,24 +112,24 @@ class Composer:
         marked = name.rpartition(".")[2] in self._layers
         return _Spatial(self._pass, name) if role == "spatial_self" else _Temporal(self._pass, name, marked)
 
-    def plain(self, latents: Tensor, t: int, text: Tensor) -> Tensor:
+    def plain(self, latents: Tensor, t: float, text: Tensor) -> Tensor:
         """The UNet's own prediction; gradients flow when they are on."""
         return self._call(latents, t, text)
 
-    def record(self, latents: Tensor, t: int, text: Tensor) -> tuple[Tensor, Recording]:
-        """The UNet's own prediction for one video (1, 4, N, h, w), and its queries and frame-0 keys."""
+    def record(self, latents: Tensor, t: float, text: Tensor) -> tuple[Tensor, Recording]:
+        """The UNet's own prediction for one video (1, C, N, h, w), and its queries and frame-0 keys."""
         if len(latents) != 1:
             raise ValueError(f"one reference, not {len(latents)}")
         recording = Recording()
         return self._call(latents, t, text, save=recording), recording
 
-    def composed(self, latents: Tensor, t: int, text: Tensor, recording: Recording, first: int = 0) -> Tensor:
+    def composed(self, latents: Tensor, t: float, text: Tensor, recording: Recording, first: int = 0) -> Tensor:
         """The prediction with the reference's queries and keys in the videos of the batch from `first` on."""
         used = Recording(recording.queries if self.spatial else {}, recording.keys if self.temporal else {})
         factor = self._factor(latents.shape[2], latents.device)
         return self._call(latents, t, text, use=used, first=first, factor=factor)
 
-    def _call(self, latents: Tensor, t: int, text: Tensor, **what: Any) -> Tensor:
+    def _call(self, latents: Tensor, t: float, text: Tensor, **what: Any) -> Tensor:
         frames = latents.shape[2]
         vars(self._pass).update(vars(_Pass(frames, **what)))
         try:

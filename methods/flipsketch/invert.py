@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.schedule import OnStep, Predict, Scheduler
+from motionkit.diffusion import inversion
+from motionkit.diffusion.guidance import Model
+from motionkit.diffusion.samplers import Invertible
+from motionkit.diffusion.schedule import OnStep
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -20,7 +23,7 @@ _POSTERIOR_SEED = 0  # of the autoencoder's samples: the inverted noise depends 
 
 
 def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertConfig) -> Tensor:
-    """A drawing (H, W, 3) uint8, black on white, as a still clip of latents (1, 4, copies, h, w).
+    """A drawing (H, W, 3) uint8, black on white, as a still clip of latents (1, C, copies, h, w).
 
     With input_range=unit the autoencoder sees white as 1 and black as 0, the middle of its range, as the authors' code
     feeds it; with sample=posterior each copy is another sample of the autoencoder's posterior.
@@ -34,19 +37,18 @@ def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertC
     else:
         generator = torch.Generator().manual_seed(_POSTERIOR_SEED)
         latents = backbone.encode(pixels.expand(copies, -1, -1, -1), generator=generator)
-    return latents.transpose(0, 1)[None]  # (1, 4, copies, h, w)
+    return rearrange(latents, "copies c h w -> 1 c copies h w")
 
 
-def invert(
-    predict: Predict, scheduler: Scheduler, latents: Tensor, steps: int, progress: OnStep | None = None
-) -> Tensor:
-    """The way of a still clip (1, 4, copies, h, w) to its noise and back: plain DDIM inversion, mean of the copies.
+def invert(model: Model, sampler: Invertible, latents: Tensor, steps: int, progress: OnStep | None = None) -> Tensor:
+    """The way of a still clip (1, C, copies, h, w) to its noise and back: plain inversion, mean of the copies.
 
-    `predict` is the model without a text. The authors' code runs it twice and combines two equal passes; once is the
-    same.
+    `model` is the one without a text. The authors' code runs it twice and combines two equal passes; once is the same.
 
     Returns:
-        (steps + 1, 1, 4, 1, h, w): the noise x_T^r, then what is below each step, at last the sketch's own latents.
+        (steps + 1, 1, C, 1, h, w): the noise x_T^r, then what is below each step, at last the sketch's own latents.
     """
-    up = ddim_invert(predict, scheduler, latents, steps, all=True, progress=progress)  # (steps + 1, 1, 4, copies, h, w)
-    return up.mean(3, keepdim=True).flip(0)  # (steps + 1, 1, 4, 1, h, w)
+    up = inversion.invert(
+        model, sampler, latents, steps, all=True, progress=progress
+    )  # (steps + 1, 1, C, copies, h, w)
+    return up.mean(3, keepdim=True).flip(0)  # (steps + 1, 1, C, 1, h, w)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from motionkit.diffusion.sampling import guide
-from motionkit.diffusion.schedule import OnStep, Rung, Scheduler, finite, move, rungs
+from motionkit.diffusion import loop
+from motionkit.diffusion.guidance import Guidance, Half, Prompts
+from motionkit.diffusion.samplers import Sampler
+from motionkit.diffusion.schedule import OnStep, Step
 
 from .align import align
-from .compose import Composer
+from .compose import Composer, Recording
 from .reference import Recorder, Reference, Schedule
 
-OnAlign = Callable[[int, Tensor], None]  # step, latents (B, 4, M, h, w) after its alignment
+OnAlign = Callable[[int, Tensor], None]  # step, latents (B, C, M, h, w) after its alignment
 
 
 @dataclass(frozen=True)
 class Options:
     """How the generated frames are denoised; see `config` for what the values mean."""
 
-    guidance: float = 9.0
-    rescale: float = 0.0
-    batched: bool = False
+    guidance: Guidance = Guidance(9.0)
     both_passes: bool = False
     aligned: bool = True
     updates: int = 9
@@ -36,19 +35,18 @@ class Options:
 
 
 def start(noise: Tensor, inverted: Tensor, share: float = 0.0) -> Tensor:
-    """Initial latents (B, 4, M, h, w): frame 0 is x_T^r (1, 4, 1, h, w), the others are noise of that shape.
+    """Initial latents (B, C, M, h, w): frame 0 is x_T^r (1, C, 1, h, w), the others are noise of that shape.
 
     `share` of the others' variance comes from x_T^r too (0 in the paper): a model that was trained with noise common to
     the frames starts from what it knows.
     """
     mixed = noise if share == 0 else share**0.5 * inverted + (1 - share) ** 0.5 * noise
-    return torch.cat([inverted.expand(len(noise), -1, -1, -1, -1), mixed[:, :, 1:]], 2)
+    return torch.cat([inverted.expand(len(noise), -1, -1, -1, -1), mixed[:, :, 1:]], 2)  # (B, C, M, h, w)
 
 
-@torch.no_grad()
 def denoise(
     composer: Composer,
-    scheduler: Scheduler,
+    sampler: Sampler,
     latents: Tensor,
     reference: Reference | None,
     recordings: Recorder | None,
@@ -61,7 +59,7 @@ def denoise(
     check: Callable[[], None] = lambda: None,
     watch: OnAlign | None = None,
 ) -> Tensor:
-    """Clean latents (B, 4, M, h, w) from noise of that shape.
+    """Clean latents (B, C, M, h, w) from noise of that shape.
 
     Only the pass with the prompt is composed. Frame 0 is denoised like the others, except that alignment puts the
     reference's in its place, and at every step when the schedule is pinned.
@@ -75,88 +73,73 @@ def denoise(
     Raises:
         UserError: the model returned NaN or infinity.
     """
-    x, path = latents.float(), reference.path.to(latents.device) if reference else latents.new_zeros(0)
-    for i, rung in enumerate(rungs(scheduler, schedule.steps)):
-        if schedule.pinned:
-            x = torch.cat([path[i][None, :, None].expand(len(x), -1, -1, -1, -1), x[:, :, 1:]], 2)
-        if reference and options.aligned and i < schedule.aligned:
-            x = _aligned(composer, x, rung.t, path[i], reference.targets[i].to(x.device), prompt, options, check)
-        if watch:
-            watch(i, x)
-        check()
-        prediction = _guided(composer, x, rung, i, recordings, schedule, prompt, negative, options)
-        prediction = finite(prediction, "denoising", i + 1, schedule.steps, rung.t)
-        x = move(scheduler, prediction, x, rung.alpha, rung.alpha_below)
-        if progress:
-            progress(i + 1, schedule.steps)
-    if schedule.pinned:
-        x = torch.cat([path[-1][None, :, None].expand(len(x), -1, -1, -1, -1), x[:, :, 1:]], 2)
-    return x
+    path = reference.path.to(latents.device) if reference else latents.new_zeros(0)
+    video = _Video(composer, reference, path, recordings, schedule, Prompts(prompt, negative), options, check, watch)
+    grid = sampler.grid(schedule.steps)
+    x = loop.denoise(
+        video, sampler, latents, grid, options.guidance, before_step=video.prepare, progress=progress, doing="denoising"
+    )
+    return video.pinned(x, -1)
 
 
-def _aligned(
-    composer: Composer,
-    x: Tensor,
-    t: int,
-    first: Tensor,
-    target: Tensor,
-    prompt: Tensor,
-    options: Options,
-    check: Callable[[], None],
-) -> Tensor:
-    """Each video by itself: memory stays that of one, and no video changes another."""
-    predict = partial(_predict, composer, t, prompt)
-    aligned = [
-        align(
-            predict,
-            video[None],
-            first,
-            target,
-            updates=options.updates,
-            lr=options.lr,
-            loss=options.loss,
-            precision=options.precision,
-            half=options.half,
-            check=check,
-        )
-        for video in x
-    ]
-    return torch.cat(aligned)
+@dataclass
+class _Video:
+    """The model of the generated frames: aligned before a step, composed in its pass with the prompt."""
 
+    composer: Composer
+    reference: Reference | None
+    path: Tensor
+    recordings: Recorder | None
+    schedule: Schedule
+    prompts: Prompts
+    options: Options
+    check: Callable[[], None]
+    watch: OnAlign | None
+    recording: Recording | None = None
 
-def _predict(composer: Composer, t: int, text: Tensor, latents: Tensor) -> Tensor:
-    return composer.plain(latents, t, text)
+    def prepare(self, x: Tensor, step: Step) -> Tensor:
+        """Frame 0 in its place, the others aligned to it, and what the step composes at hand."""
+        i = step.index
+        x = self.pinned(x, i)
+        if self.reference and self.options.aligned and i < self.schedule.aligned:
+            x = self.aligned(x, step, self.reference.targets[i].to(x.device))
+        if self.watch:
+            self.watch(i, x)
+        self.check()
+        self.recording = self.recordings(i) if self.recordings and i < self.schedule.composed else None
+        return x
 
+    def pinned(self, x: Tensor, i: int) -> Tensor:
+        """With the reference's frame 0 where it is pinned."""
+        if not self.schedule.pinned:
+            return x
+        first = self.path[i][None, :, None].expand(len(x), -1, -1, -1, -1)  # (B, C, 1, h, w)
+        return torch.cat([first, x[:, :, 1:]], 2)
 
-def _guided(
-    composer: Composer,
-    x: Tensor,
-    rung: Rung,
-    i: int,
-    recordings: Recorder | None,
-    schedule: Schedule,
-    prompt: Tensor,
-    negative: Tensor,
-    options: Options,
-) -> Tensor:
-    """Guidance over the two passes, in one call or two; with guidance 1 the pass without prompt is left out."""
-    videos, recording = len(x), recordings(i) if recordings and i < schedule.composed else None
-    text, blank = prompt.expand(videos, -1, -1), negative.expand(videos, -1, -1)
-    single = options.guidance == 1
-    first = 0 if options.both_passes or single else videos
-    if options.batched and not single:
-        both, texts = torch.cat([x, x]), torch.cat([blank, text])
-        if recording:
-            out = composer.composed(both, rung.t, texts, recording, first)
-        else:
-            out = composer.plain(both, rung.t, texts)
-        uncond, cond = out.float().chunk(2)
-        return guide(uncond, cond, options.guidance, options.rescale)
-    cond = composer.composed(x, rung.t, text, recording) if recording else composer.plain(x, rung.t, text)
-    if single:
-        return cond
-    if recording and options.both_passes:
-        uncond = composer.composed(x, rung.t, blank, recording)
-    else:
-        uncond = composer.plain(x, rung.t, blank)
-    return guide(uncond.float(), cond.float(), options.guidance, options.rescale)
+    def aligned(self, x: Tensor, step: Step, target: Tensor) -> Tensor:
+        """Each video by itself: memory stays that of one, and no video changes another."""
+        options = self.options
+        moved = [
+            align(
+                lambda latents: self.composer.plain(latents, step.t, self.prompts.text),
+                video[None],
+                self.path[step.index],
+                target,
+                updates=options.updates,
+                lr=options.lr,
+                loss=options.loss,
+                precision=options.precision,
+                half=options.half,
+                check=self.check,
+            )
+            for video in x
+        ]
+        return torch.cat(moved)
+
+    def __call__(self, x: Tensor, step: Step, half: Half) -> Tensor:
+        """The prediction of a half; the one without the prompt is composed only with `both_passes`."""
+        text, blank = self.prompts.states(half, len(x)), half == "uncond"
+        if self.recording is None or (blank and not self.options.both_passes):
+            return self.composer.plain(x, step.t, text)
+        first = len(x) // 2 if half == "both" and not self.options.both_passes else 0
+        return self.composer.composed(x, step.t, text, self.recording, first)

@@ -6,18 +6,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
-import motionkit
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import MissingWeights, UserError
-from motionkit.hashing import hash_tensors, seed_from
 from motionkit.perception.sketch import Drawing
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
+from motionkit.weights import places
+from motionkit.weights.finding import shipped
+from motionkit.weights.hashing import hash_tensors, seed_from
 
 from . import SPEC
 from .align import checkpointed
@@ -31,8 +35,6 @@ from .sketch import drawing_of, finish, network_files, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-
-LORA = Path(motionkit.__file__).parent / "assets" / "flipsketch" / "lora.safetensors"
 
 
 @dataclass
@@ -70,9 +72,10 @@ class FlipSketch(Transfer):
             )
         self.weights()
         if self.config.clip is not None:
-            from motionkit.metrics.text_image import locate
+            from motionkit.perception.consistency import CLIP
+            from motionkit.perception.networks import locate
 
-            locate("clip", self.config.clip)
+            locate(CLIP, self.config.clip)
         if self.config.sketch.source not in ("lineart", "none"):  # the first loads a network
             self._read(inputs)
 
@@ -85,10 +88,13 @@ class FlipSketch(Transfer):
         name = self.config.lora
         if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
             return None
-        path = LORA if name == "auto" else Path(name).expanduser()
+        if name == "auto":
+            get = f"{places.install_again()}, or give method.lora=none to go without"
+            return shipped("flipsketch", "lora.safetensors", get=get)
+        path = Path(name).expanduser()
         if not path.exists():
-            what = "the shipped LoRA is missing" if name == "auto" else "no such file or folder"
-            raise MissingWeights(f"method.lora={name}: {what} ({path}); give method.lora=none to go without")
+            what = f"no such file or folder ({path})"
+            raise MissingWeights(f"method.lora={name}: {what}; give method.lora=none to go without")
         return path
 
     def _read(self, inputs: Inputs) -> Drawing:
@@ -127,8 +133,8 @@ class FlipSketch(Transfer):
             null = self._text("")
             latents = sketch_latents(self.backbone, drawing, config.invert).to(run.device)
             inverted = invert(
-                lambda x, t: composer.plain(x, t, null),
-                self.backbone.scheduler,
+                text_model(composer.plain, null),
+                self._sampler(),
                 latents,
                 schedule.steps,
                 progress=lambda done, total: run.progress.tick("invert", done, total),
@@ -136,7 +142,7 @@ class FlipSketch(Transfer):
             guided = bool(negative_prompt) and config.compose.reference_guidance == "negative"
             return walk(
                 composer,
-                self.backbone.scheduler,
+                self._sampler(),
                 inverted[0],
                 schedule,
                 null,
@@ -162,6 +168,9 @@ class FlipSketch(Transfer):
         scenes = 1 + len(self.config.next_prompts)
         whole, rest = divmod(self.run.frames + scenes - 1, scenes)
         return [whole + (i < rest) for i in range(scenes)]
+
+    def _sampler(self) -> Any:
+        return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
 
     def _text(self, prompt: str) -> Tensor:
         return self.backbone.encode_text([prompt])  # (1, L, C)
@@ -211,6 +220,7 @@ class FlipSketch(Transfer):
             reference = self._refer(last, length, inputs.negative_prompt)
             scene = _Scene(last, reference, self._schedule(length), prompt, number)
             frames = np.concatenate([frames, self._best(scene, inputs.negative_prompt)[1:]])
+        self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
 
     def _again(self, frame: np.ndarray) -> np.ndarray:
@@ -223,7 +233,8 @@ class FlipSketch(Transfer):
     def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
         """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
         latents = self._denoise(scene, negative_prompt)
-        videos = [finish(self.backbone.decode(video.transpose(0, 1)), self.config.binarise) for video in latents]
+        clips = rearrange(latents, "b c f h w -> b f c h w")
+        videos = [finish(self.backbone.decode(clip), self.config.binarise) for clip in clips]
         if scene.drawing is None or len(videos) == 1:
             return videos[0]
         from .rank import rank
@@ -231,7 +242,7 @@ class FlipSketch(Transfer):
         return rank(videos, scene.drawing, self.config, self.run, scene.number)
 
     def _denoise(self, scene: _Scene, negative_prompt: str) -> Tensor:
-        """Clean latents (B, 4, M, h, w) of all seeds."""
+        """Clean latents (B, C, M, h, w) of all seeds."""
         config, run, device = self.config, self.run, self.run.device
         schedule, reference, backbone = scene.schedule, scene.reference, self.backbone
         noise = self._noise(scene, "noise", schedule.frames)
@@ -241,7 +252,7 @@ class FlipSketch(Transfer):
         with self._composer() as composer, checkpointed(backbone.unet, again):
             return denoise(
                 composer,
-                backbone.scheduler,
+                self._sampler(),
                 start(noise, first, float(config.reference_share or 0)),
                 reference,
                 self._recordings(composer, scene),
@@ -254,25 +265,23 @@ class FlipSketch(Transfer):
             )
 
     def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:
-        """Gaussian noise (B, 4, frames, h, w), of each seed by itself."""
-        shape = (1, 4, frames, self.run.height // self.backbone.factor, self.run.width // self.backbone.factor)
+        """Gaussian noise (B, C, frames, h, w), of each seed by itself."""
+        shape = (1, *self.backbone.latent_shape(frames, self.run.height, self.run.width))
         seeds = [seed_from(self.run.seed + i, f"{name} {scene.number}") for i in range(self.config.seeds)]
         made = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
-        return torch.cat(made).to(self.run.device)  # (B, 4, frames, h, w)
+        return torch.cat(made).to(self.run.device)  # (B, C, frames, h, w)
 
     def _recordings(self, composer: Composer, scene: _Scene) -> Recorder | None:
         if scene.reference is None:
             return None
-        found = recorder(composer, self.backbone.scheduler, scene.reference, scene.schedule, self._text(""))
+        found = recorder(composer, self._sampler(), scene.reference, scene.schedule, self._text(""))
         return found if scene.reference.recordings else remembering(_key(scene.reference, self.config), found)
 
     def _options(self) -> Options:
         config, sample = self.config, self.config.sample
-        on_gpu = str(self.run.device).startswith("cuda")
+        scale, rescale = float(sample.guidance or 0), float(sample.rescale or 0)
         return Options(
-            guidance=float(sample.guidance or 0),
-            rescale=float(sample.rescale or 0),
-            batched=sample.batched == "on" or (sample.batched == "auto" and on_gpu),
+            guidance=Guidance.on(self.run.device, scale, rescale, sample.batched),
             both_passes=config.compose.passes == "both",
             aligned=bool(config.align.enabled),
             updates=int(config.align.updates or 0),

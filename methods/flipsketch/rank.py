@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from motionkit.media import write_gif
-from motionkit.metrics.text_image import rank_by_consistency
+from motionkit.perception.consistency import rank_by_consistency
 
 if TYPE_CHECKING:
     from motionkit.context import RunContext

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from motionkit.diffusion.sampling import guide
-from motionkit.diffusion.schedule import OnStep, Scheduler, finite, move, rungs
+from motionkit.diffusion import loop
+from motionkit.diffusion.guidance import Guidance, Half
+from motionkit.diffusion.samplers import Sampler
+from motionkit.diffusion.schedule import OnStep, Step
 
 from .compose import Composer, Recording
 
@@ -66,9 +68,9 @@ class Reference:
     """What the reference branch leaves.
 
     Attributes:
-        noise: x_T^r (1, 4, 1, h, w).
-        path: frame 0 before each walked step, and after the last (W + 1, 4, h, w).
-        targets: the model's prediction for that frame alone, one for each aligned step (A, 4, h, w).
+        noise: x_T^r (1, C, 1, h, w).
+        path: frame 0 before each walked step, and after the last (W + 1, C, h, w).
+        targets: the model's prediction for that frame alone, one for each aligned step (A, C, h, w).
         states: all N frames before each composed step, from which a recording can be made again.
         recordings: queries and keys, one for each composed step; empty when they were not kept.
     """
@@ -111,7 +113,7 @@ class Reference:
 @torch.no_grad()
 def walk(
     composer: Composer,
-    scheduler: Scheduler,
+    sampler: Sampler,
     noise: Tensor,
     schedule: Schedule,
     null: Tensor,
@@ -128,53 +130,92 @@ def walk(
 
     Args:
         composer: installed.
-        noise: x_T^r (1, 4, 1, h, w).
+        noise: x_T^r (1, C, 1, h, w).
         null: text states (1, L, C) of the empty prompt.
-        given: (steps + 1, 1, 4, 1, h, w), from the noise down to the clean latents.
+        given: (steps + 1, 1, C, 1, h, w), from the noise down to the clean latents.
         negative, guidance: text states of a negative prompt: the reference is then guided too, as in the authors' code.
 
     Raises:
         UserError: the model returned NaN or infinity.
     """
-    ref = noise.float().expand(-1, -1, schedule.frames, -1, -1)
-    grid = rungs(scheduler, schedule.steps)
-    path, targets, states, recordings = [ref[0, :, 0]], [], [], []
-    for i, rung in enumerate(grid[: schedule.walked]):
-        ref = ref[:, :, : schedule.first(i)]  # (1, 4, N, h, w)
-        if i < schedule.composed:
-            states.append(ref)
-            null_pass, recording = composer.record(ref, rung.t, null)
-            recordings.append(recording.map(lambda tensor: tensor.cpu()))  # gigabytes at 1024 pixels
-        elif i < schedule.aligned or given is None:
-            null_pass = composer.plain(ref, rung.t, null)
-        if i < schedule.aligned:
-            alone = null_pass if ref.shape[2] == 1 else composer.plain(ref[:, :, :1], rung.t, null)
-            targets.append(alone[0, :, 0].float())
-        if given is not None:
-            ref = given[i + 1].float().expand_as(ref)
-        else:
-            prediction = null_pass
-            if negative is not None:
-                prediction = guide(composer.plain(ref, rung.t, negative), null_pass, guidance)
-            prediction = finite(prediction, "the reference branch", i + 1, schedule.walked, rung.t)
-            ref = move(scheduler, prediction, ref, rung.alpha, rung.alpha_below)
-        path.append(ref[0, :, 0])
+    ref = noise.float().expand(-1, -1, schedule.frames, -1, -1)  # (1, C, M, h, w)
+    grid = sampler.grid(schedule.steps)[: schedule.walked]
+    branch = _Branch(composer, schedule, null, negative, ref)
+    if given is None:
+        guided = Guidance(guidance if negative is not None else 1.0)
+        loop.denoise(
+            branch,
+            sampler,
+            ref,
+            grid,
+            guided,
+            before_step=branch.shorten,
+            after_step=branch.follow,
+            progress=progress,
+            doing="the reference branch",
+        )
+        return branch.reference(noise)
+    for step in grid:
+        ref = branch.shorten(ref, step)
+        if step.index < max(schedule.composed, schedule.aligned):
+            branch(ref, step, "cond")
+        ref = branch.follow(given[step.index + 1].float().expand_as(ref), step)
         if progress:
-            progress(i + 1, schedule.walked)
-    none = ref.new_zeros(0, *ref.shape[1:2], *ref.shape[3:])
-    return Reference(noise, torch.stack(path), torch.stack(targets) if targets else none, states, recordings)
+            progress(step.index + 1, schedule.walked)
+    return branch.reference(noise)
+
+
+class _Branch:
+    """The model of the reference branch, which keeps on the way what later steps need of it."""
+
+    def __init__(
+        self, composer: Composer, schedule: Schedule, null: Tensor, negative: Tensor | None, start: Tensor
+    ) -> None:
+        self.composer, self.schedule, self.null, self.negative = composer, schedule, null, negative
+        self.path, self.targets = [start[0, :, 0]], list[Tensor]()
+        self.states, self.recordings = list[Tensor](), list[Recording]()
+
+    def shorten(self, ref: Tensor, step: Step) -> Tensor:
+        """The frames that a step uses."""
+        return ref[:, :, : self.schedule.first(step.index)]  # (1, C, N, h, w)
+
+    def follow(self, ref: Tensor, step: Step) -> Tensor:
+        """Keep where frame 0 is."""
+        self.path.append(ref[0, :, 0])
+        return ref
+
+    def __call__(self, ref: Tensor, step: Step, half: Half) -> Tensor:
+        """The prediction (1, C, N, h, w) without text, or with the negative prompt."""
+        if half == "uncond":
+            assert self.negative is not None
+            return self.composer.plain(ref, step.t, self.negative)
+        if step.index < self.schedule.composed:
+            self.states.append(ref)
+            prediction, recording = self.composer.record(ref, step.t, self.null)
+            self.recordings.append(recording.map(lambda tensor: tensor.cpu()))  # gigabytes at 1024 pixels
+        else:
+            prediction = self.composer.plain(ref, step.t, self.null)
+        if step.index < self.schedule.aligned:
+            single = ref.shape[2] == 1
+            alone = prediction if single else self.composer.plain(ref[:, :, :1], step.t, self.null)
+            self.targets.append(alone[0, :, 0].float())
+        return prediction
+
+    def reference(self, noise: Tensor) -> Reference:
+        """All that was kept."""
+        path = torch.stack(self.path)  # (W + 1, C, h, w)
+        targets = torch.stack(self.targets) if self.targets else path[:0]
+        return Reference(noise, path, targets, self.states, self.recordings)
 
 
 Recorder = Callable[[int], Recording]  # step -> what the reference leaves there
 
 
-def recorder(
-    composer: Composer, scheduler: Scheduler, reference: Reference, schedule: Schedule, null: Tensor
-) -> Recorder:
+def recorder(composer: Composer, sampler: Sampler, reference: Reference, schedule: Schedule, null: Tensor) -> Recorder:
     """Recordings as they were kept, or made again from the kept states, one pass for each step."""
     if reference.recordings:
         return lambda i: reference.recordings[i]
-    grid = rungs(scheduler, schedule.steps)
+    grid = sampler.grid(schedule.steps)
 
     def again(i: int) -> Recording:
         return composer.record(reference.states[i].to(null.device), grid[i].t, null)[1]

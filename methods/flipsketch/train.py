@@ -21,7 +21,7 @@ from .train_loss import make_loss, measure
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.catalog import BackboneSpec
-    from motionkit.trainjob import TrainJob
+    from motionkit.training.job import TrainJob
 
 FILE = "lora.safetensors"
 FAMILIES = ("modelscope", "animatediff")
@@ -143,7 +143,16 @@ def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
     facts = (options.sprite_clips, options.frames, size, job.data.setting, job.seed)
     folder = job.folder / "sprites" / "-".join(map(str, facts))
     if len(list(folder.glob("*.gif"))) != options.sprite_clips:
-        write_drawings(folder, options.sprite_clips, "train", job.seed, options.frames, size, job.data.setting)
+        write_drawings(
+            folder,
+            options.sprite_clips,
+            "train",
+            job.seed,
+            options.frames,
+            size,
+            job.data.setting,
+            tick=lambda done: job.progress.tick("draw", done, options.sprite_clips),
+        )
     return folder
 
 

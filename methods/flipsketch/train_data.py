@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
 from motionkit.media import Clip, letterbox, read_clip, replacing, resample
+from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.progress import Reporter
+    from motionkit.context import Reporter
 
 VIDEOS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp", ".apng")
 PICTURES = (".png", ".jpg", ".jpeg")

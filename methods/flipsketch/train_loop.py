@@ -58,13 +58,13 @@ class LoraLoop(Loop):
     """The toolkit's loop with a constant or cosine rate; it stops between steps, with its state saved."""
 
     def __init__(self, factors: nn.Module, loss: LossFn, settings: LoopSettings, recipe: Recipe, warmup: int) -> None:
-        self.recipe, self.warmup, self.stopping = recipe, warmup, False
+        self.recipe, self.warmup, self.interrupted = recipe, warmup, False
         super().__init__(factors, self._stoppable(loss), settings)
 
     def _stoppable(self, loss: LossFn) -> LossFn:
         def guarded(step: int) -> tuple[Tensor, dict[str, float]]:
             try:
-                if self.stopping:
+                if self.interrupted:
                     raise Cancelled("cancelled")
                 return loss(step)
             except Cancelled as error:
@@ -103,7 +103,7 @@ def interruptible(loop: LoraLoop) -> Iterator[None]:
     before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, frame: Any) -> None:
-        loop.stopping = True
+        loop.interrupted = True
         print("motionkit: stopping after this step (again: at once)", file=sys.stderr)
         for kind in before:
             signal.signal(kind, signal.default_int_handler)

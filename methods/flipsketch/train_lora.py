@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from motionkit.backbones.adapters import take_keywords
 from motionkit.errors import UserError
 from motionkit.media import replacing
+from motionkit.weights.building import drawing
 
 KINDS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # the 574 layers of the real UNet (the size of the authors' file says so)
 TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in", "motion_modules")
@@ -64,8 +65,7 @@ def add_factors(module: nn.Module, names: list[str], rank: int, alpha: float, dr
     pattern = "|".join(re.escape(name) for name in names)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=pattern)  # type: ignore[arg-type]
     module.requires_grad_(False)
-    with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):  # peft draws from the global generator
         inject_adapter_in_model(config, module)
     take_keywords(module)
     for name, weight in module.named_parameters():

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.backbones.half import loss_scale
+from motionkit.backbones.mixed_precision import loss_scale
 from motionkit.diffusion.noise import partly_shared_noise
-from motionkit.hashing import seed_from
 from motionkit.training.loop import LossFn
+from motionkit.weights.hashing import seed_from
 
 from .train_config import Recipe, TrainOptions
 from .train_data import DrawingClips
@@ -80,7 +80,7 @@ def make_loss(
 
 
 def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe, seed: int) -> Tensor:
-    """Mean squared error of the prediction for noised clips x0 (B, 4, F, h, w) with text states (B, L, C)."""
+    """Mean squared error of the prediction for noised clips x0 (B, C, F, h, w) with text states (B, L, C)."""
     generator = torch.Generator().manual_seed(seed)
     noise = partly_shared_noise(tuple(x0.shape), recipe.noise_share, recipe.noise_share_clips, generator).to(x0)
     count, total = len(x0), backbone.scheduler.config.num_train_timesteps
@@ -91,7 +91,7 @@ def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe,
 
 
 def _error(backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:
-    noisy = backbone.scheduler.add_noise(x0, noise, t)
+    noisy = backbone.noised(x0, noise, t)
     return F.mse_loss(backbone.denoise(noisy, t, text), backbone.training_target(x0, noise, t))
 
 

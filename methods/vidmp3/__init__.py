@@ -83,7 +83,10 @@ SPEC = MethodSpec(
         ),
     ),
     distinct_frames=True,
+    stride=4,
     status="reproducing",
     version="3",
     year=2025,
+    samplers=("ddim",),
+    sampler_reason="it inverts the source by DDIM and walks the same steps back",
 )

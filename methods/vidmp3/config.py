@@ -10,7 +10,7 @@ from motionkit.errors import UserError
 from motionkit.perception.correspondence import CorrespondenceSettings
 from motionkit.perception.depth import DepthSettings
 from motionkit.perception.masks import MaskSettings
-from motionkit.presets import PresetSettings
+from motionkit.settings.presets import PresetSettings
 
 from .options import BLOCKS, HEADS, INPUTS, SITES, TEMPORAL
 

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.sampling import guide
-from motionkit.diffusion.schedule import finite, move, rungs
+from motionkit.backbones.noise_levels import Level
+from motionkit.diffusion import inversion, loop
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.samplers import Invertible, Sampler
+from motionkit.diffusion.schedule import OnStep, Step
 
 from .scene import Scene
-
-OnStep = Callable[[int, int], None]
 
 
 @torch.no_grad()
 def invert(
-    scene: Scene, latents: Tensor, text: Tensor, steps: int, start_t: int = 1000, progress: OnStep | None = None
+    scene: Scene,
+    sampler: Invertible,
+    latents: Tensor,
+    text: Tensor,
+    steps: int,
+    start_t: int = 1000,
+    progress: OnStep | None = None,
 ) -> Tensor:
-    """DDIM inversion with the tuned weights, guided, without classifier-free guidance.
+    """Inversion with the tuned weights, guided, without classifier-free guidance.
 
     Args:
-        latents: (F, 4, h, w).
+        latents: (F, C, h, w).
         text: (1, L, C), of the source prompt.
         start_t: where the edit will begin; the inversion ends there.
 
     Returns:
-        (1, 4, F, h, w), the noised latents at the highest of `steps` timesteps that is not above start_t.
+        (1, C, F, h, w), the noised latents at the highest of `steps` timesteps that is not above start_t.
     """
     scene.guide()
-    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
-    return ddim_invert(
-        lambda x, t: scene.denoise(x, t, text),
-        scene.backbone.scheduler,
-        clean,
-        steps,
-        stop_t=start_t,
-        progress=progress,
-    )
+    clean = rearrange(latents, "f c h w -> 1 c f h w").to(scene.backbone.device)
+    model = text_model(scene.denoise, text)
+    return inversion.invert(model, sampler, clean, steps, stop_t=start_t, progress=progress)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The clip that parts of the picture are kept from, clean and as noise, both (1, 4, F, h, w).
+    """The clip that parts of the picture are kept from, clean and as noise, both (1, C, F, h, w).
 
-    At noise level a it is sqrt(a) clean + sqrt(1 - a) noise. With the noise that the inversion ended at this meets the
+    At a noise level it is the mix of both. With the noise that the inversion ended at this meets the
     inverted path at both its ends, and is near it between; only the end has to be kept on disk.
     """
 
@@ -56,13 +55,13 @@ class Source:
     noise: Tensor
 
     @classmethod
-    def of(cls, clean: Tensor, inverted: Tensor, alpha: Tensor) -> Source:
-        """From the clean and the inverted latents, which are at noise level `alpha`."""
-        return cls(clean, (inverted - alpha.sqrt() * clean) / (1 - alpha).sqrt())
+    def of(cls, clean: Tensor, inverted: Tensor, level: Level) -> Source:
+        """From the clean and the inverted latents, which are at noise level `level`."""
+        return cls(clean, (inverted - level.signal * clean) / level.noise)
 
-    def at(self, alpha: Tensor) -> Tensor:
+    def at(self, level: Level) -> Tensor:
         """The source at a noise level."""
-        return alpha.sqrt() * self.clean + (1 - alpha).sqrt() * self.noise
+        return level.mix(self.clean, self.noise)
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,9 @@ class Keep:
     free: Tensor
     until: float = 1.0
 
-    def lay(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """The edit at noise level alpha with the kept part laid over it."""
-        return self.free * x + (1 - self.free) * self.source.at(alpha)
+    def lay(self, x: Tensor, level: Level) -> Tensor:
+        """The edit at a noise level with the kept part laid over it."""
+        return self.free * x + (1 - self.free) * self.source.at(level.to(x.device))
 
 
 @dataclass(frozen=True)
@@ -90,54 +89,50 @@ class Asked:
 
     Attributes:
         text, negative: (1, L, C).
+        guidance: classifier-free guidance.
         strength: factor on lambda.
-        scale, rescale: classifier-free guidance, and its rescale.
-        batched: both of its passes in one call.
         start_t: timesteps above are left out.
     """
 
     text: Tensor
     negative: Tensor
+    guidance: Guidance = Guidance(7.5)
     strength: float = 1.0
-    scale: float = 7.5
-    rescale: float = 0.0
-    batched: bool = False
     start_t: int = 1000
 
 
 @torch.no_grad()
 def denoise(
-    scene: Scene, start: Tensor, asked: Asked, steps: int, keep: Keep | None = None, progress: OnStep | None = None
+    scene: Scene,
+    sampler: Sampler,
+    start: Tensor,
+    asked: Asked,
+    steps: int,
+    keep: Keep | None = None,
+    progress: OnStep | None = None,
 ) -> Tensor:
-    """Noised latents (1, 4, F, h, w) to clean ones of the edited video; phi counts with and without the prompt alike.
+    """Noised latents (1, C, F, h, w) to clean ones of the edited video; phi counts with and without the prompt alike.
 
     Raises:
         UserError: the model returned NaN or infinity.
     """
     scene.guide(asked.strength)
-    scheduler = scene.backbone.scheduler
-    grid = rungs(scheduler, steps, asked.start_t)
+    grid = sampler.grid(steps, asked.start_t)
     x = start.float()
-    if keep:
-        x = keep.lay(x, grid[0].alpha.to(x.device))
-    for i, rung in enumerate(grid):
-        prediction = finite(_predict(scene, asked, x, rung.t), "editing", i + 1, len(grid), rung.t)
-        x = move(scheduler, prediction, x, rung.alpha, rung.alpha_below)
-        if keep and i < keep.until * len(grid):
-            x = keep.lay(x, rung.alpha_below.to(x.device))
-        if progress:
-            progress(i + 1, len(grid))
+
+    def lay(x: Tensor, step: Step) -> Tensor:
+        return keep.lay(x, step.below) if keep and step.index < keep.until * len(grid) else x
+
+    x = loop.denoise(
+        text_model(scene.denoise, asked.text, asked.negative),
+        sampler,
+        keep.lay(x, grid[0].level) if keep else x,
+        grid,
+        asked.guidance,
+        after_step=lay,
+        progress=progress,
+        doing="editing",
+    )
     if keep and keep.until >= 1:
-        x = keep.free * x + (1 - keep.free) * keep.source.clean  # without the last rung's rest of noise
+        x = keep.free * x + (1 - keep.free) * keep.source.clean  # without the last step's rest of noise
     return x
-
-
-def _predict(scene: Scene, asked: Asked, x: Tensor, t: Any) -> Tensor:
-    if asked.scale == 1:
-        return scene.denoise(x, t, asked.text)
-    if asked.batched:
-        both = scene.denoise(torch.cat([x, x]), t, torch.cat([asked.negative, asked.text]))
-        uncond, cond = both.chunk(2)
-    else:
-        uncond, cond = scene.denoise(x, t, asked.negative), scene.denoise(x, t, asked.text)
-    return guide(uncond, cond, asked.scale, asked.rescale)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionkit.weights.building import drawing
+
 from .options import GuideOptions
 
 LEAST_ALPHA = 1e-3  # of the picture: a subject of a few pixels must not blow its vector up
@@ -73,8 +75,7 @@ class MotionGuide(nn.Module):
         super().__init__()
         self.sites = dict(sites)
         self.options = o = options or GuideOptions()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with drawing(seed):
             self.trunk = MotionTrunk(o)
             self.final = _zero(nn.Linear(o.post, o.post, bias=o.bias)) if o.heads == "shared" else None
             self.heads = nn.ModuleDict()

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.schedule import rungs
+from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import UserError
-from motionkit.presets import settings
+from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
@@ -138,6 +140,7 @@ class VidMP3(Transfer):
         text = self.backbone.encode_text([inputs.source_prompt if config.invert_prompt == "source" else ""])
         inverted = invert(
             scene,
+            self._sampler(),
             prepared["latents"],
             text,
             int(config.steps or 1),
@@ -193,26 +196,28 @@ class VidMP3(Transfer):
             save_pack(Path(config.save_pack).expanduser(), pack, kept_dtype(self.backbone))
         scene = self._scene(pack, prepared)
         start, keep = self._start(inputs, prepared, fitted["inverted"])
-        sample, on_gpu = config.sample, str(run.device).startswith("cuda")
+        sample = config.sample
         negative = inputs.negative_prompt or str(sample.negative)
         asked = Asked(
             self.backbone.encode_text([self._prompt(inputs)]),
             self.backbone.encode_text([negative]),
+            Guidance.on(run.device, float(sample.guidance or 0), float(sample.rescale or 0), sample.batched),
             float(config.guide.edit_strength or 0),
-            float(sample.guidance or 0),
-            float(sample.rescale or 0),
-            sample.batched == "on" or (sample.batched == "auto" and on_gpu),
             int(config.start_t or 1),
         )
         latents = denoise(
             scene,
+            self._sampler(),
             start.to(run.device),
             asked,
             int(config.steps or 1),
             keep,
             lambda done, total: run.progress.tick("edit", done, total),
         )
-        return self.backbone.decode(latents[0].transpose(0, 1)).cpu().contiguous()
+        return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
+
+    def _sampler(self) -> Any:
+        return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
 
     def _prompt(self, inputs: Inputs) -> str:
         """The edited prompt; in the mode "style" what the source shows, in the style that is asked for."""
@@ -222,10 +227,10 @@ class VidMP3(Transfer):
         return f"{source}, {inputs.prompt}"
 
     def _start(self, inputs: Inputs, prepared: Tensors, inverted: Tensor) -> tuple[Tensor, Keep | None]:
-        """The noised latents (1, 4, F, h, w) to begin with, and what of the source stays."""
+        """The noised latents (1, C, F, h, w) to begin with, and what of the source stays."""
         config, latents = self.config, prepared["latents"]
-        clean = latents.transpose(0, 1)[None]  # (1,4,F,h,w)
-        top = rungs(self.backbone.scheduler, int(config.steps or 1), config.start_t)[0].alpha
+        clean = rearrange(latents, "f c h w -> 1 c f h w")
+        top = self._sampler().grid(int(config.steps or 1), config.start_t)[0].level
         source, margin = Source.of(clean, inverted, top), config.keep.margin
         whole = prepared["masks"].float().amax(0)  # (F,1,H,W)
         subject = shrink(whole, _size(latents))
@@ -237,14 +242,16 @@ class VidMP3(Transfer):
         resized = resize(
             latents,
             self.backbone.encode(_floats(bare)).cpu(),
-            source.noise[0].transpose(0, 1),
+            rearrange(source.noise, "1 c f h w -> f c h w"),
             subject,
             config.size,
             config.size_noise,
             margin,
             self.run.generator("size"),
         )
-        clip = {name: getattr(resized, name).transpose(0, 1)[None] for name in ("clean", "noise", "background")}
+        clip = {
+            name: rearrange(getattr(resized, name), "f c h w -> 1 c f h w") for name in ("clean", "noise", "background")
+        }
         begin = Source(clip["clean"], clip["noise"]).at(top)
         return begin, self._keep(Source(clip["background"], clip["noise"]), resized.subject)
 

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
-from motionkit.output import temporary_beside, write_json, writing
+from motionkit.media.output_files import temporary_beside, write_json, writing
+from motionkit.weights.hashing import hash_path
 
 from .guide import MotionGuide
 from .options import GuideOptions

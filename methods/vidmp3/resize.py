@@ -93,8 +93,8 @@ class Resized:
     """The source with its subject at another size.
 
     Attributes:
-        clean, noise: (F, 4, h, w): latents and noise to start from.
-        background: (F, 4, h, w): the latents without the subject.
+        clean, noise: (F, C, h, w): latents and noise to start from.
+        background: (F, C, h, w): the latents without the subject.
         subject: (F, 1, h, w): where the subject is now, 0 or 1.
     """
 
@@ -117,7 +117,7 @@ def resize(
     """Scale the subject in latents and in their noise.
 
     Args:
-        latents, background, noise: (F, 4, h, w): the source, the source without its subject, and the noise that the
+        latents, background, noise: (F, C, h, w): the source, the source without its subject, and the noise that the
             inversion of the source found.
         masks: (F, 1, h, w), the subject at the latents' size.
         scale: of height and width.

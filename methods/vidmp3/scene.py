@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motionkit.backbones.half import mixed
+from motionkit.backbones.mixed_precision import mixed
 
 from .config import GuideConfig
 from .guide import MotionGuide
@@ -55,7 +55,7 @@ class Scene:
         ]
         self.injection.guide(*subjects, scale=self.scale * factor, centre=self.centre)
 
-    def denoise(self, latents: Tensor, t: int | Tensor, text: Tensor) -> Tensor:
+    def denoise(self, latents: Tensor, t: float | Tensor, text: Tensor) -> Tensor:
         """`VideoBackbone.denoise` through this UNet; tuned weights are float32 whatever the others are."""
         self.injection.look(latents)
         with mixed(self.backbone):

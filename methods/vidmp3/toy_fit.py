@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionkit.weights.building import drawing
+
 from .guide import MotionTrunk
 from .maps import GuideMaps
 from .options import GuideOptions
@@ -22,8 +24,7 @@ class ToyNet(nn.Module):
 
     def __init__(self, options: GuideOptions, seed: int = 0) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with drawing(seed):
             self.trunk = MotionTrunk(options)
             self.final = nn.Linear(options.post, 6, bias=options.bias)
 

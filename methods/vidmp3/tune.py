@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motionkit.backbones import checkpointing
-from motionkit.backbones.half import loss_scale, unscale
-from motionkit.diffusion.schedule import alpha_at
+from motionkit.backbones.mixed_precision import loss_scale, unscale
 from motionkit.errors import UserError
 
 from .config import VidMP3Config
@@ -47,7 +46,7 @@ def tune(
     """Adam on noise prediction at random noise levels; every draw depends on the step alone, so a killed run goes on.
 
     Args:
-        latents: (F, 4, h, w) of the source video.
+        latents: (F, C, h, w) of the source video.
         maps, gates: of each subject; no maps: nothing is guided, only the UNet is tuned.
         strength: lambda.
         weight: (F, 1, h, w): the loss counts where it is 1 (method.tune.loss=subject); None is everywhere.
@@ -126,7 +125,7 @@ def _loop(
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)
     scale = loss_scale(scene.backbone)
-    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,4,F,h,w)
+    clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,C,F,h,w)
     weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
     for step in range(begin, total):
         run.progress.tick("tune", step, total)
@@ -160,9 +159,8 @@ def _loss(
     backbone = scene.backbone
     t = torch.randint(times.start, times.stop, (1,), generator=generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    alpha = alpha_at(backbone.scheduler, t, clean)
     scene.guide()
-    found = scene.denoise(alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, t, text)
+    found = scene.denoise(backbone.noised(clean, noise, t), t, text)
     target = backbone.training_target(clean, noise, t)
     if weight is None:
         return F.mse_loss(found, target)

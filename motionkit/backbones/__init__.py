@@ -6,13 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 from motionkit.backbones.catalog import BackboneConfig, BackboneSpec, get, specs
-from motionkit.backbones.files import fingerprint as _fingerprint
+from motionkit.backbones.fingerprints import fingerprint as _fingerprint
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
 __all__ = ["BackboneConfig", "BackboneSpec", "fingerprint", "get", "load", "specs"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+
+from motionkit.weights.building import drawing
 
 
 def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
@@ -19,8 +20,7 @@ def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
         seed: of A, drawn apart from the global generator.
     """
     config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=layers)
-    with torch.random.fork_rng(devices=[]):  # peft draws from the global generator
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):  # peft draws from the global generator
         if hasattr(unet, "add_adapter"):
             unet.add_adapter(config)
         else:

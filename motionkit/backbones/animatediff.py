@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
-from motionkit.backbones import catalog, files, motion_files
+from motionkit.backbones import catalog, folders, motion_files
 from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
-from motionkit.backbones.weights import load_model, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
+from motionkit.weights import places
+from motionkit.weights.building import on_meta
+from motionkit.weights.model_files import MODEL
+from motionkit.weights.reading import load_model, read_config
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +69,9 @@ class AnimateDiffBackbone(StableDiffusion):
         self.positions = int(self.unet.config.motion_max_seq_length)
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The raw prediction (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)).
+        """The raw prediction (B, C, F, h, w), float32, for clips of that shape at timestep t (a number or (B,)).
 
         The clip passes the UNet whole; text (B, L, C) is per clip and is repeated per frame here, as diffusers'
         UNetMotionModel does not. `unet` replaces the backbone's own (a tuned copy); other arguments go to its forward.
@@ -117,22 +120,22 @@ def load(
     """
     motion = motion or MotionOptions()
     motion.check(spec)
-    folder = files.locate(spec, path, online)
+    folder = folders.locate(spec, path, online)
     modules = motion_files.locate(spec, folder, motion, online)
     unet, adapter = read_configs(spec, folder, modules)
-    vae = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
     assert spec.base is not None
     base = replace(catalog.get(spec.base), name=spec.name, expects=spec.expects)
-    encoders = [part for part in files.LAYOUTS[spec.family] if part.startswith("text_encoder")]
-    texts = [read_config(files.part_file(folder, name, "config.json")) for name in encoders]
+    encoders = [part for part in folders.LAYOUTS[spec.family] if part.startswith("text_encoder")]
+    texts = [read_config(folders.part_file(folder, name, "config.json")) for name in encoders]
     check_parts(base, folder, unet, vae, texts)
     dtype = getattr(torch, plan.dtype)
     parts = read_parts(base, folder, dtype, UNet2DConditionModel, unet, vae, texts)
-    held = load_model(lambda: MotionAdapter.from_config(adapter), [modules], files.MODEL, dtype)
+    held = load_model(lambda: MotionAdapter.from_config(adapter), [modules], MODEL, dtype)
     parts["unet"] = join(parts["unet"], held)
     image_scheduler = parts["scheduler"]
     parts["scheduler"] = schedule(spec, image_scheduler, motion)
-    parts["fingerprint"] = files.fingerprint(spec, path, motion=motion)
+    parts["fingerprint"] = fingerprint(spec, path, motion=motion)
     backbone = class_of(spec)(spec, plan, **parts, per_frame_norm=motion.per_frame(spec))
     backbone.image_scheduler = image_scheduler
     return backbone
@@ -143,7 +146,7 @@ def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[
 
     Raises: UserError naming both kinds when they do not fit.
     """
-    unet = read_config(files.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
+    unet = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
     adapter = read_config(modules / "config.json", "MotionAdapter")
     found_xl, wanted_xl = unet.get("addition_embed_type") == "text_time", spec.family == "animatediff-xl"
     if found_xl != wanted_xl:
@@ -155,7 +158,7 @@ def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[
 
 def join(image: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
     """The video UNet that holds the tensors of both; nothing is copied, nothing is drawn. Raises: UserError."""
-    with init_empty_weights():
+    with on_meta():
         try:
             unet = UNetMotionModel.from_unet2d(image, adapter, load_weights=False)
         except (ValueError, TypeError) as error:
@@ -174,7 +177,7 @@ def schedule(spec: BackboneSpec, base: DDIMScheduler, motion: MotionOptions) -> 
     if motion.schedule == "base":
         return base
     if spec.asset:
-        return read_scheduler(files.ASSETS / spec.asset / "scheduler" / "scheduler_config.json")
+        return read_scheduler(places.assets() / spec.asset / "scheduler" / "scheduler_config.json")
     betas = BETAS[spec.family]
     if any(base.config[key] != value for key, value in betas.items()):
         _log.info(

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import init_empty_weights
 from diffusers.models.attention_processor import Attention
 from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn import functional
 
-from motionkit import gpu
+from motionkit.backbones import placement
 from motionkit.backbones.catalog import BackboneSpec
-from motionkit.diffusion.schedule import alpha_at, to_eps_x0
+from motionkit.backbones.noise_levels import level_at, prediction_of, target_of, to_eps_x0
 from motionkit.errors import UserError
+from motionkit.settings import gpu
+from motionkit.weights.building import on_meta
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
@@ -47,13 +48,14 @@ class AttentionSite:
 class VideoBackbone(abc.ABC):
     """A latent diffusion model seen as a denoiser of clips.
 
-    Images are (F, 3, H, W) floats in [0, 1]; latents (F, 4, h, w) with h = H / factor, scaled to a standard deviation
-    near 1; clips of latents (B, 4, F, h, w); text states (B, L, C), whatever the backbone needs packed into one tensor.
+    Images are (F, 3, H, W) floats in [0, 1]; latents (F', C, h, w) with h = H / factor, scaled to a standard deviation
+    near 1, where C is `latent_channels` and F' = 1 + (F - 1) // `time_stride`, which is F at a stride of 1; clips of
+    latents (B, C, F', h, w); text states (B, L, D), whatever the backbone needs packed into one tensor.
 
     Attributes:
         spec: the entry of the catalogue.  plan: the memory plan in effect.
         vae, unet, text_encoder, tokenizer: the models as diffusers and transformers have them, in eval mode, no grads.
-        scheduler: a DDIMScheduler: the noise schedule and its settings.
+        scheduler: the noise schedule and its settings: diffusers' DDIMScheduler or FlowMatchEulerDiscreteScheduler.
         device: where it computes.  dtype: of the UNet's weights.
         patch: side of the pixel blocks folded into channels before the autoencoder (1 for SD).
         factor: pixels per latent, along a side.
@@ -87,7 +89,7 @@ class VideoBackbone(abc.ABC):
             part.eval().requires_grad_(False)
         self.image_scheduler = scheduler  # of the image model, where layers along time brought a schedule of their own
         self._resident: Any = None
-        self.plan = gpu.apply(plan, self)
+        self.plan = placement.apply(plan, self)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,9 +102,24 @@ class VideoBackbone(abc.ABC):
 
     # images and latents
 
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        return self.vae.config.latent_channels
+
+    @property
+    def time_stride(self) -> int:
+        """Frames of video for each frame of latents after the first."""
+        return self.spec.time_stride
+
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """The shape (C, F', h, w) of a clip of that many frames of height x width pixels."""
+        times = 1 + (frames - 1) // self.time_stride
+        return self.latent_channels, times, height // self.factor, width // self.factor
+
     @torch.no_grad()
     def encode(self, frames: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Frames (F, 3, H, W) in [0, 1] to latents (F, 4, h, w) float32: the posterior's mean times the scaling factor.
+        """Frames (F, 3, H, W) in [0, 1] to latents (F, C, h, w) float32: the posterior's mean times the scaling factor.
 
         With a `generator` (of the CPU) each frame is a sample of the posterior instead.
         Raises: UserError when H or W is not a multiple of the factor.
@@ -127,7 +144,7 @@ class VideoBackbone(abc.ABC):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (F, 4, h, w) to frames (F, 3, H, W) float32, clamped to [0, 1], a few frames at a time."""
+        """Latents (F, C, h, w) to frames (F, 3, H, W) float32, clamped to [0, 1], a few frames at a time."""
         vae = self._use(self.vae)
         frames = []
         for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
@@ -148,9 +165,9 @@ class VideoBackbone(abc.ABC):
         """Text states (B, L, C) for B prompts; too long a prompt is cut, and the log says so."""
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The model's raw prediction (B, 4, F, h, w), float32, for latents of that shape at timestep t (int or (B,)).
+        """The model's raw prediction (B, C, F, h, w), float32, for latents of that shape at timestep t (or (B,)).
 
         An image model sees every frame on its own: frames are folded into the batch as (B F), text (B, L, C) and t are
         repeated per frame. `unet` replaces the backbone's own (a tuned copy); other arguments go to its forward.
@@ -173,19 +190,20 @@ class VideoBackbone(abc.ABC):
 
     @property
     def prediction_type(self) -> str:
-        """What the UNet predicts: "epsilon" or "v_prediction"."""
-        return self.scheduler.config.prediction_type
+        """What the UNet predicts: "epsilon", "v_prediction" or "flow_prediction"."""
+        return prediction_of(self.scheduler)
 
-    def to_eps_x0(self, prediction: Tensor, latents: Tensor, t: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Noise and clean latents that a raw prediction at timestep t (int or (B,)) stands for."""
-        return to_eps_x0(self.prediction_type, prediction, latents, alpha_at(self.scheduler, t, latents))
+    def to_eps_x0(self, prediction: Tensor, latents: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Noise and clean latents that a raw prediction at timestep t (a number or (B,)) stands for."""
+        return to_eps_x0(self.prediction_type, prediction, latents, level_at(self.scheduler, t, latents))
 
-    def training_target(self, x0: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
-        """What the UNet should predict for sqrt(a) x0 + sqrt(1 - a) noise: noise, or sqrt(a) noise - sqrt(1 - a) x0."""
-        if self.prediction_type == "epsilon":
-            return noise
-        alpha = alpha_at(self.scheduler, t, x0)
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * x0
+    def noised(self, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
+        """Clean latents with the noise of timestep t (a number or (B,))."""
+        return level_at(self.scheduler, t, x0).mix(x0, noise)
+
+    def training_target(self, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
+        """What the UNet should predict for `noised(x0, noise, t)`."""
+        return target_of(self.prediction_type, x0, noise, level_at(self.scheduler, t, x0))
 
     # the UNet's insides
 
@@ -198,12 +216,12 @@ class VideoBackbone(abc.ABC):
 
         `own` names the weights that the copy is going to change; the others then share the backbone's memory.
         """
-        with init_empty_weights():  # draws nothing from the global generator
+        with on_meta():  # draws nothing from the global generator
             unet = type(self.unet).from_config(self.unet.config)
         state = {k: v.clone() if own is None or k in own else v for k, v in self.unet.state_dict().items()}
         unet.load_state_dict(state, assign=True)
         unet.eval().requires_grad_(False)
-        gpu.prepare_unet(self.plan, unet)
+        placement.prepare_unet(self.plan, unet)
         return unet
 
     def add_lora(self, change: Lora, options: LoraOptions) -> list[str]:
@@ -226,7 +244,7 @@ class VideoBackbone(abc.ABC):
     def _use(self, module: Any) -> Any:
         """Bring one part to the device: with offload=model the one before goes back, with group it gets its hooks."""
         if self.plan.offload == "group":
-            gpu.group_offload(module, self.plan.device)
+            placement.group_offload(module, self.plan.device)
         if self.plan.offload == "model" and self._resident is not module:
             if self._resident is not None:
                 self._resident.to("cpu")

@@ -22,9 +22,12 @@ class BackboneSpec:
         loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
+        latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
+        predictions: what its UNet may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
+        sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
     """
 
     name: str
@@ -40,11 +43,21 @@ class BackboneSpec:
     asset: str | None = None
     hub_variant: str = ""
     expects: tuple[tuple[str, int], ...] = ()
+    latent_channels: int = 4
+    time_stride: int = 1
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
+    sampler: str = "ddim"
     base: str | None = None
     motion_id: str | None = None
     per_frame_motion_norm: bool = False
     converter: str | None = None
     portrait: bool = False
+    sizes: str = "motionkit.backbones.tiny_sizes:architecture"
+
+    @property
+    def made_up(self) -> bool:
+        """Whether its weights are drawn from a seed."""
+        return self.hub_id is None and self.asset is None
 
     @property
     def default_frame(self) -> tuple[int, int]:
@@ -260,6 +273,7 @@ _SPECS = (
         "motionkit.backbones.animatex.tiny:load",
         "Apache-2.0",
         0.001,
+        sizes="motionkit.backbones.animatex.tiny_sizes:architecture",
     ),
     BackboneSpec(
         "tiny-animatex-mamba",
@@ -271,6 +285,7 @@ _SPECS = (
         "motionkit.backbones.animatex.tiny:load",
         "Apache-2.0",
         0.001,
+        sizes="motionkit.backbones.animatex.tiny_sizes:architecture",
     ),
     BackboneSpec(
         "pocket-animatex",

@@ -17,6 +17,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from motionkit.weights.building import drawing
+
 # CUDA kernels of fused attention take at most 65535 (row x head) problems in one call.
 _ROWS = 4096
 
@@ -159,7 +161,7 @@ def inflate(
     blocks = [m for m in unet.modules() if isinstance(m, BasicTransformerBlock)]
     if not blocks:
         raise ValueError("this UNet has no transformer blocks to inflate")
-    with torch.random.fork_rng(devices=[]):  # modules draw from the global generator when they are made
+    with drawing():  # modules draw from the global generator when they are made
         for block in blocks:
             _inflate_block(block, context, temporal_init, generator)
     if joint_groupnorm:

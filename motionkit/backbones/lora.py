@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from motionkit.backbones.files import read_json
 from motionkit.backbones.lora_files import ADAPTER, lora_files
 from motionkit.backbones.lora_lists import from_list, layers_of, misfit
 from motionkit.errors import UserError
+from motionkit.weights.model_files import read_json
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 _FACTOR = re.compile(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_json, hash_path
+from motionkit.weights.hashing import hash_json, hash_path
 
 SUFFIXES = (".safetensors", ".pt", ".bin")
 _KNOWN = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # diffusers, peft

@@ -26,7 +26,7 @@ class Direction(nn.Module):
     Names and shapes are those of the same layers in the authors' and in transformers' mixer.
     """
 
-    reads_weights = True  # for `gpu.group_offload`
+    reads_weights = True  # for `placement.group_offload`
 
     def __init__(self, width: int, d_state: int, d_conv: int, dt_rank: int) -> None:
         super().__init__()

@@ -13,12 +13,12 @@ from diffusers import UNet2DConditionModel, UNet3DConditionModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor
 
-from motionkit.backbones import files
+from motionkit.backbones import folders
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
-from motionkit.backbones.weights import as_layer, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
+from motionkit.weights.reading import as_layer, read_config
 
 
 class ModelScopeBackbone(StableDiffusion):
@@ -29,9 +29,9 @@ class ModelScopeBackbone(StableDiffusion):
     """
 
     def denoise(
-        self, latents: Tensor, t: int | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
+        self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:
-        """The raw prediction (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)).
+        """The raw prediction (B, C, F, h, w), float32, for clips of that shape at timestep t (a number or (B,)).
 
         The clip passes the UNet whole, text (B, L, C) is per clip. `unet` replaces the backbone's own (a tuned copy);
         other arguments go to its forward.
@@ -52,10 +52,10 @@ def load(
     Raises: MissingWeights naming the files and the command that gets them; UserError in one line for another kind of
     model and for damaged or inconsistent files.
     """
-    folder = files.locate(spec, path, online)
-    unet = read_config(files.part_file(folder, "unet", "config.json"), "UNet3DConditionModel")
-    vae = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
-    text = read_config(files.part_file(folder, "text_encoder", "config.json"))
+    folder = folders.locate(spec, path, online)
+    unet = read_config(folders.part_file(folder, "unet", "config.json"), "UNet3DConditionModel")
+    vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    text = read_config(folders.part_file(folder, "text_encoder", "config.json"))
     check_parts(spec, folder, unet, vae, [text])
     parts = read_parts(spec, folder, getattr(torch, plan.dtype), UNet3DConditionModel, unet, vae, [text])
     return ModelScopeBackbone(spec, plan, **parts)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motionkit.backbones import files
+from motionkit.backbones import folders
 from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.tiny_sizes import ADAPTER
 from motionkit.errors import MissingWeights, UserError, unknown
-from motionkit.hashing import hash_json
+from motionkit.weights import places
+from motionkit.weights.finding import Wanted, find
+from motionkit.weights.model_files import MODEL, read_json, refuse_pickle, weight_files
 
 SCHEDULES = ("module", "base")
 _KNOWN = {(320, 640, 1280, 1280): "SD 1.5", (320, 640, 1280): "SD XL"}
@@ -46,7 +48,7 @@ class MotionOptions:
             for key, value in given.items():
                 if value is not None:
                     raise UserError(f"{spec.name} has no motion modules: leave backbone.{key} out")
-        if made_up(spec) and self.adapter:
+        if spec.made_up and self.adapter:
             raise UserError(f"{spec.name} makes its motion modules from the seed: leave backbone.motion_adapter out")
 
     def per_frame(self, spec: BackboneSpec) -> bool:
@@ -54,37 +56,36 @@ class MotionOptions:
         return spec.per_frame_motion_norm if self.per_frame_norm is None else self.per_frame_norm
 
 
-def made_up(spec: BackboneSpec) -> bool:
-    """Whether the weights come from a seed."""
-    return spec.hub_id is None and spec.asset is None
+def wanted(spec: BackboneSpec, base: Path | None = None) -> Wanted:
+    """A backbone's motion modules as weights to be found; `base` is the folder of the image model."""
+    shipped = None
+    if base is not None and (base / "motion_adapter").is_dir():  # as diffusers' pipelines are saved
+        shipped = base / "motion_adapter"
+    elif spec.asset:
+        shipped = places.assets() / spec.asset / "motion_adapter"
+    return Wanted(
+        f"{spec.name}: motion modules",
+        missing_in=lambda folder: inventory(spec, folder)[1],
+        checked=lambda folder: _checked(spec, folder),
+        shipped=shipped,
+        hub_id=spec.motion_id,
+        size=f"up to {_BYTES:.3g} GB",
+        setting="backbone.motion_adapter",
+    )
 
 
 def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None = None, online: bool = False) -> Path:
     """The folder that holds the motion modules' config.json and weights.
 
     Args:
-        base: the folder of the image model, which may bring modules along (as diffusers' pipelines are saved).
+        base: the folder of the image model, which may bring modules along.
 
-    Raises:
-        MissingWeights: naming the files and the command that gets them.
-        UserError: a file in place of a folder, or pickled weights.
+    Raises: as `weights.finding.find`.
     """
-    given = options.adapter if options else None
-    if given and Path(given).expanduser().exists():
-        return _local(spec, Path(given).expanduser())
-    if given and (given.count("/") != 1 or given.startswith((".", "~", "/")) or given.endswith("/")):
-        raise MissingWeights(
-            f"{spec.name}: no folder {given} (backbone.motion_adapter is a folder or a hub id owner/name)"
-        )
-    if not given and base is not None and (base / "motion_adapter").is_dir():
-        return _local(spec, base / "motion_adapter")
-    if not given and spec.asset:
-        return _local(spec, files.ASSETS / spec.asset / "motion_adapter")
-    online = online or os.environ.get("MOTIONKIT_ONLINE") == "1"
-    return _cached(spec, given or spec.motion_id or "", online, bool(given))
+    return find(wanted(spec, base), options.adapter if options else None, online or None)
 
 
-def _local(spec: BackboneSpec, folder: Path) -> Path:
+def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
         raise UserError(
             f"{spec.name}: {folder} is one file; motionkit reads folders in diffusers' layout. Convert it once with: "
@@ -98,39 +99,12 @@ def _local(spec: BackboneSpec, folder: Path) -> Path:
     return folder
 
 
-def _cached(spec: BackboneSpec, hub_id: str, online: bool, given: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    try:
-        folder = Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, local_files_only=True))
-    except Exception:  # not there, or there in part: both mean the same here
-        folder = Path(HF_HUB_CACHE) / "nothing"
-    missing = inventory(spec, folder)[1]
-    if missing and online:
-        try:
-            return _local(spec, Path(snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=missing)))
-        except UserError:
-            raise
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise MissingWeights(f"{spec.name}: the download of {hub_id} failed: {reason}") from error
-    if missing:
-        neither = f"{hub_id} is no folder here, and " if given else ""
-        raise MissingWeights(
-            f"{spec.name}: {neither}the motion modules are not in the hub cache {HF_HUB_CACHE}: {', '.join(missing)}. "
-            f"Get them with: hf download {hub_id} {' '.join(missing)}  (up to {_BYTES:.3g} GB; or let motionkit do it: "
-            f"MOTIONKIT_ONLINE=1; or give backbone.motion_adapter=FOLDER)"
-        )
-    return folder
-
-
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The modules' files by name, and the names of those that `folder` lacks. Raises: UserError for pickled weights."""
-    weights = files.weight_files(folder, files.MODEL)
+    weights = weight_files(folder, MODEL)
     if not weights:
-        files.refuse_pickle(spec, folder)
-        weights = [folder / f"{files.MODEL}.safetensors"]
+        refuse_pickle(spec.name, folder)
+        weights = [folder / f"{MODEL}.safetensors"]
     wanted = [folder / "config.json", *weights]
     return {f.name: f for f in wanted if f.is_file()}, [f.name for f in wanted if not f.is_file()]
 
@@ -142,12 +116,10 @@ def max_frames(spec: BackboneSpec, path: str | None = None, options: MotionOptio
     """
     if not spec.base:
         return None
-    if made_up(spec):
-        from motionkit.backbones.tiny_motion import ADAPTER
-
+    if spec.made_up:
         return int(ADAPTER["motion_max_seq_length"])
-    folder = locate(spec, files.locate(spec, path), options)
-    return int(files.read_json(folder / "config.json").get("motion_max_seq_length", 32))
+    folder = locate(spec, folders.locate(spec, path), options)
+    return int(read_json(folder / "config.json").get("motion_max_seq_length", 32))
 
 
 def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
@@ -156,22 +128,6 @@ def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
         raise UserError(
             f"{spec.name}: its motion modules know {limit} frames, the clip has {frames}: give frames={limit} or fewer"
         )
-
-
-def fingerprint(
-    spec: BackboneSpec, path: str | None = None, seed: int = 0, options: MotionOptions | None = None
-) -> str:
-    """SHA-256 of the image model, the motion modules and the options; no weight is loaded. Raises: as `locate`."""
-    options = options or MotionOptions()
-    said = {"name": spec.family, "per_frame_norm": options.per_frame(spec), "schedule": options.schedule}
-    if made_up(spec):
-        from motionkit.backbones.tiny import OUTPUT_SCALE
-        from motionkit.backbones.tiny_motion import ADAPTER, architecture
-
-        sizes = [architecture(spec.family), ADAPTER, OUTPUT_SCALE]
-        return hash_json(said | {"name": spec.name, "architecture": sizes, "seed": seed})
-    present, _ = inventory(spec, locate(spec, files.locate(spec, path), options))
-    return hash_json(said | {"base": files.fingerprint(replace(spec, base=None), path), **files.hash_files(present)})
 
 
 def check_match(spec: BackboneSpec, base: Path, unet: dict[str, Any], folder: Path, adapter: dict[str, Any]) -> None:

@@ -16,12 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from motionkit.backbones import files
+from motionkit.backbones import folders
 from motionkit.backbones.base import VideoBackbone, patch_of
 from motionkit.backbones.catalog import BackboneSpec
-from motionkit.backbones.weights import load_model, read_config
+from motionkit.backbones.fingerprints import fingerprint
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
+from motionkit.weights.model_files import MODEL, TEXT
+from motionkit.weights.reading import load_model, read_config
 
 _log = logging.getLogger(__name__)
 
@@ -88,11 +90,11 @@ def load(
     Raises: MissingWeights naming the files and the command that gets them; UserError in one line for another kind of
     model and for damaged or inconsistent files.
     """
-    folder = files.locate(spec, path, online)
+    folder = folders.locate(spec, path, online)
     dtype = getattr(torch, plan.dtype)
-    unet_config = read_config(files.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
-    vae_config = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
-    text_configs = [read_config(files.part_file(folder, name, "config.json")) for name in _encoders(spec)]
+    unet_config = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
+    vae_config = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    text_configs = [read_config(folders.part_file(folder, name, "config.json")) for name in _encoders(spec)]
     _check_kind(spec, folder, unet_config, vae_config, text_configs)
     parts = read_parts(spec, folder, dtype, UNet2DConditionModel, unet_config, vae_config, text_configs)
     return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
@@ -113,23 +115,23 @@ def read_parts(
     """
 
     def weights(part: str, stem: str, build: Any, part_dtype: torch.dtype = dtype, lent_as: str = "") -> Any:
-        return load_model(build, files.part_folders(folder, part), stem, part_dtype, lent_as=lent_as)
+        return load_model(build, folders.part_folders(folder, part), stem, part_dtype, lent_as=lent_as)
 
     # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
     vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
     parts: dict[str, Any] = {
-        "vae": weights("vae", files.MODEL, lambda: AutoencoderKL.from_config(vae), vae_dtype),
+        "vae": weights("vae", MODEL, lambda: AutoencoderKL.from_config(vae), vae_dtype),
         "unet": weights(
-            "unet", files.MODEL, lambda: unet_class.from_config(unet), lent_as=getattr(unet_class, "LENT_AS", "")
+            "unet", MODEL, lambda: unet_class.from_config(unet), lent_as=getattr(unet_class, "LENT_AS", "")
         ),
-        "scheduler": read_scheduler(files.part_file(folder, "scheduler", "scheduler_config.json")),
-        "fingerprint": files.fingerprint(spec, str(folder)),
+        "scheduler": read_scheduler(folders.part_file(folder, "scheduler", "scheduler_config.json")),
+        "fingerprint": fingerprint(spec, str(folder)),
     }
     for i, (name, config) in enumerate(zip(_encoders(spec), texts, strict=True)):
         tokenizer = name.replace("text_encoder", "tokenizer")
-        place = files.part_file(folder, tokenizer, "tokenizer_config.json").parent
+        place = folders.part_file(folder, tokenizer, "tokenizer_config.json").parent
         parts[tokenizer] = read_tokenizer(place, config)
-        parts[name] = weights(name, files.TEXT, _text_builder(config, projected=i == 1))
+        parts[name] = weights(name, TEXT, _text_builder(config, projected=i == 1))
     patch_of(parts["vae"])
     return parts
 
@@ -161,9 +163,10 @@ def check_parts(
     spec: BackboneSpec, folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]]
 ) -> None:
     """Whether the configurations are the spec's model and fit each other. Raises: UserError."""
-    if unet.get("in_channels", 4) != 4:
+    channels = spec.latent_channels
+    if (found := unet.get("in_channels", 4)) != channels:
         raise UserError(
-            f"{spec.name}: the UNet in {folder} has {unet['in_channels']} input channels, not 4: "
+            f"{spec.name}: the UNet in {folder} has {found} input channels, not {channels}: "
             f"an inpainting or editing model does not fit here"
         )
     for key, value in spec.expects:
@@ -179,8 +182,8 @@ def check_parts(
             f"{spec.name}: in {folder} the UNet reads text of width {unet.get('cross_attention_dim')}, "
             f"the text encoder makes {width}: the parts are of different models"
         )
-    if vae.get("latent_channels", 4) != 4:
-        raise UserError(f"{spec.name}: the autoencoder in {folder} has {vae['latent_channels']} latent channels, not 4")
+    if (found := vae.get("latent_channels", 4)) != channels:
+        raise UserError(f"{spec.name}: the autoencoder in {folder} has {found} latent channels, not {channels}")
 
 
 def read_scheduler(file: Path) -> DDIMScheduler:

@@ -8,67 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.tiny_sizes import OUTPUT_SCALE, VIDEO_UNET, architecture
+from motionkit.backbones.tiny_tokenizer import vocabulary
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 WORDS = tuple("a the of cat dog horse turtle bird red green blue yellow black white running walking jumping on".split())
-OUTPUT_SCALE = 0.2  # an untrained UNet at full strength is so rough that DDIM inversion needs 1000 steps to come back
-ARCHITECTURE: dict[str, dict[str, Any]] = {
-    "vae": {
-        "block_out_channels": (8, 8, 8),
-        "norm_num_groups": 4,
-        "layers_per_block": 1,
-        "sample_size": 64,
-        "scaling_factor": 4.0,  # brings latents to a standard deviation near 1
-        "down_block_types": ("DownEncoderBlock2D",) * 3,
-        "up_block_types": ("UpDecoderBlock2D",) * 3,
-    },
-    "unet": {
-        "block_out_channels": (8, 16),
-        "norm_num_groups": 4,
-        "layers_per_block": 1,
-        "sample_size": 16,
-        "cross_attention_dim": 16,
-        "attention_head_dim": 2,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    },
-    "text_encoder": {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 16,
-        "projection_dim": 16,
-    },
-    "scheduler": {
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "steps_offset": 1,
-    },
-}
-VIDEO_UNET: dict[str, Any] = {
-    "block_out_channels": (8, 16),
-    "norm_num_groups": 4,
-    "layers_per_block": 1,
-    "sample_size": 16,
-    "cross_attention_dim": 16,
-    "attention_head_dim": 4,
-    "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
-    "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D"),
-}
-
-
-def architecture(family: str) -> dict[str, dict[str, Any]]:
-    """The sizes of every part of the toy of a family ("sd", "modelscope" or "animatex")."""
-    if family == "animatex":
-        from motionkit.backbones.animatex import tiny as animatex
-
-        return ARCHITECTURE | animatex.architecture()
-    return ARCHITECTURE | ({"unet": VIDEO_UNET} if family == "modelscope" else {})
 
 
 def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False) -> Any:
@@ -78,12 +24,11 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     """
     import torch
 
-    from motionkit.backbones.files import fingerprint
+    from motionkit.weights.building import drawing
 
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         parts = components(family=spec.family)
     for name in ("vae", "unet", "text_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
@@ -104,8 +49,6 @@ def components(prediction_type: str = "epsilon", family: str = "sd") -> dict[str
     """The five parts, weights drawn from the global generator (save them to make a folder in the hub's layout)."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    from motionkit.backbones.words import vocabulary
 
     vocab, rules = vocabulary(WORDS)
     merges: Any = rules

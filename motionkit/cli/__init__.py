@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -28,10 +30,16 @@ VERBS = {
     "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
     "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "the backbones: which weights are here, how to get the others"),
+    "cache": Verb("motionkit.cli.cache", "what earlier runs left to be used again: look, and remove"),
     "doctor": Verb("motionkit.cli.doctor", "look at this installation"),
     "cite": Verb("motionkit.cli.cite", "BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
+    "completion": Verb("motionkit.cli.completion", "let bash, zsh or fish complete verbs, keys and values"),
     "new-method": Verb("motionkit.cli.new_method", "write a package with a method of your own, to start from"),
+}
+_PLACES = {
+    getattr(errno, name)
+    for name in "EACCES EPERM ENOENT ENOTDIR EISDIR ENAMETOOLONG EROFS ENOSPC EDQUOT ELOOP EIO".split()
 }
 _LIST = "\n".join(f"  {name:<10} {verb.what}" for name, verb in VERBS.items())
 HELP = f"""usage: motionkit VERB [key=value ...]
@@ -47,9 +55,25 @@ example: motionkit transfer method=anamodiff reference=turtle.png driving=rhino.
 
 
 def console() -> None:
-    """The `motionkit` script. A request to end (as a cluster sends it) stops a run as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The `motionkit` script. A request to end (a cluster's, or of a terminal that closes) stops it as Ctrl-C does."""
+    _open_streams()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     sys.exit(main())
+
+
+def _open_streams() -> None:
+    """A stream that was closed before the start leads nowhere; no file of ours then gets its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,9 +88,11 @@ def main(argv: list[str] | None = None) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
-        if debug:
-            traceback.print_exc()
-        return _report(error)
+        with contextlib.suppress(OSError, ValueError):  # stderr may be gone
+            if debug:
+                traceback.print_exc()
+            return _report(error)
+        return 1
 
 
 def _dispatch(words: list[str]) -> int:
@@ -85,7 +111,10 @@ def _dispatch(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(module.HELP, end="")
         return 0
-    return module.main(rest)
+    from motionkit.cli.logs import plain_warnings
+
+    with plain_warnings():
+        return module.main(rest)
 
 
 def _report(error: BaseException) -> int:
@@ -96,11 +125,35 @@ def _report(error: BaseException) -> int:
     if isinstance(error, UserError):
         print(f"motionkit: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as in `... | head`
-        return 1
+    if isinstance(error, BrokenPipeError):  # the reader has gone, as in `... | head`
+        return _no_stdout()
+    if isinstance(error, OSError) and error.errno in _PLACES:
+        print(f"motionkit: error: {_place(error)}", file=sys.stderr)
+        return 2 if error.filename else _no_stdout()
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # of Path.expanduser
+        print(
+            "motionkit: error: a path begins with ~ where there is no such home folder: give it whole", file=sys.stderr
+        )
+        return 2
     what = f"{type(error).__name__}: {_one_line(error)}"
     print(f"motionkit: error: {what} (a defect: run again with --debug to see where)", file=sys.stderr)
+    return 1
+
+
+def _place(error: OSError) -> str:
+    """What the file system refuses, with the path."""
+    if error.filename:
+        path = str(error.filename)
+        return f"{path if len(path) <= 200 else path[:80] + '...'}: {error.strerror}: check the path, or take another"
+    if isinstance(error, FileNotFoundError):
+        return "the working folder is gone: go to another one"
+    return f"the output cannot be written: {error.strerror}"
+
+
+def _no_stdout() -> int:
+    """What stdout still holds goes nowhere, so that Python does not fail on it as it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 

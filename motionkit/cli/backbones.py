@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from motionkit import registry
-from motionkit.backbones import catalog, files, motion_files
+from motionkit.backbones import catalog, folders, motion_files, tiny_tokenizer
 from motionkit.cli.table import table
 from motionkit.errors import MissingWeights, UserError
 from motionkit.transfer import MethodSpec
@@ -11,7 +11,7 @@ from motionkit.transfer import MethodSpec
 HELP = """usage: motionkit backbones [NAME ...]
 
 Without a name: all backbones, whether their weights are here, and which method runs on which.
-With names: also what is missing and how to get it.
+With names: also what is missing, how to get it, and the words that a small text encoder knows.
 """
 RUNS, DEFAULT, UNSAID = "yes", "default", "?"
 
@@ -62,7 +62,7 @@ def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
     if spec.hub_id is None and spec.asset is None:
         return "none needed", "made from a seed"
     try:
-        folder = files.locate(spec)
+        folder = folders.locate(spec)
         modules = [str(motion_files.locate(spec, folder))] if spec.base else []
         return "here", ", ".join([str(folder), *modules])
     except MissingWeights as error:
@@ -83,9 +83,16 @@ def detail(name: str) -> str:
         ("disk", f"about {spec.approx_gb:.3g} GB"),
         ("source", spec.weights),
         ("weights", f"{state}: {line}"),
+        *_words(spec, state),
         *_runs(spec),
     ]
     return table((name, ""), facts)
+
+
+def _words(spec: catalog.BackboneSpec, state: str) -> list[tuple[str, str]]:
+    """The words that a small text encoder knows; nothing for one that reads any word."""
+    known = tiny_tokenizer.known_words(folders.locate(spec)) if state == "here" else ()
+    return [("words", ", ".join(known))] if known else []
 
 
 def _runs(backbone: catalog.BackboneSpec) -> list[tuple[str, str]]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.bench.runners import Cluster, make_runner
-from motionkit.config import refuse_empty
 from motionkit.errors import UserError
+from motionkit.settings.config import refuse_empty
+from motionkit.table.bench.runners import Cluster, make_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from motionkit.bench.entry import Options
-    from motionkit.bench.runners import Runner
     from motionkit.cli.hydra_app import Start
+    from motionkit.table.bench.entry import Options
+    from motionkit.table.bench.runners import Runner
 
 HELP = """usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=value ...]
 
@@ -27,6 +27,8 @@ what
   methods=[still,warp]    see `motionkit methods`
   backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no
                           meaning becomes a row with its reason
+  backbone.path=FOLDER    weights of your own for every row with a backbone; backbone.lora=FILE backbone.lora_scale=1.0
+                          backbone.motion_adapter=FOLDER and the others, as for transfer
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
   ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants,
                           bench.pairs=6 or by protocol: 'bench.pairs={drawing:6,edit:5}'
@@ -39,7 +41,9 @@ how
   gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
   cache=true              take finished stages from the cache; times then lack them
 output
-  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME)
+  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME); where cases,
+                          settings or metrics were changed, results-HASH/ in place of results/; bench=ablations writes
+                          ledger/ledger.md and .json, of some of the rows ledger-HASH/; the page's path is printed
 
 Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
 a second start goes on. A cell that fails is reported, tried again on the next start, and makes the exit code 1.
@@ -53,6 +57,7 @@ class BenchConfig:
     bench: Any = None
     methods: list[str] = field(default_factory=list)
     backbones: list[str] = field(default_factory=list)
+    backbone: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
     ablations: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
@@ -82,13 +87,13 @@ def main(argv: list[str]) -> int:
     config = hydra_app.compose("bench", BenchConfig, words)
     refuse_empty(config, ("output",))
     start = hydra_app.Start(Path.cwd(), Path.cwd())
-    from motionkit.bench.protocol import LEDGER
+    from motionkit.table.bench.protocol import LEDGER
 
     if not isinstance(config.bench["name"], str):
         raise UserError(f"bench.name={config.bench['name']}: give a protocol's name by bench=NAME")
     if config.bench["name"] == LEDGER:
         for word in argv:
-            if word.lstrip("+").startswith(("methods=", "backbones=", "settings.")):
+            if word.lstrip("+").startswith(("methods=", "backbones=", "backbone.", "settings.")):
                 raise UserError(f"{word}: the rows of bench=ablations say it themselves: choose by ablations=[NAME]")
         return _ablations(config, start)
     if config.ablations:
@@ -98,16 +103,18 @@ def main(argv: list[str]) -> int:
 
 def _table(config: BenchConfig, start: Start) -> int:
     """One protocol: run, write, say where."""
-    from motionkit.bench import protocol as protocols
-    from motionkit.bench.entry import entries_of
+    from motionkit.cli.words import choice_of
+    from motionkit.table.bench import protocol as protocols
+    from motionkit.table.bench.entry import entries_of
 
     chosen = protocols.read(**{str(key): value for key, value in config.bench.items()})
-    entries = entries_of(config.methods, config.backbones, config.settings)
+    weights = choice_of(config.backbone, start)
+    entries = entries_of(config.methods, config.backbones, config.settings, weights)
     folder = _folder(config, start)
     runner = _runner(config, folder)
 
-    from motionkit.bench import engine
-    from motionkit.bench.page import write_results
+    from motionkit.table.bench import engine
+    from motionkit.table.bench.page import write_results
 
     outcome = engine.run(chosen, entries, folder, _options(config, start), runner, _say, may_be_empty=False)
     print(write_results(folder, outcome))
@@ -116,8 +123,8 @@ def _table(config: BenchConfig, start: Start) -> int:
 
 def _ablations(config: BenchConfig, start: Start) -> int:
     """The papers' ablation rows, each on its protocol."""
-    from motionkit.bench import ablations, ledger
-    from motionkit.bench.ledger_page import write_ledger
+    from motionkit.table.bench import ablations, ledger
+    from motionkit.table.bench.ledger_page import write_ledger
 
     rows = ablations.choose(config.ablations)
     folder = _folder(config, start)
@@ -142,15 +149,16 @@ def _variants(given: Any, start: Start) -> Path | None:
 
 
 def _options(config: BenchConfig, start: Start) -> Options:
-    from motionkit.bench.entry import Options
+    from motionkit.table.bench.entry import Options
 
     weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
-    return Options(config.gpu, config.online, config.cache, weights, dict(config.least))
+    online = config.online or bool(config.backbone["online"])
+    return Options(config.gpu, online, config.cache, weights, dict(config.least))
 
 
 def _runner(config: BenchConfig, folder: Path) -> Runner:
     if config.runner == "submitit" and config.cluster.gpus:
-        from motionkit.run import plan_for
+        from motionkit.running.request import plan_for
 
         if plan_for(config.gpu).device == "cpu":
             raise UserError(

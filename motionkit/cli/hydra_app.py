@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
-from motionkit.cli.quoting import is_multirun, quote, split
-from motionkit.cli.refusals import check_words, several
-from motionkit.config import TrainConfig, TransferConfig, chain, explain, typed
+from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
+from motionkit.cli.refusals import check_words, several, unknown_key
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
-from motionkit.hashing import hash_json
-from motionkit.output import local_path
-from motionkit.trainjob import DataConfig
+from motionkit.media.output_files import check_writable, local_path
+from motionkit.settings.config import chain, explain, first_line, typed, unknown_of
+from motionkit.training.job import DataConfig
+from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -49,7 +52,18 @@ class Start:
     def resolve_if_there(self, name: str | None) -> str | None:
         """The same for what may be a path or a name on the hub: only a path that exists is touched."""
         path = self.resolve(name) if name else None
-        return str(path) if path and path.exists() else name
+        return str(path) if path and os.path.exists(path) else name
+
+    def weights(self, backbone: Any) -> str | None:
+        """The folder or hub id that the `backbone` group names, or None.
+
+        Raises:
+            UserError: it can only be a folder, and is not there.
+        """
+        path = self.resolve_if_there(backbone.get("path"))
+        if path and not os.path.exists(path) and (path.count("/") != 1 or path[0] in "./~" or path[-1] == "/"):
+            raise UserError(f"backbone.path={path[:200]}: there is no such folder (a hub id is owner/name)")
+        return path
 
     def motion(self, backbone: Any) -> MotionOptions | None:
         """What the `backbone` group says about motion modules, or None when it says nothing."""
@@ -77,7 +91,7 @@ def register(verb: str, schema: type) -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    from motionkit.gpu import TIERS, GpuConfig
+    from motionkit.settings.gpu import TIERS, GpuConfig
 
     store = ConfigStore.instance()
     for group in ("schema", "method", "backbone", "gpu"):
@@ -91,8 +105,13 @@ def register(verb: str, schema: type) -> None:
             _register_option(store, group, name)
     for name in registry.names():
         _register_method(store, name)
-    OmegaConf.register_new_resolver("motionkit.hash", lambda words: hash_json(list(words))[:8], replace=True)
+    OmegaConf.register_new_resolver("motionkit.hash", _own_hash, use_cache=True, replace=True)
     _search_paths()
+
+
+def _own_hash(words: Any) -> str:
+    """A hash for this start alone: the same words twice in a second get a folder each."""
+    return hash_json([*words, secrets.token_hex(8)])[:8]
 
 
 def _register_option(store: Any, group: str, name: str, conf: str | None = None) -> None:
@@ -148,16 +167,19 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
 
+    from motionkit.cli.guard import checked
+
     flags, overrides = split(words)
     if flags:
         raise UserError(f"{verb} does not take {flags[0]}")
     check_words(verb, overrides)
+    settle(verb, overrides)
     register(verb, schema)
     try:
-        with initialize_config_module("motionkit.conf", version_base="1.3"):
+        with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
     except Exception as error:
-        raise one_line(error, verb) from error
+        raise one_line(error, verb, overrides) from error
 
 
 def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
@@ -169,10 +191,12 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     import hydra
 
     from motionkit.cli import sweep
+    from motionkit.cli.guard import checked
 
     flags, overrides = split(words)
     multirun = is_multirun(flags)
     check_words(verb, overrides, multirun)
+    place = settle(verb, overrides, multirun, shows=bool(set(flags) & set(SHOWS)))
     register(verb, SCHEMAS[verb])
 
     def task(config: DictConfig) -> None:
@@ -184,16 +208,16 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
             raise
 
     app = hydra.main(version_base="1.3", config_path=CONFIG, config_name=verb)(task)
-    quoted = [quote(word, multirun) for word in overrides]
+    quoted = [*(quote(word, multirun) for word in overrides), *place]
     try:
-        with sweep.quiet(), sweep.tidy():
+        with checked(), sweep.quiet(), sweep.tidy():
             _call(app, [f"motionkit {verb}", *flags, *quoted, *([sweep.WATCH] if multirun else [])])
     except (UserError, Cancelled):
         raise
     except Exception as error:
         if not _from_hydra(error):
             raise
-        raise one_line(error, verb) from error
+        raise one_line(error, verb, overrides) from error
     return 0
 
 
@@ -215,6 +239,41 @@ def _start() -> Start:
     return Start(Path(runtime.cwd), Path(runtime.output_dir))
 
 
+def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
+    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+
+    Args:
+        shows: nothing runs, and nothing is written.
+
+    Raises:
+        UserError: nothing says where else to write.
+    """
+    try:
+        check_writable(Path.cwd() / "runs")
+        return []
+    except FileNotFoundError:
+        lost, why = True, "the working folder is gone"
+    except UserError as error:
+        lost, why = False, str(error)
+    if lost and shows:
+        os.chdir("/")
+    if shows:
+        return []
+    given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
+    if not lost and ("hydra.sweep.dir" if multirun else "hydra.run.dir") in given:
+        return []
+    output = local_path(given.get("output", "").strip("'\""))
+    if multirun or output == Path() or (lost and not output.is_absolute()):
+        other = "" if multirun else ", or give output= with a whole path"
+        raise UserError(f"{why}: go to another folder{other}")
+    if lost:
+        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+    base = output.absolute().parent
+    check_writable(base)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
+    return [f"hydra.run.dir={as_text(str(base / 'runs' / verb / name))}"]
+
+
 def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
@@ -226,10 +285,10 @@ def _from_hydra(error: BaseException) -> bool:
     return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.")) for link in chain(error))
 
 
-def one_line(error: Exception, verb: str = "") -> UserError:
+def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
     """What Hydra says, as one line, with the nearest name when one is unknown."""
     text = str(error)
-    if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", text.splitlines()[0]):
+    if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)
     if missing := re.search(r"Could not find '(?P<group>.+)/(?P<name>[^/']*)'", text):
         group, name = missing["group"], missing["name"]
@@ -237,7 +296,9 @@ def one_line(error: Exception, verb: str = "") -> UserError:
             return _broken_method(name)
         return _unknown_option(group, name, text)
     if type(error).__name__ == "OverrideParseException":
-        return UserError(f"cannot read the command line: {text.splitlines()[0]} (quote the value: key=\"'...'\")")
+        return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
+    if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
+        return near
     explained = explain(error)
     return UserError(" ".join(str(explained).split()))
 

@@ -10,7 +10,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.table import table
 from motionkit.errors import UserError
-from motionkit.presets import PresetSettings
+from motionkit.settings.presets import PresetSettings
 from motionkit.transfer import MethodSpec
 
 HELP = """usage: motionkit methods [NAME ...]
@@ -89,7 +89,7 @@ def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:
 
 
 def _choices(values: Any) -> dict[str, tuple[str, ...]]:
-    """Setting -> the words that it takes, where its class declares them (`motionkit.presets`)."""
+    """Setting -> the words that it takes, where its class declares them (`motionkit.settings.presets`)."""
     presets = {"preset": tuple(values.presets)} if isinstance(values, PresetSettings) else {}
     return presets | dict(getattr(values, "choices", {}))
 

@@ -11,7 +11,7 @@ from string import Template
 
 from motionkit import registry
 from motionkit.errors import UserError
-from motionkit.output import check_writable, local_path, temporary_beside, writing
+from motionkit.media.output_files import check_writable, local_path, temporary_beside, writing
 
 HELP = """usage: motionkit new-method NAME [FOLDER | output=FOLDER]
 

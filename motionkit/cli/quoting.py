@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from dataclasses import fields
 
-from motionkit.config import literal
+from motionkit.cli.keys import ALSO
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import UserError, unknown
+from motionkit.settings.config import literal
 
 TEXT = frozenset(
     "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "
     "truth report jobs".split()
 )
+KEYS = [*dict.fromkeys(field.name for kind in (TransferConfig, TrainConfig) for field in fields(kind)), "methods"]
 _TEXT_ENDINGS = (".path", ".weights", ".folder", ".checkpoint")
-_PLAIN_FLAGS = ("-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help", "--shell-completion", "-sc")
+_PLAIN_FLAGS = ("-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help")
 _VALUE_FLAGS = ("-c", "--cfg", "-p", "--package", "-cd", "--config-dir", "-i", "--info", "-cn", "--config-name")
 _VALUES = {
     ("-c", "--cfg"): ("job", "hydra", "all"),
     ("-i", "--info"): ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
-_MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+_MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info")
+SHOWS = ("-c", "--cfg", "-i", "--info", "--hydra-help")  # nothing runs
 _SWEEP = re.compile(r"(choice|glob|range|interval|shuffle|sort)\(.*\)", re.DOTALL)
 _QUOTED = re.compile(r"""(?P<q>['"]).*(?P=q)""", re.DOTALL)
 
@@ -42,13 +48,27 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
             flags += [name, value if equals else rest.pop(0)]
             _check_value(*flags[-2:])
         elif word.startswith("-"):
-            raise unknown("option", name, ("--help", "--debug", *_PLAIN_FLAGS, *_VALUE_FLAGS))
+            raise _no_flag(name, value if equals else next(iter(rest), ""))
         elif not equals and not word.startswith("~"):
             raise UserError(f'{word!r} is not key=value (a value with spaces needs quotes around it: key="two words")')
         else:
             overrides.append(word)
     _check_together(flags)
     return flags, overrides
+
+
+def _no_flag(name: str, value: str) -> UserError:
+    """The error for a flag that is none: mostly it is a key, written as other programs have it."""
+    bare = name.lstrip("-").replace("-", "_")
+    if name in ("-sc", "--shell-completion"):
+        return UserError("`motionkit completion bash` (or zsh, fish) prints the script that completes in a shell")
+    flags = ("--help", "--debug", *_PLAIN_FLAGS, *_VALUE_FLAGS)
+    likes_a_flag = bool(difflib.get_close_matches(name, flags, n=1, cutoff=0.8))
+    near = difflib.get_close_matches(ALSO.get(bare, bare), KEYS, n=1, cutoff=0.6 if len(bare) > 1 else 1.0)
+    if near and not likes_a_flag:
+        shown = value if value and not value.startswith("-") and "=" not in value else "VALUE"
+        return UserError(f"{name}: keys have no dashes: give {near[0]}={shown}")
+    return unknown("option", name, flags)
 
 
 def _check_value(flag: str, value: str) -> None:

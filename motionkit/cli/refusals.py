@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from motionkit.cli.keys import nearest
 from motionkit.errors import UserError
 
 _GROUPS = ("method", "backbone", "gpu", "data")
@@ -41,6 +42,21 @@ def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> 
         raise UserError(f"{word}: {verb} needs a {key}: give {key}=NAME")
     if word.startswith("+"):
         raise UserError(f"{word}: give {key}={value}, without +")
+    if re.search(r"[/\\]", value) and not re.search(r"[,()]", value):
+        own = "; weights of your own are backbone.path=FOLDER" if key == "backbone" else ""
+        name = re.split(r"[/\\]", value)[-1] or "NAME"
+        raise UserError(f"{word}: a {key} is chosen by its name: give {key}={name}{own}")
+
+
+def unknown_key(verb: str, key: str, words: Sequence[str]) -> UserError | None:
+    """The error for a key that the verb does not take, with what it may stand for; None when nothing is near."""
+    near = nearest(verb, key, words)
+    if not near:
+        return None
+    given = {word.lstrip("+~").partition("=")[0]: word.partition("=")[2] for word in words}
+    value = given.get(key) or "VALUE"
+    meant = " or ".join(map(repr, near))
+    return UserError(f"unknown key {key!r} (did you mean {meant}?): give {near[0]}={value}")
 
 
 def several(verb: str, word: str, sweeps: bool) -> UserError:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from motionkit.errors import UserError, unknown
-from motionkit.output import local_path, write_json
+from motionkit.media.output_files import local_path, write_json
 
-HELP = """usage: motionkit sprites [what=example|dataset|drawings|sheet] [output=FOLDER] [key=value ...]
+HELP = """usage: motionkit sprites [what=example|dataset|drawings|foreign-drawings|sheet|styles] [output=FOLDER] ...
 
 The procedural world of articulated characters: the same motion on another character is the truth of a transfer.
 
@@ -19,9 +19,13 @@ The procedural world of articulated characters: the same motion on another chara
   what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
   what=drawings  count=N clips as line drawings with captions, a folder to train on  lines=2-3 seed=N split=...
                  lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
+                 pen=ruler|hand: even lines, or shaken ones with gaps, pressure and parts filled in
                  a folder of clips holds one set: only the command that made it may write there again
+  what=foreign-drawings  twelve fixed drawings of the foreign style with their prompts and true clips
   what=sheet     one picture: every kind in every motion
-  all:           setting=easy|full  size=128  frames=10
+  what=styles    one picture of all that varies: wild characters, the foreign style, drawings by hand
+  all:           setting=easy|full|wild|foreign  size=128  frames=10
+                 wild varies the renderer itself; foreign is another style, in the test split alone
 
 examples: motionkit sprites output=example source=giraffe driving=horse motion=walk
           motionkit sprites lines=2-3 count=400 output=clips && motionkit train method=flipsketch data=clips/
@@ -40,6 +44,17 @@ DEFAULTS = {
     "size": "128",
     "frames": "10",
     "lines": "",
+    "pen": "ruler",
+}
+ONLY = {  # keys that some of the kinds take, and which
+    "source": ("example",),
+    "driving": ("example",),
+    "motion": ("example",),
+    "colour": ("example",),
+    "count": ("dataset", "drawings"),
+    "split": ("dataset", "drawings"),
+    "lines": ("drawings",),
+    "pen": ("drawings",),
 }
 RECORD = ".sprites"  # in a folder of clips: the options that made them
 _CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")
@@ -57,6 +72,7 @@ def main(argv: list[str]) -> int:
         options[key] = value
     if options["lines"] and not any(word.startswith("what=") for word in argv):
         options["what"] = "drawings"
+    _refuse_unused(argv, options["what"])
     numbers = {}
     for key, low, high in (("seed", 0, 2**31), ("count", 1, 100_000), ("size", 32, 1024), ("frames", 1, 1000)):
         if not re.fullmatch("[0-9]{1,12}", options[key]) or not low <= int(options[key]) <= high:
@@ -70,6 +86,14 @@ def main(argv: list[str]) -> int:
         raise UserError(f"cannot write to {options['output'] or 'sprites'}: {error.strerror}") from error
     print(written)
     return 0
+
+
+def _refuse_unused(words: list[str], what: str) -> None:
+    """A key that says nothing for this kind of output was meant for another one. Raises: UserError."""
+    for word in words:
+        kinds = ONLY.get(word.partition("=")[0], (what,))
+        if what not in kinds:
+            raise UserError(f"{word}: what={what} takes no such key: give what={' or what='.join(kinds)}")
 
 
 def _thickness(lines: str) -> tuple[int, int]:
@@ -109,7 +133,7 @@ def _read(record: Path) -> Any:
 
 def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     from motionkit.sprites import KINDS, MOTIONS, Motion, character
-    from motionkit.sprites.export import contact_sheet, write_dataset, write_drawings, write_example
+    from motionkit.sprites.export import contact_sheet, styles_sheet, write_dataset, write_drawings, write_example
 
     folder = local_path(options["output"] or f"sprites-{options['what']}")
     seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
@@ -125,12 +149,27 @@ def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
     if options["what"] == "drawings":
         thickness = _thickness(options["lines"] or "2-3")
         _claim(folder, options)
-        count = write_drawings(folder, numbers["count"], options["split"], seed, frames, size, setting, thickness)
+        if options["pen"] not in ("ruler", "hand"):
+            raise unknown("pen", options["pen"], ("ruler", "hand"))
+        by_hand = options["pen"] == "hand"
+        count = write_drawings(
+            folder, numbers["count"], options["split"], seed, frames, size, setting, thickness, by_hand
+        )
         return f"{folder}: {count} drawings of the {options['split']} split, with captions"
+    if options["what"] == "foreign-drawings":
+        from motionkit.sprites.foreign_drawings import write_foreign_drawings
+
+        return f"{folder}: {write_foreign_drawings(folder, size, frames)} drawings, prompts.json"
     if options["what"] == "sheet":
         from motionkit.media import write_image
 
         folder.mkdir(parents=True, exist_ok=True)
         write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
         return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
-    raise unknown("what", options["what"], ("example", "dataset", "drawings", "sheet"))
+    if options["what"] == "styles":
+        from motionkit.media import write_image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / "styles.png", styles_sheet(size, seed=seed))
+        return f"{folder / 'styles.png'}: wild, foreign, drawings"
+    raise unknown("what", options["what"], ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"))

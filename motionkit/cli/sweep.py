@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from hydra.experimental.callback import Callback
 
 RECORD = "multirun.yaml"  # Hydra writes it before the first job
-WATCH = f"+hydra.callbacks.motionkit._target_={__name__}.watch"
+CALLBACK = ("motionkit", {"_target_": f"{__name__}.watch"})
+WATCH = f"+hydra.callbacks.{CALLBACK[0]}._target_={CALLBACK[1]['_target_']}"
 _begun: list[Path] = []  # the folder of the sweep that runs in this process
 
 

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motionkit.config import check_seed
 from motionkit.errors import Cancelled, UserError
+from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
-    from motionkit.config import TrainConfig
+    from motionkit.cli.schemas import TrainConfig
 
 HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
   method=NAME             a method that has a trainer; its settings are method.KEY=VALUE
-  data=sprites            the procedural world; data.setting=easy|full
+  data=sprites            the procedural world; data.setting=easy|full|wild
   data=FOLDER             a folder of clips (short for data=folder data.path=FOLDER)
   steps=N seed=0 size=N   default: the trainer's own
   train.KEY=VALUE         the trainer's own settings (`--cfg job` lists them)
@@ -67,12 +67,14 @@ def train(config: TrainConfig, start: Start) -> None:
     """
     from motionkit import registry
     from motionkit.cli.transfer import progress
-    from motionkit.config import method_settings, refuse_empty, typed
-    from motionkit.output import check_writable
-    from motionkit.progress import Reporter
-    from motionkit.run import plan_for
+    from motionkit.context import Reporter
+    from motionkit.media.output_files import check_writable
+    from motionkit.running.choices import method_settings
+    from motionkit.running.progress import Announced
+    from motionkit.running.request import plan_for
+    from motionkit.settings.config import refuse_empty, typed
     from motionkit.sprites.kinds import SETTINGS
-    from motionkit.trainjob import DataConfig, TrainJob
+    from motionkit.training.job import DataConfig, TrainJob
 
     refuse_empty(config, ("output",))
     spec = registry.spec(config.method["name"])
@@ -92,8 +94,8 @@ def train(config: TrainConfig, start: Start) -> None:
             raise UserError(f"data: no such folder: {data.path}")
     folder = start.resolve(config.output) if config.output else start.folder
     check_writable(folder)
+    watch = progress(config.progress)
     plan = plan_for(config.gpu)
-    print("\n".join(plan.lines()), file=sys.stderr)
     job = TrainJob(
         settings,
         data,
@@ -104,7 +106,7 @@ def train(config: TrainConfig, start: Start) -> None:
         config.seed,
         config.size,
         config.resume,
-        Reporter(progress(config.progress)),
+        Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
     )
     try:
         print(registry.load_object(spec.trainer)(job))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motionkit.errors import unknown
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from motionkit.cli.hydra_app import Start
-    from motionkit.config import RequestConfig, TransferConfig
-    from motionkit.media import Clip
-    from motionkit.progress import Progress
-    from motionkit.transfer import Inputs, MethodSpec
+    from motionkit.cli.schemas import TransferConfig
+    from motionkit.context import Progress
 
 HELP = """usage: motionkit transfer [key=value ...] [-m] [--cfg job]
 
@@ -31,17 +28,20 @@ how
                           backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
   gpu=NAME                auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
   seed=0 frames=N size=N|WxH fps=N
+  start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
+                          follow each other from start= on; reference_start= reference_end= of a reference video
   cache=false             make every stage again;  progress=terminal|jsonl|none
 output
-  output=FILE             .mp4, .gif, or a new folder for png frames; the run folder runs/transfer/... is made anyway
+  output=FILE             .mp4, .webm, .mov, .gif, .webp, .png, or a new folder for png frames; the run folder
+                          runs/transfer/... is made anyway
+  alpha=true              the subject alone, the rest transparent (not mp4); null: where the reference is transparent
+  audio=false             without the driving clip's sound;  loop=pingpong  forwards and backwards
   output_metadata=false   leave the settings out of the mp4's comment tag
 
   --cfg job               print the whole configuration and stop
   -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side);
                           the folder of each job holds its result, without output=
 """
-
-CLIPS = ("reference", "driving")
 
 
 def main(argv: list[str]) -> int:
@@ -57,103 +57,27 @@ def transfer(config: TransferConfig, start: Start) -> None:
     Raises:
         UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
     """
-    from motionkit import registry
-    from motionkit.config import check_seed, method_settings, refuse_empty
-    from motionkit.handle import choose_backbone
-    from motionkit.output import check_output
-    from motionkit.transfer import MAPS
+    from motionkit.cli.words import request_of
+    from motionkit.running.request import check
 
-    refuse_empty(config, (*CLIPS, *MAPS, "output"))
-    check_seed(config.seed)
-    spec = registry.spec(config.method["name"])
-    settings = method_settings(spec, config.method)
-    backbone = choose_backbone(spec, config.backbone["name"])
-    watch = progress(config.progress)
-    output = start.resolve(config.output) if config.output else None
-    if output is not None:
-        check_output(output, input_paths(config, start))
-    inputs = read_inputs(spec, config, start)
-
-    from motionkit.run import execute, plan_for
-
-    plan = plan_for(config.gpu, backbone)
-    print("\n".join(plan.lines()), file=sys.stderr)
-    result = execute(
-        spec,
-        inputs,
-        config=settings,
-        backbone=backbone,
-        backbone_path=start.resolve_if_there(config.backbone.get("path")),
-        online=bool(config.backbone.get("online")),
-        motion=start.motion(config.backbone),
-        lora=start.lora(config.backbone),
-        gpu=plan,
-        seed=config.seed,
-        frames=config.frames,
-        size=config.size,
-        fps=config.fps,
-        folder=start.folder,
-        output=output,
-        output_metadata=config.output_metadata,
-        progress=watch,
-        use_cache=config.cache,
-    )
-    if result.manifest["plan"] != asdict(plan):
-        print("\n".join(type(plan)(**result.manifest["plan"]).lines()), file=sys.stderr)
-    print(output or result.folder / "result.mp4")
+    request = request_of(config, start)
+    plan = check(request, progress(config.progress), say)
+    result = plan.execute(announce=lambda memory: say("\n".join(memory.lines())))
+    if result.manifest["plan"] != asdict(plan.memory):
+        for line in type(plan.memory)(**result.manifest["plan"]).lines():
+            say(line)
+    print(request.output or result.folder / "result.mp4")
 
 
-def input_paths(config: RequestConfig, start: Start) -> list[Path]:
-    """Every file that the request names."""
-    from motionkit.transfer import MAPS
-
-    given = [getattr(config, name) for name in (*CLIPS, *MAPS)]
-    return [start.resolve(path) for path in given if path]
-
-
-def read_inputs(spec: MethodSpec | None, config: RequestConfig, start: Start) -> Inputs:
-    """Read the clips of a request; what the method requires, if there is one, is looked at first.
-
-    Raises:
-        UserError: a required input is missing, or a file cannot be read.
-    """
-    from motionkit.transfer import MAPS, Inputs
-
-    given = Inputs()
-    for name in ("prompt", "source_prompt", "negative_prompt"):
-        text = getattr(config, name)
-        setattr(given, name, text if text.strip() else "")  # blanks alone say nothing
-    for name in MAPS:
-        if path := getattr(config, name):
-            setattr(given, name, str(start.resolve(path)))
-    if spec is not None:
-        for need in spec.requires:
-            if not getattr(given, need.name) and not (need.name in CLIPS and getattr(config, need.name)):
-                raise spec.missing(need)
-    given.reference = read_noted("reference", config.reference, start)
-    given.driving = read_noted("driving", config.driving, start)
-    return given
-
-
-def read_noted(name: str, path: str | None, start: Start) -> Clip | None:
-    """The clip at a path, if one is given; what was noted as it was read (that it is cut off, say) goes to stderr.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if not path:
-        return None
-    from motionkit import media
-
-    clip = media.read_clip(start.resolve(path))
-    for note in clip.notes:
-        print(f"{name}: {note}", file=sys.stderr)
-    return clip
+def say(line: str) -> None:
+    """A line for the user that is no result, on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def progress(name: str) -> Progress:
     """The progress display of that name, on stderr."""
-    from motionkit.progress import JsonlProgress, NullProgress, TerminalProgress
+    from motionkit.context import NullProgress
+    from motionkit.running.progress import JsonlProgress, TerminalProgress
 
     kinds: dict[str, Callable[[], Progress]] = {
         "terminal": TerminalProgress,

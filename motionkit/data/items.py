@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from motionkit import media
+from motionkit.data.job_list import read_table
 from motionkit.errors import UserError
-from motionkit.jobs import read_table
 from motionkit.media import Clip, from_frames, read_clip
 from motionkit.transfer import Inputs
 

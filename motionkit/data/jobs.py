@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motionkit.data.items import Item, Sample, Say
+from motionkit.data.job_list import LONGEST_NAME
 from motionkit.data.lossless import SUFFIX, write_lossless
 from motionkit.errors import UserError
-from motionkit.jobs import LONGEST_NAME
 from motionkit.media import replacing, write_image
 
 RECORD, NOTES = "_set.json", "_notes.txt"  # the reader of jobs leaves such names alone

@@ -1,20 +1,25 @@
-"""DDIM sampling, and guidance as wrappers around a prediction."""
+"""DDIM for a bare function of latents and timestep, as a script has one; a method calls `loop` and `inversion`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from motionkit.diffusion.schedule import OnStep, Predict, Scheduler, finite, move, rungs
+from motionkit.backbones.noise_levels import Scheduler
+from motionkit.diffusion import inversion
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Predict, bare
+from motionkit.diffusion.guidance import guide as guide
+from motionkit.diffusion.loop import denoise
+from motionkit.diffusion.schedule import OnStep
 
-if TYPE_CHECKING:
-    from motionkit.backbones.base import VideoBackbone
+_GONE = {
+    "guided": "give `motionkit.diffusion.loop.denoise` a `Guidance`",
+    "text_predictor": "give `motionkit.diffusion.loop.denoise` a `guidance.text_model` and a `Guidance`",
+}
 
 
-@torch.no_grad()
 def ddim_sample(
     predict: Predict,
     scheduler: Scheduler,
@@ -24,67 +29,23 @@ def ddim_sample(
     start_t: int | None = None,
     progress: OnStep | None = None,
 ) -> Tensor:
-    """Noised latents (any shape) to clean ones with eta 0 (arXiv 2010.02502); the state is float32.
+    """Noised latents (any shape) to clean ones with a diffusers DDIMScheduler; the state is float32.
 
-    `start_t` (a timestep, 0..999) starts part of the way: the first rung is the highest one <= start_t, and `latents`
-    must have that rung's noise level (`rungs(scheduler, steps, start_t)[0].t`).
+    `start_t` (a timestep, 0..999) starts part of the way: the first step is at the highest timestep <= start_t, and
+    `latents` must have the noise level of `DDIM(scheduler).grid(steps, start_t)[0]`.
     Raises: UserError naming the step at which the model returned NaN or infinity.
     """
-    grid = rungs(scheduler, steps, start_t)
-    x = latents.float()
-    for i, rung in enumerate(grid):
-        prediction = finite(predict(x, rung.t), "sampling", i + 1, len(grid), rung.t)
-        x = move(scheduler, prediction, x, rung.alpha, rung.alpha_below)
-        if progress:
-            progress(i + 1, len(grid))
-    return x
+    sampler = DDIM(scheduler)
+    return denoise(bare(predict), sampler, latents, sampler.grid(steps, start_t), progress=progress)
 
 
-def guided(
-    predict_uncond_cond: Callable[[Tensor, int], tuple[Tensor, Tensor]], scale: float, rescale: float = 0.0
-) -> Predict:
-    """Classifier-free guidance over a function that returns the unconditional and the conditional prediction."""
-
-    def predict(latents: Tensor, t: int) -> Tensor:
-        return guide(*predict_uncond_cond(latents, t), scale, rescale)
-
-    return predict
+def ddim_invert(predict: Predict, scheduler: Scheduler, latents: Tensor, steps: int, **options: Any) -> Tensor:
+    """Clean latents (any shape) to noised ones with a diffusers DDIMScheduler; `options` as in `inversion.invert`."""
+    return inversion.invert(bare(predict), DDIM(scheduler), latents, steps, **options)
 
 
-def guide(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> Tensor:
-    """uncond + scale (cond - uncond) (arXiv 2207.12598), per sample (B, ...).
-
-    `rescale` in [0, 1] pulls its standard deviation towards that of `cond`, against washed-out or burnt tones
-    (arXiv 2305.08891, section 3.4).
-    """
-    out = uncond + scale * (cond - uncond)
-    if rescale == 0:
-        return out
-    dims = tuple(range(1, out.ndim))
-    return out * (rescale * cond.std(dims, keepdim=True) / out.std(dims, keepdim=True) + 1 - rescale)
-
-
-def text_predictor(
-    backbone: VideoBackbone,
-    text: Tensor,
-    negative: Tensor | None = None,
-    scale: float = 1.0,
-    rescale: float = 0.0,
-    **arguments: Any,
-) -> Predict:
-    """The prediction of `backbone.denoise` for text (B, L, C), guided against `negative` (B, L, C) when scale is not 1.
-
-    Both halves go through the model in one batch. `arguments` (a tuned `unet`, ...) go to `denoise`.
-    Raises: ValueError when guidance is asked for without `negative`.
-    """
-    if scale == 1:
-        return lambda latents, t: backbone.denoise(latents, t, text, **arguments)
-    if negative is None:
-        raise ValueError("guidance needs the text states of the negative prompt")
-    both = torch.cat([negative, text])
-
-    def pair(latents: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        uncond, cond = backbone.denoise(torch.cat([latents, latents]), t, both, **arguments).chunk(2)
-        return uncond, cond
-
-    return guided(pair, scale, rescale)
+def __getattr__(name: str) -> Any:
+    """Say what has taken the place of a name of version 0.1."""
+    if name in _GONE:
+        raise ImportError(f"motionkit.diffusion.sampling.{name} is gone: {_GONE[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

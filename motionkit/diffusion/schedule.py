@@ -1,94 +1,73 @@
-"""The deterministic DDIM step and its time grid, the same in both directions."""
+"""Steps of a way from noise to image, in which samplers and loops speak."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from motionkit.backbones.noise_levels import Level, to_eps_x0
 from motionkit.errors import UserError
 
-Scheduler = Any  # diffusers' DDIMScheduler, whose attributes carry no types
-Predict = Callable[[Tensor, int], Tensor]  # (latents, timestep) -> the model's raw prediction, same shape
 OnStep = Callable[[int, int], None]  # (steps done, steps in all)
 
 
-class Rung(NamedTuple):
-    """One step of the grid: timestep t, its alpha_bar, and the alpha_bar one rung closer to the clean image."""
+@dataclass(frozen=True)
+class Step:
+    """One step of a grid: its place in it, the model's timestep, the noise level there, and the one that it ends at."""
 
-    t: int
-    alpha: Tensor
-    alpha_below: Tensor
+    index: int
+    t: float
+    level: Level
+    below: Level
 
 
-def rungs(scheduler: Scheduler, steps: int, start_t: int | None = None) -> list[Rung]:
-    """The grid from noise to image: `steps` rungs over the whole schedule, without those above `start_t`.
+def grid_of(times: Iterable[float], levels: list[Level], start_t: float | None = None) -> list[Step]:
+    """Steps at `times`, noise first, without those above `start_t`; `levels` has one entry more, what lies below.
 
-    Timesteps are those of the scheduler (spacing, steps_offset). Below the last rung lies alpha_bar[0], or 1 with
-    set_alpha_to_one. The rung below t is its neighbour in the grid; diffusers takes t - 1000 // steps instead, which is
-    the same number wherever the grid is regular.
-    Raises: UserError when steps is not in 1..num_train_timesteps or no rung is left; ValueError if the scheduler clips.
+    Raises: UserError when no step is left.
     """
-    config = scheduler.config
-    if config.clip_sample or config.thresholding:
-        raise ValueError("latents are not clipped: build the scheduler with clip_sample=False and thresholding=False")
-    if not 1 <= steps <= config.num_train_timesteps:
-        raise UserError(f"steps must be between 1 and {config.num_train_timesteps}, not {steps}")
-    times = _timesteps(config.timestep_spacing, config.num_train_timesteps, steps, config.steps_offset)
-    alphas = [scheduler.alphas_cumprod[t] for t in times] + [scheduler.final_alpha_cumprod]
-    grid = [Rung(t, alphas[i], alphas[i + 1]) for i, t in enumerate(times) if start_t is None or t <= start_t]
-    if not grid:
-        raise UserError(f"start_t={start_t} lies below the last of {steps} steps (t={times[-1]}): nothing to do")
-    return grid
+    every = list(zip(times, levels, levels[1:], strict=False))
+    kept = [step for step in every if start_t is None or step[0] <= start_t]
+    if not kept:
+        raise UserError(
+            f"start_t={start_t} lies below the last of {len(every)} steps (t={every[-1][0]:g}): nothing to do"
+        )
+    return [Step(i, *step) for i, step in enumerate(kept)]
 
 
-def _timesteps(spacing: str, total: int, steps: int, offset: int) -> list[int]:
-    times: Any
-    if spacing == "leading":
-        times = np.arange(steps)[::-1] * (total // steps) + offset
-    elif spacing == "trailing":
-        times = np.round(np.arange(total, 0, -total / steps)) - 1
-    else:  # linspace
-        times = np.linspace(0, total - 1, steps).round()[::-1]
-    return [int(min(t, total - 1)) for t in times]
+def check_steps(steps: int, most: int) -> None:
+    """Raises: UserError when `steps` is not in 1..most."""
+    if not 1 <= steps <= most:
+        raise UserError(f"steps must be between 1 and {most}, not {steps}")
 
 
-def alpha_at(scheduler: Scheduler, t: int | Tensor, like: Tensor) -> Tensor:
-    """alpha_bar at t (int or (B,)), shaped to multiply `like` (B, ...)."""
-    alpha = scheduler.alphas_cumprod.to(like.device)[torch.as_tensor(t, device=like.device)]
-    return alpha.reshape(-1, *[1] * (like.ndim - 1))  # (B or 1, 1, ...)
+def move(kind: str, prediction: Tensor, latents: Tensor, level: Level, to: Level) -> Tensor:
+    """Latents at one noise level brought to another, up or down, along the noise and image of one raw prediction.
 
-
-def to_eps_x0(prediction_type: str, prediction: Tensor, latents: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """Noise and clean latents that a raw prediction stands for, in x = sqrt(a) x0 + sqrt(1 - a) eps.
-
-    v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans and Ho 2022, arXiv 2202.00512).
-    Raises: ValueError for another prediction type.
+    This is DDIM's step with eta 0 (arXiv 2010.02502, eq. 12), and Euler's step where the prediction is a flow's.
     """
-    signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
-    if prediction_type == "epsilon":
-        return prediction, (latents - noise * prediction) / signal
-    if prediction_type == "v_prediction":
-        return signal * prediction + noise * latents, signal * latents - noise * prediction
-    raise ValueError(f"prediction type {prediction_type!r}: motionkit knows epsilon and v_prediction")
+    level, to = level.to(latents.device), to.to(latents.device)
+    eps, x0 = to_eps_x0(kind, prediction, latents, level)
+    return to.mix(x0, eps)
 
 
-def move(scheduler: Scheduler, prediction: Tensor, latents: Tensor, alpha: Tensor, alpha_to: Tensor) -> Tensor:
-    """One DDIM step with eta 0 from noise level `alpha` to `alpha_to`, up or down (arXiv 2010.02502, eq. 12)."""
-    alpha, alpha_to = alpha.to(latents.device), alpha_to.to(latents.device)
-    eps, x0 = to_eps_x0(scheduler.config.prediction_type, prediction, latents, alpha)
-    return alpha_to.sqrt() * x0 + (1 - alpha_to).sqrt() * eps
-
-
-def finite(prediction: Tensor, doing: str, step: int, steps: int, t: int) -> Tensor:
+def finite(prediction: Tensor, doing: str, step: int, steps: int, t: float) -> Tensor:
     """The prediction as float32. Raises: UserError that names the step when it holds NaN or infinity."""
     prediction = prediction.float()
     if not torch.isfinite(prediction).all():
         raise UserError(
-            f"{doing} broke at step {step} of {steps} (t={t}): the model returned NaN or infinity; "
+            f"{doing} broke at step {step} of {steps} (t={t:g}): the model returned NaN or infinity; "
             f"try gpu.dtype=float32, or other weights or settings"
         )
     return prediction
+
+
+def __getattr__(name: str) -> Any:
+    """Say what has taken the place of a name of version 0.1."""
+    if name in ("rungs", "Rung"):
+        raise ImportError(f"{name} is gone: `motionkit.diffusion.ddim.DDIM(scheduler).grid(steps)` has the steps")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

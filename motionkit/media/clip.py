@@ -9,6 +9,24 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
+class Sound:
+    """Sound in memory: samples (n, channels) float32 in [-1, 1], `rate` of them per second."""
+
+    samples: np.ndarray = field(repr=False)
+    rate: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.rate
+
+    def cut(self, start: float, end: float) -> Sound:
+        """What is heard between two seconds."""
+        first, last = (max(0, round(second * self.rate)) for second in (start, end))
+        return Sound(np.ascontiguousarray(self.samples[first:last]), self.rate)
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A picture or a video in memory.
 
@@ -23,6 +41,8 @@ class Clip:
         original: (H0, W0, 3) uint8, a still picture as it was before it was fitted to a working size: what shrinking
             would lose, such as thin lines, is still there. None when nothing was lost.
         fitted_from: (height, width) of the frames before they were fitted to a working size; None when they were not.
+        transparent: the file had transparency, which was laid over white.
+        sound: what is heard while the frames are shown; no part of the hash.
     """
 
     frames: np.ndarray
@@ -34,6 +54,8 @@ class Clip:
     notes: tuple[str, ...] = ()
     original: np.ndarray | None = field(default=None, repr=False)
     fitted_from: tuple[int, int] | None = None
+    transparent: bool = False
+    sound: Sound | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from motionkit.media.clip import Clip, from_frames
+
+_FAR = 32  # levels of 255 by which a pixel differs from the bars around a picture
+_SPILT = 0.005  # share of the bars
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
         original=original,
         fitted_from=clip.source_size,
     )
-    return fitted, box
+    return replace(fitted, transparent=clip.transparent, sound=clip.sound), box
 
 
 def unletterbox(frames: np.ndarray, box: Box) -> np.ndarray:
@@ -80,6 +83,22 @@ def unletterbox(frames: np.ndarray, box: Box) -> np.ndarray:
     if tuple(frames.shape[1:3]) != box.canvas:
         raise ValueError(f"frames are {frames.shape[1]} x {frames.shape[2]}, the box belongs to {box.canvas}")
     return np.ascontiguousarray(frames[:, box.top : box.top + box.height, box.left : box.left + box.width])
+
+
+def spills(frames: np.ndarray, box: Box) -> bool:
+    """Whether cutting (F, H, W, 3) frames of a canvas to its box would cut something off: outside it is not plain.
+
+    Only a box of less than half the canvas is looked at: a wide or tall picture, in which a body that moves finds no
+    room. What a network makes of narrow bars says nothing.
+    """
+    height, width = box.canvas
+    if 2 * box.height * box.width >= height * width:
+        return False
+    outside = np.ones((height, width), bool)
+    outside[box.top : box.top + box.height, box.left : box.left + box.width] = False
+    pixels = frames[:, outside].astype(np.int16)  # (F, n, 3)
+    away = np.abs(pixels - np.median(pixels, axis=(0, 1)).astype(np.int16)).max(-1)  # (F, n)
+    return bool((away > _FAR).mean() > _SPILT)
 
 
 def resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:

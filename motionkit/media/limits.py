@@ -15,11 +15,15 @@ class Limits:
 
     Attributes:
         max_bytes: size of the file (for a folder: of all its pictures together).
-        max_pixels: width x height of one frame as stored in the file.
+        max_pixels: width x height of one frame of a video or an animation as stored in the file; a still picture of
+            more is decoded smaller.
         max_frames: number of frames.
         max_seconds: duration.
         max_memory: bytes of all decoded RGB frames together.
         longest_side: larger frames are shrunk to this while they are read (no method here works above it).
+        max_picture: width x height of a still picture.
+        max_work: frames that are decoded on the way to the part that is wanted.
+        max_drawn: width x height of an animation's canvas, times the frames that are drawn on it.
     """
 
     max_bytes: int = 2**30
@@ -28,6 +32,9 @@ class Limits:
     max_seconds: float = 300.0
     max_memory: int = 2**31
     longest_side: int = 1024
+    max_picture: int = 2**27
+    max_work: int = 40_000
+    max_drawn: int = 2**31
 
     def fit(self, width: float, height: float) -> tuple[int, int]:
         """(width, height) after shrinking to `longest_side`, never below one pixel."""
@@ -36,11 +43,18 @@ class Limits:
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Refuse a frame of no or too many pixels."""
-        if width < 1 or height < 1:
-            raise UserError(f"{shown(path)}: has no picture size ({width} x {height}); export it again")
-        if width * height > self.max_pixels:
+        self._check(path, width, height, self.max_pixels)
+
+    def check_picture(self, path: Path, width: int, height: int) -> None:
+        """Refuse a still picture of no or too many pixels."""
+        self._check(path, width, height, self.max_picture)
+
+    def check_animation(self, path: Path, size: tuple[int, int], frames: int) -> None:
+        """Refuse an animation whose frames would take minutes to draw."""
+        if size[0] * size[1] * frames > self.max_drawn:
             raise UserError(
-                f"{shown(path)}: {width} x {height} is over the limit of {self.max_pixels} pixels; make it smaller"
+                f"{shown(path)}: {frames} frames on a canvas of {size[0]} x {size[1]} are over the limit of "
+                f"{self.max_drawn >> 20} million pixels; cut out the part you need, or make it smaller"
             )
 
     def check_frames(self, path: Path, frames: int, width: int, height: int) -> None:
@@ -55,12 +69,24 @@ class Limits:
                 "cut out the part you need"
             )
 
+    def check_work(self, path: Path, frames: int) -> None:
+        """Refuse to decode too many frames on the way to a part."""
+        if frames > self.max_work:
+            raise UserError(f"{shown(path)}: that part lies behind {frames} frames; cut it out of the file first")
+
     def check_seconds(self, path: Path, seconds: float) -> None:
         """Refuse a clip that lasts too long."""
         if seconds > self.max_seconds:
             raise UserError(
                 f"{shown(path)}: lasts {seconds:.0f} s, the limit is {self.max_seconds:.0f} s; cut out a part"
             )
+
+    @staticmethod
+    def _check(path: Path, width: int, height: int, most: int) -> None:
+        if width < 1 or height < 1:
+            raise UserError(f"{shown(path)}: has no picture size ({width} x {height}); export it again")
+        if width * height > most:
+            raise UserError(f"{shown(path)}: {width} x {height} is over the limit of {most} pixels; make it smaller")
 
     def check_file(self, path: Path) -> None:
         """Refuse what is not a readable, non-empty local file of acceptable size."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 from motionkit.errors import UserError
 from motionkit.media.limits import shown
 
 # FFmpeg demuxer names; nothing else is ever probed, so a playlist cannot make us open other files.
-CONTAINERS = {"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "mkv": "matroska,webm", "avi": "avi"}
+CONTAINERS = {
+    "mp4": "mov,mp4,m4a,3gp,3g2,mj2",
+    "mkv": "matroska,webm",
+    "avi": "avi",
+    "wmv": "asf",
+    "mpg": "mpeg",
+    "mpv": "mpegvideo",
+    "ts": "mpegts",
+    "mjpeg": "mjpeg",
+}
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF")  # Pillow's names
-ACCEPTED = "mp4, mov, webm, mkv, avi, gif, png, jpg or webp"
+ACCEPTED = "mp4, mov, webm, mkv, avi, wmv, mpg, ts, 3gp, gif, png, jpg or webp"
+CONVERT = "convert it: ffmpeg -i IN -pix_fmt yuv420p OUT.mp4"
 
 _STARTS = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -18,7 +29,11 @@ _STARTS = (
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"\x1aE\xdf\xa3", "mkv"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wmv"),
+    (b"\x00\x00\x01\xba", "mpg"),
+    (b"\x00\x00\x01\xb3", "mpv"),
 )
+_TS_SYNC = ((0, 188), (4, 192))  # a packet begins with "G"; cameras put a time of four bytes before each
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _STILL_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 _REFUSED = (
@@ -29,8 +44,9 @@ _REFUSED = (
     (b"PK\x03\x04", "a zip archive; unpack it and give a file from it"),
     (b"#EXTM3U", "a playlist; give the video file itself"),
     (b"ffconcat", "a playlist; give the video file itself"),
-    (b"OggS", f"an Ogg file; convert it to one of {ACCEPTED}"),
-    (b"FLV", f"a Flash video; convert it to one of {ACCEPTED}"),
+    (b"OggS", f"an Ogg file; {CONVERT}"),
+    (b"FLV", f"a Flash video; {CONVERT}"),
+    (b".RMF", f"a RealMedia file; {CONVERT}"),
 )
 
 
@@ -47,13 +63,17 @@ def sniff(path: Path) -> str:
         raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     for start, kind in _STARTS:
         if head.startswith(start):
-            return kind
+            return "mjpeg" if kind == "JPEG" and _is_stream(path) else kind
     if head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"AVI "):
         return "WEBP" if head[8:12] == b"WEBP" else "avi"
     if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
         raise UserError(f"{shown(path)}: is a HEIC or AVIF photo; save it as PNG or JPEG")
     if head[4:8] in _MP4_BOXES:
         return "mp4"
+    if any(head[at : at + 1] == b"G" == head[at + step : at + step + 1] for at, step in _TS_SYNC) and not _is_text(
+        head
+    ):
+        return "ts"
     raise UserError(f"{shown(path)}: is {_what(head)}")
 
 
@@ -66,8 +86,19 @@ def _what(head: bytes) -> str:
         return "a web page, not a video or picture; open its address in a browser and save the file itself"
     if lowered.startswith((b"<?xml", b"<svg")):
         return "an XML or SVG file; export it as PNG"
-    if head[:1] == b"G" == head[188:189]:
-        return f"an MPEG transport stream; convert it to one of {ACCEPTED}"
-    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+    if _is_text(head):
         return f"a text file; give a {ACCEPTED}"
-    return f"of a kind that is not read here; convert it to one of {ACCEPTED}"
+    return f"of a kind that is not read here; if it is a video, {CONVERT}"
+
+
+def _is_text(head: bytes) -> bool:
+    return all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether JPEG pictures follow each other without anything between them: motion JPEG.
+
+    Phones put a second picture behind a photo too, for depth or light, and say so (MPF).
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"\xff\xd9\xff\xd8\xff") > 0 and data.find(b"MPF\0", 0, 2**17) < 0

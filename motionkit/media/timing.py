@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from motionkit.media.clip import Clip, from_frames
+from motionkit.media.part import Part, Wanted, choose
 
 
 def spread(edges: np.ndarray) -> tuple[np.ndarray | None, float]:
@@ -45,20 +48,59 @@ def resample(clip: Clip, frames: int | None = None, fps: float | None = None) ->
     if clip.times is None and count == len(clip) and played == clip.fps:
         return clip
     chosen = _indices(clip, count, count / clip.duration if frames or fps is None else fps)
-    return from_frames(
+    return _chosen(clip, chosen, played)
+
+
+def take(clip: Clip, wanted: Wanted, repeat: bool = True) -> Clip:
+    """The part of a clip that is wanted, by the rule of `choose`; a note says which part it is.
+
+    Args:
+        repeat: whether frames come several times where more are wanted than there are; else the part as it is.
+
+    Raises:
+        UserError: bounds that leave nothing.
+    """
+    if len(clip) == 1:
+        return clip
+    part = choose(wanted, clip.duration, clip.fps, clip.times)
+    if part is not None and not repeat:
+        part = part.without_repeats(clip.fps)
+    even = clip.times is None
+    if part is None or even and part.count == len(clip) and part.fps == clip.fps and not part.start:
+        return clip
+    chosen = _indices(clip, part.count, part.fps, part.start)
+    taken = _chosen(clip, chosen, part.fps)
+    sound = clip.sound.cut(part.start, part.end) if clip.sound else None
+    return replace(taken, notes=(*taken.notes, *part_notes(part, chosen)), sound=sound)
+
+
+def part_notes(part: Part, chosen: np.ndarray) -> tuple[str, ...]:
+    """What is said of a part: which it is, unless it is the whole, and that frames come more than once."""
+    lines = [part.line] if part.line else []
+    if (distinct := len(np.unique(chosen))) < part.count:
+        lines.append(
+            f"{part.count} frames are made of {distinct}: some are shown more than once "
+            f"(frames={distinct} takes each once)"
+        )
+    return tuple(lines)
+
+
+def _chosen(clip: Clip, chosen: np.ndarray, fps: float) -> Clip:
+    taken = from_frames(
         clip.frames[chosen],
-        played,
+        fps,
         clip.name,
-        clip.is_image and count == 1,
+        clip.is_image and len(chosen) == 1,
         notes=clip.notes,
         fitted_from=clip.fitted_from,
     )
+    return replace(taken, transparent=clip.transparent)
 
 
-def _indices(clip: Clip, count: int, rate: float) -> np.ndarray:
+def _indices(clip: Clip, count: int, rate: float, start: float = 0.0) -> np.ndarray:
     # The small step keeps an instant that falls on a frame's own start from rounding down to the frame before it.
     if clip.times is None:
-        position = np.floor(np.arange(count) * (clip.fps / rate) + 1e-6).astype(int)
+        position = np.floor(start * clip.fps + np.arange(count) * (clip.fps / rate) + 1e-6).astype(int)
     else:
-        position = np.searchsorted(clip.times, np.arange(count) / rate + 1e-6, side="right") - 1
+        position = np.searchsorted(clip.times, start + np.arange(count) / rate + 1e-6, side="right") - 1
     return np.clip(position, 0, len(clip) - 1)  # (count,)

@@ -2,124 +2,218 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
 from motionkit.errors import UserError
 from motionkit.media.clip import Clip, from_frames
-from motionkit.media.images import over_white
+from motionkit.media.container import checked, first_video, header_seconds, opened
 from motionkit.media.limits import Limits, shown
-from motionkit.media.sniff import CONTAINERS
-from motionkit.media.timing import spread
+from motionkit.media.part import Part, Wanted, choose
+from motionkit.media.pixels import to_rgb, upright
+from motionkit.media.scan import Scan, scan
+from motionkit.media.sound import read_sound
+from motionkit.media.store import Store
+from motionkit.media.timing import part_notes, spread
 
-CODECS = frozenset("h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg prores ffv1 png rawvideo qtrle".split())
 SLOWEST, FASTEST = 1 / 60, 250.0  # frames per second; outside, the timestamps are taken to be wrong
 _PQ, _HLG = 16, 18  # transfer characteristics of HDR video, ITU-T H.273 table 3
+_SEEKABLE = ("mp4", "mkv")  # containers with an index that can be trusted
+_PROMISING = ("mp4", "mkv", "avi")  # containers whose header says how long they are; of others it is a guess
+_WORTH_SEEKING = 2.0  # seconds
+_CUT = 1.5  # frames that may be missing at the end before a file is called cut off
+_SWEEP = 8  # frames
+_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders of these drop the alpha plane
+
+
+class _OutOfOrder(Exception):
+    """Frames without a time, or in no order: what is on screen at an instant has to be told by counting."""
+
+
+class _TooLate(Exception):
+    """The place that was sought lies behind the instant that is wanted."""
 
 
 @dataclass
 class _Decoded:
-    frames: list[np.ndarray] = field(default_factory=list)
+    store: Store
     starts: list[float | None] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
     last_seconds: float | None = None
     errors: int = 0
     hdr: bool = False
+    alpha: bool = False
+    turned: bool | None = None  # whether the first frame has a display matrix
 
 
-def read_video(path: Path, kind: str, limits: Limits) -> Clip:
-    """Decode the first real video stream of a file.
+def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = None) -> Clip:
+    """Decode the first real video stream of a file, or the part of it that is wanted.
 
     Args:
         path: a local file.
         kind: its container, a key of `CONTAINERS`, as told by its first bytes.
-        limits: checked on the header first, then again on what is really there.
+        limits: checked on the header first, then again on what is really there; of a part, on what is kept.
+        wanted: None for all frames. Never more frames than are there.
 
     Raises:
         UserError: not decodable, of a codec that is not read here, or over a limit.
     """
-    try:
-        # An absolute path with the file: prefix cannot be taken for another protocol, whatever its name.
-        container = av.open(
-            f"file:{path.absolute()}",
-            options={"format_whitelist": CONTAINERS[kind], "protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except (av.error.FFmpegError, OSError) as error:
-        raise UserError(
-            f"{shown(path)}: cannot be opened as a video ({_reason(error)}); it is damaged or cut off, get it again"
-        ) from None
-    with container:
-        stream = _stream(path, container)
-        context = stream.codec_context
-        if context.codec.name not in CODECS:
-            raise UserError(
-                f"{shown(path)}: its codec {context.codec.name!r} is not read here; convert it to H.264 mp4"
-            )
-        limits.check_size(path, context.width, context.height)
-        width, height = _display_size(path, stream, limits)
-        limits.check_frames(path, stream.frames, width, height)
-        limits.check_seconds(path, _header_seconds(container, stream))
-        decoded = _decode(path, container, stream, (width, height), limits)
-        return _clip(path, stream, decoded, _header_seconds(container, stream))
+    with opened(path, kind) as container:
+        stream = first_video(path, container)
+        size = checked(path, stream, limits)
+        if wanted is None:
+            limits.check_frames(path, stream.frames, *size)
+            limits.check_seconds(path, header_seconds(container, stream))
+        facts = scan(path, container, stream, kind in _PROMISING)
+    part = None
+    if wanted is not None and facts.count > 1:
+        _check_rate(path, facts.rate)
+        part = choose(wanted, facts.seconds, facts.rate, facts.times)
+    if part is not None:
+        part = part.without_repeats(facts.rate)
+        clip = _read_part(path, kind, limits, size, part, facts)
+    else:
+        clip = _read_all(path, kind, limits, size, facts)
+    if wanted is None or not wanted.sound:
+        return clip
+    start = facts.first + (part.start if part else 0.0)
+    sound, trouble = read_sound(path, kind, start, start + clip.duration)
+    return replace(clip, sound=sound, notes=(*clip.notes, *([trouble] if trouble else [])))
 
 
-def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    if streams and streams[0].codec_context is not None:
-        return streams[0]
-    if container.streams.video or container.streams.audio:
-        raise UserError(f"{shown(path)}: has sound but no video; give a file with moving pictures")
-    raise UserError(f"{shown(path)}: holds no video: its index is missing, so it is cut off; copy it again completely")
-
-
-def _display_size(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[int, int]:
-    """(width, height) to decode to, before rotation: square pixels, within `longest_side`."""
-    context = stream.codec_context
-    aspect = float(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or 1.0
-    # Only ever stretch, so that no line is lost before the final shrink.
-    width = context.width * max(aspect, 1.0)
-    height = context.height / min(aspect, 1.0)
-    limits.check_size(path, round(width), round(height))
-    return limits.fit(width, height)
-
-
-def _header_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1_000_000
+def _read_all(path: Path, kind: str, limits: Limits, size: tuple[int, int], facts: Scan) -> Clip:
+    with opened(path, kind) as container:
+        stream = first_video(path, container)
+        checked(path, stream, limits)
+        decoded = _decode(path, container, stream, size, limits, facts)
+        return _clip(path, stream, decoded, facts)
 
 
 def _decode(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream, size: tuple[int, int], limits: Limits
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    size: tuple[int, int],
+    limits: Limits,
+    facts: Scan,
 ) -> _Decoded:
-    context = stream.codec_context
-    context.options = {"max_pixels": str(limits.max_pixels)}  # also holds when the size changes in mid-stream
-    out = _Decoded()
+    """All frames."""
+    out = _Decoded(Store(path, facts.count))
     for frame in _frames(container, stream, out):
-        if frame.time is not None and out.frames:
+        if frame.time is not None and out.starts:
             limits.check_seconds(path, frame.time - (out.starts[0] or 0.0))
-        out.hdr |= frame.color_trc in (_PQ, _HLG)
-        out.errors += bool(frame.is_corrupt)
-        out.frames.append(_upright(_to_rgb(frame, size), frame))
+        _note(frame, out)
+        out.store.add(_picture(frame, size, out))
         out.starts.append(frame.time)
+        if out.turned and len(out.starts) % _SWEEP == 0:
+            gc.collect(0)
         out.last_seconds = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
-        limits.check_frames(path, len(out.frames), *size)
-    if not out.frames:
+        limits.check_frames(path, len(out.starts), *size)
+    if not out.starts:
         raise UserError(f"{shown(path)}: not one frame can be decoded; the video is damaged, get it again")
     return out
+
+
+def _read_part(path: Path, kind: str, limits: Limits, size: tuple[int, int], part: Part, facts: Scan) -> Clip:
+    """The frames on screen at a part's instants: by seeking where that is safe, else from the start, else by number."""
+    limits.check_frames(path, part.count, *size)
+    limits.check_seconds(path, part.end - part.start)
+    ways = [(True, True), (False, True), (False, False)]
+    if kind not in _SEEKABLE or part.start < _WORTH_SEEKING or not facts.timed:
+        ways = ways[1:] if facts.timed else ways[2:]
+    for seek, by_time in ways:
+        try:
+            with opened(path, kind) as container:
+                stream = first_video(path, container)
+                checked(path, stream, limits)
+                if seek:
+                    at = int((facts.first + part.start) / stream.time_base)
+                    container.seek(at, stream=stream, backward=True)
+                decoded = _pick(path, container, stream, size, limits, part, facts, by_time)
+        except (_OutOfOrder, _TooLate):
+            continue
+        except (av.error.FFmpegError, OSError):  # of seeking
+            continue
+        notes = [*_damage(decoded), *_cut_off(facts), *part_notes(part, np.array(decoded.chosen))]
+        clip = from_frames(decoded.store.frames, part.fps, path.stem, notes=tuple(notes))
+        return replace(clip, transparent=decoded.alpha)
+    raise UserError(f"{shown(path)}: not one frame of that part can be decoded; give another start= or file")
+
+
+def _pick(
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    size: tuple[int, int],
+    limits: Limits,
+    part: Part,
+    facts: Scan,
+    by_time: bool,
+) -> _Decoded:
+    out, instants = _Decoded(Store(path, part.count)), part.instants
+    shows: av.VideoFrame | None = None  # the frame on screen until the next one begins
+    began, image = -1.0, None
+
+    def serve(until: float) -> None:
+        nonlocal image
+        while len(out.chosen) < part.count and instants[len(out.chosen)] < until:
+            if image is None:
+                image = _picture(shows, size, out)
+            out.store.add(image)
+            out.chosen.append(number - 1)
+
+    for number, frame in enumerate(_frames(container, stream, out)):
+        limits.check_work(path, number)
+        begins = _begins(frame, facts) if by_time else number / facts.rate
+        if begins is None or begins <= began:
+            raise _OutOfOrder
+        if shows is None and begins > instants[0] + 0.5 / facts.rate:
+            raise _TooLate
+        if shows is not None:
+            serve(begins)
+        if len(out.chosen) == part.count:
+            return out
+        _note(frame, out)
+        shows, began, image = frame, begins, None
+    if shows is None:
+        raise _TooLate
+    number += 1
+    serve(began + max(1.5 / facts.rate, 1.5 / part.fps))
+    if not out.chosen:
+        raise _TooLate
+    return out
+
+
+def _picture(frame: av.VideoFrame, size: tuple[int, int], out: _Decoded) -> np.ndarray:
+    rgb, clear = to_rgb(frame, size)
+    out.alpha |= clear
+    image, turned = upright(rgb, frame, out.turned)
+    out.turned = out.turned or turned
+    return image
+
+
+def _begins(frame: av.VideoFrame, facts: Scan) -> float | None:
+    """Second of the clip at which a frame appears; of an even clip without what rounding did to it."""
+    if frame.time is None or facts.times is not None:
+        return None if frame.time is None else frame.time - facts.first
+    return round((frame.time - facts.first) * facts.rate) / facts.rate
+
+
+def _note(frame: av.VideoFrame, out: _Decoded) -> None:
+    out.hdr |= frame.color_trc in (_PQ, _HLG)
+    out.errors += bool(frame.is_corrupt)
 
 
 def _frames(container: av.container.InputContainer, stream: av.VideoStream, out: _Decoded) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded; what cannot be is counted in `out.errors`."""
     decoder = stream.codec_context
-    if decoder.codec.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
-        decoder = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own VP9 decoder drops the alpha plane
+    if decoder.codec.name in _ALPHA and stream.metadata.get("alpha_mode") == "1":
+        decoder = av.CodecContext.create(_ALPHA[decoder.codec.name], "r")
     packets = container.demux(stream)
     while True:
         try:
@@ -137,49 +231,46 @@ def _frames(container: av.container.InputContainer, stream: av.VideoStream, out:
             return
 
 
-def _to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    alpha = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-    pixels = frame.to_ndarray(format="rgba" if alpha else "rgb24", width=size[0], height=size[1], interpolation="AREA")
-    return over_white(pixels) if alpha else pixels
-
-
-def _upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Apply the frame's display matrix (phones store pictures turned): quarter turns and mirrors."""
-    sides: list[Any] = list(frame.side_data)
-    matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), None)
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(matrix, "=i4")[:5]  # x' = a x + c y, y' = b x + d y, with y down
-    if abs(int(a)) + abs(int(d)) < abs(int(b)) + abs(int(c)):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
-
-
-def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded, promised: float) -> Clip:
-    frames, notes = decoded.frames, []
+def _damage(decoded: _Decoded) -> list[str]:
+    notes = []
     if decoded.errors:
         notes.append(f"the file is damaged: {decoded.errors} decoding error{'s' * (decoded.errors > 1)}")
     if decoded.hdr:
         notes.append("HDR video: read without tone mapping, so colours look pale")
-    if any(frame.shape != frames[0].shape for frame in frames):
-        raise UserError(f"{shown(path)}: turns its picture in mid-stream; re-encode it first")
+    return notes
+
+
+def _cut_off(facts: Scan, read: int | None = None) -> list[str]:
+    """What a file lacks of what its header promises; `read`: frames that were decoded, when all should have been."""
+    there = facts.count if read is None else read
+    if facts.promised > there:
+        return [f"the file is cut off: {there} of {facts.promised} frames were read"]
+    if facts.missing > _CUT / facts.rate:
+        return [f"the file is cut off: {facts.seconds:.2f} of {facts.seconds + facts.missing:.2f} seconds were read"]
+    return []
+
+
+def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded, facts: Scan) -> Clip:
+    notes = _damage(decoded)
     edges = _edges(path, stream, decoded, notes)
-    if stream.frames > len(frames):
-        notes.append(f"the file is cut off: {len(frames)} of {stream.frames} frames were read")
-    elif edges[-1] + 0.5 < promised:
-        notes.append(f"the file is cut off: {edges[-1]:.1f} of {promised:.1f} seconds were read")
+    notes += _cut_off(facts, len(decoded.starts))
     times, fps = spread(edges)
+    _check_rate(path, fps)
+    clip = from_frames(decoded.store.frames, fps, path.stem, times=times, notes=tuple(notes))
+    return replace(clip, transparent=decoded.alpha)
+
+
+def _check_rate(path: Path, fps: float) -> None:
     if not SLOWEST <= fps <= FASTEST:
         raise UserError(
             f"{shown(path)}: its timestamps say {fps:g} frames per second, which cannot be right; "
             "re-encode it with a true rate (ffmpeg -r 24 -i IN OUT.mp4)"
         )
-    return from_frames(np.stack(frames), fps, path.stem, times=times, notes=tuple(notes))
 
 
 def _edges(path: Path, stream: av.VideoStream, decoded: _Decoded, notes: list[str]) -> np.ndarray:
     """(F + 1,) seconds: when each frame appears, and when the last one ends."""
-    count = len(decoded.frames)
+    count = len(decoded.starts)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     starts = np.array([np.nan if s is None else s for s in decoded.starts], dtype=np.float64)
     if np.isfinite(starts).all() and (np.diff(starts) > 0).all():
@@ -189,7 +280,3 @@ def _edges(path: Path, stream: av.VideoStream, decoded: _Decoded, notes: list[st
         raise UserError(f"{shown(path)}: has no timestamps and no frame rate; re-encode it (ffmpeg -i IN OUT.mp4)")
     notes.append(f"timestamps are missing or out of order; read at the header's {rate:g} frames per second")
     return np.arange(count + 1) / rate
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Writing results: H.264 mp4 that browsers play, gif, png; each appears under its name complete or not at all."""
+"""Writing results: mp4 that browsers play, webm, mov, png; each appears under its name complete or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 from motionkit.errors import UserError
+from motionkit.media.clip import Sound
 from motionkit.media.limits import shown
+from motionkit.media.matte import with_alpha
 
 PathLike = str | os.PathLike[str]
 _BT709 = 1  # ITU-T H.273 code for primaries, transfer and matrix
 _LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
-_GIF_FASTEST = 50.0  # players slow a gif frame below 20 ms down to 100 ms
-_GIF_LONGEST = 655_350  # milliseconds that a frame can stand
 
 
 @contextlib.contextmanager
@@ -49,8 +50,44 @@ def replacing(path: PathLike) -> Iterator[Path]:
             raise
 
 
-def write_video(path: PathLike, frames: np.ndarray, fps: float, comment: str = "", crf: int = 16) -> None:
-    """Write an H.264 mp4 (yuv420p, BT.709, index first); odd sizes are padded to even by repeating the edge.
+@dataclass(frozen=True)
+class _Kind:
+    """A container with what goes into it."""
+
+    container: str
+    codec: str
+    opaque: str
+    clear: str | None
+    sound: str
+    rate: int | None = None  # samples per second that the sound's codec takes
+    options: Mapping[str, str] = field(default_factory=dict)
+    open_options: Mapping[str, str] = field(default_factory=dict)
+
+
+_KINDS = {
+    ".webm": _Kind(
+        "webm", "libvpx-vp9", "yuv420p", "yuva420p", "libopus", 48_000, {"crf": "18", "b": "0", "cpu-used": "2"}
+    ),
+    ".mov": _Kind(
+        "mov", "prores_ks", "yuv444p10le", "yuva444p10le", "pcm_s16le", None, {"profile": "4", "vendor": "apl0"}
+    ),
+}
+_MP4 = _Kind("mp4", "libx264", "yuv420p", None, "aac", open_options={"movflags": "+faststart"})
+
+
+def write_video(
+    path: PathLike,
+    frames: np.ndarray,
+    fps: float,
+    comment: str = "",
+    crf: int = 16,
+    *,
+    alpha: np.ndarray | None = None,
+    sound: Sound | None = None,
+) -> None:
+    """Write a video by suffix: VP9 webm, ProRes 4444 mov, else H.264 mp4 (yuv420p, index first); all BT.709.
+
+    Odd sizes are padded to even by repeating the edge.
 
     Args:
         path: where; overwritten when it exists.
@@ -58,49 +95,55 @@ def write_video(path: PathLike, frames: np.ndarray, fps: float, comment: str = "
         fps: frames per second, in (0, 240].
         comment: text for the file's `comment` tag.
         crf: x264's quality, lower is better.
+        alpha: (F, H, W) uint8, for webm and mov; an mp4 has no transparency.
+        sound: goes into the file as it is, from the first frame on.
 
     Raises:
         UserError: the place cannot be written.
         ValueError: frames or fps of the wrong kind.
     """
-    frames, fps = _checked(frames, fps)
-    frames = _padded_to_even(frames)
+    kind = _KINDS.get(Path(path).suffix.lower(), _MP4)
+    frames, fps = checked(frames, fps)
+    clear = kind.clear if alpha is not None else None
+    pictures = with_alpha(frames, alpha) if clear and alpha is not None else frames
+    pictures = _padded_to_even(pictures)
     rate = max(Fraction(fps).limit_denominator(10000), Fraction(1, 10000))
     with replacing(path) as temporary:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        with av.open(str(temporary), "w", format=kind.container, options=dict(kind.open_options)) as container:
             if comment:
                 container.metadata["comment"] = comment
-            stream = container.add_stream("libx264", rate=rate)
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-            stream.options = {"crf": str(crf), "preset": "medium"}
+            stream = container.add_stream(kind.codec, rate=rate)
+            stream.width, stream.height, stream.pix_fmt = pictures.shape[2], pictures.shape[1], clear or kind.opaque
+            own = {"crf": str(crf), "preset": "medium"} if kind is _MP4 else dict(kind.options)
+            stream.options = own | ({"auto-alt-ref": "0"} if clear and kind.container == "webm" else {})
             context = stream.codec_context
             context.thread_count = 1  # the same bytes on every machine
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED
-            for index, frame in enumerate(frames):
-                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+            heard = _add_sound(container, sound, kind) if sound is not None else None
+            for index, pixels in enumerate(pictures):
+                picture = av.VideoFrame.from_ndarray(pixels, format="rgba" if clear else "rgb24")
+                picture = picture.reformat(format=stream.pix_fmt, dst_colorspace="ITU709")
                 picture.pts, picture.time_base = index, 1 / rate
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
+            if heard is not None and sound is not None:
+                _mux_sound(container, heard, sound)
 
 
-def write_gif(path: PathLike, frames: np.ndarray, fps: float) -> None:
-    """Write a looping gif of one shared palette whose frame times add up exactly (hundredths of a second).
+def _add_sound(container: av.container.OutputContainer, sound: Sound, kind: _Kind) -> av.AudioStream:
+    layout = "mono" if sound.samples.shape[1] == 1 else "stereo"
+    return container.add_stream(kind.sound, rate=kind.rate or sound.rate, layout=layout)
 
-    Equal neighbouring frames are stored once with their joint time. Above 50 frames per second frames are left out,
-    because players would slow them down. Arguments and errors as `write_video`.
-    """
-    frames, fps = _checked(frames, fps)
-    if fps > _GIF_FASTEST:
-        count = max(1, round(len(frames) * _GIF_FASTEST / fps))
-        frames, fps = frames[np.arange(count) * len(frames) // count], _GIF_FASTEST
-    edges = np.rint(np.arange(len(frames) + 1) * 100 / fps).astype(int)
-    palette = Image.fromarray(_sample(frames)).quantize(256, dither=Image.Dither.NONE)
-    pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
-    lengths = np.minimum(np.diff(edges) * 10, _GIF_LONGEST).tolist()
-    with replacing(path) as temporary:
-        pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0)
+
+def _mux_sound(container: av.container.OutputContainer, stream: av.AudioStream, sound: Sound) -> None:
+    step = 1024
+    for at in range(0, len(sound.samples), step):
+        piece = np.ascontiguousarray(sound.samples[at : at + step]).reshape(1, -1)  # (1, n * channels)
+        frame = av.AudioFrame.from_ndarray(piece, format="flt", layout=stream.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = sound.rate, at, Fraction(1, sound.rate)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
 
 
 def write_image(path: PathLike, frame: np.ndarray) -> None:
@@ -114,18 +157,20 @@ def write_image(path: PathLike, frame: np.ndarray) -> None:
     if kind is None:
         raise UserError(f"{shown(path)}: a picture's name must end in {', '.join(kinds)}")
     with replacing(path) as temporary:
-        Image.fromarray(_checked(frame[None], 1)[0][0]).save(temporary, kind)
+        Image.fromarray(checked(frame[None], 1)[0][0]).save(temporary, kind)
 
 
-def write_frames(folder: PathLike, frames: np.ndarray) -> None:
+def write_frames(folder: PathLike, frames: np.ndarray, alpha: np.ndarray | None = None) -> None:
     """Write (F, H, W, 3) uint8 frames as 00000.png, 00001.png, ...; the folder appears when all are there.
+
+    With `alpha`, (F, H, W) uint8, they are transparent where it is below 255.
 
     An existing folder is replaced when it holds nothing but such frames.
 
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    frames, _ = _checked(frames, 1)
+    frames, _ = checked(frames, 1)
     final = Path(folder)
     if final.exists() and not (final.is_dir() and all(re.fullmatch(r"\d{5}\.png", f.name) for f in final.iterdir())):
         raise UserError(f"{shown(final)}: exists and holds other things than numbered frames; choose a new folder")
@@ -133,7 +178,7 @@ def write_frames(folder: PathLike, frames: np.ndarray) -> None:
     with _refusal(final):
         try:
             temporary.mkdir(parents=True)
-            for index, frame in enumerate(frames):
+            for index, frame in enumerate(frames if alpha is None else with_alpha(frames, alpha)):
                 Image.fromarray(frame).save(temporary / f"{index:05d}.png")
             if final.exists():
                 os.replace(final, old)
@@ -156,7 +201,8 @@ def _beside(final: Path) -> Path:
     return final.with_name(f".{uuid.uuid4().hex}{final.suffix}")
 
 
-def _checked(frames: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+def checked(frames: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+    """Frames in one block, and their rate. Raises: ValueError when either is of the wrong kind."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must be uint8 of shape (F, H, W, 3), got {frames.dtype} {frames.shape}")
@@ -168,9 +214,3 @@ def _checked(frames: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
 def _padded_to_even(frames: np.ndarray) -> np.ndarray:
     pad = ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
     return np.pad(frames, pad, mode="edge") if frames.shape[1] % 2 or frames.shape[2] % 2 else frames
-
-
-def _sample(frames: np.ndarray) -> np.ndarray:
-    """At most 16 frames of the clip stacked into one picture, to choose the palette from."""
-    picked = frames[np.unique(np.linspace(0, len(frames) - 1, 16).round().astype(int))]
-    return picked.reshape(-1, *frames.shape[2:])  # (n*H, W, 3)

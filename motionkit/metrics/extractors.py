@@ -18,6 +18,7 @@ from motionkit.errors import UserError
 from motionkit.metrics.i3d import I3D
 from motionkit.metrics.needs import NEEDS, locate, read_state
 from motionkit.metrics.resnet3d import ResNet3D
+from motionkit.weights.building import LOCK
 
 _MEAN = (114.7748, 107.7354, 99.4750)  # of Kinetics, in 0 to 255
 _SEGMENT = 16  # frames at once of the 3D ResNet
@@ -107,7 +108,8 @@ def _inception(path: Path) -> nn.Module:
     try:
         from torchmetrics.image.fid import NoTrainInceptionV3
 
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path)).eval()
+        with LOCK:
+            return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path)).eval()
     except Exception as error:  # other tensors, or a package that does not fit this torch, end in many kinds of error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"torch-fidelity cannot use {path} as {NEEDS['inception'].title} weights: {reason}") from error

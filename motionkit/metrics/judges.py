@@ -5,20 +5,16 @@ They know this world only; their own error on truth is stored in the weight file
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from motionkit.errors import MissingWeights, UserError
+from motionkit.weights import places
+from motionkit.weights.small_nets import load_net
 
 SIZE = 128
 STILL = "still"  # what the clip judge calls a clip that does not move
@@ -157,19 +153,9 @@ KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet, "clips
 
 def weights_path(name: str) -> Path:
     """Where the shipped weights of a judge lie."""
-    return Path(__file__).parents[1] / "assets" / "judges" / f"{name}.safetensors"
+    return places.assets() / "judges" / f"{name}.safetensors"
 
 
-def save_judge(path: Path, net: nn.Module, config: dict[str, Any], figures: dict[str, float]) -> None:
-    """Writes a judge in fp16 with its constructor arguments and its own measured error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in net.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(state, part, {"config": json.dumps(config), "figures": json.dumps(figures)})
-    os.replace(part, path)
-
-
-@lru_cache(maxsize=4)
 def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str, float]]:
     """The network in eval mode and its own error on truth.
 
@@ -177,19 +163,12 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
         MissingWeights: no such file.
         UserError: not a file of this judge.
     """
-    path = path or weights_path(name)
-    if not path.is_file():
-        raise MissingWeights(f"no weights at {path}: train them with `make train-{name}`")
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
-            net = KINDS[name](**json.loads(meta["config"]))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is not a usable {name} file: {str(error).splitlines()[0]}") from error
-    return net.eval().requires_grad_(False), json.loads(meta["figures"])
+    return _load(name, path or weights_path(name))
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, path: Path) -> tuple[nn.Module, dict[str, float]]:
+    return load_net(path, KINDS[name], name, f"train them with `make train-{name}`")
 
 
 def as_input(frames: np.ndarray) -> tuple[Tensor, float]:

@@ -5,12 +5,14 @@ Nothing is downloaded unless MOTIONKIT_ONLINE=1. A file may also lie in MOTIONKI
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from motionkit.errors import MissingWeights, UserError, unknown
+from motionkit.weights import places
+from motionkit.weights.finding import Wanted, find
+from motionkit.weights.model_files import first_line
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,36 @@ NEEDS: MappingProxyType[str, Needed] = MappingProxyType(
 )
 
 
+def wanted(name: str) -> Wanted:
+    """A set of weights that lies in one file, as weights to be found."""
+    need = NEEDS[name]
+    first = f"give its file as weights.{name}=FILE, or put {need.files[0]} into MOTIONKIT_CACHE/metrics"
+    return Wanted(
+        f"the {need.title} weights",
+        missing_in=lambda folder: [] if _in_folder(need, folder) else [need.files[0]],
+        checked=lambda place: _checked(need, place),
+        beside=(cache_folder(),),
+        hub_id=need.hub_id or None,
+        patterns=need.files,
+        size=_about(need),
+        setting=f"weights.{name}",
+        accepts="a file, folder or hub id owner/name",
+        instead=f"put {need.files[0]} into MOTIONKIT_CACHE/metrics" if need.hub_id else "",
+        made=f"{_about(need)}: {first}",
+    )
+
+
 def locate(name: str, given: str | Path | None = None) -> Path:
-    """Where a set of weights lies: a file, or for "clip" and "xclip" a folder.
+    """The file with a set of weights; for "clip" and "xclip" their folder.
 
     Args:
-        given: a file, a folder that holds one of its file names, or a hub id "owner/name"; None looks in
+        name: a key of NEEDS.
+        given: the user's own: a file, a folder that holds one of its files, or a hub id "owner/name"; None looks in
             MOTIONKIT_CACHE/metrics and in the hub's cache.
 
     Raises:
         MissingWeights: not on this machine; the line names the weights, their size and licence, and what to do.
-        UserError: an unknown name, or a package that it needs is not installed.
+        UserError: an unknown name.
     """
     if name not in NEEDS:
         raise unknown("set of metric weights", name, NEEDS)
@@ -108,17 +130,22 @@ def locate(name: str, given: str | Path | None = None) -> Path:
     if need.module and not _installed(need.module):
         package = need.module.replace("_", "-")
         raise MissingWeights(f"{need.title} needs the package {package}: pip install {package}  (and {_about(need)})")
-    path = Path(given).expanduser() if given else None
-    if path is not None and path.is_file():
-        return path
-    folder = path if path is not None and path.is_dir() else cache_folder() if path is None else None
-    if folder is not None and (found := next((folder / f for f in need.files if (folder / f).is_file()), None)):
-        return found
-    hub_id = str(given) if given and path is not None and not path.exists() else ("" if given else need.hub_id)
-    if hub_id.count("/") == 1 and not hub_id.startswith((".", "~", "/")):
-        if (file := _from_hub(need, hub_id)) is not None:
-            return file
-    raise MissingWeights(_line(name, need, given))
+    return find(wanted(name), given)
+
+
+def _in_folder(need: Needed, folder: Path) -> Path | None:
+    """The first of its files that a folder has."""
+    return next((folder / file for file in need.files if (folder / file).is_file()), None)
+
+
+def _checked(need: Needed, place: Path) -> Path:
+    """The file itself, or the one in a folder."""
+    found = place if place.is_file() else _in_folder(need, place)
+    if found is None:
+        raise MissingWeights(
+            f"the folder {place} lacks the {need.title} weights {' or '.join(need.files)} ({_about(need)})"
+        )
+    return found
 
 
 def available(name: str, given: str | Path | None = None) -> bool:
@@ -132,8 +159,7 @@ def available(name: str, given: str | Path | None = None) -> bool:
 
 def cache_folder() -> Path:
     """The folder in which files of weights are looked for by name: MOTIONKIT_CACHE/metrics."""
-    root = os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit"
-    return Path(root) / "metrics"
+    return places.user_cache() / "metrics"
 
 
 def _installed(module: str) -> bool:
@@ -144,34 +170,6 @@ def _installed(module: str) -> bool:
 
 def _about(need: Needed) -> str:
     return f"{need.size}, {need.licence}; {need.source}"
-
-
-def _line(name: str, need: Needed, given: str | Path | None) -> str:
-    if given and Path(given).expanduser().is_dir():
-        return f"the folder {given} lacks the {need.title} weights {' or '.join(need.files)} ({_about(need)})"
-    asked = f"{given} is neither a file nor on this machine: " if given else ""
-    hub = f"get them with: hf download {need.hub_id} {need.files[0]}, or " if need.hub_id and not given else ""
-    return (
-        f"{asked}the {need.title} weights are not on this machine ({_about(need)}): {hub}give their file as "
-        f"weights.{name}=FILE or put {need.files[0]} into MOTIONKIT_CACHE/metrics"
-    )
-
-
-def _from_hub(need: Needed, hub_id: str) -> Path | None:
-    """A file of a hub repository, from the cache; fetched only with MOTIONKIT_ONLINE=1."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    online, reason = os.environ.get("MOTIONKIT_ONLINE") == "1", ""
-    for local in (True, False) if online else (True,):
-        for file in need.files:
-            try:
-                return Path(hf_hub_download(hub_id, file, cache_dir=HF_HUB_CACHE, local_files_only=local))
-            except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-    if online:
-        raise MissingWeights(f"the download of {hub_id} failed: {reason}")
-    return None
 
 
 def read_state(path: Path, title: str) -> dict:
@@ -191,7 +189,7 @@ def read_state(path: Path, title: str) -> dict:
             state = state.get("state_dict", state)
         return {key.removeprefix("module."): value for key, value in state.items()}
     except Exception as error:  # damaged files end in many kinds of error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if reason.startswith("Weights only load failed"):
             reason = "it holds more than plain tensors, or is damaged, and is not unpickled"
         raise UserError(f"{path} is not a usable file of {title} weights: {reason}") from error

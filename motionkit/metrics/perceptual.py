@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from motionkit.errors import UserError
 from motionkit.metrics.frames import pair
 from motionkit.metrics.needs import NEEDS, locate, read_state
+from motionkit.weights.building import drawing
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _VGG = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # channels; 0 is a pooling
@@ -79,7 +80,8 @@ def _network(net: str, path: Path) -> tuple[nn.Sequential, list[Tensor]]:
     import torchmetrics.functional.image as shipped
 
     state = {k.removeprefix("features."): v for k, v in read_state(path, NEEDS[net].title).items() if "features." in k}
-    features = backbone(net)
+    with drawing():  # its first weights are drawn
+        features = backbone(net)
     wanted = features.state_dict()
     for key in wanted:
         if key not in state or state[key].shape != wanted[key].shape:

@@ -18,11 +18,11 @@ import numpy as np
 import yaml
 
 from motionkit.errors import MissingWeights, UserError, unknown
-from motionkit.hashing import hash_json, hash_path
 from motionkit.metrics.measures import MEASURES, Measure, Request
 from motionkit.metrics.needs import NEEDS, locate
 from motionkit.metrics.sets import SETS, SetFigure, SetMeasure
 from motionkit.metrics.suite import Fact
+from motionkit.weights.hashing import hash_json, hash_path
 
 _KEYS = ("name", "version", "summary", "video", "sets")
 

@@ -7,7 +7,6 @@ downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1)
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,10 @@ from torch import Tensor
 
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames, letterbox
+from motionkit.weights.building import LOCK
+from motionkit.weights.finding import Wanted, find
+from motionkit.weights.finding import available as weights_here
+from motionkit.weights.model_files import first_line
 
 HUB = {"clip": "openai/clip-vit-base-patch32", "xclip": "microsoft/xclip-base-patch32"}
 TITLE = {"clip": "CLIP", "xclip": "X-CLIP"}
@@ -30,52 +33,30 @@ _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27
 _BATCH = 16  # pictures at once, to bound memory
 
 
+def wanted(kind: str) -> Wanted:
+    """The files of "clip" or "xclip" as weights to be found."""
+    return Wanted(
+        f"the {TITLE[kind]} weights",
+        missing_in=lambda folder: [] if any((folder / name).is_file() for name in _WEIGHTS) else [_WEIGHTS[0]],
+        checked=lambda folder: _checked(kind, folder),
+        hub_id=HUB[kind],
+        patterns=_WANTED,
+        size=f"about {_SIZE[kind]}",
+        setting=f"weights.{kind}",
+    )
+
+
 def locate(kind: str, path: str | Path | None = None) -> Path:
     """The folder with the weights of "clip" or "xclip": `path` (a folder or a hub id), else the hub cache.
 
-    Raises:
-        MissingWeights: not on this machine; the line says how to get them.
-        UserError: the folder holds another kind of model.
+    Raises: as `weights.finding.find`; UserError where the folder holds another kind of model.
     """
-    if path and Path(path).expanduser().is_dir():
-        return _checked(kind, Path(path).expanduser())
-    hub_id = str(path or HUB[kind])
-    if hub_id.count("/") != 1 or hub_id.startswith((".", "~", "/")):
-        raise MissingWeights(f"no folder {path} with {TITLE[kind]} weights (give a folder or a hub id owner/name)")
-    if (folder := _cached(hub_id)) is not None:
-        return _checked(kind, folder)
-    raise MissingWeights(
-        f"the {TITLE[kind]} weights {hub_id} are not on this machine: get them with: hf download {hub_id}  "
-        f"(about {_SIZE[kind]}; or set MOTIONKIT_ONLINE=1; or give their folder)"
-    )
+    return find(wanted(kind), path)
 
 
 def available(kind: str = "clip", path: str | Path | None = None) -> bool:
     """Whether the weights of "clip" or "xclip" are on this machine; with MOTIONKIT_ONLINE=1 they may be fetched now."""
-    try:
-        locate(kind, path)
-    except MissingWeights:
-        return False
-    return True
-
-
-def _cached(hub_id: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    for local in (True, False) if os.environ.get("MOTIONKIT_ONLINE") == "1" else (True,):
-        try:
-            found = snapshot_download(
-                hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local
-            )
-        except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
-            if not local:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise MissingWeights(f"the download of {hub_id} failed: {reason}") from error
-            continue
-        if any((Path(found) / name).is_file() for name in _WEIGHTS):
-            return Path(found)
-    return None
+    return weights_here(wanted(kind), path)
 
 
 def _checked(kind: str, folder: Path) -> Path:
@@ -95,10 +76,10 @@ def _model(kind: str, folder: Path) -> Any:
     from transformers import CLIPModel, XCLIPModel
 
     try:
-        model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
+        with LOCK:
+            model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # damaged files end in many kinds of error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {reason}") from error
+        raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {first_line(error)}") from error
     return model.float().eval().requires_grad_(False)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motionkit.diffusion.schedule import alpha_at
+from motionkit.backbones.noise_levels import level_at
 from motionkit.errors import UserError
 from motionkit.perception.networks import NETWORKS, load, normalisation
 from motionkit.perception.pixels import long_side, to_pixels
@@ -66,12 +66,13 @@ def sd_features(
     with passed_by(unet), listening(points) as heard:
         for i in range(len(frames)):
             picture = to_pixels(frames[i : i + 1], height, width, (0.0,) * 3, (1.0,) * 3)  # (1, 3, H', W')
-            latents = backbone.encode(picture)  # (1, 4, h, w)
+            latents = backbone.encode(picture)  # (1, C, h, w)
             if noise is None:  # one for all frames, drawn on the CPU
                 noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(settings.seed))
-            alpha = alpha_at(backbone.image_scheduler, settings.timestep, latents)
-            noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise.to(latents.device)
-            backbone.denoise(noisy[:, :, None], settings.timestep, text)  # (1, 4, 1, h, w)
+            noisy = level_at(backbone.image_scheduler, settings.timestep, latents).mix(
+                latents, noise.to(latents.device)
+            )
+            backbone.denoise(noisy[:, :, None], settings.timestep, text)  # (1, C, 1, h, w)
             for layer, point in zip(found, points, strict=True):
                 layer.append(heard[point].float().cpu())
             if progress:

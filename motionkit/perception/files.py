@@ -6,7 +6,6 @@ background. Arrays are read without unpickling. Imports no torch.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from motionkit.errors import MissingWeights, UserError
+from motionkit.errors import UserError
 from motionkit.media import Limits, read_clip
+from motionkit.media.arrays import read_arrays
 from motionkit.media.limits import shown
+from motionkit.weights.finding import shipped
+from motionkit.weights.hashing import hash_files
 
 _ARRAYS = (".npy", ".npz")
 _LIMITS = Limits()
@@ -45,12 +47,26 @@ def read_masks(path: str, count: int, height: int, width: int) -> np.ndarray:
     """Masks (count, height, width) bool from pictures or a video (white on black), or an array (F, h, w).
 
     Raises:
-        UserError: not readable, or another number of frames.
+        UserError: not readable, another number of frames, or values of which it is not clear what is white.
     """
-    maps = _maps(path, "masks", count, ("masks", "mask"))
-    top = 1.0 if maps.dtype.kind == "b" or maps.max(initial=0) <= 1 else 255.0
-    fitted = fit(_grey(maps, path, "masks").astype(np.float32) / top, height, width)
+    maps, moving = _maps(path, "masks", count, ("masks", "mask"))
+    maps = _grey(maps, path, "masks")
+    fitted = fit(maps.astype(np.float32) / (255.0 if moving else _white(maps, path)), height, width)
     return fitted > 0.5
+
+
+def _white(maps: np.ndarray, path: str) -> float:
+    """The value that is white in masks: 1, 255 or 65535."""
+    if maps.dtype.kind == "f" and not np.isfinite(maps).all():
+        raise UserError(f"masks: {shown(path)} holds values that are no numbers: give 0 and 1, or 0 and 255")
+    least, most = float(maps.min(initial=0)), float(maps.max(initial=0))
+    white = 1.0 if most <= 1 else 255.0 if most <= 255 else 65535.0
+    if least < 0 or not white / 2 < most <= white and most > 0:
+        raise UserError(
+            f"masks: {shown(path)} holds values from {least:g} to {most:g}, of which none is white: give 0 and 1, or "
+            "0 and 255"
+        )
+    return white
 
 
 def read_depth(path: str, count: int, height: int, width: int) -> np.ndarray:
@@ -59,7 +75,7 @@ def read_depth(path: str, count: int, height: int, width: int) -> np.ndarray:
     Raises:
         UserError: not readable, another number of frames, negative or no numbers.
     """
-    maps = _grey(_maps(path, "depth", count, ("depth",)), path, "depth").astype(np.float32)
+    maps = _grey(_maps(path, "depth", count, ("depth",))[0], path, "depth").astype(np.float32)
     if not np.isfinite(maps).all() or maps.min(initial=0) < 0:
         raise UserError(f"depth: {shown(path)} holds negative values or none: give finite numbers from 0 up")
     return fit(maps, height, width)
@@ -74,7 +90,7 @@ def read_correspondence(path: str, count: int, height: int, width: int) -> Corre
     Raises:
         UserError: not readable, another number of frames, or values out of range.
     """
-    maps = _maps(path, "correspondence", count, ("points", "colours", "colors"))
+    maps, _ = _maps(path, "correspondence", count, ("points", "colours", "colors"))
     if maps.ndim != 4 or maps.shape[-1] not in (2, 3):
         wanted = "points (F, h, w, 2) or colours (F, h, w, 3)"
         raise UserError(f"correspondence: {shown(path)} is {maps.shape}: give {wanted}")
@@ -130,16 +146,19 @@ def _box(source: tuple[int, ...], height: int, width: int) -> tuple[int, int, in
     return (height - inner_h) // 2, (width - inner_w) // 2, inner_h, inner_w
 
 
-def _maps(path: str, what: str, count: int, names: tuple[str, ...]) -> np.ndarray:
-    """The maps of a file or folder: (F, h, w) or (F, h, w, C), of `count` frames."""
+def _maps(path: str, what: str, count: int, names: tuple[str, ...]) -> tuple[np.ndarray, bool]:
+    """The maps of a file or folder: (F, h, w) or (F, h, w, C), of `count` frames; and whether they are of a video."""
     file = Path(path).expanduser()
     if not file.exists():
         raise UserError(f"{what}: no file or folder {shown(path)}")
+    moving = False
     if file.suffix.lower() in _ARRAYS and file.is_file():
         maps = _array(file, what, names)
+    elif (deep := _sixteen_bits(file)) is not None:
+        maps = deep
     else:
-        deep = _sixteen_bits(file)
-        maps = deep if deep is not None else read_clip(file, _LIMITS).frames
+        clip = read_clip(file, _LIMITS)
+        maps, moving = clip.frames, not clip.is_image and file.is_file()
     if maps.ndim < 3 or 0 in maps.shape:
         raise UserError(f"{what}: {shown(path)} is {maps.shape}: it must be (frames, height, width)")
     if len(maps) != count:
@@ -147,27 +166,25 @@ def _maps(path: str, what: str, count: int, names: tuple[str, ...]) -> np.ndarra
             f"{what}: {shown(path)} has {len(maps)} frame(s), the clip {count}: give one for each frame that is used "
             f"(frames={len(maps)}, if it is of the same frames)"
         )
-    return maps
+    return maps, moving
 
 
 def _array(file: Path, what: str, names: tuple[str, ...]) -> np.ndarray:
     """An array of a .npy, or of an .npz that has one of `names` or only one array."""
     _LIMITS.check_file(file)
+
+    def choose(held: list[str]) -> list[str]:
+        found = [name for name in names if name in held] or held
+        if len(found) != 1:
+            raise UserError(f"{what}: {shown(file)} holds {shown(', '.join(held))}: name the one array {names[0]!r}")
+        return found
+
     try:
-        if file.suffix.lower() == ".npy":
-            return _numbers(np.load(file, mmap_mode="r", allow_pickle=False), file, what)
-        with zipfile.ZipFile(file) as archive:  # sizes first: a small file can unpack to a huge one
-            if max((entry.file_size for entry in archive.infolist()), default=0) > _LIMITS.max_memory:
-                raise UserError(f"{what}: {shown(file)} unpacks to over {_LIMITS.max_memory >> 20} MiB")
-        with np.load(file, allow_pickle=False) as arrays:
-            found = [name for name in names if name in arrays.files] or arrays.files
-            if len(found) != 1:
-                held = ", ".join(arrays.files)
-                raise UserError(f"{what}: {shown(file)} holds {held}: name the one array {names[0]!r}")
-            return _numbers(arrays[found[0]], file, what)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        (array,) = read_arrays(file, _LIMITS.max_memory, choose).values()
+    except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{what}: {shown(file)} is not a usable array file ({reason})") from error
+    return _numbers(array, file, what)
 
 
 def _numbers(array: np.ndarray, file: Path, what: str) -> np.ndarray:
@@ -175,7 +192,7 @@ def _numbers(array: np.ndarray, file: Path, what: str) -> np.ndarray:
         raise UserError(f"{what}: {shown(file)} holds {array.dtype}, not numbers")
     if array.size * 4 > _LIMITS.max_memory:
         raise UserError(f"{what}: {shown(file)} is {array.shape}, over {_LIMITS.max_memory >> 20} MiB; make it smaller")
-    return np.array(array)
+    return array
 
 
 def _sixteen_bits(folder: Path) -> np.ndarray | None:
@@ -219,18 +236,10 @@ def pocket_file(backend: str) -> dict[str, Path]:
     """The sprite network's file, where that is the back end. Raises: MissingWeights when it is not there."""
     if backend != "pocket":
         return {}
-    from motionkit.perception.pocket_maps import WEIGHTS
-
-    if not WEIGHTS.is_file():
-        raise MissingWeights(
-            f"the sprite network's weights are not there ({WEIGHTS}): make them with `make train-pocket-maps`, or give "
-            f"masks=, depth= and correspondence="
-        )
-    return {"pocket_maps": WEIGHTS}
+    other = "make them with `make train-pocket-maps`, or give masks=, depth= and correspondence="
+    return {"pocket_maps": shipped("perception", "pocket_maps.safetensors", get=other)}
 
 
 def pocket_facts(backend: str) -> dict[str, Any]:
     """The hash of the sprite network's file, where that is the back end. Raises: as `pocket_file`."""
-    from motionkit.backbones.files import hash_files
-
     return {name: {"sha256": digest} for name, digest in hash_files(pocket_file(backend)).items()}

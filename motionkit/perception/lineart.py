@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Protocol
 
@@ -12,8 +11,16 @@ import numpy as np
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.ink import find_ink
 from motionkit.perception.paper import LONGEST, shrink
+from motionkit.weights.finding import Wanted, find
 
 FILES = ("sk_model.pth", "sk_model2.pth")
+WANTED = Wanted(
+    "the weights of source=lineart",
+    FILES,
+    hub_id="lllyasviel/Annotators",
+    setting="sketch.weights",
+    instead="use source=edges",
+)
 _SHORTEST = 0.03  # outlines shorter than this share of the longer side are texture
 _CARTOON = 0.75  # from this share of edges beside drawn lines on, a picture has drawn outlines
 _DRAWN = 0.04  # dark lines up to this wide, of the longer side, are outlines that someone drew
@@ -138,7 +145,7 @@ def load_detector(weights: str) -> Detector:
         MissingWeights: controlnet-aux cannot be imported, or a file is not there.
         UserError: a file holds something else than this network's weights.
     """
-    folder = _weights_folder(weights)
+    folder = find(WANTED, weights)
     try:
         from controlnet_aux import LineartDetector
     except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
@@ -160,27 +167,4 @@ def load_detector(weights: str) -> Detector:
 
 def weight_files(weights: str) -> list[Path]:
     """The network's two files, in a folder or the hub cache. Raises: MissingWeights when one is not there."""
-    folder = _weights_folder(weights)
-    return [folder / name for name in FILES]
-
-
-def _weights_folder(weights: str) -> Path:
-    path = Path(weights).expanduser()
-    if path.is_dir():
-        if missing := [name for name in FILES if not (path / name).is_file()]:
-            raise MissingWeights(f"{path}: lacks {', '.join(missing)}; source=lineart needs both, or use source=edges")
-        return path
-    if weights.count("/") != 1 or weights.startswith((".", "~", "/")):
-        raise MissingWeights(f"no folder {weights}: lineart weights are a folder or a hub id owner/name")
-    online = os.environ.get("MOTIONKIT_ONLINE") == "1"
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        found = [hf_hub_download(weights, f, cache_dir=HF_HUB_CACHE, local_files_only=not online) for f in FILES]
-        return Path(found[0]).parent
-    except Exception as error:
-        raise MissingWeights(
-            f"the weights of source=lineart are not on this machine: hf download {weights} {' '.join(FILES)}, "
-            "or use source=edges"
-        ) from error
+    return [find(WANTED, weights) / name for name in FILES]

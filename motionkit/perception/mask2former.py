@@ -12,6 +12,7 @@ from PIL import Image
 
 from motionkit.errors import UserError
 from motionkit.perception.networks import NETWORKS, load, locate
+from motionkit.weights.model_files import read_json
 
 _ELSEWHERE = "or say where it is (masks.box or masks.point with masks.backend=sam2), or give masks="
 
@@ -72,8 +73,6 @@ def segment(
 
 
 def _names(weights: str | None) -> dict[int, str]:
-    from motionkit.backbones.files import read_json
-
     config: Mapping[str, Any] = read_json(locate(NETWORKS["mask2former"], weights) / "config.json")
     return {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
 

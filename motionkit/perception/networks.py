@@ -5,7 +5,6 @@ Nothing is downloaded unless MOTIONKIT_ONLINE=1, and nothing pickled is read. Im
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from motionkit.backbones.files import hash_files, read_json, weight_files
 from motionkit.errors import MissingWeights, UserError
-from motionkit.hashing import hash_json
+from motionkit.weights.finding import Wanted, find
+from motionkit.weights.hashing import hash_files, hash_json
+from motionkit.weights.model_files import first_line, pickles, read_json, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ PREPROCESSOR = "preprocessor_config.json"
 _OTHER_PREPROCESSOR = "processor_config.json"  # where newer versions of transformers save it, beneath "image_processor"
 _STEM = "model"
 _WANTED = ("*.json", f"{_STEM}*.safetensors")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_PICKLE = "pytorch_model.bin"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # what all of these networks were trained with
 
 
@@ -38,6 +38,7 @@ class Network:
         setting: how a user names other weights.  instead: what works without any.
         prepares: whether its preprocessor configuration is needed (else ImageNet's mean and deviation hold).
         module: a package that the class needs besides transformers; it is in the extra `vidmp3`.
+        pickled: whether pytorch_model.bin is read where there is no safetensors file (tensors only, nothing is run).
     """
 
     title: str
@@ -50,6 +51,7 @@ class Network:
     instead: str
     prepares: bool = False
     module: str | None = None
+    pickled: bool = False
 
 
 NETWORKS: Mapping[str, Network] = MappingProxyType(
@@ -100,52 +102,36 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 )
 
 
-def locate(network: Network, path: str | None = None, fetch: bool = True) -> Path:
+def wanted(network: Network) -> Wanted:
+    """A network's files as weights to be found."""
+    return Wanted(
+        f"{network.setting}: {network.title} weights",
+        missing_in=lambda folder: _missing(network, folder),
+        checked=lambda folder: _checked(network, folder),
+        hub_id=network.hub_id,
+        patterns=_WANTED,
+        size=f"about {network.size}, {network.licence}",
+        setting=network.setting,
+        instead=network.instead,
+    )
+
+
+def locate(network: Network, path: str | Path | None = None, fetch: bool = True) -> Path:
     """The folder with a network's weights: `path` (a folder or a hub id), else its own hub id in the hub's cache.
 
     With `fetch` and MOTIONKIT_ONLINE=1 what is not there is downloaded.
 
-    Raises:
-        MissingWeights: not on this machine; the line says how to get or replace them.
-        UserError: the folder holds another kind of model, or only pickled weights.
+    Raises: as `weights.finding.find`; UserError where the folder holds another kind of model, or only pickled weights.
     """
-    if path and Path(path).expanduser().is_dir():
-        return _checked(network, Path(path).expanduser())
-    hub_id = path or network.hub_id
-    if hub_id.count("/") != 1 or hub_id.startswith((".", "~", "/")) or hub_id.endswith("/"):
-        raise MissingWeights(
-            f"{network.setting}: no folder {path} with {network.title} weights (give a folder or a hub id owner/name)"
-        )
-    if (folder := _cached(hub_id, fetch and os.environ.get("MOTIONKIT_ONLINE") == "1")) is not None:
-        return _checked(network, folder)
-    about = f"about {network.size}; " if hub_id == network.hub_id else ""
-    raise MissingWeights(
-        f"the {network.title} weights {hub_id} are not on this machine: get them with: hf download {hub_id}  "
-        f"({about}or set MOTIONKIT_ONLINE=1; or give their folder as {network.setting}=FOLDER; or {network.instead})"
-    )
+    return find(wanted(network), path, None if fetch else False)
 
 
-def _cached(hub_id: str, online: bool) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    for local in (True, False) if online else (True,):
-        try:
-            found = Path(
-                snapshot_download(hub_id, cache_dir=HF_HUB_CACHE, allow_patterns=list(_WANTED), local_files_only=local)
-            )
-        except Exception as error:  # the hub's client has many; offline all of them mean that it is not here
-            if not local:
-                raise MissingWeights(f"the download of {hub_id} failed: {first_line(error)}") from error
-            continue
-        if _complete(found):
-            return found
-    return None
-
-
-def _complete(folder: Path) -> bool:
+def _missing(network: Network, folder: Path) -> list[str]:
+    """The names of the weight files that a folder lacks."""
     found = weight_files(folder, _STEM)
-    return bool(found) and all(file.is_file() for file in found)
+    if not found and network.pickled and (folder / _PICKLE).is_file():
+        return []
+    return [file.name for file in found if not file.is_file()] if found else [f"{_STEM}.safetensors"]
 
 
 def _checked(network: Network, folder: Path) -> Path:
@@ -156,21 +142,20 @@ def _checked(network: Network, folder: Path) -> Path:
         raise UserError(
             f"{folder} holds a model of type {config.get('model_type')!r}, not {network.title} ({network.model_type!r})"
         )
-    if not _complete(folder):
-        pickles = sorted(file.name for file in folder.glob("*") if file.suffix in _PICKLES)
-        if pickles and not weight_files(folder, _STEM):
+    if lost := _missing(network, folder):
+        if not weight_files(folder, _STEM) and (found := pickles(folder)):
             raise UserError(
-                f"{folder} has its weights only as a pickle ({pickles[0]}), which can run any code and is not read: "
+                f"{folder} has its weights only as a pickle ({found[0].name}), which can run any code and is not read: "
                 f"get {_STEM}.safetensors"
             )
-        lost = [file.name for file in weight_files(folder, _STEM) if not file.is_file()]
-        raise MissingWeights(f"{folder} lacks its weights: {lost[0] if lost else f'{_STEM}.safetensors'}")
-    if network.prepares and _preprocessor(folder) is None:
+        raise MissingWeights(f"{folder} lacks its weights: {lost[0]}")
+    if network.prepares and preprocessor(folder) is None:
         raise MissingWeights(f"{folder} lacks {PREPROCESSOR}")
     return folder
 
 
-def _preprocessor(folder: Path) -> Path | None:
+def preprocessor(folder: Path) -> Path | None:
+    """The file that says how pictures are prepared, where a folder has one."""
     return next((folder / n for n in (PREPROCESSOR, _OTHER_PREPROCESSOR) if (folder / n).is_file()), None)
 
 
@@ -178,7 +163,7 @@ def files(network: Network, path: str | None = None) -> dict[str, Path]:
     """The files that decide what the network computes: "title/name" -> file. Raises: as `locate`."""
     folder = locate(network, path)
     found = [folder / "config.json", *weight_files(folder, _STEM)]
-    found += [file for file in (_preprocessor(folder),) if file is not None]
+    found += [file for file in (preprocessor(folder),) if file is not None]
     return {f"{network.model_type}/{file.name}": file for file in found}
 
 
@@ -204,7 +189,10 @@ def need_module(network: Network) -> None:
 
 
 def load(
-    network: Network, path: str | None = None, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    network: Network,
+    path: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> tuple[Any, Path]:
     """The network in eval mode without gradients, and its folder.
 
@@ -215,14 +203,16 @@ def load(
     import torch
     import transformers
 
+    from motionkit.weights.building import LOCK
+
     folder = locate(network, path)
     need_module(network)
     try:
-        with _quietly():
+        with LOCK, _quietly():
             model, found = getattr(transformers, network.architecture).from_pretrained(
                 folder,
                 local_files_only=True,
-                use_safetensors=True,
+                use_safetensors=None if network.pickled else True,
                 trust_remote_code=False,
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -252,15 +242,12 @@ def _quietly() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each colour in [0, 1]: those of the folder's preprocessor, else ImageNet's."""
-    file = _preprocessor(folder)
+def normalisation(
+    folder: Path, usual: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each colour in [0, 1]: those of the folder's preprocessor, else the usual ones."""
+    file = preprocessor(folder)
     given = read_json(file) if file else {}
     given = given.get("image_processor", given)
     mean, deviation = (given.get(name) for name in ("image_mean", "image_std"))
-    return tuple(mean or IMAGENET[0]), tuple(deviation or IMAGENET[1])
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, not endlessly long."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return tuple(mean or usual[0]), tuple(deviation or usual[1])

@@ -6,37 +6,28 @@ of the twelve bones; a place on it is the world's pair (along the bone, across i
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from motionkit.errors import MissingWeights, UserError
+from motionkit.errors import UserError
+from motionkit.perception.pocket_networks import conv_block
 from motionkit.sprites.skeleton import BONES
+from motionkit.weights import places
+from motionkit.weights.small_nets import load_net
 
 SIZE = 128  # long side at which the network looks
 PARTS = len(BONES)
-WEIGHTS = Path(__file__).parents[1] / "assets" / "perception" / "pocket_maps.safetensors"
 _BATCH = 16  # frames at once, to bound memory
 _BLOCK = 1024  # pixels matched at once
 NEAR = 0.03  # chosen on the val split, of 0, 0.03, 0.1 and 0.3
 STIFF = 12  # pixels of a part that can tell how it turned
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1, side: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False), nn.BatchNorm2d(outputs), nn.SiLU(inplace=True)
-    )
 
 
 class MapsNet(nn.Module):
@@ -49,14 +40,14 @@ class MapsNet(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 80, 112)) -> None:
         super().__init__()
         a, b, c, d = widths
-        self.at64 = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, a), _conv(a, a))
-        self.at32 = nn.Sequential(_conv(a, b, 2), _conv(b, b))
-        self.at16 = nn.Sequential(_conv(b, c, 2), _conv(c, c))
-        self.at8 = nn.Sequential(_conv(c, d, 2), _conv(d, d), _conv(d, d))
+        self.at64 = nn.Sequential(nn.PixelUnshuffle(2), conv_block(12, a), conv_block(a, a))
+        self.at32 = nn.Sequential(conv_block(a, b, 2), conv_block(b, b))
+        self.at16 = nn.Sequential(conv_block(b, c, 2), conv_block(c, c))
+        self.at8 = nn.Sequential(conv_block(c, d, 2), conv_block(d, d), conv_block(d, d))
         self.whole = nn.Linear(d, d)
-        self.side = nn.ModuleList(_conv(m, n, side=1) for m, n in ((d, c), (c, b), (b, a)))
-        self.up = nn.ModuleList(_conv(n, n) for n in (c, b, a))
-        self.head = nn.Sequential(_conv(a, a), nn.Conv2d(a, 4 * (4 + PARTS), 1), nn.PixelShuffle(2))
+        self.side = nn.ModuleList(conv_block(m, n, side=1) for m, n in ((d, c), (c, b), (b, a)))
+        self.up = nn.ModuleList(conv_block(n, n) for n in (c, b, a))
+        self.head = nn.Sequential(conv_block(a, a), nn.Conv2d(a, 4 * (4 + PARTS), 1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mask logits (B, H, W), depth (B, H, W) in [0, 1], part logits (B, 12, H, W), places (B, 2, H, W) in [0, 1].
@@ -106,7 +97,7 @@ class PocketMaps:
             MissingWeights: no such file.
             UserError: not a file of this network.
         """
-        return _load(path or WEIGHTS)
+        return _load(path or weights_path())
 
     @torch.no_grad()
     def maps(self, frames: np.ndarray, device: torch.device | str = "cpu") -> PocketReading:
@@ -256,30 +247,13 @@ def _fill(points: np.ndarray, subject: np.ndarray) -> None:
     points[wanted] = points.reshape(-1, 2)[owner[labels[wanted]]]
 
 
-def available() -> bool:
-    """Whether the shipped weights are there."""
-    return WEIGHTS.is_file()
-
-
-def save(path: Path, net: MapsNet, config: dict[str, Any], figures: dict[str, float]) -> None:
-    """Writes the network in fp16 with its constructor arguments and its own measured error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in net.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(state, part, {"config": json.dumps(config), "figures": json.dumps(figures)})
-    os.replace(part, path)
+def weights_path() -> Path:
+    """Where the shipped file lies."""
+    return places.assets() / "perception" / "pocket_maps.safetensors"
 
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> PocketMaps:
-    if not path.is_file():
-        raise MissingWeights(f"no weights at {path}: train them with `make train-pocket-maps`")
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        net = MapsNet(**json.loads(meta["config"]))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is not a usable pocket maps file: {str(error).splitlines()[0]}") from error
-    return PocketMaps(net, json.loads(meta["figures"]))
+    net, figures = load_net(path, MapsNet, "pocket maps", "train them with `make train-pocket-maps`")
+    assert isinstance(net, MapsNet)
+    return PocketMaps(net, figures)

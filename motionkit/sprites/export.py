@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from motionkit.media import replacing, write_gif, write_image, write_video
-from motionkit.sprites.kinds import Character, character, rng_of
+from motionkit.sprites.kinds import Character, article, character, rng_of
 from motionkit.sprites.motions import Motion
+from motionkit.sprites.pen import hand_pen
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import DOING, SpriteClip, render_clip
 
@@ -58,9 +60,19 @@ def write_example(
 
 
 def write_dataset(
-    folder: Path, count: int, split: str, seed: int = 0, frames: int = 10, size: int = 128, setting: str = "easy"
+    folder: Path,
+    count: int,
+    split: str,
+    seed: int = 0,
+    frames: int = 10,
+    size: int = 128,
+    setting: str = "easy",
+    tick: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`."""
+    """Writes `count` random clips of a split, each an mp4, a mask image strip and a JSON of labels; returns `count`.
+
+    `tick` gets the number of clips that are written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = rng_of("dataset", seed, split, setting)
     for i in range(count):
@@ -70,17 +82,19 @@ def write_dataset(
         strip = np.concatenate(list(clip.mask), 1).astype(np.uint8) * 255  # (H, F*W)
         write_image(Path(f"{stem}-mask.png"), np.repeat(strip[..., None], 3, -1))
         stem.with_suffix(".json").write_text(json.dumps(labels(clip)) + "\n")
+        tick(i + 1)
     return count
 
 
 def drawing_caption(clip: SpriteClip, rng: np.random.Generator) -> str:
     """Words for a clip as a line drawing, which has no colour; four in five begin with "a drawing of"."""
     kind, doing = clip.character.kind, DOING[clip.motion.name]
-    article = "an" if kind[0] in "aeiou" else "a"
     if rng.uniform() < 0.8:
-        forms = (f"{article} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
+        forms = (f"{article(kind)} {kind} {doing}", f"the {kind} {doing}", f"a {doing} {kind}")
         return f"a drawing of {forms[rng.choice(3, p=(0.7, 0.1, 0.2))]}"
-    return str(rng.choice([f"{article} {kind} {doing}", f"{article} {kind} is {doing}", f"the {kind} is {doing}"]))
+    return str(
+        rng.choice([f"{article(kind)} {kind} {doing}", f"{article(kind)} {kind} is {doing}", f"the {kind} is {doing}"])
+    )
 
 
 def write_drawings(
@@ -92,6 +106,8 @@ def write_drawings(
     size: int = 128,
     setting: str = "easy",
     thickness: tuple[int, int] = (2, 3),
+    by_hand: bool = False,
+    tick: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Writes `count` random clips as black line drawings on white, each a gif with its caption in a .txt beside it.
 
@@ -100,6 +116,8 @@ def write_drawings(
 
     Args:
         thickness: lines are this wide, least and most, in half pixels.
+        by_hand: every clip has a pen of its own that shakes, presses, leaves gaps and fills parts in.
+        tick: gets the number of clips that are written.
 
     Returns:
         `count`.
@@ -111,9 +129,29 @@ def write_drawings(
         stem = folder / f"{i:05d}-{clip.character.kind.replace(' ', '-')}-{clip.motion.name}"
         with replacing(stem.with_suffix(".txt")) as part:  # first, so that no clip is ever without it
             part.write_text(drawing_caption(clip, rng) + "\n", encoding="utf-8")
-        wide = int(rng.integers(thickness[0], thickness[1] + 1))
-        write_gif(stem.with_suffix(".gif"), clip.lines(wide), clip.fps)
+        if by_hand:
+            lines = clip.lines(pen=hand_pen(rng, (thickness[0] / 2, thickness[1] / 2)))
+        else:
+            lines = clip.lines(int(rng.integers(thickness[0], thickness[1] + 1)))
+        write_gif(stem.with_suffix(".gif"), lines, clip.fps)
+        tick(i + 1)
     return count
+
+
+def styles_sheet(size: int = 96, columns: int = 10, seed: int = 0) -> np.ndarray:
+    """What varies: four rows of `wild` characters, two of `foreign` ones, one of drawings by hand; the same each time.
+
+    Returns:
+        (7 * size, columns * size, 3) uint8.
+    """
+    rng, rows = rng_of("styles sheet", seed), []
+    for setting, by_hand in (*[("wild", False)] * 4, *[("foreign", False)] * 2, ("easy", True)):
+        tiles = []
+        for _ in range(columns):
+            clip = render_clip(random_character(rng, "test", setting), random_motion(rng, "test"), 1, size)
+            tiles.append(clip.lines(pen=hand_pen(rng))[0] if by_hand else clip.frames[0])
+        rows.append(np.concatenate(tiles, 1))
+    return np.concatenate(rows, 0)
 
 
 def contact_sheet(

@@ -1,7 +1,8 @@
 """The cast: kinds of characters with their proportions, parts and colours, built from a seed.
 
 `character(seed, kind, setting)` is deterministic. `easy` makes thick limbs, no outlines and light plain backgrounds;
-`full` adds thin limbs, textures and dark backgrounds.
+`full` adds thin limbs, textures and dark backgrounds. `wild` varies the renderer itself (bodies, contours, textures,
+stages, camera, damage), and `foreign` is another renderer's style, which training never sees.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from motionkit.sprites import foreign, wild
+from motionkit.sprites.looks import Look
 from motionkit.sprites.shapes import Part, box, capsule, ellipse, tone, triangle
 from motionkit.sprites.sheets import sheet
 from motionkit.sprites.skeleton import BONES, DOWN, Body
@@ -33,7 +36,9 @@ COLOURS = {
     "brown": (140, 90, 52),
     "grey": (128, 132, 138),
 }
-SETTINGS = ("easy", "full")
+SETTINGS = ("easy", "full", "wild")
+HELD_OUT_SETTINGS = ("foreign",)  # never shown in training
+SPREAD = {"wild": 0.3}  # how far proportions vary; 0.12 in the others
 SHADE = {"near": 0.84, "far": 0.58}  # near and far limbs differ in tone, so that left and right can be told apart
 
 # kind: torso length, leg length, neck (length, angle), head length, limb thickness, tail length
@@ -71,6 +76,7 @@ class Character:
     background: str
     background_rgb: tuple[int, int, int]
     bends: str = "bones"  # "letter" and "flag" bend as sheets instead
+    look: Look | None = None  # how it is drawn, where the setting varies that
 
     @property
     def key(self) -> str:
@@ -80,11 +86,16 @@ class Character:
     @property
     def caption(self) -> str:
         """Words for a still picture: colour, kind and background."""
-        return f"a {self.colour} {self.kind} on {self.background}"
+        return f"{article(self.colour)} {self.colour} {self.kind} on {self.background}"
 
 
 BACKGROUNDS = {"white": (252, 252, 252), "cream": (250, 240, 214), "sky": (206, 230, 250), "mint": (212, 242, 222)}
 DARK_BACKGROUNDS = {"night": (34, 38, 60), "forest": (36, 62, 44)}
+
+
+def article(word: str) -> str:
+    """ "an" before a word that begins with a vowel, "a" before any other."""
+    return "an" if word[:1].lower() in tuple("aeiou") else "a"
 
 
 def rng_of(*key: object) -> np.random.Generator:
@@ -99,14 +110,14 @@ def character(seed: int, kind: str | None = None, setting: str = "easy", colour:
     Args:
         seed: any integer; the same seed gives the same individual.
         kind: one of `KINDS`; drawn from the articulated kinds when None.
-        setting: "easy" or "full".
+        setting: one of `SETTINGS` or `HELD_OUT_SETTINGS`.
         colour: one of `COLOURS`; drawn when None.
 
     Raises:
         ValueError: unknown kind, setting or colour.
     """
-    if setting not in SETTINGS:
-        raise ValueError(f"unknown setting {setting!r}; known: {', '.join(SETTINGS)}")
+    if setting not in SETTINGS + HELD_OUT_SETTINGS:
+        raise ValueError(f"unknown setting {setting!r}; known: {', '.join(SETTINGS + HELD_OUT_SETTINGS)}")
     rng = rng_of("character", seed, setting)
     kind = kind or str(rng.choice(QUADRUPEDS + BIPEDS))
     if kind not in KINDS:
@@ -114,17 +125,28 @@ def character(seed: int, kind: str | None = None, setting: str = "easy", colour:
     colour = colour or str(rng.choice(list(COLOURS)))
     if colour not in COLOURS:
         raise ValueError(f"unknown colour {colour!r}; known: {', '.join(COLOURS)}")
-    backgrounds = dict(BACKGROUNDS) if setting == "easy" else BACKGROUNDS | DARK_BACKGROUNDS
-    background = str(rng.choice(list(backgrounds)))
-    rgb = tuple(int(np.clip(c + rng.integers(-12, 13), 0, 255)) for c in COLOURS[colour])
-    if kind in QUADRUPEDS:
+    if setting in ("easy", "full"):
+        backgrounds = dict(BACKGROUNDS) if setting == "easy" else BACKGROUNDS | DARK_BACKGROUNDS
+        background = str(rng.choice(list(backgrounds)))
+    r, g, b = (int(np.clip(c + rng.integers(-12, 13), 0, 255)) for c in COLOURS[colour])
+    rgb = (r, g, b)
+    bends = "flag" if kind == "flag" else "letter" if kind.startswith("letter") else "bones"
+    if setting == "foreign" and bends == "bones":
+        body, parts = foreign.build(kind, kind in QUADRUPEDS, rgb, rng)
+    elif kind in QUADRUPEDS:
         body, parts = _quadruped(kind, rgb, setting, rng)
     elif kind in BIPEDS:
         body, parts = _biped(kind, rgb, setting, rng)
     else:
         body, parts = sheet(kind, rgb, setting, rng)  # letters and the flag bend differently
-    bends = "flag" if kind == "flag" else "letter" if kind.startswith("letter") else "bones"
-    return Character(kind, colour, setting, seed, body, tuple(parts), background, backgrounds[background], bends)
+    if setting in ("easy", "full"):
+        return Character(kind, colour, setting, seed, body, tuple(parts), background, backgrounds[background], bends)
+    if setting == "wild":
+        parts, look = wild.dress(body, parts, rgb, rng)
+    else:
+        look = foreign.look(rgb, rng)
+    stage = look.stage
+    return Character(kind, colour, setting, seed, body, tuple(parts), stage.kind, stage.colour, bends, look)
 
 
 def _vary(rng: np.random.Generator, value: float, by: float = 0.12) -> float:
@@ -147,8 +169,8 @@ def _limbs(body: Body, rgb: tuple, thick: float, hoof: float, foot: tuple) -> li
 
 
 def _quadruped(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tuple[Body, list[Part]]:
-    torso, leg, neck, neck_at, head, thick, tail = (_vary(rng, v) for v in _QUAD[kind])
-    thick *= 1.45 if setting == "easy" else 1.0
+    torso, leg, neck, neck_at, head, thick, tail = (_vary(rng, v, SPREAD.get(setting, 0.12)) for v in _QUAD[kind])
+    thick *= 1.45 if setting == "easy" else wild.thickness(rng) if setting == "wild" else 1.0
     split = 0.52
     length = {"torso": torso, "neck": neck, "head": head, "tail": tail}
     rest = {"torso": 0.0, "neck": neck_at, "head": -0.35 if kind not in ("turtle", "cat") else 0.0, "tail": np.pi + 0.7}
@@ -236,8 +258,8 @@ def _quad_marks(kind: str, rgb: tuple, torso: float, belly: float, neck: float, 
 
 
 def _biped(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tuple[Body, list[Part]]:
-    torso, leg, arm, head, thick, tail = (_vary(rng, v) for v in _BIPED[kind])
-    thick *= 1.4 if setting == "easy" else 1.0
+    torso, leg, arm, head, thick, tail = (_vary(rng, v, SPREAD.get(setting, 0.12)) for v in _BIPED[kind])
+    thick *= 1.4 if setting == "easy" else wild.thickness(rng) if setting == "wild" else 1.0
     neck = 0.06
     length = {"torso": torso, "neck": neck, "head": head, "tail": max(tail, 0.05)}
     rest = {"torso": np.pi / 2, "neck": np.pi / 2, "head": np.pi / 2, "tail": np.pi + 0.5}

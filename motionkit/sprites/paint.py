@@ -5,18 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from motionkit.sprites import styled
 from motionkit.sprites.kinds import Character, rng_of
-from motionkit.sprites.shapes import Part, tone
-
-SUPERSAMPLE = 2
-SHIFT = 4  # fractional bits of polygon vertices
-
-
-def _vertices(outline: np.ndarray, matrix: np.ndarray, factor: int) -> np.ndarray:
-    points = outline @ matrix[:, :2].T + matrix[:, 2]
-    # Pixel centres are integers: a finer grid has its centres at factor * (x + 0.5) - 0.5.
-    points = factor * (points + 0.5) - 0.5
-    return np.rint(points * (1 << SHIFT)).astype(np.int32)
+from motionkit.sprites.shapes import SHIFT, SUPERSAMPLE, Part, tone, vertices
+from motionkit.sprites.stages import Ground
 
 
 def _ordered(character: Character) -> list[Part]:
@@ -46,12 +38,14 @@ def background(character: Character, size: int) -> np.ndarray:
     return out
 
 
-def paint(character: Character, matrices: np.ndarray, size: int) -> np.ndarray:
-    """One frame (size, size, 3) uint8 from bone matrices (12, 2, 3)."""
+def paint(character: Character, matrices: np.ndarray, size: int, ground: Ground | None = None) -> np.ndarray:
+    """One frame (size, size, 3) uint8 from bone matrices (12, 2, 3); `ground` is for characters with a look."""
+    if character.look is not None:
+        return styled.paint(character.parts, character.look, matrices, size, ground or (size * 0.87, size * 0.87, 0.0))
     big = cv2.resize(background(character, size), None, fx=SUPERSAMPLE, fy=SUPERSAMPLE, interpolation=cv2.INTER_NEAREST)
     outline = character.setting == "full" and character.seed % 3 == 0
     for part in _ordered(character):
-        points = _vertices(part.outline, matrices[part.bone], SUPERSAMPLE)
+        points = vertices(part.outline, matrices[part.bone], SUPERSAMPLE)
         cv2.fillPoly(big, [points], part.colour, cv2.LINE_AA, SHIFT)
         if outline:
             cv2.polylines(big, [points], True, tone(part.colour, 0.35), 2, cv2.LINE_AA, SHIFT)
@@ -60,9 +54,11 @@ def paint(character: Character, matrices: np.ndarray, size: int) -> np.ndarray:
 
 def paint_codes(character: Character, matrices: np.ndarray, size: int) -> np.ndarray:
     """Index of the visible bone at each pixel (size, size) int16, -1 where there is none."""
+    if character.look is not None:
+        return styled.paint_codes(character.parts, character.look, matrices, size)
     codes = np.zeros((size, size), np.uint8)
     for part in _ordered(character):
-        cv2.fillPoly(codes, [_vertices(part.outline, matrices[part.bone], 1)], part.bone + 1, cv2.LINE_8, SHIFT)
+        cv2.fillPoly(codes, [vertices(part.outline, matrices[part.bone], 1)], part.bone + 1, cv2.LINE_8, SHIFT)
     return codes.astype(np.int16) - 1
 
 
@@ -70,7 +66,7 @@ def paint_lines(character: Character, matrices: np.ndarray, size: int, thickness
     """A black-on-white line drawing (size, size, 3) uint8; nearer parts hide the lines behind them."""
     big = np.full((size * SUPERSAMPLE, size * SUPERSAMPLE), 255, np.uint8)
     for part in _ordered(character):
-        points = _vertices(part.outline, matrices[part.bone], SUPERSAMPLE)
+        points = vertices(part.outline, matrices[part.bone], SUPERSAMPLE)
         cv2.fillPoly(big, [points], 255, cv2.LINE_AA, SHIFT)
         cv2.polylines(big, [points], True, 0, thickness, cv2.LINE_AA, SHIFT)
     small = cv2.resize(big, (size, size), interpolation=cv2.INTER_AREA)

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from motionkit.sprites.kinds import BIPEDS, HELD_OUT_KINDS, QUADRUPEDS, TRAIN_KINDS, Character, character, rng_of
+from motionkit.sprites.kinds import (
+    BIPEDS,
+    HELD_OUT_KINDS,
+    HELD_OUT_SETTINGS,
+    QUADRUPEDS,
+    TRAIN_KINDS,
+    Character,
+    character,
+    rng_of,
+)
 from motionkit.sprites.motions import MOTIONS, TRAIN_MOTIONS, Motion
 
 # "judge" shows training characters of every kind in every motion: networks that measure must know the held-out ones.
@@ -36,7 +45,7 @@ def random_character(
     """A character of the split, its kind drawn uniformly from `kinds` (default: all that the split may show).
 
     Raises:
-        ValueError: unknown split, or a held-out kind asked for in train or val.
+        ValueError: unknown split, a held-out kind in train or val, or a held-out setting in any split but test.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
@@ -44,6 +53,8 @@ def random_character(
     if split in ("train", "val") and set(pool) & set(HELD_OUT_KINDS):
         raise ValueError(f"held-out kinds {sorted(set(pool) & set(HELD_OUT_KINDS))} are not shown in training")
     kind = str(rng.choice(pool))
+    if setting in HELD_OUT_SETTINGS and split != "test":
+        raise ValueError(f"setting {setting} is only for measuring: it is shown in the test split alone")
     while True:  # one draw in ten falls into a small split
         seed = int(rng.integers(0, 2**31))
         if split_of(f"{setting}/{kind}/{seed}") == wanted:

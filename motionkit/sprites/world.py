@@ -10,9 +10,12 @@ from functools import cached_property
 
 import numpy as np
 
-from motionkit.sprites.kinds import Character
+from motionkit.sprites.kinds import Character, article
+from motionkit.sprites.looks import Camera
 from motionkit.sprites.motions import TAU, Motion
 from motionkit.sprites.paint import paint, paint_codes, paint_lines
+from motionkit.sprites.pen import Pen
+from motionkit.sprites.pen import draw as pen_draw
 from motionkit.sprites.sheets import bend
 from motionkit.sprites.skeleton import BONES, KEYPOINT_AT, bone_point, pose, turn_about
 
@@ -48,7 +51,8 @@ class SpriteClip:
     Attributes:
         character, motion: what was rendered.
         frames: (F, H, W, 3) uint8 RGB.
-        matrices: (F, 12, 2, 3), bone frame to pixels; rigid but for the image flip (and shear in flags).
+        matrices: (F, 12, 2, 3), bone frame to pixels; rigid but for the image flip (and shear in flags, and whatever
+            the camera of a look does).
         keypoints: (F, 12, 2) pixels, one per bone in the order of `skeleton.BONES`.
         jacobians: (F, 12, 2, 2), bone direction and its perpendicular in image axes (what a keypoint net regresses).
         openpose: (F, 18, 2) pixels in OpenPose order, NaN where the character has no such joint.
@@ -72,7 +76,8 @@ class SpriteClip:
     @property
     def caption(self) -> str:
         """Words for the clip: colour, kind and what the character is doing."""
-        return f"a {self.character.colour} {self.character.kind} {DOING[self.motion.name]}"
+        colour = self.character.colour
+        return f"{article(colour)} {colour} {self.character.kind} {DOING[self.motion.name]}"
 
     @cached_property
     def parts(self) -> np.ndarray:
@@ -108,8 +113,10 @@ class SpriteClip:
                 out[f, at, 2] = np.clip(local[:, 1] / 0.5 + 0.5, 0, 1)
         return out
 
-    def lines(self, thickness: int = 2) -> np.ndarray:
-        """The clip as black line drawings on white (F, H, W, 3) uint8."""
+    def lines(self, thickness: int = 2, pen: Pen | None = None) -> np.ndarray:
+        """The clip as black line drawings on white (F, H, W, 3) uint8, by a pen, or by lines of so many half pixels."""
+        if pen is not None:
+            return np.stack([pen_draw(self.character.parts, pen, m, self.size) for m in self.matrices])
         return np.stack([paint_lines(self.character, m, self.size, thickness) for m in self.matrices])
 
     def flow(self, target: int, source: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,15 +180,44 @@ def render_clip(
     """
     if frames < 1 or size < 8:
         raise ValueError("a clip needs at least 1 frame of at least 8 pixels")
-    if character.bends == "bones":
-        matrices, keypoints, openpose = _bones(character, motion, frames, size)
-    else:
-        matrices, keypoints, openpose = _sheet(character, motion, frames, size)
+    made = _bones if character.bends == "bones" else _sheet
+    matrices, keypoints, openpose = made(character, motion, frames, size)
+    ground = None
+    if character.look is not None:
+        linear, shift = _camera(character, character.look.camera, size)
+        matrices = np.concatenate([linear @ matrices[..., :2], (matrices[..., 2] @ linear.T + shift)[..., None]], -1)
+        keypoints, openpose = keypoints @ linear.T + shift, openpose @ linear.T + shift
+        ground = _ground(linear, shift, size)
     linear = matrices[..., :2]
     unit = linear / np.linalg.norm(linear, axis=-2, keepdims=True).clip(1e-9)
     jacobians = np.stack([unit[..., 0], -unit[..., 1]], -1)  # (F, 12, 2, 2)
-    pixels = np.stack([paint(character, m, size) for m in matrices])
+    if character.look is not None:  # under a camera the two columns are not at right angles
+        jacobians[..., 1] = np.stack([-unit[..., 1, 0], unit[..., 0, 0]], -1)
+    pixels = np.stack([paint(character, m, size, ground) for m in matrices])
     return SpriteClip(character, motion, pixels, matrices, keypoints, jacobians, openpose, fps)
+
+
+def _camera(character: Character, camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The affine map (2, 2), (2,) from upright pixels to those of a camera: the rest pose fits inside."""
+    made = _bones if character.bends == "bones" else _sheet
+    rest = made(character, Motion("nod", amplitude=0.0), 1, size)[0][0]  # (12, 2, 3)
+    spots = [part.outline @ rest[part.bone, :, :2].T + rest[part.bone, :, 2] for part in character.parts]
+    linear = camera.linear()
+    points = np.concatenate(spots) @ linear.T  # (N, 2)
+    low, high = points.min(0), points.max(0)
+    scale = camera.extent * size / (high - low).max()
+    room = size - scale * (high - low)
+    margin = np.minimum(0.06 * size, room / 2)
+    corner = margin + np.array(camera.place) * (room - 2 * margin)
+    return scale * linear, corner - scale * low
+
+
+def _ground(linear: np.ndarray, shift: np.ndarray, size: int) -> tuple[float, float, float]:
+    """Where the ground line meets the left and right border, pixels, and the width of the frame."""
+    along = linear[:, 0]
+    slope = along[1] / along[0]
+    x, y = linear @ [size / 2, GROUND * size] + shift
+    return float(y - slope * x), float(y + slope * (size - x)), float(size)
 
 
 def _bones(character: Character, motion: Motion, frames: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

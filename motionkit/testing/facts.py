@@ -9,10 +9,10 @@ import sys
 from dataclasses import asdict, fields, is_dataclass
 
 from motionkit.backbones import catalog
-from motionkit.cache import pick_settings
-from motionkit.config import method_settings
 from motionkit.errors import UserError
 from motionkit.registry import load_object
+from motionkit.running.cache import pick_settings
+from motionkit.running.choices import method_settings
 from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, Transfer

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 
 from motionkit.errors import Cancelled, UserError
-from motionkit.fitting import SHAPING
+from motionkit.running.canvas import SHAPING
 from motionkit.testing.clips import moving_shapes, picture
 from motionkit.testing.report import RULES, NotApplicable, Rule, expect, listed, rule
 from motionkit.testing.subject import Outcome, Subject

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
-from motionkit.sprites.kinds import BACKGROUNDS, rng_of
+from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.auxiliary import part_cells
 from motionkit.training.sprite_batches import clips, masks
@@ -63,11 +63,6 @@ def caption(clip: SpriteClip, rng: np.random.Generator) -> str:
         f"the {c.colour} {c.kind}",
     )
     return str(forms[rng.integers(len(forms))])
-
-
-def article(word: str) -> str:
-    """The article `an` before a vowel, else `a`."""
-    return "an" if word[0] in "aeiou" else "a"
 
 
 def words(tokenizer: CLIPTokenizer, said: list[str]) -> Tensor:

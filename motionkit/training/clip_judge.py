@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.metrics.judges import STILL, ClipNet, load_judge, save_judge, weights_path
+from motionkit.metrics.judges import STILL, ClipNet, load_judge, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, MOTIONS, QUADRUPEDS, SpriteClip, character, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
+from motionkit.weights.small_nets import save_net
 
 GROUPS = {"motion": [*MOTIONS, STILL], "kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS)}
 FRAMES = (8, 10, 10, 10, 12, 16)
@@ -255,7 +256,7 @@ def main() -> None:
     loop = Loop(net, loss, LoopSettings(args.folder, args.steps, args.lr, ema=0.997, weight_decay=0.02))
     trained = loop.run().cpu()
     figures = evaluate(trained)
-    save_judge(args.out or weights_path("clipscorer"), trained, {"groups": GROUPS}, figures)
+    save_net(args.out or weights_path("clipscorer"), trained, {"groups": GROUPS}, figures)
     write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "figures": figures})
     print(figures)
 

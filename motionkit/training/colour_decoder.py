@@ -19,8 +19,10 @@ from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
 from motionkit.training.sprite_batches import clips, masks, pixels
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import places
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = places.PACKAGE
+
 TRAINED = ("decoder.", "post_quant_conv.")
 EDGE_WEIGHT = 8.0
 GRADIENT_WEIGHT = 2.0
@@ -96,7 +98,9 @@ def figures(vae: AutoencoderKL) -> dict[str, float]:
 def main() -> None:
     """Command line: trains, evaluates on the test split, exports the whole autoencoder in fp16."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/colour-decoder", 9000, 7e-4)
-    parser.add_argument("--base", type=Path, default=ASSETS / "pocket-sd" / "vae", help="the autoencoder to start from")
+    parser.add_argument(
+        "--base", type=Path, default=places.PACKAGE / "pocket-sd" / "vae", help="the autoencoder to start from"
+    )
     stage_arguments(parser)
     args = parser.parse_args()
     if not args.base.is_dir():

@@ -13,9 +13,9 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from motionkit.backbones import eight_bit
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, write_record
+from motionkit.weights import eight_bit
 
 
 def hand_over(loop: Loop, folder: Path, facts: dict[str, Any] | None = None) -> int:

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from motionkit.errors import UserError
-from motionkit.metrics.judges import PoseNet, ScoreNet, save_judge, weights_path
+from motionkit.metrics.judges import PoseNet, ScoreNet, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, SpriteClip
 from motionkit.sprites.kinds import BACKGROUNDS
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, pixels
+from motionkit.weights.small_nets import save_net
 
 GROUPS = {"kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS), "background": list(BACKGROUNDS)}
 
@@ -91,7 +92,7 @@ def main() -> None:
     )
     trained = loop.run().cpu()
     figures = evaluate(trained)
-    save_judge(args.out or weights_path(name), trained, config, figures)
+    save_net(args.out or weights_path(name), trained, config, figures)
     write_record(args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "figures": figures})
     print(figures)
 

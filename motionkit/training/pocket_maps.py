@@ -2,11 +2,14 @@
 
     python -m motionkit.training.pocket_maps [--steps N] [--folder runs/train/pocket-maps]
 
-Frames of the train split in both settings, letters and the flag among them, some with a second character; turned,
-scaled, mirrored, barred, recoloured, blurred and noisy. What it must say is the world's own truth.
+Frames of the train split in the settings asked for, letters and the flag among them, some with a second character;
+turned, scaled, mirrored, barred, recoloured, blurred and noisy. What it must say is the world's own truth.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,13 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.perception.pocket_maps import SIZE, WEIGHTS, MapsNet, save
+from motionkit.perception.pocket_maps import SIZE, MapsNet, weights_path
 from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
-from motionkit.sprites.kinds import SETTINGS, rng_of
+from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.pocket_maps_figures import evaluate
+from motionkit.weights.small_nets import save_net
 
+SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others
 SHEETS = 0.2  # share of letters and flags
 SECOND = 0.12  # share of frames with a second character
 WEIGHT = {"mask": 1.0, "part": 0.5, "place": 3.0, "depth": 2.0}
@@ -36,9 +41,9 @@ def truth_of(clip: SpriteClip, frame: int = 0) -> np.ndarray:
     )
 
 
-def draw(rng: np.random.Generator, split: str = "train") -> SpriteClip:
-    """One frame of a random character of the split, any setting."""
-    setting = str(rng.choice(SETTINGS))
+def draw(rng: np.random.Generator, split: str = "train", settings: Sequence[str] = SETTINGS) -> SpriteClip:
+    """One frame of a random character of the split, in one of the settings."""
+    setting = str(rng.choice(settings))
     kinds = [*LETTERS, "flag", "flag"] if rng.uniform() < SHEETS else TRAIN_KINDS
     return render_clip(random_character(rng, split, setting, kinds), random_motion(rng, split), 1, SIZE)
 
@@ -101,15 +106,17 @@ def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
     return x.clamp(0, 1)
 
 
-def batch_of(seed: int, step: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
+def batch_of(
+    seed: int, step: int, count: int, split: str = "train", settings: Sequence[str] = SETTINGS
+) -> tuple[Tensor, Tensor]:
     """Frames (B, 3, H, W) in [0, 1] and their truth (B, 4, H, W) as in `truth_of`."""
     rng = rng_of("pocket maps", seed, step, split)
     samples = []
     for _ in range(count):
-        clip = draw(rng, split)
+        clip = draw(rng, split, settings)
         sample = (clip.frames[0], truth_of(clip))
         if rng.uniform() < SECOND:
-            other = draw(rng, split)
+            other = draw(rng, split, settings)
             sample = behind((other.frames[0], truth_of(other)), sample, rng)
         samples.append(bars(place(sample, rng), rng))
     frames = torch.from_numpy(np.stack([f for f, _ in samples])).permute(0, 3, 1, 2).float() / 255  # (B, 3, H, W)
@@ -141,11 +148,11 @@ def loss_of(said: tuple[Tensor, Tensor, Tensor, Tensor], truth: Tensor) -> tuple
     return total, logs
 
 
-def make_loss(net: MapsNet, batch: int, seed: int, device: str) -> LossFn:
+def make_loss(net: MapsNet, batch: int, seed: int, device: str, settings: Sequence[str] = SETTINGS) -> LossFn:
     """The loss of one step, the network in bf16."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        x, truth = (v.to(device) for v in batch_of(seed, step, batch))
+        x, truth = (v.to(device) for v in batch_of(seed, step, batch, settings=settings))
         with torch.autocast(device, torch.bfloat16):
             said = net(x.contiguous(memory_format=torch.channels_last))
         return loss_of(said, truth)
@@ -153,26 +160,36 @@ def make_loss(net: MapsNet, batch: int, seed: int, device: str) -> LossFn:
     return loss
 
 
+def is_matrix(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: all but the first and the last layer."""
+    return not name.startswith(("at64.1", "head.1"))
+
+
 def main() -> None:
     """Command line: trains, measures on the test split, ships."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 1700, 3e-3)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    parser.add_argument("--muon", action="store_true", help="Muon trains all but the first layer and the head")
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), help="settings of the world, drawn evenly")
     args = parser.parse_args()
     torch.manual_seed(args.seed + 30)
     net = MapsNet().to(args.device, memory_format=torch.channels_last)
     batch = args.batch or 16
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.997)
-    loop = Loop(net, make_loss(net, batch, args.seed + 9, args.device), settings)
+    if args.muon:
+        settings = replace(settings, muon=is_matrix, clip=float("inf"), decay=0.4)
+    loop = Loop(net, make_loss(net, batch, args.seed + 9, args.device, args.settings), settings)
     if args.export_only and not loop.resume():
         raise UserError(f"no checkpoint in {args.folder}")
     trained = (loop.ema if args.export_only else loop.run()).float().cpu()
     figures = evaluate(trained)
-    save(args.out or WEIGHTS, trained, {}, figures)
+    save_net(args.out or weights_path(), trained, {}, figures)
     record = {
         "steps": loop.step,
         "seconds": round(loop.seconds),
         "batch": batch,
         "lr": args.lr,
+        "settings": args.settings,
         "figures": figures,
         "parameters": sum(p.numel() for p in net.parameters()),
     }

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.metrics import bootstrap_interval
-from motionkit.perception.pocket_maps import PARTS, WEIGHTS, MapsNet, PocketMaps, PocketReading, match
-from motionkit.sprites import HELD_OUT_KINDS, LETTERS, TRAIN_KINDS, SpriteClip, render_clip
+from motionkit.perception.pocket_maps import PARTS, MapsNet, PocketMaps, PocketReading, match, weights_path
+from motionkit.sprites import BIPEDS, HELD_OUT_KINDS, LETTERS, QUADRUPEDS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 
@@ -23,6 +23,8 @@ GROUPS: dict[str, tuple[str, Sequence[str]]] = {  # group: setting, kinds; all c
     "full": ("full", TRAIN_KINDS),
     "new_kinds": ("easy", HELD_OUT_KINDS),
     "sheets": ("easy", (*LETTERS, "flag", "flag")),
+    "wild": ("wild", QUADRUPEDS + BIPEDS),
+    "foreign": ("foreign", QUADRUPEDS + BIPEDS),  # a style that no training sees
 }
 FIGURES = {
     "iou": "intersection over union of the mask",
@@ -136,7 +138,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=40, help="of each group")
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=weights_path())
     args = parser.parse_args(argv)
     collected = collect(PocketMaps.load(args.weights), args.clips, args.frames)
     summary: dict = {"n": args.clips, "frames": args.frames}

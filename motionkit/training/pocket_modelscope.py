@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.eight_bit import pack
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
@@ -29,6 +28,7 @@ from motionkit.training.pocket_sd import recipe
 from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
+from motionkit.weights.eight_bit import pack
 
 UNET = dict(
     sample_size=32,

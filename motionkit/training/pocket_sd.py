@@ -18,7 +18,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.training.ahead import Ahead
 from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss

@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL
 
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
 from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.weights import places
 
 PATCH = 4
 CONFIG = dict(
@@ -134,7 +135,7 @@ def main() -> None:
     vae = AutoencoderKL(**CONFIG).to(args.device, memory_format=torch.channels_last)
     loop = Loop(vae, make_loss(vae, batch, args.seed, args.device), LoopSettings(args.folder, args.steps, args.lr))
     trained = loop.run().float().cpu()
-    out = args.out or Path(__file__).parents[1] / "assets" / "pocket-sd"
+    out = args.out or places.PACKAGE / "pocket-sd"
     figures = export(trained, out)
     write_record(
         args.folder / "record.json", {"steps": loop.step, "seconds": loop.seconds, "batch": batch, "figures": figures}

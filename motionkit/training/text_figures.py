@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.metrics import scorer
+from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.captioned import article, encoded, subject_cells, words
+from motionkit.training.captioned import encoded, subject_cells, words
 from motionkit.training.pocket_sd import SCHEDULE, TextToImage
 from motionkit.training.sprite_batches import clips, pixels
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from motionkit.sprites import TRAIN_MOTIONS
-from motionkit.sprites.kinds import rng_of
+from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.captioned import LENGTH
 from motionkit.training.drawings import drawn
@@ -138,10 +138,9 @@ def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:
     if rng.uniform() < 0.1:
         return ""
     subject = c.kind if drawing else f"{c.colour} {c.kind}"
-    article = str(rng.choice(["a", "an"])) if subject[0] in "aeiou" else "a"
     forms = [
-        f"{article} {subject} {doing}",
-        f"{article} {subject} is {doing}",
+        f"{article(subject)} {subject} {doing}",
+        f"{article(subject)} {subject} is {doing}",
         f"the {subject} is {doing}",
         f"a {doing} {subject}",
         f"{subject} {doing}",

@@ -13,7 +13,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def tiny():
     from motionkit.backbones import load
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
     return load("tiny-sd", Plan())
 

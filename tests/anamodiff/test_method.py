@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, MissingWeights, UserError
 from motionkit.media import from_frames
-from motionkit.progress import NullProgress
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.testing.clips import moving_shapes, picture, sample_inputs
 
 QUICK = {"lora": {"steps": 3, "rank": 2, "clip_frames": 3}, "sample": {"steps": 3}}

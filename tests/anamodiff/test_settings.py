@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from motionkit.config import method_settings
 from motionkit.errors import UserError
 from motionkit.methods.anamodiff import SPEC
 from motionkit.methods.anamodiff.config import PRESETS, AnaMoDiffConfig
 from motionkit.methods.anamodiff.train_config import TrainOptions
-from motionkit.presets import settings
+from motionkit.running.choices import method_settings
+from motionkit.settings.presets import settings
 
 # What the paper states, by section; the other values of that preset are readings of its named parts.
 PAPER = {
@@ -89,7 +89,7 @@ def test_wrong_training_options_too(given, line):
 
 
 def test_stages_depend_on_settings_that_exist():
-    from motionkit.cache import pick_settings
+    from motionkit.running.cache import pick_settings
 
     for stage in SPEC.stages:
         assert pick_settings(AnaMoDiffConfig(), stage.settings)

@@ -6,7 +6,15 @@ import torch
 
 from motionkit.diffusion.warp import warp
 from motionkit.methods.anamodiff.keypoints import Keypoints
-from motionkit.methods.anamodiff.supervised import evaluate_keypoints, frames01, pairs, place_anew, truth_keypoints
+from motionkit.methods.anamodiff.supervised import (
+    by_style,
+    evaluate_keypoints,
+    frames01,
+    pairs,
+    place_anew,
+    shared_clips,
+    truth_keypoints,
+)
 from motionkit.methods.anamodiff.weights import load_network, pocket_folder
 from motionkit.training.sprite_batches import clips
 
@@ -51,6 +59,36 @@ def test_the_shipped_detector_finds_the_joints_of_unseen_characters():
     figures = evaluate_keypoints(detector, count=24)
     assert figures["median_px"] < 2 * facts["figures"]["median_px"]
     assert figures["median_px"] == pytest.approx(0.8, abs=0.8)
+
+
+def test_settings_take_turns_and_one_named_twice_shows_other_characters():
+    data = shared_clips("test", 0, 3, 7, ("easy", "wild", "wild"))
+    assert [c.character.setting for c in data] == ["easy", "wild", "wild"] * 2 + ["easy"]
+    assert len({c.character.key for c in data}) == 7
+    alone, before = shared_clips("test", 0, 3, 4), clips("test", 0, 3, 4)
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(alone, before, strict=True))
+
+
+@pytest.mark.parametrize("setting", ["wild", "foreign"])
+def test_flow_and_keypoints_are_true_where_the_renderer_varies(setting):
+    data = pairs("test", 0, 0, 8, "test", 32, setting=setting)
+    small = torch.nn.functional.avg_pool2d(data.source, 4), torch.nn.functional.avg_pool2d(data.target, 4)
+    seen = (data.weight > 1.5)[:, None]  # cells of the subject
+    error = ((warp(small[0], data.flow, padding="border") - small[1]).abs() * seen).sum()
+    still = ((small[0] - small[1]).abs() * seen).sum()
+    assert error < 0.75 * still
+    assert torch.allclose(torch.linalg.det(data.kp_source.jacobian), torch.ones(8, 12), atol=1e-4)
+
+
+def test_figures_of_all_styles_keep_their_names_apart():
+    seen = []
+
+    def measure(style):
+        seen.append(style)
+        return {"mean_px": float(len(seen)), "n": 4}
+
+    assert by_style(measure) == {"mean_px": 1.0, "n": 4, "wild_mean_px": 2.0, "foreign_mean_px": 3.0}
+    assert seen == ["easy", "wild", "foreign"]
 
 
 def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypatch):

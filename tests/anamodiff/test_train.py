@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
 from motionkit.media import write_frames, write_gif
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig
 from motionkit.methods.anamodiff.data import FolderPairs, Pairs, SpritePairs, _held_out
@@ -20,8 +19,9 @@ from motionkit.methods.anamodiff.lofnet import LOFNet, Motion
 from motionkit.methods.anamodiff.train import evaluate, make_loss, run_phases, train, truth_terms, warp_terms
 from motionkit.methods.anamodiff.train_config import TrainOptions
 from motionkit.methods.anamodiff.weights import load_network
+from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import moving_shapes
-from motionkit.trainjob import DataConfig, TrainJob
+from motionkit.training.job import DataConfig, TrainJob
 
 
 def job(folder, data="sprites", path=None, steps=4, **options):
@@ -87,7 +87,7 @@ class TestFolder:
 
 
 def test_training_on_a_folder_leaves_weights_that_transfer(clips, tmp_path):
-    from motionkit.run import execute
+    from motionkit.running.execute import execute
     from motionkit.testing.clips import sample_inputs
 
     folder = tmp_path / "out"

@@ -7,17 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motionkit.backbones import half
-from motionkit.context import RunContext
+from motionkit.backbones import mixed_precision
+from motionkit.context import NullProgress, Reporter, RunContext
 from motionkit.diffusion.warp import identity_grid
 from motionkit.errors import Cancelled, UserError
-from motionkit.gpu import Plan
 from motionkit.methods.anamodiff import tune as tuning
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig, LoraConfig
 from motionkit.methods.anamodiff.nets import build
 from motionkit.methods.anamodiff.tune import Material, Part, load_tuned, loss_of, parts, trainable, tune
 from motionkit.methods.anamodiff.variations import variations
-from motionkit.progress import NullProgress, Reporter
+from motionkit.settings.gpu import Plan
 
 
 def config(**lora):
@@ -194,8 +193,12 @@ def test_float16_alone_scales_its_loss(tiny):
         def __init__(self, **plan):
             self.plan = Plan(**plan)
 
-    assert half.loss_scale(tiny) == half.loss_scale(Planned(dtype="bfloat16", autocast="bfloat16")) == 1
-    assert half.loss_scale(Planned(dtype="float16", autocast="float16")) == 1024
+    assert (
+        mixed_precision.loss_scale(tiny)
+        == mixed_precision.loss_scale(Planned(dtype="bfloat16", autocast="bfloat16"))
+        == 1
+    )
+    assert mixed_precision.loss_scale(Planned(dtype="float16", autocast="float16")) == 1024
 
 
 def test_folded_adapters_compute_the_same(tiny, tmp_path):

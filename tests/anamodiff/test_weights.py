@@ -49,7 +49,7 @@ def test_a_file_gives_back_its_network(folder, draw):
 
 def test_networks_load_for_their_own_vae_only(folder, tiny):
     from motionkit.backbones import load
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
     files = weight_files(str(folder), "tiny-sd")
     detector, flow = load_networks(files, "tiny-sd", tiny.vae, 16)

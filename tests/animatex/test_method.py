@@ -6,15 +6,15 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from motionkit.backbones import files
 from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.animatex.config import PRESETS
 from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.perception.pose.files import save
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.testing import sample_inputs
+from motionkit.weights import places
 
 
 def run(inputs, backbone="tiny-animatex", frames=4, seed=0, size=None, **config):
@@ -132,13 +132,14 @@ class TestRefusals:
 
     def test_an_estimator_that_is_not_here(self, request_, tmp_path, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        self.refused("DWPose's weights are not on this machine", request_, MissingWeights, pose={"backend": "dwpose"})
+        self.refused("DWPose's weights: not in the hub cache", request_, MissingWeights, pose={"backend": "dwpose"})
 
     def test_sizes_that_the_network_cannot_take(self, request_):
         self.refused("size=100: tiny-animatex needs multiples of 16", request_, size=100)
 
     def test_a_model_that_is_not_here(self, request_, tmp_path, monkeypatch):
-        monkeypatch.setattr(files, "ASSETS", tmp_path)
+        (tmp_path / "perception").symlink_to(places.PACKAGE / "perception")
+        monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
         self.refused("pocket-animatex: this installation lacks", request_, MissingWeights, backbone="pocket-animatex")
         self.refused(
             "its folder is made once of the authors' checkpoint",

@@ -7,17 +7,18 @@ import pytest
 import torch
 
 from motionkit import backbones
-from motionkit.backbones import files
-from motionkit.gpu import Plan
-from motionkit.hashing import hash_path
 from motionkit.methods.animatex.train_config import TrainOptions
 from motionkit.methods.animatex.train_model import denoiser, learns, start, write_compact, write_folder
+from motionkit.settings.gpu import Plan
+from motionkit.weights import places
+from motionkit.weights.hashing import hash_path
+from motionkit.weights.model_files import read_json
 
 shipped = pytest.mark.skipif(
-    not (files.ASSETS / "pocket-modelscope" / "unet").is_dir(), reason="pocket-modelscope's weights are not here"
+    not (places.PACKAGE / "pocket-modelscope" / "unet").is_dir(), reason="pocket-modelscope's weights are not here"
 )
 SPEC = backbones.get("pocket-animatex")
-PACKAGE = files.ASSETS
+PACKAGE = places.PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def assets(tmp_path, monkeypatch):
     folder = tmp_path / "assets"
     folder.mkdir()
     for name in ("pocket-sd", "pocket-modelscope"):
-        shutil.copytree(files.ASSETS / name, folder / name)
-    monkeypatch.setattr(files, "ASSETS", folder)
+        shutil.copytree(places.PACKAGE / name, folder / name)
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(folder))
     return folder
 
 
@@ -83,8 +84,8 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
     ("name", "lender"), [("pocket-animatex", "pocket-modelscope"), ("pocket-animatex-mamba", "pocket-animatex")]
 )
 def test_the_shipped_weights_fit_the_lender_that_is_shipped(name, lender):
-    made_with = files.read_json(files.ASSETS / name / "shared.json")["made_with"]
-    assert made_with == hash_path(files.ASSETS / lender / "unet"), f"train {name} again"
+    made_with = read_json(places.PACKAGE / name / "shared.json")["made_with"]
+    assert made_with == hash_path(places.PACKAGE / lender / "unet"), f"train {name} again"
     found = backbones.load(name, Plan())
     assert (found.network.config.temporal == "mamba") == name.endswith("mamba")
 

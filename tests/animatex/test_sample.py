@@ -5,6 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.schedule import Step
 from motionkit.errors import UserError
 from motionkit.methods.animatex import sample
 
@@ -38,12 +40,13 @@ def test_windows_that_cannot_be_are_refused():
 def test_windows_are_averaged_frame_by_frame_before_guidance():
     asked = []
 
-    def pair(x, t, window):
+    def model(x, step, half, window):
         asked.append(window)
-        return x * 0 + window[0], x * 0 + 10 * window[0]
+        return x * 0 + (10 if half == "cond" else 1) * window[0]
 
-    uncond, cond = sample.averaged(pair, sample.windows(10, 6, 2))(torch.randn(1, 4, 10, 2, 2), 5)
-    assert asked == [(0, 6), (4, 10)]
+    whole, x = sample.averaged(model, sample.windows(10, 6, 2)), torch.randn(1, 4, 10, 2, 2)
+    uncond, cond = (whole(x, Step(0, 5, None, None), half) for half in ("uncond", "cond"))
+    assert asked == [(0, 6), (4, 10)] * 2
     assert uncond[0, 0, :, 0, 0].tolist() == [0] * 4 + [2] * 2 + [4] * 4
     assert torch.equal(cond, 10 * uncond)
 
@@ -51,18 +54,21 @@ def test_windows_are_averaged_frame_by_frame_before_guidance():
 def test_a_model_that_sees_frames_alone_does_not_notice_the_windows():
     noise = torch.randn(1, 4, 13, 3, 2, generator=torch.Generator().manual_seed(0))
 
-    def pair(x, t, window):
+    def model(x, step, half, window):
         at = torch.arange(*window).reshape(1, 1, -1, 1, 1)
-        return 0.2 * x.sin() - t / 5000, 0.3 * x.cos() + 0.01 * at
+        return 0.3 * x.cos() + 0.01 * at if half == "cond" else 0.2 * x.sin() - step.t / 5000
 
-    whole = sample.sample(pair, noise, 4, size=13)
-    assert torch.allclose(sample.sample(pair, noise, 4, size=5, overlap=2), whole, atol=1e-5)
+    whole = sample.sample(model, noise, 4, size=13)
+    assert torch.allclose(sample.sample(model, noise, 4, size=5, overlap=2), whole, atol=1e-5)
 
 
 def test_guidance_is_between_and_beyond_both_halves():
     noise = torch.randn(1, 4, 2, 3, 2)
     given_v = torch.randn(2, *noise.shape)
-    results = [sample.sample(lambda x, t, w: tuple(given_v), noise, 1, guidance=g) for g in (0.0, 1.0, 2.5)]
+    given = dict(zip(("uncond", "cond"), given_v, strict=True))
+    results = [
+        sample.sample(lambda x, step, half, w: given[half], noise, 1, guidance=Guidance(g)) for g in (0.0, 1.0, 2.5)
+    ]
     assert torch.allclose(results[2], results[0] + 2.5 * (results[1] - results[0]), atol=1e-4)
 
 
@@ -70,27 +76,26 @@ def test_a_perfect_model_is_followed_to_its_clean_latents():
     clean = torch.randn(1, 4, 2, 3, 2)
     schedule = sample.scheduler()
 
-    def pair(x, t, window):
-        a = schedule.alphas_cumprod[t]
+    def model(x, step, half, window):
+        a = schedule.alphas_cumprod[step.t]
         eps = (x - a.sqrt() * clean) / (1 - a).sqrt()
-        v = a.sqrt() * eps - (1 - a).sqrt() * clean
-        return v, v
+        return a.sqrt() * eps - (1 - a).sqrt() * clean
 
     steps = []
-    out = sample.sample(pair, torch.randn_like(clean), 30, progress=lambda done, total: steps.append((done, total)))
+    out = sample.sample(model, torch.randn_like(clean), 30, progress=lambda done, total: steps.append((done, total)))
     assert (out - clean).abs().max() < 0.1 and steps[-1] == (31, 31)  # the last step ends at alpha 0.99915
 
 
 @pytest.mark.parametrize("steps", [500, 1000])
 def test_the_noisiest_timestep_stays_finite(steps):
     noise = torch.randn(1, 4, 1, 2, 2)
-    out = sample.sample(lambda x, t, w: (0.1 * x, 0.2 * x), noise, steps)
+    out = sample.sample(lambda x, step, half, w: (0.2 if half == "cond" else 0.1) * x, noise, steps)
     assert torch.isfinite(out).all()
 
 
 def test_nan_is_named_with_its_step():
     with pytest.raises(UserError, match="sampling broke at step 1 of 4"):
-        sample.sample(lambda x, t, w: (x, x * float("nan")), torch.randn(1, 4, 2, 2, 2), 4)
+        sample.sample(lambda x, step, half, w: x * float("nan"), torch.randn(1, 4, 2, 2, 2), 4)
 
 
 def test_offset_noise_shares_a_number_in_each_frame_and_channel():

@@ -6,7 +6,7 @@ from motionkit.errors import UserError
 from motionkit.methods.animatex.config import PRESETS, TUNED, AnimateXSettings, DrawConfig, SampleConfig, WindowConfig
 from motionkit.methods.animatex.pool import IndicatorSettings
 from motionkit.methods.animatex.train_config import RECIPES, Recipe, TrainOptions
-from motionkit.presets import settings as flat
+from motionkit.settings.presets import settings as flat
 
 
 def test_presets_fill_in_what_is_left_open():

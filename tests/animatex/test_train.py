@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from motionkit.backbones import load
+from motionkit.context import NullProgress, Reporter
 from motionkit.errors import Cancelled, UserError
-from motionkit.gpu import Plan
 from motionkit.media import from_frames, read_clip, write_video
 from motionkit.methods.animatex.config import AnimateXSettings
 from motionkit.methods.animatex.pool import IndicatorSettings
@@ -26,10 +26,10 @@ from motionkit.methods.animatex.train_loss import complete, make_loss, noised
 from motionkit.methods.animatex.train_model import denoiser, learns, start
 from motionkit.perception.pose import PoseClip
 from motionkit.perception.pose.files import save
-from motionkit.progress import NullProgress, Reporter
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
-from motionkit.trainjob import DataConfig, TrainJob
+from motionkit.training.job import DataConfig, TrainJob
 
 SIZE = 32
 

@@ -97,7 +97,7 @@ def test_a_run_without_variants_is_claimed_as_before(tmp_path, monkeypatch):
 
 
 def test_the_weight_of_the_indicator_is_a_setting(request_):
-    from motionkit.run import execute
+    from motionkit.running.execute import execute
 
     def video(scale, keypoints=True):
         settings = {"sample": {"steps": 1}, "indicator_scale": scale, "indicator": keypoints}
@@ -112,9 +112,9 @@ def test_the_weight_of_the_indicator_is_a_setting(request_):
 
 def test_a_variant_needs_a_new_network():
     from motionkit.backbones import catalog
-    from motionkit.gpu import Plan
     from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
     from motionkit.methods.animatex.train_model import start
+    from motionkit.settings.gpu import Plan
 
     options = TrainOptions(backbone="tiny-animatex", variant=VariantSettings(query="learned"))
     with pytest.raises(UserError, match="train.variant is for a new network"):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from motionkit.backbones import tiny
+from motionkit.backbones import tiny, tiny_sizes
 
 
 def save(parts, folder):
@@ -52,7 +52,7 @@ def sound_xl_folder(tmp_path_factory):
         text = CLIPTextConfig.from_dict(
             parts["text_encoder"].config.to_dict() | {"hidden_size": 24, "projection_dim": 20}
         )
-        shape = tiny.ARCHITECTURE["unet"] | {
+        shape = tiny_sizes.ARCHITECTURE["unet"] | {
             "cross_attention_dim": 16 + 24,
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 8,

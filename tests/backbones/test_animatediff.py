@@ -8,8 +8,8 @@ from motionkit.backbones import fingerprint, get, load
 from motionkit.backbones.animatediff import FrameGroupNorm
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.handle import BackboneHandle
+from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.settings.gpu import Plan
 
 NAMES = ("tiny-animatediff-sd15", "tiny-animatediff-sdxl")
 
@@ -85,7 +85,7 @@ def test_more_frames_than_positions(tiny):
     with pytest.raises(UserError, match="know 32 frames, the clip has 33: give frames=32 or fewer"):
         tiny.denoise(randn(1, 4, 33, 4, 4), 300, text)
     with pytest.raises(UserError, match="know 32 frames, the clip has 40"):
-        BackboneHandle(tiny.spec.name, Plan()).check_frames(40)
+        LazyBackbone(tiny.spec.name, Plan()).check_frames(40)
 
 
 def test_schedules_are_those_of_the_modules():
@@ -136,14 +136,14 @@ def test_fingerprints_and_seeds():
     others = [MotionOptions(per_frame_norm=False), MotionOptions(schedule="base")]
     found = {fingerprint(name) for name in NAMES} | {fingerprint(NAMES[0], motion=o) for o in others}
     assert len(found) == 4 and fingerprint(NAMES[0], motion=MotionOptions(per_frame_norm=True)) in found
-    assert BackboneHandle(NAMES[0], Plan(), motion=others[0]).fingerprint() == fingerprint(NAMES[0], motion=others[0])
+    assert LazyBackbone(NAMES[0], Plan(), motion=others[0]).fingerprint() == fingerprint(NAMES[0], motion=others[0])
 
 
 def test_options_that_mean_nothing_are_refused():
     with pytest.raises(UserError, match="tiny-sd has no motion modules: leave backbone.motion_adapter out"):
         load("tiny-sd", Plan(), motion=MotionOptions(adapter="x"))
     with pytest.raises(UserError, match="leave backbone.per_frame_motion_norm out"):
-        BackboneHandle("tiny-sd", Plan(), motion=MotionOptions(per_frame_norm=True))
+        LazyBackbone("tiny-sd", Plan(), motion=MotionOptions(per_frame_norm=True))
     with pytest.raises(UserError, match="from the seed: leave backbone.motion_adapter out"):
         load(NAMES[0], Plan(), motion=MotionOptions(adapter="x"))
     with pytest.raises(UserError, match="'bases' .did you mean 'base'"):
@@ -163,7 +163,7 @@ def test_gradients_reach_motion_modules_and_latents(tiny):
 
 def test_the_command_line_hands_the_options_over(tmp_path):
     from motionkit.cli import hydra_app
-    from motionkit.config import TransferConfig
+    from motionkit.cli.schemas import TransferConfig
 
     start = hydra_app.Start(tmp_path, tmp_path)
     words = ["method=still", "backbone=animatediff-sd15", "backbone.motion_adapter=modules"]

@@ -10,12 +10,13 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import MotionAdapter, UNet2DConditionModel
 
-from motionkit.backbones import fingerprint, get, load, tiny_motion, weights
+from motionkit.backbones import fingerprint, get, load, tiny_motion
 from motionkit.backbones.animatediff import join
 from motionkit.backbones.base import attention_sites
 from motionkit.backbones.motion_files import MotionOptions, max_frames
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
+from motionkit.weights import reading
 
 PLAN = Plan()
 
@@ -62,7 +63,7 @@ def edit(file, **changes):
 
 def untouched(monkeypatch):
     """From here on no weight may be read."""
-    monkeypatch.setattr(weights, "safe_open", lambda *a: pytest.fail("a weight was read"))
+    monkeypatch.setattr(reading, "safe_open", lambda *a: pytest.fail("a weight was read"))
 
 
 def test_weights_arrive_bit_for_bit(homes, family):
@@ -236,8 +237,8 @@ def test_the_real_sizes_have_the_sites_that_are_published(unet, mid, sites, widt
 
 
 def test_weights_that_are_lost_are_named(monkeypatch, tmp_path):
-    from motionkit.backbones import catalog, files
+    from motionkit.backbones import catalog, folders
 
-    monkeypatch.setattr(files, "ASSETS", tmp_path)
-    with pytest.raises(MissingWeights, match="this installation lacks vae/config.json, .*: install motionkit again"):
-        files.locate(catalog.get("pocket-animatediff"))
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
+    with pytest.raises(MissingWeights, match="this installation lacks vae/config.json, .*MOTIONKIT_ASSETS"):
+        folders.locate(catalog.get("pocket-animatediff"))

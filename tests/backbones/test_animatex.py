@@ -15,7 +15,7 @@ from motionkit.backbones.animatex.keys import authors_name, prefixes
 from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.backbones.animatex.tiny import components
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 FRAMES, SIDE = 3, 32
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).reshape(3, 1, 1)  # CLIP's

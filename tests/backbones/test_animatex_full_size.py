@@ -61,7 +61,7 @@ def test_the_list_is_the_recorded_one(released):
 SCRIPT = """
 import json, sys
 from motionkit.cli import main
-from motionkit.manifest import peak_rss
+from motionkit.running.manifest import peak_rss
 code = main(["convert", "animatex", *sys.argv[1:]])
 print(json.dumps({"code": code, "peak_gib": peak_rss() / 2**30}))
 """

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from motionkit.backbones.eight_bit import LEAST, SCALE, pack, unpack
-from motionkit.backbones.weights import load_model
 from motionkit.errors import UserError
+from motionkit.weights.eight_bit import LEAST, SCALE, pack, unpack
+from motionkit.weights.reading import load_model
 
 
 class Small(nn.Module):

@@ -6,7 +6,7 @@ from torch import nn
 
 from motionkit.backbones import load
 from motionkit.backbones.flatconv import FlatConv3d, flatten_convolutions
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 5, 4, 8), (1, 6, 1, 3, 3)])

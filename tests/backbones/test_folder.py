@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from motionkit.backbones import fingerprint, get, load
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 MODEL = "diffusion_pytorch_model.safetensors"
 PLAN = Plan()
@@ -92,7 +92,7 @@ def old_names(folder):
 def word_files(folder):
     """vocab.json and merges.txt in place of the newer tokenizer.json."""
     from motionkit.backbones.tiny import WORDS
-    from motionkit.backbones.words import build_tokenizer
+    from motionkit.backbones.tiny_tokenizer import build_tokenizer
 
     shutil.rmtree(folder / "tokenizer")
     build_tokenizer(WORDS, folder / "tokenizer", model_max_length=77)  # more than the text encoder reads
@@ -140,13 +140,13 @@ def test_the_fingerprint_follows_the_content(folder, sound_folder, expected, tmp
 
 
 def test_large_files_are_hashed_once(folder, tmp_path, monkeypatch):
-    from motionkit.backbones import files
+    from motionkit.weights import hashing
 
     monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "cache"))
     save_file({"x": torch.zeros(1 << 19)}, folder / "unet" / MODEL)  # 2 MiB
     read = []
-    original = files.hash_path
-    monkeypatch.setattr(files, "hash_path", lambda path: read.append(path.name) or original(path))
+    original = hashing.hash_path
+    monkeypatch.setattr(hashing, "hash_path", lambda path: read.append(path.name) or original(path))
     first = fingerprint("pocket-sd", str(folder))
     assert read.count(MODEL) == 2  # vae and unet
     read.clear()

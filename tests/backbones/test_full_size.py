@@ -12,9 +12,9 @@ from accelerate import init_empty_weights
 from safetensors.torch import save_file
 
 from motionkit.backbones import load
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 pytestmark = pytest.mark.slow
 
@@ -118,8 +118,8 @@ def _fill(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Ten
 SCRIPT = """
 import json, sys, time, torch
 from motionkit.backbones import load
-from motionkit.gpu import Plan
-from motionkit.manifest import peak_rss
+from motionkit.settings.gpu import Plan
+from motionkit.running.manifest import peak_rss
 start = time.time()
 backbone = load("sd15", Plan(dtype=sys.argv[2]), path=sys.argv[1])
 seconds, loaded = time.time() - start, peak_rss() / 2**30
@@ -157,8 +157,8 @@ MOTION_SCRIPT = """
 import json, sys, torch
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
-from motionkit.gpu import Plan
-from motionkit.manifest import peak_rss
+from motionkit.settings.gpu import Plan
+from motionkit.running.manifest import peak_rss
 backbone = load("animatediff-sd15", Plan(dtype="bfloat16"), path=sys.argv[1], motion=MotionOptions(sys.argv[2]))
 with torch.no_grad():
     out = backbone.denoise(torch.randn(1, 4, 3, 8, 8), 981, backbone.encode_text(["a cat"]))

@@ -12,7 +12,7 @@ from motionkit.backbones.lora import merge_lora
 from motionkit.backbones.lora_files import LoraOptions, lora_files, lora_hash
 from motionkit.backbones.lora_lists import _TEXT_LAYERS, layers_of
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 RANK = 2
 

@@ -14,8 +14,8 @@ from motionkit.backbones.lora_files import LoraOptions
 from motionkit.backbones.lora_lists import layers_of
 from motionkit.cli import main
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-from motionkit.handle import BackboneHandle
+from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.settings.gpu import Plan
 from motionkit.testing import moving_shapes, picture
 
 
@@ -59,7 +59,7 @@ def test_sdxl_has_a_second_text_encoder_to_change(sound_xl_folder, tmp_path):
 
 def test_the_fingerprint_is_known_before_anything_loads(tmp_path):
     options = write(tmp_path / "a.safetensors", unet=load("tiny-modelscope", Plan()).unet)
-    handle = BackboneHandle("tiny-modelscope", Plan(), lora=options)
+    handle = LazyBackbone("tiny-modelscope", Plan(), lora=options)
     before = handle.fingerprint()
     assert not handle.loaded and before == fingerprint("tiny-modelscope", lora=options)
     assert handle.prediction_type and handle.loaded and handle.fingerprint() == before
@@ -96,7 +96,7 @@ def test_from_python_a_path_is_enough(tmp_path):
 
     write(tmp_path / "a.safetensors", unet=load("tiny-sd", Plan()).unet)
     method = motionkit.load("anamodiff", backbone="tiny-sd", backbone_lora=str(tmp_path / "a.safetensors"))
-    assert method._road["lora"] == LoraOptions(str(tmp_path / "a.safetensors"), 1.0)
+    assert method.request.backbone.lora == LoraOptions(str(tmp_path / "a.safetensors"), 1.0)
     with pytest.raises(UserError, match="no LoRA at /no/where"):
         motionkit.load("anamodiff", backbone="tiny-sd", backbone_lora="/no/where", weights="random")(
             picture(64, 64), moving_shapes(3, 64, 64), "a horse", size=64, frames=2

@@ -10,13 +10,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from motionkit import gpu
-from motionkit.backbones import checkpointing, files, fingerprint, get, load, specs
+from motionkit.backbones import checkpointing, fingerprint, get, load, specs
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.backbones.tiny import VIDEO_UNET
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.loop import denoise
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
+from motionkit.settings import gpu
+from motionkit.settings.gpu import Plan
+from motionkit.weights import places
 
 MODEL = "diffusion_pytorch_model.safetensors"
 SPEC = dataclasses.replace(get("modelscope"), expects=())
@@ -91,8 +94,10 @@ def test_the_whole_road_is_that_of_the_pipeline(sound_video_folder):
         width=64,
         output_type="latent",
     ).frames
-    predict = text_predictor(backbone, backbone.encode_text(["a red cat"]), backbone.encode_text(["a dog"]), 7.5)
-    torch.testing.assert_close(ddim_sample(predict, backbone.scheduler, noise, 4), theirs, rtol=0, atol=1e-4)
+    model = text_model(backbone.denoise, backbone.encode_text(["a red cat"]), backbone.encode_text(["a dog"]))
+    sampler, guidance = DDIM(backbone.scheduler), Guidance(7.5, batched=True)
+    ours = denoise(model, sampler, noise, sampler.grid(4), guidance)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 # folders
@@ -165,7 +170,7 @@ def test_relatives_are_told_apart(sound_video_folder, sound_folder, tmp_path, mo
 def test_the_padding_token_of_older_tokenizers(video_folder):
     """Models of the OpenCLIP text tower pad with "!", and older folders say so in special_tokens_map.json only."""
     from motionkit.backbones.tiny import WORDS
-    from motionkit.backbones.words import build_tokenizer
+    from motionkit.backbones.tiny_tokenizer import build_tokenizer
 
     shutil.rmtree(video_folder / "tokenizer")
     build_tokenizer(WORDS, video_folder / "tokenizer", model_max_length=16)
@@ -201,7 +206,7 @@ def package(sound_video_folder, tmp_path, monkeypatch):
     save_file(own, assets / "mine/unet" / MODEL)
     shared = {part: f"other/{part}" for part in ("unet", "vae", "text_encoder", "tokenizer")}
     (assets / "mine/shared.json").write_text(json.dumps(shared))
-    monkeypatch.setattr(files, "ASSETS", assets)
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(assets))
     return assets
 
 
@@ -267,16 +272,16 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
 
     from motionkit.training import pocket_modelscope as trainer
 
-    (tmp_path / "pocket-sd").symlink_to(files.ASSETS / "pocket-sd")
-    image = UNet2DConditionModel.from_pretrained(files.ASSETS / "pocket-sd/unet").float()
+    (tmp_path / "pocket-sd").symlink_to(places.PACKAGE / "pocket-sd")
+    image = UNet2DConditionModel.from_pretrained(places.PACKAGE / "pocket-sd/unet").float()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = from_image_unet(image, **trainer.UNET)
-    text = CLIPTextModel.from_pretrained(files.ASSETS / "pocket-sd/text_encoder").float()
+    text = CLIPTextModel.from_pretrained(places.PACKAGE / "pocket-sd/text_encoder").float()
     with torch.no_grad():
         text.get_input_embeddings().weight.add_(0.25)
     trainer.export(unet, text, tmp_path / "pocket-modelscope")
-    monkeypatch.setattr(files, "ASSETS", tmp_path)
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
     found, lender = load("pocket-modelscope", Plan()), load("pocket-sd", Plan())
     for (name, a), b in zip(found.unet.state_dict().items(), unet.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=b.abs().max().item() / 200, msg=name)
@@ -288,8 +293,8 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
 
 
 def test_the_packages_weights_stay_small():
-    sizes = [file.stat().st_size for file in files.ASSETS.rglob("*") if file.is_file()]
-    assert 10e6 < sum(sizes) < 60e6
+    sizes = [file.stat().st_size for file in places.PACKAGE.rglob("*") if file.is_file()]
+    assert 10e6 < sum(sizes) < 64e6
 
 
 # memory plans

@@ -157,7 +157,7 @@ def test_todays_order_of_layers_is_the_lists(empty):
 
 def write(folder):
     """A folder as the hub has it, in half precision: 3.7 GB."""
-    from motionkit.backbones.words import build_tokenizer
+    from motionkit.backbones.tiny_tokenizer import build_tokenizer
 
     generator = torch.Generator().manual_seed(0)
     classes = {"unet": "UNet3DConditionModel", "vae": "AutoencoderKL"}
@@ -188,8 +188,8 @@ SCRIPT = """
 import json, sys, time, torch
 from motionkit.backbones import load
 from motionkit.backbones.lora_files import LoraOptions
-from motionkit.gpu import Plan
-from motionkit.manifest import peak_rss
+from motionkit.settings.gpu import Plan
+from motionkit.running.manifest import peak_rss
 start = time.time()
 lora = LoraOptions(sys.argv[3]) if len(sys.argv) > 3 else None
 backbone = load("modelscope", Plan(dtype=sys.argv[2]), path=sys.argv[1], lora=lora)

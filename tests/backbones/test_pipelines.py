@@ -6,16 +6,19 @@ import pytest
 import torch
 
 from motionkit.backbones import get, load
-from motionkit.diffusion.sampling import ddim_sample, text_predictor
-from motionkit.gpu import Plan
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, text_model
+from motionkit.diffusion.loop import denoise
+from motionkit.settings.gpu import Plan
 
 PROMPT, NEGATIVE = "a green turtle running", "a red cat"
 
 
 def ours(backbone, noise, steps):
     text, negative = backbone.encode_text([PROMPT] * 2), backbone.encode_text([NEGATIVE] * 2)
-    predict = text_predictor(backbone, text, negative, scale=7.5, rescale=0.7)
-    latents = ddim_sample(predict, backbone.scheduler, noise, steps)  # (2, 4, 1, h, w): two pictures, not a clip
+    model, sampler = text_model(backbone.denoise, text, negative), DDIM(backbone.scheduler)
+    guidance = Guidance(scale=7.5, rescale=0.7, batched=True)
+    latents = denoise(model, sampler, noise, sampler.grid(steps), guidance)  # (2, 4, 1, h, w): two pictures, not a clip
     return backbone.decode(latents[:, :, 0])
 
 

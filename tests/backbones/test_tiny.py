@@ -9,7 +9,7 @@ import torch
 
 from motionkit.backbones import fingerprint, get, load, specs
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """The word-level tokenizer: one token a word, any other text survives."""
 
+import json
+
 import pytest
 
-from motionkit.backbones.words import build_tokenizer
+from motionkit.backbones.tiny_tokenizer import build_tokenizer, known_words, unknown_words
+from motionkit.weights import places
 
 WORDS = "a the scar car cat cart art papa nananana banana ana yellow quadruped running wave ünïcode żółw".split()
 
@@ -61,3 +64,28 @@ def test_order_of_the_words_does_not_matter(tmp_path, folder):
 def test_what_clip_would_split_is_refused(tmp_path, bad):
     with pytest.raises(ValueError, match="one CLIP token"):
         build_tokenizer([bad], tmp_path)
+
+
+def test_the_words_of_a_small_vocabulary_are_listed_and_those_of_clip_are_not(tmp_path):
+    build_tokenizer(["a", "orange", "fox", "running"], tmp_path / "tokenizer")
+    assert known_words(tmp_path) == ("fox", "orange", "running")
+    assert known_words(tmp_path / "nowhere") == ()
+    (tmp_path / "clip" / "tokenizer").mkdir(parents=True)
+    many = {f"{i}</w>": i for i in range(9000)}
+    (tmp_path / "clip" / "tokenizer" / "vocab.json").write_text(json.dumps(many))
+    assert known_words(tmp_path / "clip") == ()
+
+
+def test_unknown_words_are_named_once_and_letters_and_numbers_are_none():
+    known = ["fox", "running", "letter"]
+    assert unknown_words("a ZEBRA, running with 2 zebras: zebra!", known) == ["zebra", "with", "zebras"]
+    assert unknown_words("letter K running", known) == [] and unknown_words("", known) == []
+
+
+@pytest.mark.parametrize("name", ["pocket-sd", "pocket-modelscope", "pocket-animatediff"])
+def test_the_pocket_backbones_know_the_words_of_the_sprite_world(name):
+    from motionkit.sprites import COLOURS, TRAIN_KINDS
+    from motionkit.sprites.world import DOING
+
+    known = known_words(places.assets() / name)
+    assert {*COLOURS, *TRAIN_KINDS, *DOING.values(), "an"} <= set(known) and "zebra" not in known

@@ -141,10 +141,17 @@ def huge_picture_header(here):
     return ["reference=huge.png"]
 
 
-@bad("long.mp4", "2000", "cut out")
-def too_many_frames(here):
-    media.write_video(here / "long.mp4", np.zeros((2001, 16, 16, 3), np.uint8), 25.0)
-    return ["driving=long.mp4"]
+@bad("start=9", "beyond the clip")
+def a_part_behind_the_end(here):
+    return ["start=9"]
+
+
+plain("a_part_that_is_no_time", ["start=ten"], "start=ten", "60f")
+plain("a_part_that_ends_before_it_begins", ["start=3f", "end=2f"], "end=2f leaves nothing")
+plain("a_part_of_no_clip", ["driving=null", "method=still", "end=2"], "end= needs driving=")
+plain("unknown_loop", ["loop=round"], "loop", "pingpong")
+plain("a_transparent_mp4", ["alpha=true", "output=out.mp4"], "no transparency", ".webm")
+plain("alpha_is_a_word", ["alpha=maybe"], "alpha=maybe", "true or false")
 
 
 @bad("/dev/zero", "ordinary file")
@@ -241,6 +248,9 @@ plain("blank_prompt", [*TINY, "prompt=   "], "needs prompt", "prompt=")
 plain("backbone_that_the_method_refuses", [*TINY, "backbone=sdxl"], "anamodiff does not run on sdxl", "tiny-sd")
 plain("weights_that_are_not_here", [*TINY, "backbone=sd15"], "sd15", "hf download", "backbone.path=")
 plain("no_such_weights_folder", [*TINY, "backbone=sd15", "backbone.path=/no/where"], "/no/where")
+
+plain("empty_weights_folder", [*TINY, "backbone=sd15", "backbone.path="], "backbone.path= is empty")
+plain("empty_lora", [*TINY, "backbone=sd15", "backbone.lora= "], "backbone.lora= is empty")
 
 
 @bad("model.ckpt", "folder")

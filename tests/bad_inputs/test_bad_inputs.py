@@ -104,7 +104,7 @@ def test_a_gpu_that_is_not_there(here, capsys):
 def test_a_folder_without_permission(here, capsys, monkeypatch):
     """The same as read_only_folder, for root: the system is asked, and says no."""
     (here / "locked").mkdir()
-    monkeypatch.setattr("motionkit.output.os.access", lambda path, mode: "locked" not in str(path))
+    monkeypatch.setattr("motionkit.media.output_files.os.access", lambda path, mode: "locked" not in str(path))
     assert transfer(["output=locked/out.mp4"]) == 2
     line = one_line(capsys)
     assert "locked" in line and "permission denied" in line
@@ -151,7 +151,7 @@ def test_control_c(here, capsys, monkeypatch, step):
 
 
 def test_control_c_while_an_input_is_read(here, capsys, monkeypatch):
-    def stop(path, limits=None):
+    def stop(path, **named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(media, "read_clip", stop)

@@ -30,7 +30,7 @@ class Here:
     """A runner in this very process."""
 
     def run(self, cells):
-        from motionkit.bench.cell import perform
+        from motionkit.table.bench.cell import perform
 
         for cell in cells:
             perform(cell)
@@ -61,6 +61,6 @@ def light(monkeypatch):
 @pytest.fixture
 def small():
     """The sprites protocol with two cases of two small frames."""
-    from motionkit.bench import read
+    from motionkit.table.bench import read
 
     return read("sprites", pairs=2, frames=2, size=64)

@@ -84,7 +84,7 @@ def test_a_table_without_any_row_leaves_the_old_one_alone(here, light, capsys, m
 
 
 def test_the_ablations_are_run_by_the_ledger(here, capsys, monkeypatch, tmp_path):
-    from motionkit.bench import ablations, ledger, ledger_page
+    from motionkit.table.bench import ablations, ledger, ledger_page
 
     asked = {}
 

@@ -6,11 +6,11 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from motionkit.bench import Cell, Entry, make_case
-from motionkit.bench.cell import perform, video_of
-from motionkit.bench.engine import run
 from motionkit.errors import Cancelled, UserError
 from motionkit.metrics import psnr
+from motionkit.table.bench import Cell, Entry, make_case
+from motionkit.table.bench.cell import perform, video_of
+from motionkit.table.bench.engine import run
 
 
 def row(label="obedient", **settings):

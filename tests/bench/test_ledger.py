@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from motionkit import registry
-from motionkit.bench import ablations, ledger, ledger_page, protocol
-from motionkit.bench.ablations import Ablation, Claim
-from motionkit.bench.cell import perform
-from motionkit.bench.ledger import AGREES, DISAGREES, NOISE, NOT_RUN, OPEN, judge
 from motionkit.cli import main
-from motionkit.config import method_settings, typed
 from motionkit.errors import UserError
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import typed
+from motionkit.table.bench import ablations, ledger, ledger_page, protocol
+from motionkit.table.bench.ablations import Ablation, Claim
+from motionkit.table.bench.cell import perform
+from motionkit.table.bench.ledger import AGREES, DISAGREES, NOISE, NOT_RUN, OPEN, judge
 
 ROWS = {name: ablations.read(name) for name in ablations.known()}
 # Every ablation row of the papers: figures 7 and 8; tables 1 and 2; figure 6; tables 4 to 6 and figure 13.

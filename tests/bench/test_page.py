@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motionkit.bench import Entry, page, protocol
-from motionkit.bench.engine import run
-from motionkit.bench.page import write_results
-from motionkit.bench.summary import summarise
 from motionkit.report import contact_sheet
+from motionkit.table.bench import Entry, page, protocol
+from motionkit.table.bench.engine import run
+from motionkit.table.bench.page import write_results
+from motionkit.table.bench.summary import summarise
 
 
 @pytest.fixture

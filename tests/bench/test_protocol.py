@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from motionkit.bench import protocol, tasks
 from motionkit.errors import UserError
+from motionkit.table.bench import protocol, tasks
 
 
 def test_every_published_protocol_reads_and_differs():

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from motionkit.bench import Entry
-from motionkit.bench.engine import run
-from motionkit.bench.runners import Cluster, Joblib, Serial, Submitit, make_runner
 from motionkit.errors import UserError
+from motionkit.table.bench import Entry
+from motionkit.table.bench.engine import run
+from motionkit.table.bench.runners import Cluster, Joblib, Serial, Submitit, make_runner
 
 
 def row(label="obedient", **settings):

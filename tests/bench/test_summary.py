@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionkit.bench import Cell, Entry, summary
-from motionkit.bench.engine import Done, Outcome, Row
-from motionkit.bench.summary import Figure, ranked, summarise
-from motionkit.bench.tables import as_json, cell_text, markdown
 from motionkit.metrics import bootstrap_interval
 from motionkit.metrics.sets import SetFigure
 from motionkit.metrics.suite import FACTS
+from motionkit.table.bench import Cell, Entry, summary
+from motionkit.table.bench.engine import Done, Outcome, Row
+from motionkit.table.bench.summary import Figure, ranked, summarise
+from motionkit.table.bench.tables import as_json, cell_text, markdown
 
 METRICS = SimpleNamespace(
     name="few",
@@ -38,7 +38,7 @@ RECORD = {
 
 @pytest.fixture
 def protocol():
-    from motionkit.bench import read
+    from motionkit.table.bench import read
 
     return read("sprites", pairs=6, seeds=[0, 1])
 

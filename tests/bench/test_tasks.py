@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from motionkit.bench import generators, tasks
 from motionkit.errors import UserError
 from motionkit.metrics import clipscorer
 from motionkit.sprites.sampling import split_of
+from motionkit.table.bench import generators, tasks
 
 # First 16 digits of SHA-256 over what was drawn when version 1 of each task was published. Whoever changes them raises
 # the task's version.

@@ -9,9 +9,9 @@ import yaml
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.hydra_app import SCHEMAS, compose
-from motionkit.config import method_settings
 from motionkit.errors import UserError
-from motionkit.gpu import TIERS
+from motionkit.running.choices import method_settings
+from motionkit.settings.gpu import TIERS
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -48,10 +48,11 @@ def guest(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "guest_settings", sys.modules[__name__])
-    known = dict(registry._scan()[0])
+    known = dict(registry.METHODS._scan()[0])
     spec = replace(registry.spec("still"), name="guest", config="guest_settings:GuestConfig")
     known["guest"] = registry.Registered(spec, "guestkit")
-    monkeypatch.setattr(registry, "_scan", lambda: (known, ()))
+    real = registry.Group._scan
+    monkeypatch.setattr(registry.Group, "_scan", lambda self: (known, ()) if self is registry.METHODS else real(self))
     return known
 
 

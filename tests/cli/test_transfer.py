@@ -17,7 +17,8 @@ WARP = ("transfer", "method=warp", "reference=ref.png", "driving=drive.mp4", "gp
 
 def test_the_run_folder_holds_everything(cli, work):
     code, out, err = cli(*WARP, "frames=4", "seed=2")
-    assert code == 0 and err.startswith("gpu=cpu: cpu, float32")
+    part, plan = err.splitlines()
+    assert code == 0 and plan.startswith("gpu=cpu: cpu, float32") and part.startswith("driving: frames 0-0.67 s of 1 s")
     (folder,) = (work / "runs" / "transfer").iterdir()
     assert out.strip() == str(folder / "result.mp4") and re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", folder.name)
     facts = json.loads((folder / "manifest.json").read_text())
@@ -50,7 +51,7 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
     ("words", "says"),
     [
         (["seed=abc"], "seed=abc: give a whole number"),
-        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?); known: backbone, cache,"),
+        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?): give seed=1"),
         (["+sede=1"], "unknown key 'sede' (did you mean 'seed'?)"),
         (["method=wrap"], "unknown method 'wrap' (did you mean 'warp'?); known: anamodiff, "),
         (["method=warp", "method.pth=3"], "unknown key 'method.pth' (did you mean 'method.path'?)"),
@@ -90,8 +91,8 @@ def test_cfg_job_prints_the_configuration_and_runs_nothing(cli, work):
 
 
 def test_a_sweep_makes_a_folder_per_job(cli, work):
-    code, out, _ = cli(*STILL, "seed=1,2", "-m")
-    assert code == 0
+    code, out, err = cli(*STILL, "seed=1,2", "-m")
+    assert code == 0 and "HYDRA" not in out + err and re.fullmatch(r"(\S+/result\.mp4\n){2}", out)
     manifests = sorted((work / "runs" / "transfer").glob("*-sweep/*/manifest.json"))
     assert [json.loads(m.read_text())["seed"] for m in manifests] == [1, 2] and len(manifests) == 2
 
@@ -113,7 +114,7 @@ def test_a_defect_is_one_line_with_nothing_before_it(cli, work, monkeypatch):
     def fail(*args, **named):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("motionkit.run.execute", fail)
+    monkeypatch.setattr("motionkit.running.request.RunPlan.execute", fail)
     code, _, err = cli(*STILL)
     *plan, line = err.splitlines()
     assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (a defect")
@@ -141,7 +142,9 @@ def test_compare_says_it_as_well_of_the_truth_too(work, cut, capsys):
     from motionkit.cli import compare
     from motionkit.cli.hydra_app import Start
 
-    compare._read(compare.CompareConfig(driving="cut.mp4", truth="cut.mp4"), Start(work, work))
+    compare._read(
+        compare.CompareConfig(backbone={"name": "auto"}, driving="cut.mp4", truth="cut.mp4"), Start(work, work)
+    )
     lines = [line for line in capsys.readouterr().err.splitlines() if "the file is cut off" in line]
     assert [line.partition(":")[0] for line in lines] == ["driving", "truth"]
 
@@ -188,3 +191,83 @@ def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
     (folder,) = (work / "runs" / "transfer").iterdir()
     assert [p.name for p in folder.iterdir()] == ["manifest.json"]
     assert json.loads((folder / "manifest.json").read_text())["status"] == "cancelled"
+
+
+def test_the_part_of_the_clips_that_is_asked_for(cli, work):
+    from motionkit import media
+
+    media.write_video(
+        work / "long.mp4", np.random.default_rng(0).integers(0, 256, (90, 32, 32, 3)).astype(np.uint8), 30
+    )
+    code, out, err = cli(*WARP, "driving=long.mp4", "reference=long.mp4", "start=0:01", "reference_start=45f")
+    assert code == 0 and "driving: frames 1-2.25 s of 3 s at 8 fps; start= end= frames= fps= change it" in err
+    assert "reference: frames 1.5-2.75 s of 3 s" in err
+    facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
+    assert facts["frames"] == 10 and facts["fps"] == 8 and "1-2.25 s" in facts["inputs"]["driving"]["notes"][0]
+    code, out, err = cli(*WARP, "frames=12", "size=32x48", "progress=none")
+    assert code == 0 and "made of 6" in err and "size=32x48 has another shape" in err and "32x24" in err
+    assert any(
+        "made of 6" in line
+        for line in json.loads((work / out.strip()).with_name("manifest.json").read_text())["remarks"]
+    )
+    for words, says in ((["start=9"], "start=9 is beyond"), (["start=ten"], "start=ten: give seconds")):
+        code, out, err = cli(*WARP, *words)
+        assert (code, out) == (2, "") and says in err
+    assert "needs driving" in cli("transfer", "method=still", "reference=ref.png", "start=2")[2]
+
+
+def test_a_folder_of_pictures_at_its_rate(cli, work):
+    from motionkit import media
+
+    media.write_frames(work / "shots", np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3)).astype(np.uint8))
+    code, out, err = cli(*WARP, "driving=shots", "fps=24")
+    facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
+    assert (facts["frames"], facts["fps"]) == (24, 24) and "driving" not in err
+
+
+def test_sound_transparency_and_loops(cli, work):
+    import av
+    from PIL import Image
+
+    from motionkit import media
+
+    frames = media.read_clip(work / "drive.mp4").frames
+    tone = media.Sound(np.full((16000, 1), 0.2, np.float32), 16000)
+    media.write_video(work / "loud.mp4", frames, 6, sound=tone)
+    still = media.read_clip(work / "ref.png").frames[0]
+    clear = np.concatenate([still, np.where((still == still[0, 0]).all(-1), 0, 255)[..., None]], -1)
+    Image.fromarray(clear.astype(np.uint8)).save(work / "clear.png")
+    for words, streams in (([], 1), (["audio=false"], 0)):
+        assert cli(*WARP, "driving=loud.mp4", "reference=clear.png", "output=out.webm", *words)[0] == 0
+        with av.open(str(work / "out.webm")) as file:
+            assert len(file.streams.audio) == streams
+    assert media.read_clip(work / "out.webm").transparent
+    assert cli(*WARP, "reference=clear.png", "alpha=false", "loop=pingpong", "output=out.gif")[0] == 0
+    clip = media.read_clip(work / "out.gif")
+    assert len(clip) == 10 and not clip.transparent
+    code, out, err = cli(*WARP, "alpha=true", "output=out.mp4")
+    assert (code, out) == (2, "") and "no transparency" in err
+    code, out, err = cli(*WARP, "loop=round")
+    assert (code, out) == (2, "") and "unknown loop" in err and "pingpong" in err
+
+
+def test_warnings_are_plain_lines_on_stderr_and_come_once(cli, work, monkeypatch):
+    import logging
+    import warnings
+
+    from motionkit.methods.warp.method import Warp
+
+    generate = Warp.generate
+
+    def warns(self, *rest):
+        for _ in range(3):
+            logging.getLogger("motionkit.somewhere").warning("the prompt is %s", "cut")
+            warnings.warn("a library says\n so", UserWarning, stacklevel=1)
+        return generate(self, *rest)
+
+    monkeypatch.setattr(Warp, "generate", warns)
+    code, out, err = cli(*WARP)
+    lines = err.splitlines()
+    assert code == 0 and re.fullmatch(r"\S+/result\.mp4\n", out)
+    assert lines.count("the prompt is cut") == 1 and lines.count("a library says so") == 1
+    assert "HYDRA" not in err and "UserWarning" not in err

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from motionkit import media
-from motionkit.compare import compare
 from motionkit.errors import Cancelled, UserError
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.table.compare import compare
 
 SIZE = "40x32"
 
@@ -90,7 +90,7 @@ def test_a_file_whose_name_is_no_text_is_shown_as_far_as_it_is(inputs):
 
 
 def test_what_a_run_wrote_itself_is_read_back_however_much_it_is(tmp_path):
-    from motionkit.compare import cell
+    from motionkit.table.compare import cell
 
     media.write_frames(tmp_path / cell.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
     assert len(cell.read_frames(tmp_path)) == 2001
@@ -245,3 +245,15 @@ def test_cells_share_one_size(inputs, monkeypatch):
     done = compare([small, fakes.SHIFT], inputs, folder="out")
     side = catalog.get("tiny-sd").default_size
     assert [max(entry.frames.shape[1:3]) for entry in done.entries] == [side, side]
+
+
+def test_the_truth_is_cut_as_the_driving_clip_is(inputs, clips):
+    from motionkit import media
+
+    noise = np.random.default_rng(0).integers(0, 255, (90, 32, 40, 3), np.uint8)
+    long = media.from_frames(noise, 30.0, "long")
+    said = []
+    done = run(replace(inputs, driving=long), (fakes.ECHO,), truth=long, frames=6, say=said.append)
+    assert done.entries[0].metrics["psnr"] == 100 and any("0-0.75 s of 3 s at 8 fps" in line for line in said)
+    done = run(replace(inputs, driving=clips["driving"]), (fakes.ECHO,), truth=clips["driving"])
+    assert done.entries[0].metrics["psnr"] == 100

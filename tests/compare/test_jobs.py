@@ -10,8 +10,8 @@ import pytest
 
 from motionkit import media
 from motionkit.cli import main
-from motionkit.compare import Job, compare, compare_jobs, read_jobs
 from motionkit.errors import Cancelled, UserError
+from motionkit.table.compare import Job, compare, compare_jobs, read_jobs
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_an_interrupt_leaves_the_index_of_what_is_done(inputs, tmp_path):
 
 
 def test_means_and_intervals_are_over_jobs():
-    from motionkit.compare.index import Done, summarise
+    from motionkit.table.compare.index import Done, summarise
 
     rows = [{"method": "m", "reason": None, "metrics": {"psnr": v, "ssim": None}, "seconds": 1.0} for v in (10, 20, 30)]
     failed = {"method": "m", "reason": "no", "metrics": {}, "seconds": 9.0}

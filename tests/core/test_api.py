@@ -37,3 +37,24 @@ def test_every_public_name_is_there_and_importing_the_package_loads_nothing_heav
         motionkit.nothing  # noqa: B018
     code = "import sys, motionkit.registry; print(sorted({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_part_of_a_file_and_of_a_clip_in_memory_is_the_same(tmp_path, inputs):
+    import numpy as np
+
+    frames = np.repeat(np.arange(0, 240, 2, dtype=np.uint8), 32 * 32 * 3).reshape(120, 32, 32, 3)
+    media.write_video(tmp_path / "d.mp4", frames, 30)
+    clip = media.from_frames(frames, 30.0)
+    method = motionkit.load("warp", gpu="cpu")
+    for options in ({}, {"start": 2, "frames": 5}, {"start": "15f", "end": "2s"}):
+        one = method(inputs.reference, clip, size=32, **options)
+        two = method(inputs.reference, tmp_path / "d.mp4", size=32, **options)
+        assert len(one.frames) == len(two.frames) and one.fps == pytest.approx(two.fps)
+        notes = one.manifest["inputs"]["driving"]["notes"]
+        assert notes and notes == two.manifest["inputs"]["driving"]["notes"]
+    with pytest.raises(UserError, match="start=9"):
+        method(inputs.reference, clip, start=9)
+    with pytest.raises(UserError, match="fps='a': give a number"):
+        method(inputs.reference, clip, fps="a")
+    with pytest.raises(UserError, match="reference_start= takes a part of a clip, but ref is a single picture"):
+        method(inputs.reference, clip, reference_start=1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.handle import BackboneHandle, choose_backbone
+from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_a_refusal_says_why(spec, asked, says):
 
 
 def test_the_handle_loads_on_first_use_only():
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
-    handle = BackboneHandle("tiny-sd", Plan())
+    handle = LazyBackbone("tiny-sd", Plan())
     before = handle.fingerprint()
     assert handle.spec.default_size == 64 and not handle.loaded
     assert handle.prediction_type in ("epsilon", "v_prediction") and handle.loaded

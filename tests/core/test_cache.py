@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from motionkit.cache import StageCache, StageOutput, content_hash, normalise, pick_settings, stage_key
+from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, pick_settings, stage_key
 
 RUN = {"backbone": "b", "seed": 0, "size": (10, 64, 64), "parent": ""}
 
@@ -121,6 +121,6 @@ def test_a_state_that_cannot_be_kept_does_not_end_the_run(tmp_path, monkeypatch,
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("motionkit.cache._write", full)
+    monkeypatch.setattr("motionkit.running.cache._write", full)
     StageCache("m", tmp_path).checkpoint("fit", "k").save({"step": torch.tensor(3)})
     assert "cannot be kept" in caplog.text and "No space left" in caplog.text

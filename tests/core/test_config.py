@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from motionkit.config import check_seed, method_settings, refuse_empty, typed
 from motionkit.errors import UserError
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import check_seed, refuse_empty, typed
 
 
 @dataclass

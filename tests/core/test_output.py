@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.output import check_output, check_writable, local_path, temporary_beside, write_json, write_result
+from motionkit.media.output_files import (
+    check_output,
+    check_writable,
+    local_path,
+    temporary_beside,
+    write_json,
+    write_result,
+)
 
 
 def test_an_output_that_is_an_input_is_refused_however_it_is_spelt(tmp_path):

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from motionkit.context import NullProgress, Reporter
 from motionkit.errors import Cancelled
-from motionkit.progress import JsonlProgress, NullProgress, Reporter, TerminalProgress
+from motionkit.running.progress import JsonlProgress, TerminalProgress
 
 
 class Record(NullProgress):
@@ -74,7 +75,7 @@ def test_the_terminal_shows_what_is_left(monkeypatch):
             return True
 
     now = iter(range(100))
-    monkeypatch.setattr("motionkit.progress.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("motionkit.running.progress.time.monotonic", lambda: float(next(now)))
     live, quiet = Terminal(), io.StringIO()
     for stream in (live, quiet):
         display = TerminalProgress(stream)

@@ -76,6 +76,31 @@ def test_plugins_can_be_switched_off(install, monkeypatch):
     assert not any(f.dist == "guestkit" for f in registry.failures())
 
 
+def test_any_kind_of_part_is_found_in_the_same_way(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    info = tmp_path / "toolkit-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toolkit\nVersion: 1.2\n")
+    lines = ("good = toolkit_parts:GOOD", "wrong = toolkit_parts:WRONG", "shaky = toolkit_shaky:GOOD")
+    (info / "entry_points.txt").write_text("\n".join(["[toolkit.things]", *lines]))
+    text = "class Thing:\n    def __init__(self, name):\n        self.name = name\nGOOD, WRONG = Thing('good'), 3\n"
+    (tmp_path / "toolkit_parts.py").write_text(text)
+    things = registry.Group("toolkit.things", "thing", "toolkit_parts:Thing")
+    assert things.names() == ["good"] and things.get("good").name == "good"
+    assert things.dist_of(things.get("good")) == "toolkit 1.2"
+    assert {f.name: f.error.split(":")[0] for f in things.failures()} == {
+        "wrong": "TypeError",
+        "shaky": "ModuleNotFoundError",
+    }
+    with pytest.raises(UserError, match="thing 'shaky' of toolkit"):
+        things.get("shaky")
+
+
+def test_an_installation_older_than_its_sources_says_so():
+    with pytest.raises(UserError, match="install it again"):
+        registry.Group("motionkit.nothing", "thing", "motionkit.transfer:MethodSpec").get("x")
+
+
 def test_unknown_names_come_with_the_nearest_one():
     with pytest.raises(UserError, match=r"unknown method 'anamodif' \(did you mean 'anamodiff'\?\); known: "):
         registry.spec("anamodif")

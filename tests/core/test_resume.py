@@ -10,7 +10,7 @@ from pathlib import Path
 SCRIPT = """
 import sys
 from motionkit import media
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.transfer import Inputs
 import fake_methods
 from conftest import moving_square

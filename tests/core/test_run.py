@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, UserError
-from motionkit.progress import NullProgress
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.transfer import Result
 
 
@@ -64,7 +64,7 @@ def test_without_cache_nothing_is_kept_and_the_bits_are_the_same(blend, inputs, 
 def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing_else(blend, inputs, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("motionkit.cache.StageCheckpoint.save", lambda self, tensors: None)
+    monkeypatch.setattr("motionkit.running.cache.StageCheckpoint.save", lambda self, tensors: None)
     result = go(blend, inputs, tmp_path / "run")
     assert result.manifest["status"] == "complete" and "file" in result.manifest["stages"]["fit"]["not_kept"]
 
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_video(blend, inputs, tmp_pat
     assert not (tmp_path / "run" / "result.mp4").exists()
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "frames"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "frames", "out.webm", "out.mov", "out.webp", "out.png"])
 def test_output_by_suffix(blend, inputs, tmp_path, name):
     go(blend, inputs, tmp_path / "run", output=tmp_path / "new folder" / name)
     written = tmp_path / "new folder" / name
@@ -205,6 +205,8 @@ def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tm
         ({"config": {"strenght": 1}}, r"unknown key 'method.strenght' \(did you mean 'method.strength'"),
         ({"config": {"strength": "abc"}}, "method.strength=abc: give a number"),
         ({"output": "out.avi"}, "output ends in .mp4"),
+        ({"loop": "round"}, "unknown loop 'round'"),
+        ({"alpha": True, "output": "out.mp4"}, "mp4 has no transparency"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(blend, inputs, tmp_path, options, says):
@@ -235,7 +237,7 @@ def test_a_run_whose_output_cannot_be_written_leaves_no_video(blend, inputs, tmp
     save = Result.save
 
     def saved(self, path, *more):
-        if path == tmp_path / "x.gif":
+        if path.suffix == ".gif":
             raise UserError("no room")
         return save(self, path, *more)
 
@@ -258,6 +260,110 @@ def test_missing_inputs_and_still_driving_pictures_are_refused(blend, inputs, tm
 def test_frames_size_and_rate(blend, inputs, tmp_path):
     result = go(blend, inputs, tmp_path / "1", frames=4, size="48x32")
     assert result.manifest["size"] == {"height": 32, "width": 48} and result.frames.shape == (4, 32, 43, 3)
-    assert result.fps == pytest.approx(4.0)  # the same second of film
+    assert result.fps == pytest.approx(6.0)  # the first four, as they follow each other
     faster = go(blend, inputs, tmp_path / "2", fps=12)
     assert len(faster.frames) == 12 and faster.fps == 12
+
+
+def test_a_word_that_the_backbone_was_never_taught_is_told(blend, inputs, tmp_path, caplog):
+    spec = replace(blend.SPEC, backbones=("pocket-sd",), default_backbone="pocket-sd")
+    asked = replace(inputs, prompt="an orange zebra running", negative_prompt="unicorns are not read here")
+    result = execute(spec, asked, size=32, seed=3, folder=tmp_path / "run")
+    assert result.manifest["notes"]["unknown_words"] == ["zebra"]
+    said = [record.getMessage() for record in caplog.records if "zebra" in record.getMessage()]
+    assert len(said) == 1 and "motionkit backbones pocket-sd" in said[0]
+    caplog.clear()
+    result = execute(spec, replace(asked, prompt="an orange fox"), size=32, seed=3, folder=tmp_path / "known")
+    assert "unknown_words" not in result.manifest["notes"] and not caplog.records
+
+
+def with_sound(clip, seconds=1.0):
+    from motionkit.media import Sound
+
+    return replace(clip, sound=Sound(np.full((round(8000 * seconds), 1), 0.25, np.float32), 8000))
+
+
+def test_the_sound_of_the_driving_clip_is_kept_while_it_fits(blend, inputs, tmp_path):
+    import av
+
+    def heard(result):
+        with av.open(str(result.folder / "result.mp4")) as file:
+            return len(file.streams.audio)
+
+    loud = replace(inputs, driving=with_sound(inputs.driving))
+    result = go(blend, loud, tmp_path / "1")
+    assert heard(result) == 1 and result.sound.duration == 1 and result.manifest["output"]["sound"]
+    part = go(blend, loud, tmp_path / "2", frames=3)
+    assert part.sound.duration == pytest.approx(0.5)
+    slow = go(blend, loud, tmp_path / "3", frames=6, fps=3)
+    assert heard(slow) == 0 and "another speed" in slow.manifest["remarks"][-1]
+    said = []
+    back = go(blend, loud, tmp_path / "4", loop="pingpong", output=tmp_path / "back.gif", say=said.append)
+    assert heard(back) == 0 and "pingpong" in said[-1]
+    from motionkit.media import read_clip
+
+    assert len(read_clip(tmp_path / "back.gif")) == 10 and len(back.frames) == 6
+
+
+def test_a_transparent_reference_gives_a_transparent_result(blend, inputs, tmp_path):
+    from motionkit.media import read_clip
+
+    clear = replace(inputs, reference=replace(inputs.reference, transparent=True))
+    result = go(blend, clear, tmp_path / "1", output=tmp_path / "a.webm")
+    assert result.alpha.shape == result.frames.shape[:3] and 0 < result.alpha.mean() < 255
+    assert read_clip(tmp_path / "a.webm").transparent
+    assert (
+        go(blend, clear, tmp_path / "2", alpha=False).alpha is None and go(blend, inputs, tmp_path / "3").alpha is None
+    )
+    asked = go(blend, inputs, tmp_path / "4", alpha=True, output=tmp_path / "frames")
+    assert (asked.alpha == result.alpha).all() and read_clip(tmp_path / "frames").transparent
+
+
+def test_who_cannot_tell_the_subject_says_what_is_needed(blend, inputs, tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, inputs.reference.frames.shape, np.uint8)
+    busy = replace(inputs, reference=replace(inputs.reference, frames=noise))
+    with pytest.raises(UserError, match="needs to know the subject: blend gives no mask"):
+        go(blend, busy, tmp_path / "1", alpha=True)
+    assert blend.Blend.calls == []
+    generate = blend.Blend.generate
+
+    def matting(self, *rest):
+        self.run.matte = np.full((self.run.frames, self.run.height, self.run.width), 77, np.uint8)
+        return generate(self, *rest)
+
+    monkeypatch.setattr(blend.Blend, "generate", matting)
+    own = execute(replace(blend.SPEC, mattes=True), busy, size=32, folder=tmp_path / "2", alpha=True)
+    assert (own.alpha == 77).all() and own.alpha.shape == own.frames.shape[:3]
+
+
+def test_a_wide_reference_comes_back_whole_where_the_motion_needs_room(blend, inputs, tmp_path, monkeypatch):
+    from motionkit import media
+
+    wide = replace(
+        inputs, reference=media.from_frames(np.full((24, 103, 3), 200, np.uint8), is_image=True, name="wide")
+    )
+    still = go(blend, wide, tmp_path / "1", config={"strength": 1.0})
+    assert still.frames.shape == (6, 7, 32, 3) and not still.manifest["remarks"]
+    generate = blend.Blend.generate
+
+    def tall(self, *rest):
+        video = generate(self, *rest)
+        video[:, :, 4:28, 12:20] = 0  # a body that reaches beyond the strip
+        return video
+
+    monkeypatch.setattr(blend.Blend, "generate", tall)
+    whole = go(blend, wide, tmp_path / "2", config={"strength": 1.0})
+    assert whole.frames.shape == (6, 32, 32, 3) and (whole.frames[:, 4:28, 12:20] == 0).all()
+    assert "no room" in whole.manifest["remarks"][-1]
+    assert go(blend, wide, tmp_path / "3", config={"strength": 1.0}, common=True).frames.shape == (6, 7, 32, 3)
+
+
+def test_a_methods_own_stride_through_a_fast_clip(blend, inputs, tmp_path):
+    from motionkit import media, registry
+
+    fast = replace(inputs, driving=media.from_frames(np.repeat(inputs.driving.frames, 10, 0), 30.0, "fast"))
+    for stride, fps in ((None, 8), (4, 7.5), (2, 15)):
+        result = execute(replace(blend.SPEC, stride=stride), fast, size=32, folder=tmp_path / str(stride))
+        assert result.fps == pytest.approx(fps) and len(result.frames) == 10
+        assert f"at {fps:g} fps" in result.manifest["remarks"][0]
+    assert (registry.spec("vidmp3").stride, registry.spec("animatex").stride) == (4, 2)

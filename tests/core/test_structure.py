@@ -1,6 +1,7 @@
 """The house rules that can be read off the source."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,30 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOLKIT, METHODS = sorted((ROOT / "motionkit").rglob("*.py")), sorted((ROOT / "methods").rglob("*.py"))
 LIGHT = ("torch", "diffusers", "transformers", "hydra", "omegaconf")
+# Rooms from the lowest to the highest: each may import what lies in a line above its own, and nothing else.
+LAYERS = (
+    ("errors", "_moved"),
+    ("registry",),
+    ("weights", "media", "settings"),
+    ("sprites", "backbones"),
+    ("diffusion", "perception", "metrics", "report"),
+    ("context",),
+    ("transfer",),
+    ("data", "training"),
+    ("methods",),
+    ("running",),
+    ("table",),
+    ("api", "cli", "testing"),
+    ("__init__", "__main__"),
+)
+# Arrows against the order that are still to go, (module, room): a line is struck out when its arrow is gone.
+STILL = {
+    (
+        "motionkit.report.table",
+        "metrics",
+    ): "what a figure is called and which way is better is declared in metrics.suite",
+    ("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one",
+}
 
 
 def imports(path, top_level=False):
@@ -65,11 +90,19 @@ def test_each_module_says_what_it_is_for_and_is_not_too_long(path):
 
 def test_facts_about_methods_need_no_torch():
     light = [*(ROOT / "methods").glob("*/__init__.py"), *(ROOT / "methods").glob("*/config.py")]
-    light += [ROOT / "motionkit" / f"{name}.py" for name in ("transfer", "registry", "context", "progress", "config")]
-    light += (ROOT / "motionkit" / "cli").glob("*.py")
+    light += [ROOT / "motionkit" / f"{name}.py" for name in ("transfer", "registry", "context")]
+    light += (ROOT / "motionkit" / "settings").glob("*.py")
+    cli = ROOT / "motionkit" / "cli"
+    light += {*cli.glob("*.py")} - {cli / "guard.py"}  # it is Hydra's loader
     assert len(light) > 12
     guilty = [(p.name, n) for p in light for n in imports(p, top_level=True) if n.split(".")[0] in LIGHT]
     assert not guilty
+
+
+def test_methods_walk_no_noise_schedule_of_their_own():
+    """One loop denoises, one inverts, one guides: a method gives them its model, its steps and its hooks."""
+    own = [f"motionkit.diffusion.{name}" for name in ("schedule.move", "schedule.finite", "guidance.guide")]
+    assert not [(path, name) for path in METHODS for name in imports(path) if name in own]
 
 
 def test_untrusted_files_are_never_unpickled():
@@ -81,3 +114,67 @@ def test_untrusted_files_are_never_unpickled():
                 assert call not in ("pickle.load", "pickle.loads", "eval", "exec"), path
                 assert call != "torch.load" or given.get("weights_only") == "True", path
                 assert not call.endswith("np.load") or given.get("allow_pickle", "False") == "False", path
+
+
+def module_name(path):
+    """The dotted name of a file of the toolkit or of a method; a package's is that of its `__init__`."""
+    parts = path.with_suffix("").relative_to(ROOT).parts
+    return ".".join(parts if parts[0] == "motionkit" else ("motionkit", *parts))
+
+
+MODULES = {module_name(path): path for path in [*TOOLKIT, *METHODS]}
+
+
+def needed(path):
+    """The modules of motionkit that a file imports when it runs, inside functions too; not those for types alone."""
+    found, nodes = set(), list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            nodes += node.orelse
+            continue
+        nodes += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {_module(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = ".".join(filter(None, (_package(path, node.level), node.module)))
+            found |= {_module(f"{origin}.{alias.name}") or _module(origin) for alias in node.names}
+    return found - {None, "motionkit.__init__", module_name(path)}  # of the package itself only its version is read
+
+
+def _module(name):
+    return next((found for found in (name, f"{name}.__init__") if found in MODULES), None)
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def test_arrows_between_rooms_run_one_way():
+    """Lazy imports count: an arrow inside a function is an arrow. Whoever adds one finds the order in LAYERS."""
+    rank = {name: level for level, names in enumerate(LAYERS) for name in names}
+    arrows = {(m, room(n)) for m, path in MODULES.items() for n in needed(path) if room(n) != room(m)}
+    against = {(module, to) for module, to in arrows if rank[to] >= rank[room(module)]}
+    assert against - set(STILL) == set(), "new arrows against the order"
+    assert set(STILL) - against == set(), "arrows that are gone: strike them out of STILL"
+
+
+def test_no_ruler_is_what_it_measures():
+    """Metrics import no perception and perception no metrics, not even for types."""
+    for name, other in (("metrics", "perception"), ("perception", "metrics")):
+        for path in (ROOT / "motionkit" / name).rglob("*.py"):
+            assert not [n for n in imports(path) if n.startswith(f"motionkit.{other}")], path
+
+
+def test_the_backbones_import_each_other_in_no_circle():
+    own = {module: needed(path) for module, path in MODULES.items() if room(module) == "backbones"}
+    while own:  # what needs nothing that is left can be taken away, until a circle remains or nothing
+        free = [module for module, wanted in own.items() if not wanted & own.keys()]
+        assert free, f"a circle among {', '.join(sorted(own))}"
+        for module in free:
+            del own[module]
+
+
+def test_one_module_knows_where_the_package_keeps_its_files():
+    guilty = [m for m, path in MODULES.items() if re.search(r"__file__.*assets", path.read_text(encoding="utf-8"))]
+    assert guilty == ["motionkit.weights.places"]

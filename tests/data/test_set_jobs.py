@@ -8,9 +8,9 @@ from data_folders import clip
 
 from motionkit import media
 from motionkit.data import SETS, Options, __main__, open_set, write_jobs
+from motionkit.data.job_list import read_jobs
 from motionkit.data.lossless import write_lossless
 from motionkit.errors import UserError
-from motionkit.jobs import read_jobs
 
 
 def write(name, root, jobs, **options):

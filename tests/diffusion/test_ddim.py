@@ -2,14 +2,17 @@
 
 import pytest
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler
+from diffusers import DDIMInverseScheduler, DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from motionkit.backbones import load
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.sampling import ddim_sample, guide, guided, text_predictor
-from motionkit.diffusion.schedule import alpha_at, move, rungs, to_eps_x0
+from motionkit.backbones.noise_levels import level_at, target_of, to_eps_x0
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, guide, text_model
+from motionkit.diffusion.inversion import invert
+from motionkit.diffusion.loop import denoise
+from motionkit.diffusion.sampling import ddim_invert, ddim_sample
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 
 SD = {
     "beta_start": 0.00085,
@@ -52,7 +55,7 @@ def test_sampling_is_diffusers_ddim(ours, steps):
     theirs.set_timesteps(steps)
     for t in theirs.timesteps:
         expected = theirs.step(model(expected, int(t)), int(t), expected).prev_sample
-    assert [rung.t for rung in rungs(ours, steps)] == theirs.timesteps.tolist()
+    assert [step.t for step in DDIM(ours).grid(steps)] == theirs.timesteps.tolist()
     torch.testing.assert_close(ddim_sample(model, ours, x, steps), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -74,18 +77,20 @@ def test_inversion_is_diffusers_inverse_ddim(ours, steps):
 @pytest.mark.parametrize("ours", SETTINGS[:4], ids=IDS[:4])
 def test_a_step_up_and_down_with_one_prediction_is_exact(ours):
     x, prediction = noise(1, 4, 8, 8), noise(1, 4, 8, 8, seed=1)
-    for rung in rungs(ours, 10):
-        eps, x0 = to_eps_x0(ours.config.prediction_type, prediction, x, rung.alpha)
-        again = rung.alpha.sqrt() * x0 + (1 - rung.alpha).sqrt() * eps
-        torch.testing.assert_close(again, x, rtol=1e-4, atol=1e-4)
-        below = move(ours, prediction, x, rung.alpha, rung.alpha_below)
-        torch.testing.assert_close(below, rung.alpha_below.sqrt() * x0 + (1 - rung.alpha_below).sqrt() * eps)
+    sampler = DDIM(ours)
+    for step in sampler.grid(10):
+        eps, x0 = to_eps_x0(sampler.kind, prediction, x, step.level)
+        torch.testing.assert_close(step.level.mix(x0, eps), x, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(sampler.step(prediction, step, x), step.below.mix(x0, eps))
+        back = sampler.back(prediction, step, x)
+        torch.testing.assert_close(back, step.level.mix(*reversed(to_eps_x0(sampler.kind, prediction, x, step.below))))
 
 
 def test_the_loops_reach_the_recorded_levels():
     ours = scheduler()
-    assert [r.t for r in rungs(ours, 8)] == [876, 751, 626, 501, 376, 251, 126, 1]
-    assert rungs(ours, 8)[-1].alpha_below == ours.alphas_cumprod[0]
+    grid = DDIM(ours).grid(8)
+    assert [step.t for step in grid] == [876, 751, 626, 501, 376, 251, 126, 1]
+    assert grid[-1].below.signal == ours.alphas_cumprod[0].sqrt() and [step.index for step in grid] == [*range(8)]
     assert float(ours.alphas_cumprod[981]) ** 0.5 == pytest.approx(0.076, abs=1e-3)
 
 
@@ -95,9 +100,9 @@ def tiny():
 
 
 def there_and_back(backbone, steps, clip):
-    predict = text_predictor(backbone, backbone.encode_text(["a green turtle"]))
-    noised = ddim_invert(predict, backbone.scheduler, clip, steps)
-    back = ddim_sample(predict, backbone.scheduler, noised, steps)
+    model, sampler = text_model(backbone.denoise, backbone.encode_text(["a green turtle"])), DDIM(backbone.scheduler)
+    noised = invert(model, sampler, clip, steps)
+    back = denoise(model, sampler, noised, sampler.grid(steps))
     return float((back - clip).pow(2).mean().sqrt() / clip.std()), noised
 
 
@@ -112,13 +117,13 @@ def test_inversion_then_sampling_returns_the_latent(tiny):
 
 def test_partial_way_up_and_down(tiny):
     clip = noise(1, 4, 2, 16, 16)
-    predict = text_predictor(tiny, tiny.encode_text(["a cat"]))
-    grid = rungs(tiny.scheduler, 20, start_t=600)
+    model, sampler = text_model(tiny.denoise, tiny.encode_text(["a cat"])), DDIM(tiny.scheduler)
+    grid = sampler.grid(20, start_t=600)
     assert grid[0].t == 551 and len(grid) == 12
-    noised = ddim_invert(predict, tiny.scheduler, clip, 20, stop_t=600)
-    back = ddim_sample(predict, tiny.scheduler, noised, 20, start_t=600)
+    noised = invert(model, sampler, clip, 20, stop_t=600)
+    back = denoise(model, sampler, noised, grid)
     assert float((back - clip).pow(2).mean().sqrt()) < 0.08
-    path = ddim_invert(predict, tiny.scheduler, clip, 20, all=True)
+    path = invert(model, sampler, clip, 20, all=True)
     assert torch.equal(path[len(grid)], noised)
 
 
@@ -151,13 +156,13 @@ def test_nan_is_stopped_at_its_step(loop):
 
 def test_bad_step_counts_and_starts():
     with pytest.raises(UserError, match="between 1 and 1000"):
-        rungs(scheduler(), 0)
+        DDIM(scheduler()).grid(0)
     with pytest.raises(UserError, match="between 1 and 1000"):
-        rungs(scheduler(), 1001)
+        DDIM(scheduler()).grid(1001)
     with pytest.raises(UserError, match="nothing to do"):
-        rungs(scheduler(timestep_spacing="trailing"), 4, start_t=100)
+        DDIM(scheduler(timestep_spacing="trailing")).grid(4, start_t=100)
     with pytest.raises(ValueError, match="clip_sample"):
-        rungs(DDIMScheduler(clip_sample=True), 10)
+        DDIM(DDIMScheduler(clip_sample=True))
 
 
 def test_half_precision_latents_are_walked_in_float32():
@@ -178,28 +183,40 @@ def test_guidance():
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
     torch.testing.assert_close(guide(u, c, 7.5, 0.7), rescale_noise_cfg(guide(u, c, 7.5), c, 0.7))
-    assert torch.equal(guided(lambda x, t: (u, c), 7.5, 0.7)(u, 1), guide(u, c, 7.5, 0.7))
 
 
-def test_guided_text_prediction_is_two_predictions_mixed(tiny):
+@pytest.mark.parametrize("batched", [False, True])
+def test_guided_text_prediction_is_two_predictions_mixed(tiny, batched):
     text, negative = tiny.encode_text(["a red bird"]), tiny.encode_text([""])
-    x = noise(1, 4, 2, 16, 16)
-    mixed = text_predictor(tiny, text, negative, scale=5.0)(x, 400)
-    torch.testing.assert_close(
-        mixed, guide(tiny.denoise(x, 400, negative), tiny.denoise(x, 400, text), 5.0), rtol=1e-4, atol=1e-4
-    )
-    assert torch.equal(text_predictor(tiny, text)(x, 400), tiny.denoise(x, 400, text))
+    x, step = noise(2, 4, 2, 16, 16), DDIM(tiny.scheduler).grid(5)[2]
+    model = text_model(tiny.denoise, text, negative)
+    expected = guide(*(tiny.denoise(x, step.t, states.expand(2, -1, -1)) for states in (negative, text)), 5.0, 0.5)
+    mixed = Guidance(5.0, 0.5, batched)(model, x, step)
+    torch.testing.assert_close(mixed, expected, rtol=1e-4, atol=1e-4)
+    alone = text_model(tiny.denoise, text)
+    assert torch.equal(Guidance(1.0)(alone, x, step), tiny.denoise(x, step.t, text.expand(2, -1, -1)))
     with pytest.raises(ValueError, match="negative"):
-        text_predictor(tiny, text, scale=2.0)
+        Guidance(2.0, batched=batched)(alone, x, step)
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_targets_and_predictions_are_inverse(tiny, kind):
-    ours = scheduler(kind)
+def test_both_passes_go_together_on_a_gpu_or_where_that_is_asked_for():
+    wanted = {("cpu", "auto"): False, ("cuda:0", "auto"): True, ("cpu", "on"): True, ("cuda:0", "off"): False}
+    assert {key: Guidance.on(key[0], 2.0, batched=key[1]).batched for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow_prediction"])
+def test_targets_and_predictions_are_inverse(kind):
+    flow = kind == "flow_prediction"
+    ours = FlowMatchEulerDiscreteScheduler() if flow else scheduler(kind)
     x0, eps = noise(3, 4, 2, 4, 4), noise(3, 4, 2, 4, 4, seed=1)
     t = torch.tensor([1, 500, 981])
-    x = ours.add_noise(x0, eps, t)
-    target = eps if kind == "epsilon" else ours.get_velocity(x0, eps, t)
-    found_eps, found_x0 = to_eps_x0(kind, target, x, alpha_at(ours, t, x))
+    level = level_at(ours, t, x0)
+    x, target = level.mix(x0, eps), target_of(kind, x0, eps, level)
+    if flow:
+        assert torch.equal(target, eps - x0)
+    else:
+        assert torch.equal(x, ours.add_noise(x0, eps, t))
+        assert torch.equal(target, eps if kind == "epsilon" else ours.get_velocity(x0, eps, t))
+    found_eps, found_x0 = to_eps_x0(kind, target, x, level)
     torch.testing.assert_close(found_eps, eps, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found_x0, x0, rtol=1e-3, atol=1e-3)

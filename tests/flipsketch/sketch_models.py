@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet3DConditionModel
 
+from motionkit.diffusion.ddim import DDIM
 from motionkit.media import from_frames
 
 SIZES = dict(
@@ -41,6 +42,11 @@ def scheduler(prediction="epsilon"):
         steps_offset=1,
         prediction_type=prediction,
     )
+
+
+def sampler(prediction="epsilon"):
+    """DDIM over it."""
+    return DDIM(scheduler(prediction))
 
 
 def denoise(x, t, text):

@@ -10,7 +10,7 @@ import torch
 from sketch_models import drawing
 
 from motionkit.errors import MissingWeights
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.transfer import Inputs
 
 

@@ -9,15 +9,16 @@ from safetensors.torch import save_file
 from sketch_models import drawing
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch import method as module
 from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
-from motionkit.presets import settings
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
+from motionkit.settings.presets import settings
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
+from motionkit.weights import places
 
 QUICK = {"sample": {"steps": 3}, "align": {"updates": 1}, "invert": {"copies": 2}, "binarise": "none"}
 INPUTS = Inputs(reference=drawing(), prompt="a horse walking")
@@ -162,8 +163,8 @@ def test_several_seeds_are_ranked_and_none_is_lost(tmp_path, monkeypatch):
 
 
 def test_without_any_ruler_there_is_still_a_result(tmp_path, monkeypatch):
-    monkeypatch.setattr("motionkit.metrics.text_image.available", lambda *a: False)
-    monkeypatch.setattr("motionkit.metrics.clipscorer.available", lambda: False)
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     result = go(tmp_path, seeds=2, frames=2)
     assert len(result.frames) == 2 and result.manifest["notes"]["ranking"]["by"].startswith("none")
 
@@ -266,8 +267,10 @@ class TestRefusals:
         self.refused(tmp_path / "b", "other.safetensors", lora=str(tmp_path / "other.safetensors"))
 
     def test_pocket_goes_without_the_shipped_lora_only_when_told(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(module, "LORA", tmp_path / "lora.safetensors")
-        with pytest.raises(MissingWeights, match="method.lora=auto: the shipped LoRA is missing .* method.lora=none"):
+        for name in ("pocket-modelscope", "pocket-sd"):
+            (tmp_path / name).symlink_to(places.PACKAGE / name)
+        monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
+        with pytest.raises(MissingWeights, match="no weights at .*lora.safetensors: .* method.lora=none"):
             execute("flipsketch", INPUTS, backbone="pocket-modelscope", folder=tmp_path / "run", use_cache=False)
 
     def test_image_models(self, tmp_path):
@@ -289,7 +292,7 @@ class TestRefusals:
 class TestLora:
     def test_its_layers_are_merged_once_and_count(self, tmp_path, default):
         from motionkit import backbones
-        from motionkit.gpu import Plan
+        from motionkit.settings.gpu import Plan
 
         unet = backbones.load("tiny-modelscope", Plan()).unet
         name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -389,3 +392,9 @@ def test_without_the_drawing_the_sentence_alone_makes_the_clip(tmp_path, default
     assert not np.array_equal(ours.frames, go(tmp_path / "d", words, **alone).frames)
     longer = go(tmp_path / "e", frames=5, mode="extrapolate", next_prompts=["it lies down"], **alone)
     assert longer.frames.shape[0] == 5 and walks == [3]
+
+
+def test_a_transparent_drawing_gives_ink_on_nothing(tmp_path):
+    clear = dataclasses.replace(INPUTS.reference, transparent=True)
+    result = go(tmp_path, other(reference=clear), binarise="otsu")
+    assert ((result.alpha == 255) == (result.frames[..., 0] == 0)).all() and set(np.unique(result.alpha)) <= {0, 255}

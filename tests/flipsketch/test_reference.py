@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from sketch_models import clip, denoise, scheduler, text, video_unet
+from sketch_models import clip, denoise, sampler, scheduler, text, video_unet
 
-from motionkit.diffusion.schedule import rungs
-from motionkit.hashing import hash_tensors
 from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.reference import Reference, Schedule, recorder, walk
+from motionkit.weights.hashing import hash_tensors
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def test_the_number_of_reference_frames():
 def walked(schedule, **options):
     composer = Composer(denoise, video_unet())
     with composer.installed():
-        return composer, walk(composer, scheduler(), clip(1, seed=5), schedule, text(3), **options)
+        return composer, walk(composer, sampler(), clip(1, seed=5), schedule, text(3), **options)
 
 
 def test_it_is_the_sketchs_own_denoising():
@@ -46,7 +45,7 @@ def test_it_is_the_sketchs_own_denoising():
     _, reference = walked(schedule)
     ref = clip(1, seed=5).expand(-1, -1, 3, -1, -1)
     alphas = scheduler().alphas_cumprod
-    for i, rung in enumerate(rungs(scheduler(), 4)[:3]):
+    for i, rung in enumerate(sampler().grid(4)[:3]):
         ref = ref[:, :, : 3 - i]
         assert (reference.states[i] - ref).abs().max() < 1e-4 and (reference.path[i] - ref[0, :, 0]).abs().max() < 1e-4
         with torch.no_grad():
@@ -72,7 +71,7 @@ def test_the_inversions_own_latents_take_the_place_of_what_was_denoised():
 
     composer = Composer(counted, video_unet())
     with composer.installed():
-        kept = walk(composer, scheduler(), given[0], schedule, text(3), given=given)
+        kept = walk(composer, sampler(), given[0], schedule, text(3), given=given)
     assert torch.equal(kept.path, given[:, 0, :, 0]) and len(passes) == 3  # two recorded, one aligned
     assert torch.equal(kept.states[1], given[1].expand(-1, -1, 2, -1, -1))
     own = walked(schedule)[1]
@@ -102,7 +101,7 @@ def test_what_was_not_kept_is_made_again_the_same():
     composer, reference = walked(schedule)
     bare = Reference.of(reference.tensors(recordings=False))
     with torch.no_grad(), composer.installed():
-        again = recorder(composer, scheduler(), bare, schedule, text(3))
+        again = recorder(composer, sampler(), bare, schedule, text(3))
         for i in range(3):
             kept, made = reference.recordings[i], again(i)
             assert all(torch.equal(kept.queries[n], made.queries[n]) for n in kept.queries)
@@ -132,5 +131,5 @@ def test_memory_keeps_one_sketch_and_a_bounded_amount(monkeypatch):
 def test_a_v_prediction_model_walks_too():
     composer = Composer(denoise, video_unet())
     with composer.installed():
-        v = walk(composer, scheduler("v_prediction"), clip(1, seed=5), Schedule(4, 3, 2, 3), text(3))
+        v = walk(composer, sampler("v_prediction"), clip(1, seed=5), Schedule(4, 3, 2, 3), text(3))
     assert (v.path - walked(Schedule(4, 3, 2, 3))[1].path).abs().max() > 1e-2 and v.path.isfinite().all()

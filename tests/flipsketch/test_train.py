@@ -14,15 +14,15 @@ from torch import nn
 from motionkit.backbones import load
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.errors import Cancelled, UserError
-from motionkit.gpu import Plan
 from motionkit.methods.flipsketch.train import prepare, train
 from motionkit.methods.flipsketch.train_config import Recipe, TrainOptions
 from motionkit.methods.flipsketch.train_data import DrawingClips
 from motionkit.methods.flipsketch.train_loop import gathered
 from motionkit.methods.flipsketch.train_lora import Factors, text_layers, unet_layers, without_factors, write_lora
 from motionkit.methods.flipsketch.train_loss import Texts, clip_loss
+from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
-from motionkit.trainjob import DataConfig, TrainJob
+from motionkit.training.job import DataConfig, TrainJob
 
 FEW = "mid_block"  # layers, where a test does not need all
 

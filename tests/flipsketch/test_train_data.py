@@ -17,7 +17,7 @@ from motionkit.sprites.export import write_drawings
 @pytest.fixture(scope="module")
 def backbone():
     from motionkit.backbones import load
-    from motionkit.gpu import Plan
+    from motionkit.settings.gpu import Plan
 
     return load("tiny-modelscope", Plan())
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from motionkit import gpu
-from motionkit.backbones import load
-from motionkit.gpu import Plan
+from motionkit.backbones import load, placement
+from motionkit.settings import gpu
+from motionkit.settings.gpu import Plan
 
 
 def randn(*shape):
@@ -110,7 +110,9 @@ class Far:
         self.real = {}
         monkeypatch.setattr(ModuleGroup, "onload_", lambda group: self.fetch(self.of(group)))
         monkeypatch.setattr(ModuleGroup, "offload_", lambda group: self.send(self.of(group)))
-        monkeypatch.setattr(gpu, "move", lambda module, device: self.turn([*module.parameters(), *module.buffers()]))
+        monkeypatch.setattr(
+            placement, "move", lambda module, device: self.turn([*module.parameters(), *module.buffers()])
+        )
 
     def of(self, group):
         held = [t for m in group.modules for t in (*m.parameters(), *m.buffers())]
@@ -144,7 +146,7 @@ def test_group_offload_fetches_every_weight_that_is_used(name, monkeypatch):
     plain, backbone = made(load(name, Plan())), load(name, Plan())
     far = Far(monkeypatch)
     for part in backbone.parts():
-        gpu.group_offload(part, "cpu")  # the hooks are diffusers' and ours, the places are not real
+        placement.group_offload(part, "cpu")  # the hooks are diffusers' and ours, the places are not real
     assert len(far.real) > 50
     assert torch.equal(made(backbone), plain), "and no NaN"
     assert len(far.real) > 50, "all are away again"

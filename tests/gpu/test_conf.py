@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from motionkit.backbones import BackboneConfig, specs
-from motionkit.gpu import TIERS, GpuConfig
+from motionkit.settings.gpu import TIERS, GpuConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 

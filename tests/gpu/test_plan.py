@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from motionkit import gpu
 from motionkit.backbones import get
 from motionkit.errors import UserError
-from motionkit.gpu import DeviceFacts, GpuConfig, resolve
+from motionkit.settings import gpu
+from motionkit.settings.gpu import DeviceFacts, GpuConfig, resolve
 
 CPU = DeviceFacts(compiler=True)
 AMPERE = DeviceFacts(cuda=True, name="a card", vram_gb=24, bf16=True, compiler=True)
@@ -143,7 +143,8 @@ def test_the_plan_prints_what_is_on():
 
 def test_settings_need_no_torch():
     code = (
-        "import sys, motionkit.gpu as g; g.resolve(g.GpuConfig(), g.DeviceFacts()); assert 'torch' not in sys.modules"
+        "import sys, motionkit.settings.gpu as g; g.resolve(g.GpuConfig(), g.DeviceFacts()); "
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -8,14 +8,13 @@ import torch
 
 from motionkit.backbones import load
 from motionkit.backbones.base import attention_sites
-from motionkit.context import RunContext
+from motionkit.context import NullProgress, Reporter, RunContext
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig, LoraConfig, VideoConfig
 from motionkit.methods.anamodiff.nets import build
 from motionkit.methods.anamodiff.tune import Material, load_tuned, trainable, tune
-from motionkit.progress import NullProgress, Reporter
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import sample_inputs
 
 TINY = ("tiny-animatediff-sd15", "tiny-modelscope")

@@ -7,8 +7,8 @@ import pytest
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.errors import UserError
-from motionkit.handle import choose_backbone
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.testing.clips import sample_inputs
 
 BUILT_IN = [name for name in registry.names() if registry.registered(name).dist == registry.OWN]

@@ -9,13 +9,13 @@ from motionkit.backbones import fingerprint, load
 from motionkit.backbones.adapters import add_lora
 from motionkit.backbones.base import attention_sites
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
 from motionkit.methods.vidmp3.options import TuneOptions
 from motionkit.methods.vidmp3.trainable import make_trainable
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
 from motionkit.testing.clips import moving_shapes, sample_inputs
-from motionkit.trainjob import DataConfig, TrainJob
+from motionkit.training.job import DataConfig, TrainJob
 from motionkit.transfer import Inputs
 
 

@@ -7,12 +7,12 @@ from torch import nn
 
 from motionkit.backbones import load
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
 from motionkit.media import from_frames
 from motionkit.methods.vidmp3.inject import GuideContext, Subject, install
 from motionkit.methods.vidmp3.trainable import make_trainable, trainable_names
 from motionkit.methods.vidmp3.unets import inflated_blocks, own_unet, untuned
-from motionkit.run import execute
+from motionkit.running.execute import execute
+from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
 

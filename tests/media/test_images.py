@@ -155,7 +155,7 @@ def test_cut_off_animation_gives_what_is_there_and_tells(tmp_path, moving):
     assert (clip.frames[0] == moving[0]).all()
 
 
-@pytest.mark.parametrize("width, height", [(60000, 60000), (2**31 - 1, 1), (5000, 5000)])
+@pytest.mark.parametrize("width, height", [(60000, 60000), (2**31 - 1, 1), (11600, 11600)])
 def test_huge_promises_are_refused_before_decoding(tmp_path, width, height):
     (tmp_path / "a.png").write_bytes(png_header(width, height))
     refused(tmp_path / "a.png", "limit")
@@ -165,7 +165,7 @@ def test_huge_promises_are_refused_before_decoding(tmp_path, width, height):
 
 def test_limits(tmp_path, moving, picture):
     path = save(tmp_path / "a.png", picture)
-    refused(path, "limit", limits=Limits(max_pixels=48 * 64 - 1))
+    refused(path, "limit", limits=Limits(max_picture=48 * 64 - 1))
     assert read_clip(path, Limits(longest_side=32)).frames.shape == (1, 24, 32, 3)
     pictures = [Image.fromarray(f) for f in moving]
     animation = save(tmp_path / "a.gif", pictures[0], save_all=True, append_images=pictures[1:], duration=100)
@@ -211,3 +211,32 @@ def test_white_strokes_on_nothing_are_laid_over_black_and_told(tmp_path):
     assert clip.frames[0, 0, 0].tolist() == [255] * 3 and not clip.notes
     nothing = read_clip(save(tmp_path / "nothing.png", Image.new("RGBA", (8, 8), (255, 255, 255, 0))))
     assert nothing.frames.min() == 255 and not nothing.notes
+
+
+@pytest.mark.parametrize(
+    "name, mode, side",
+    [("photo.jpg", "RGB", 5000), ("drawing.png", "1", 8160), ("drawing.png", "P", 5000), ("clear.png", "RGBA", 4500)],
+)
+def test_large_pictures_are_decoded_smaller(tmp_path, name, mode, side):
+    small = Image.new("RGB", (100, 100), "white")
+    small.paste((200, 40, 0), (0, 0, 50, 50))
+    big = small.resize((side, side), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    options = {"exif": exif} if mode != "P" else {}
+    if mode == "RGBA":
+        big.putalpha(Image.fromarray(np.repeat(np.linspace(0, 255, side, dtype=np.uint8)[None], side, 0)))
+    clip = read_clip(save(tmp_path / name, big.convert(mode, **({"dither": 0} if mode == "1" else {})), **options))
+    assert clip.frames.shape == (1, 1024, 1024, 3) and clip.transparent == (mode == "RGBA")
+    square = clip.frames[0, 100, 100] if mode == "P" else clip.frames[0, 900, 900]
+    expected = {"1": [0, 0, 0]}.get(mode, [200, 40, 0])
+    if mode != "RGBA":
+        assert np.abs(square.astype(int) - expected).max() <= 12
+
+
+def test_a_large_deep_grey_picture_is_decoded_smaller(tmp_path):
+    grey = np.full((4200, 4200), 10_000, np.uint16)
+    grey[:, :2100] = 60_000
+    clip = read_clip(save(tmp_path / "a.png", Image.fromarray(grey)))
+    assert clip.frames.shape == (1, 1024, 1024, 3)
+    assert clip.frames[0, 5, [5, 1000], 0].tolist() == [233, 39]

@@ -5,9 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from motionkit.errors import UserError
-from motionkit.media import Limits, read_clip
+from motionkit.media import Limits, Wanted, read_clip
 
 GREEN = np.array([0, 200, 0])
 RED = np.array([200, 40, 0])
@@ -52,6 +53,44 @@ def test_reads_containers_codecs_and_pixel_formats(tmp_path, make, moving, name,
     assert clip.fps == pytest.approx(8, rel=0.01) and clip.times is None and not clip.is_image
     assert np.abs(clip.frames.astype(int) - moving).mean() < 8
     assert clip.name == path.stem and clip.notes == ()
+
+
+@pytest.mark.parametrize(
+    "name, codec, pix_fmt",
+    [
+        ("a.avi", "msmpeg4", "yuv420p"),
+        ("two.avi", "msmpeg4v2", "yuv420p"),
+        ("c.avi", "cinepak", "rgb24"),
+        ("a.wmv", "wmv2", "yuv420p"),
+        ("one.wmv", "wmv1", "yuv420p"),
+        ("a.mpg", "mpeg2video", "yuv420p"),
+        ("one.mpg", "mpeg1video", "yuv420p"),
+        ("a.ts", "mpeg2video", "yuv420p"),
+        ("a.m2ts", "libx264", "yuv420p"),
+        ("a.3gp", "h263", "yuv420p"),
+        ("four.3gp", "mpeg4", "yuv420p"),
+        ("a.mjpeg", "mjpeg", "yuvj420p"),
+    ],
+)
+def test_reads_what_older_programs_write(tmp_path, make, moving, name, codec, pix_fmt):
+    frames = np.repeat(np.repeat(moving, 3, 1), 3, 2)[:, :, 8:184] if codec == "h263" else moving  # 176 x 144 alone
+    rate = 8 if name.endswith(("avi", "wmv", "3gp")) else 25
+    path = make(tmp_path / name, frames, codec, pix_fmt, rate=rate)
+    if codec == "msmpeg4":  # as DivX 3 named the same
+        path.write_bytes(path.read_bytes().replace(b"MP43", b"DIV3"))
+    clip = read_clip(path)
+    assert clip.fps == pytest.approx(rate, rel=0.01) and clip.notes == () and near(clip.frames[0, 4, 4], GREEN)
+    if codec == "h263":  # whose pixels are 12:11
+        assert clip.frames.shape == (6, 144, 192, 3)
+    else:
+        assert clip.frames.shape == frames.shape and np.abs(clip.frames.astype(int) - frames).mean() < 8
+
+
+def test_a_photo_with_a_second_picture_behind_it_is_a_photo(tmp_path, moving):
+    pictures = [Image.fromarray(frame) for frame in moving[:2]]
+    pictures[0].save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=pictures[1:])
+    clip = read_clip(tmp_path / "phone.jpg")
+    assert clip.is_image and clip.frames.shape == (1, 48, 64, 3)
 
 
 def test_same_pixels_same_hash_and_another_fps_another(tmp_path, make, moving):
@@ -157,7 +196,9 @@ def test_damage_is_counted_and_told(tmp_path, make):
         (bytes(range(256)) * 4, "convert it"),
         (b"RIFF\x10\x00\x00\x00AVI " + bytes(40), "damaged"),
         (b"\x1aE\xdf\xa3" + bytes(60), "damaged"),
-        (b"G" + bytes(187) + b"G" + bytes(187), "transport stream"),
+        (b"G" + bytes(187) + b"G" + bytes(187), "damaged"),
+        (b"OggS" + bytes(40), "ffmpeg -i"),
+        (b"FLV\x01" + bytes(40), "ffmpeg -i"),
     ],
 )
 def test_what_is_no_video_gets_one_line(tmp_path, content, word):
@@ -167,7 +208,7 @@ def test_what_is_no_video_gets_one_line(tmp_path, content, word):
 
 
 def test_codecs_outside_the_list_are_refused(tmp_path, make, moving):
-    refused(make(tmp_path / "a.mkv", moving, "mpeg2video", rate=25), "codec")
+    refused(make(tmp_path / "a.avi", moving, "huffyuv", "rgb24", rate=25), "codec", "ffmpeg -i")
 
 
 def test_limits_are_checked_on_the_header(tmp_path, make, moving):
@@ -192,7 +233,10 @@ def test_frames_beyond_the_header_are_counted_too(tmp_path, make, moving):
 
 
 def test_impossible_rates_are_refused(tmp_path, make, moving):
-    refused(make(tmp_path / "a.mp4", moving, rate=1000), "frames per second", "ffmpeg -r")
+    path = make(tmp_path / "a.mp4", np.concatenate([moving] * 4), rate=1000)
+    refused(path, "frames per second", "ffmpeg -r")
+    with pytest.raises(UserError, match="frames per second"):
+        read_clip(path, wanted=Wanted())  # of a part as well
 
 
 @pytest.mark.parametrize(

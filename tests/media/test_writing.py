@@ -173,3 +173,93 @@ def test_gif_stores_the_time_of_each_frame_and_loops_for_ever(tmp_path, moving, 
     assert clip.fps == pytest.approx(fps, rel=0.01) and clip.times is None
     data = (tmp_path / "a.gif").read_bytes()
     assert data.count(b"NETSCAPE2.0\x03\x01\x00\x00") == 1  # what players read; decoders may make it up
+
+
+@pytest.fixture
+def cutout(moving):
+    """The moving square alone: (F, H, W, 3) on white, and its alpha (F, H, W)."""
+    alpha = np.where((moving == 255).all(-1), 255, 0).astype(np.uint8)
+    return np.where(alpha[..., None] > 0, np.uint8([0, 90, 200]), np.uint8(255)), alpha
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.gif", "a.webp", "a.png", "frames"])
+def test_transparency_by_suffix(tmp_path, cutout, name):
+    from motionkit.media.output_files import write_result
+
+    frames, alpha = cutout
+    write_result(tmp_path / name, frames, 8, alpha=alpha)
+    clip = read_clip(tmp_path / name)
+    assert clip.transparent and len(clip) == 6 and clip.fps == pytest.approx(8, rel=0.02)
+    assert np.abs(clip.frames.astype(int) - frames).mean() < 6  # over white again
+    write_result(tmp_path / "opaque" / name, frames, 8)
+    assert not read_clip(tmp_path / "opaque" / name).transparent
+
+
+def test_a_half_transparent_rim_keeps_no_background(moving):
+    from motionkit.media.matte import with_alpha
+
+    frames = np.full((1, 16, 16, 3), 255, np.uint8)
+    frames[0, 4:12, 4:12] = (127, 172, 227)  # half of (0, 90, 200), half white
+    alpha = np.zeros((1, 16, 16), np.uint8)
+    alpha[0, 4:12, 4:12] = 128
+    assert np.abs(with_alpha(frames, alpha)[0, 8, 8].astype(int) - [0, 90, 200, 128]).max() <= 2
+
+
+def tone(seconds, rate=44_100, pitch=440.0):
+    from motionkit.media import Sound
+
+    wave = 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
+    return Sound(np.stack([wave, wave], -1).astype(np.float32), rate)
+
+
+@pytest.mark.parametrize("name, codec", [("a.mp4", "aac"), ("a.webm", "opus"), ("a.mov", "pcm_s16le")])
+def test_sound_goes_in_and_comes_out_trimmed_alike(tmp_path, moving, name, codec):
+    from motionkit.media import Wanted
+
+    frames = np.concatenate([moving] * 4)
+    sound = tone(3.0)
+    sound.samples[: sound.rate] = 0  # the first second is silent
+    write_video(tmp_path / name, frames, 8, sound=sound)
+    with av.open(str(tmp_path / name)) as container:
+        assert container.streams.audio[0].codec_context.name.removeprefix("lib") == codec
+    whole = read_clip(tmp_path / name, wanted=Wanted(frames=24, sound=True))
+    assert whole.sound.duration == pytest.approx(3, abs=0.01) and whole.sound.samples.shape[1] == 2
+    part = read_clip(tmp_path / name, wanted=Wanted(start=0.5, frames=8, sound=True))
+    assert part.sound.duration == pytest.approx(1, abs=0.01)
+    heard = np.abs(part.sound.samples).max(1) > 0.1
+    begins = int(heard.argmax()) / part.sound.rate
+    assert begins == pytest.approx(0.5, abs=0.05) and heard[heard.argmax() :].mean() > 0.8
+    assert read_clip(tmp_path / name, wanted=Wanted(start=0.5, frames=8)).sound is None
+
+
+def test_sound_far_into_a_file_is_found_by_seeking(tmp_path, moving):
+    from motionkit.media import Wanted
+
+    sound = tone(9.0)
+    sound.samples[: 8 * sound.rate] = 0
+    for name in ("a.mp4", "a.webm"):
+        write_video(tmp_path / name, np.concatenate([moving] * 12), 8, sound=sound)
+        heard = read_clip(tmp_path / name, wanted=Wanted(start=7.5, frames=8, sound=True)).sound
+        loud = np.abs(heard.samples).max(1) > 0.1
+        assert int(loud.argmax()) / heard.rate == pytest.approx(0.5, abs=0.05) and loud.any()
+
+
+def test_sound_that_is_not_read_or_damaged_costs_the_sound_alone(tmp_path, moving, monkeypatch):
+    from motionkit.media import Wanted
+
+    write_video(tmp_path / "a.mp4", np.concatenate([moving] * 4), 8, sound=tone(3.0))
+    quiet = read_clip(tmp_path / "a.mp4", wanted=Wanted())
+    heard = read_clip(tmp_path / "a.mp4", wanted=Wanted(sound=True))
+    assert heard.sound is not None and heard.notes == quiet.notes and heard.sha256 == quiet.sha256
+    monkeypatch.setattr("motionkit.media.sound.CODECS", frozenset())
+    clip = read_clip(tmp_path / "a.mp4", wanted=Wanted(sound=True))
+    assert len(clip) == 10 and clip.sound is None and "(aac) is not read" in clip.notes[-1]
+
+
+def test_there_and_back(tmp_path, moving):
+    from motionkit.media.output_files import write_result
+
+    write_result(tmp_path / "frames", moving, 8, loop="pingpong")
+    assert (read_clip(tmp_path / "frames").frames == moving[[0, 1, 2, 3, 4, 5, 4, 3, 2, 1]]).all()
+    write_result(tmp_path / "two", moving[:2], 8, loop="pingpong")
+    assert len(read_clip(tmp_path / "two")) == 2

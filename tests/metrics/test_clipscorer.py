@@ -6,10 +6,11 @@ import torch
 
 from motionkit.errors import MissingWeights
 from motionkit.metrics import clipscorer, suite
-from motionkit.metrics.judges import ClipNet, load_judge, save_judge
+from motionkit.metrics.judges import ClipNet, load_judge
 from motionkit.sprites import MOTIONS, Motion, character, render_clip
 from motionkit.sprites.world import DOING
 from motionkit.training.clip_judge import pairs
+from motionkit.weights.small_nets import save_net
 
 shipped = pytest.mark.skipif(not clipscorer.available(), reason="the judge's weights are not in this checkout")
 GROUPS = {"motion": ["walk", "nod"], "kind": ["cat", "robot", "bird"], "colour": ["red", "blue"]}
@@ -38,7 +39,7 @@ def test_the_network_takes_any_number_of_frames():
 def test_a_saved_judge_says_the_same_and_a_missing_one_is_named(tmp_path):
     torch.manual_seed(0)
     net = ClipNet(GROUPS).eval()
-    save_judge(tmp_path / "clipscorer.safetensors", net, {"groups": GROUPS}, {"motion_colour": 0.5})
+    save_net(tmp_path / "clipscorer.safetensors", net, {"groups": GROUPS}, {"motion_colour": 0.5})
     again, figures = load_judge("clipscorer", tmp_path / "clipscorer.safetensors")
     x = torch.rand(1, 8, 3, 64, 64)
     assert figures == {"motion_colour": 0.5}

@@ -10,8 +10,10 @@ from diffusers import DDIMScheduler
 from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig, join
 from motionkit.backbones.animatex.backbone import SCHEDULE
 from motionkit.backbones.animatex.convert import rename
-from motionkit.diffusion.sampling import ddim_sample, guided
-from motionkit.diffusion.schedule import alpha_at, move, rungs, to_eps_x0
+from motionkit.backbones.noise_levels import V, level_at, target_of, to_eps_x0
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.loop import denoise
 
 METHOD = "animatex"
 INPUTS, OUTPUTS = "inputs.safetensors", "outputs.safetensors"
@@ -188,27 +190,31 @@ def sampling(golden):
     """Guided DDIM, each step from the recorded latent before it, and whole."""
     case, recorded = case_of(golden), golden.tensors(OUTPUTS)
     steps, scale = case.recorded["ddim_timesteps"], case.recorded["guide_scale"]
-    grid = rungs(case.scheduler, steps)
-    yield "ddim4.timesteps", torch.tensor([rung.t for rung in grid])
+    sampler, guidance = DDIM(case.scheduler), Guidance(scale, batched=True)
+    grid = sampler.grid(steps)
+    yield "ddim4.timesteps", torch.tensor([step.t for step in grid])
     uncond = case.network.prepare(case.conditions["uncond"])
     for name in ("released", "paper_ref"):
         both = join([uncond, case.network.prepare(case.conditions[f"cond_{name}"])])
-        predict = guided(lambda x, t, both=both: case.network(torch.cat([x, x]), t, both).chunk(2), scale)
+
+        def model(x, step, half, both=both):
+            return case.network(x, step.t, both)
+
         x = case.io["noise_init"]
-        for i, rung in enumerate(grid):
-            v = predict(x, rung.t)
-            yield f"ddim4.{name}.step{i}.x0", to_eps_x0("v_prediction", v, x, rung.alpha)[1]
-            yield f"ddim4.{name}.step{i}.x_next", move(case.scheduler, v, x, rung.alpha, rung.alpha_below)
+        for i, step in enumerate(grid):
+            v = guidance(model, x, step)
+            yield f"ddim4.{name}.step{i}.x0", to_eps_x0(V, v, x, step.level)[1]
+            yield f"ddim4.{name}.step{i}.x_next", sampler.step(v, step, x)
             x = recorded[f"ddim4.{name}.step{i}.x_next"]
-        yield f"ddim4.{name}.final", ddim_sample(predict, case.scheduler, case.io["noise_init"], steps)
+        yield f"ddim4.{name}.final", denoise(model, sampler, case.io["noise_init"], grid, guidance)
 
 
 def forward_process(golden):
     case, recorded = case_of(golden), golden.tensors(OUTPUTS)
     x0, noise, t = recorded["qsample.x0"], case.io["noise_init"], recorded["qsample.t"]
-    alpha = alpha_at(case.scheduler, t, x0)
-    yield "qsample.xt", alpha.sqrt() * x0 + (1 - alpha).sqrt() * noise
-    yield "qsample.v_target", alpha.sqrt() * noise - (1 - alpha).sqrt() * x0
+    level = level_at(case.scheduler, t, x0)
+    yield "qsample.xt", level.mix(x0, noise)
+    yield "qsample.v_target", target_of(V, x0, noise, level)
 
 
 STAGES = [predictions, inside, second_sample, sampling, forward_process]

@@ -10,16 +10,16 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 
 from motionkit.backbones import catalog
 from motionkit.backbones.modelscope import ModelScopeBackbone
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.sampling import guide
-from motionkit.diffusion.schedule import move, rungs
-from motionkit.gpu import Plan
+from motionkit.diffusion import inversion as toolkit
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance, guide, text_model
 from motionkit.methods.flipsketch.align import align
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.config import InvertConfig
 from motionkit.methods.flipsketch.invert import invert, sketch_latents
 from motionkit.methods.flipsketch.loop import Options, denoise, start
 from motionkit.methods.flipsketch.reference import Schedule, recorder, walk
+from motionkit.settings.gpu import Plan
 
 METHOD = "flipsketch"
 FILE, POST = "tensors.safetensors", "postprocess.safetensors"
@@ -47,9 +47,9 @@ class Case:
             scheduler=DDIMScheduler(**known),
             fingerprint="",
         )
-        self.scheduler, self.run, self.lambda_ = self.backbone.scheduler, run, run["lambda_"]
+        self.sampler, self.run, self.lambda_ = DDIM(self.backbone.scheduler), run, run["lambda_"]
         self.composer = Composer(self.backbone.denoise, unet, lambda_=self.lambda_)
-        self.grid = rungs(self.scheduler, run["num_inference_steps"])
+        self.grid = self.sampler.grid(run["num_inference_steps"])
         self.schedule = Schedule(run["num_inference_steps"], run["num_frames"], run["tau1"], run["tau2"] + 1)
         self.text = {name: self.io[f"{name}_embeds"] for name in ("prompt", "null", "negative")}
 
@@ -81,19 +81,16 @@ def first_latents(golden):
 
 
 def timesteps(golden):
-    yield "timesteps", torch.tensor([rung.t for rung in case_of(golden).grid])
+    yield "timesteps", torch.tensor([step.t for step in case_of(golden).grid])
 
 
 def inversion(golden):
     case = case_of(golden)
     clip, null = case.io["sketch_latents"], case.text["null"]
     steps = case.run["num_inference_steps"]
-
-    def predict(x, t):
-        return case.backbone.denoise(x, t, null)
-
-    yield "inversion_trajectory", ddim_invert(predict, case.scheduler, clip, steps, all=True)
-    yield "inverted_noise", invert(predict, case.scheduler, clip, steps)[0]
+    model = text_model(case.backbone.denoise, null)
+    yield "inversion_trajectory", toolkit.invert(model, case.sampler, clip, steps, all=True)
+    yield "inverted_noise", invert(model, case.sampler, clip, steps)[0]
 
 
 def alignment(golden):
@@ -131,30 +128,30 @@ def steps(golden):
     """Each pass and each DDIM step, from its recorded inputs."""
     case = case_of(golden)
     guidance = case.run["guidance_scale"]
-    for i, rung in enumerate(case.grid):
+    for i, step in enumerate(case.grid):
         name = f"step{i:02d}"
         x, ref = case.io[f"{name}.latents_in"], case.io[f"{name}.inv_in"]
         assert ref.shape[2] == case.schedule.first(i)
         with case.composer.installed():
-            uncond = case.composer.plain(x, rung.t, case.text["negative"])
-            ref_uncond = case.composer.plain(ref, rung.t, case.text["negative"])
+            uncond = case.composer.plain(x, step.t, case.text["negative"])
+            ref_uncond = case.composer.plain(ref, step.t, case.text["negative"])
             if i < case.schedule.composed:
-                ref_cond, recording = case.composer.record(ref, rung.t, case.text["null"])
-                cond = case.composer.composed(x, rung.t, case.text["prompt"], recording)
+                ref_cond, recording = case.composer.record(ref, step.t, case.text["null"])
+                cond = case.composer.composed(x, step.t, case.text["prompt"], recording)
                 both = torch.cat([x, x]), torch.cat([case.text["negative"], case.text["prompt"]])
-                batched = case.composer.composed(both[0], rung.t, both[1], recording, first=1)
+                batched = case.composer.composed(both[0], step.t, both[1], recording, first=1)
                 torch.testing.assert_close(batched, torch.cat([uncond, cond]), atol=1e-5, rtol=0)
                 yield f"{name}.eps_ref_cond", ref_cond
                 guided = guide(ref_uncond, ref_cond, guidance)
-                yield f"{name}.inv_out", move(case.scheduler, guided, ref, rung.alpha, rung.alpha_below)
+                yield f"{name}.inv_out", case.sampler.step(guided, step, ref)
             else:
-                cond = case.composer.plain(x, rung.t, case.text["prompt"])
+                cond = case.composer.plain(x, step.t, case.text["prompt"])
                 yield f"{name}.inv_out", ref
         yield f"{name}.eps_uncond", uncond
         yield f"{name}.eps_ref_uncond", ref_uncond
         yield f"{name}.eps_cond", cond
         guided = guide(uncond, cond, guidance)
-        yield f"{name}.latents_out", move(case.scheduler, guided, x, rung.alpha, rung.alpha_below)
+        yield f"{name}.latents_out", case.sampler.step(guided, step, x)
 
 
 def attention(golden):
@@ -185,17 +182,16 @@ def whole(golden):
     case = case_of(golden)
     null = case.text["null"]
     with case.composer.installed():
-        noise = invert(
-            lambda x, t: case.composer.plain(x, t, null), case.scheduler, case.io["sketch_latents"], case.schedule.steps
-        )[0]
-        reference = walk(case.composer, case.scheduler, noise, case.schedule, null)
-        recordings = recorder(case.composer, case.scheduler, reference, case.schedule, null)
+        model = text_model(case.composer.plain, null)
+        noise = invert(model, case.sampler, case.io["sketch_latents"], case.schedule.steps)[0]
+        reference = walk(case.composer, case.sampler, noise, case.schedule, null)
+        recordings = recorder(case.composer, case.sampler, reference, case.schedule, null)
         options = Options(
-            guidance=case.run["guidance_scale"], updates=case.run["align_iters"] - 1, lr=case.run["align_lr"]
+            Guidance(case.run["guidance_scale"]), updates=case.run["align_iters"] - 1, lr=case.run["align_lr"]
         )
         latents = denoise(
             case.composer,
-            case.scheduler,
+            case.sampler,
             start(case.io["init_noise"], noise),
             reference,
             recordings,

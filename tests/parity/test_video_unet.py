@@ -9,9 +9,10 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.upsampling import Upsample2D
 
 from motionkit.backbones.inflate import FrameContext, SparseCausalProcessor, inflate
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.sampling import ddim_sample, guided
-from motionkit.diffusion.schedule import move, rungs
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.loop import denoise
+from motionkit.diffusion.sampling import ddim_invert
 
 METHOD = "anamodiff"
 FILE = "tav_io.safetensors"
@@ -138,15 +139,15 @@ def ladder(golden):
     io = golden.tensors(FILE)
     noise_schedule = scheduler(golden)
     yield "ddim.alphas_cumprod", noise_schedule.alphas_cumprod
-    grid = rungs(noise_schedule, len(io["ddim.timesteps"]))
-    yield "ddim.timesteps", torch.tensor([rung.t for rung in grid])
-    for name, rung in (("first", grid[-1]), ("last", grid[0])):
-        step = move(noise_schedule, io["ddim.step_eps"], io["ddim.z0"], rung.alpha_below, rung.alpha)
-        yield f"ddim.next_step_{name}", step
+    sampler = DDIM(noise_schedule)
+    grid = sampler.grid(len(io["ddim.timesteps"]))
+    yield "ddim.timesteps", torch.tensor([step.t for step in grid])
+    for name, step in (("first", grid[-1]), ("last", grid[0])):
+        yield f"ddim.next_step_{name}", sampler.back(io["ddim.step_eps"], step, io["ddim.z0"])
     video, text = video_unet(golden), io["in.encoder_hidden_states"][:1]
     path, recorded = [io["ddim.z0"]], io["ddim.inverted_all"][:, None]  # recorded without the batch axis
-    for before, rung in zip(recorded, reversed(grid), strict=False):
-        path.append(move(noise_schedule, video(before, rung.t, text), before, rung.alpha_below, rung.alpha))
+    for before, step in zip(recorded, reversed(grid), strict=False):
+        path.append(sampler.back(video(before, step.t, text), step, before))
     yield "ddim.inverted_all", torch.cat(path)
 
 
@@ -155,14 +156,15 @@ def loops(golden):
     io = golden.tensors(FILE)
     video = video_unet(golden)
     text, empty = io["in.encoder_hidden_states"][:1], io["ddim.uncond"]
-    steps, noise_schedule = len(io["ddim.timesteps"]), scheduler(golden)
+    sampler = DDIM(scheduler(golden))
+    grid, start = sampler.grid(len(io["ddim.timesteps"])), io["ddim.inverted_all"][-1:]
 
-    def both(x, t):
-        return video(torch.cat([x, x]), t, torch.cat([empty, text])).chunk(2)
+    def model(x, step, half):
+        return video(x, step.t, text if half == "cond" else torch.cat([empty, text]))
 
     for name in [n for n in io if n.startswith("ddim.denoised_cfg")]:
-        predict = guided(both, float(name.removeprefix("ddim.denoised_cfg")))
-        yield name, ddim_sample(predict, noise_schedule, io["ddim.inverted_all"][-1:], steps)
+        guidance = Guidance(float(name.removeprefix("ddim.denoised_cfg")), batched=True)
+        yield name, denoise(model, sampler, start, grid, guidance)
 
 
 STAGES = [whole, one_frame, without_time, parts, isolated_attention, isolated_upsampling, ladder, loops]

@@ -11,9 +11,9 @@ from diffusers import DDIMScheduler
 
 from motionkit.backbones import load, tiny_motion
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
 from motionkit.perception import dense_features, matching
 from motionkit.perception.correspondence import CorrespondenceSettings, correspond
+from motionkit.settings.gpu import Plan
 from motionkit.sprites import Motion, character, render_clip
 from motionkit.sprites.sampling import stream
 

@@ -8,8 +8,9 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.perception import pocket_maps as pm
 from motionkit.sprites import Motion, character, render_clip
 from motionkit.training.pocket_maps_figures import clip_of, measure
+from motionkit.weights.small_nets import save_net
 
-shipped = pytest.mark.skipif(not pm.available(), reason="the weights are not in this checkout")
+shipped = pytest.mark.skipif(not pm.weights_path().is_file(), reason="the weights are not in this checkout")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_no_subject_to_refer_to_is_said_in_one_line():
 
 def test_weights_are_kept_and_foreign_files_refused(untrained, tmp_path):
     path = tmp_path / "maps.safetensors"
-    pm.save(path, untrained.net, {}, {"easy_iou": 0.5})
+    save_net(path, untrained.net, {}, {"easy_iou": 0.5})
     again = pm.PocketMaps.load(path)
     frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     assert again.figures == {"easy_iou": 0.5}
@@ -148,7 +149,7 @@ def test_weights_are_kept_and_foreign_files_refused(untrained, tmp_path):
 @shipped
 def test_the_shipped_network_is_small():
     assert sum(p.numel() for p in pm.PocketMaps.load().net.parameters()) <= 600_000
-    assert pm.WEIGHTS.stat().st_size <= 1_200_000
+    assert pm.weights_path().stat().st_size <= 1_200_000
 
 
 @shipped

@@ -10,6 +10,7 @@ import torch
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.pose import PoseSettings, dwpose, openpose, pocket, read_poses
 from motionkit.perception.pose.estimate import check
+from motionkit.weights import places
 
 MARK = 200  # brightness of the square that stands for a person
 
@@ -250,7 +251,8 @@ def test_openpose_weights_are_never_unpickled(tmp_path, monkeypatch):
 # ---- sprites
 
 
-shipped = pytest.mark.skipif(not pocket.WEIGHTS.is_file(), reason="the net of joints is not in this checkout")
+JOINTS = places.PACKAGE / "perception" / "joints.safetensors"
+shipped = pytest.mark.skipif(not JOINTS.is_file(), reason="the net of joints is not in this checkout")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from motionkit.cli import main
 from motionkit.media import read_clip
@@ -28,6 +29,14 @@ def test_a_dataset_holds_clips_masks_and_labels(tmp_path):
 def test_the_sheet_shows_every_kind(tmp_path):
     assert main(["sprites", "what=sheet", f"output={tmp_path}", "size=32"]) == 0
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_the_sheet_of_styles_shows_many_looks(tmp_path):
+    assert main(["sprites", "what=styles", f"output={tmp_path}", "size=32"]) == 0
+    sheet = np.asarray(Image.open(tmp_path / "styles.png"))
+    assert sheet.shape[:2] == (7 * 32, 10 * 32)
+    drawings = sheet[-32:].astype(int)
+    assert (np.ptp(drawings, axis=-1) == 0).all() and len(np.unique(sheet[:128].reshape(-1, 3), axis=0)) > 2000
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from motionkit import media, registry
+from motionkit.backbones import load
 from motionkit.cli import main
+from motionkit.diffusion.samplers import choose_sampler, make_sampler
+from motionkit.errors import UserError
+from motionkit.methods.animatex.sample import sample
+from motionkit.settings.gpu import Plan
 from motionkit.testing import check_transfer, moving_shapes, picture
 
 HERE = Path(__file__).parent
-EXAMPLES = ("motionkit-example-ghost", "motionkit-example-broken")
+EXAMPLES = ("motionkit-example-ghost", "motionkit-example-broken", "motionkit-example-ancestral")
+PACKAGES = ("motionkit_ghost", "motionkit_broken", "motionkit_ancestral")
 RUN = "import sys; from motionkit.cli import main; sys.exit(main())"
 
 
@@ -39,7 +47,7 @@ def installed(site, monkeypatch):
     yield site
     monkeypatch.undo()
     registry.refresh()
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("motionkit_ghost", "motionkit_broken")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
 
 
@@ -75,6 +83,7 @@ def test_doctor_shows_where_the_broken_one_fails(site):
     ran = command(site, "doctor")
     assert ran.returncode == 1
     assert "motionkit-example-ghost 0.3.0" in ran.stdout
+    assert re.search(r"sampler ancestral +ok +motionkit-example-ancestral 0.1.0", ran.stdout)
     assert "motionkit_broken.py" in ran.stdout and "ImportError: libspectre.so.9 is not there" in ran.stdout
 
 
@@ -120,3 +129,20 @@ def test_a_built_in_runs_beside_them(installed, clips):
 
 def test_it_conforms(installed, tmp_path):
     check_transfer(registry.spec("ghost"), folder=tmp_path, size=32, frames=3).raise_if_failed()
+
+
+def test_its_sampler_walks_any_method_that_does_not_invert(installed):
+    backbone = load("tiny-animatex", Plan())
+    noise = torch.randn(1, *backbone.latent_shape(2, 32, 32), generator=torch.Generator().manual_seed(0))
+
+    def model(latents, step, half, window):
+        return 0.1 * latents
+
+    results = []
+    for seed in (1, 1, 2):
+        sampler = make_sampler(backbone, "ancestral", torch.Generator().manual_seed(seed))
+        results.append(sample(model, noise, 4, sampler=sampler))
+    assert torch.equal(results[0], results[1]) and not torch.allclose(results[0], results[2])
+    assert choose_sampler(registry.spec("animatex"), backbone.spec, "ancestral") == "ancestral"
+    with pytest.raises(UserError, match="vidmp3 needs sampler=ddim, not ancestral"):
+        choose_sampler(registry.spec("vidmp3"), load("tiny-sd", Plan()).spec, "ancestral")

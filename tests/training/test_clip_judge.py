@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from motionkit.metrics.judges import ClipNet, save_judge
+from motionkit.metrics.judges import ClipNet
 from motionkit.training import clip_judge as trainer
+from motionkit.weights.small_nets import save_net
 
 
 def test_pairs_are_of_one_kind_and_two_characters_and_reproducible():
@@ -62,7 +63,7 @@ def test_training_may_begin_with_a_judge_that_knows_fewer_motions(tmp_path):
     torch.manual_seed(0)
     fewer = trainer.GROUPS | {"motion": trainer.GROUPS["motion"][:-1]}
     old = ClipNet(fewer).eval()
-    save_judge(tmp_path / "old.safetensors", old, {"groups": fewer}, {})
+    save_net(tmp_path / "old.safetensors", old, {"groups": fewer}, {})
     new = ClipNet(trainer.GROUPS).eval()
     trainer.begin_with(new, tmp_path / "old.safetensors")
     x = torch.rand(2, 6, 3, 64, 64)

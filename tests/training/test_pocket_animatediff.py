@@ -7,7 +7,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 from motionkit.training.colour_decoder import ASSETS
 from motionkit.training.pocket_animatediff import Words, build, export, make_loss, verbs
 from motionkit.training.verb_critic import VerbCritic

@@ -117,3 +117,11 @@ def test_held_out_clips_are_of_the_test_split():
         for index in range(4):
             shown = figures.clip_of(group, index, 1).character
             assert split_of(shown.key) == "test" and shown.setting == setting and shown.kind in kinds
+
+
+def test_the_world_may_vary_in_training():
+    frames, truth = trainer.batch_of(3, 1, 3, settings=("wild",))
+    again, _ = trainer.batch_of(3, 1, 3, settings=("wild",))
+    plain, _ = trainer.batch_of(3, 1, 3)
+    assert torch.equal(frames, again) and not torch.equal(frames, plain)
+    assert truth.shape == (3, 4, 128, 128) and (truth[:, 0] > 0).any()

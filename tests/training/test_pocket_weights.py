@@ -1,17 +1,15 @@
 """The shipped weights are as good as the records say, on characters that no training step showed."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-import motionkit
 from motionkit.backbones import load
 from motionkit.metrics import pose, psnr, scorer
-from motionkit.run import plan_for
+from motionkit.running.execute import plan_for
 from motionkit.training.sprite_batches import clips
+from motionkit.weights import places
 
-ASSETS = Path(motionkit.__file__).parent / "assets"
+ASSETS = places.PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +21,9 @@ def _pictures(count):
     return torch.cat([torch.from_numpy(c.frames) for c in clips("weights test", 3, 0, count, split="test")])
 
 
-def test_all_pocket_weights_together_stay_under_60_mb():
-    assert sum(p.stat().st_size for p in ASSETS.rglob("*.safetensors")) < 60e6
+def test_all_pocket_weights_together_stay_under_64_mb():
+    """Of these, 3 MB are copies of judges that perception holds until it has networks of its own training."""
+    assert sum(p.stat().st_size for p in ASSETS.rglob("*.safetensors")) < 64e6
 
 
 def test_the_autoencoder_reaches_30_db(pocket):

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from motionkit.backbones import load
-from motionkit.gpu import Plan
 from motionkit.methods.vidmp3.guide import MotionGuide
 from motionkit.methods.vidmp3.inject import install
 from motionkit.methods.vidmp3.pack import (
@@ -18,6 +17,7 @@ from motionkit.methods.vidmp3.pack import (
     schedule_of,
 )
 from motionkit.methods.vidmp3.trainable import deltas, make_trainable
+from motionkit.settings.gpu import Plan
 
 
 @pytest.mark.parametrize("name", ["tiny-animatediff-sd15", "tiny-animatediff-sdxl"])

@@ -14,11 +14,11 @@ from motionkit.backbones import load
 from motionkit.backbones.lora_files import LoraOptions
 from motionkit.backbones.lora_lists import layers_of
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
 from motionkit.methods.vidmp3 import SPEC
 from motionkit.methods.vidmp3.edit import denoise
 from motionkit.methods.vidmp3.pack import load_pack
 from motionkit.methods.vidmp3.resize import shrink
+from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import moving_shapes, other_inputs, sample_inputs
 from motionkit.testing.report import RULES
 from motionkit.testing.subject import Subject

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from vidmp3_models import make_unet, request_of
 
 from motionkit.errors import UserError
-from motionkit.hashing import hash_path
 from motionkit.methods.vidmp3.guide import MotionGuide
 from motionkit.methods.vidmp3.inject import install
 from motionkit.methods.vidmp3.options import GuideOptions, TuneOptions
@@ -26,6 +25,7 @@ from motionkit.methods.vidmp3.pack import (
     schedule_of,
 )
 from motionkit.methods.vidmp3.trainable import deltas, make_trainable
+from motionkit.weights.hashing import hash_path
 
 LINEAR = schedule_of(DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="linear"))
 SMALL = GuideOptions(stem=(4, 8, 8), encoding=8, post=16, heads="shared")

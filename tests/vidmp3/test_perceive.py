@@ -10,11 +10,11 @@ from vidmp3_requests import edit, shape_masks, textured
 from motionkit.backbones import get
 from motionkit.context import RunContext
 from motionkit.errors import MissingWeights, UserError
-from motionkit.gpu import Plan
 from motionkit.media import from_frames
 from motionkit.methods.vidmp3 import plain
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.perceive import Eyes, perceive
+from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
 

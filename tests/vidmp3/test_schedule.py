@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler
 
-from motionkit.diffusion.inversion import ddim_invert
-from motionkit.diffusion.sampling import ddim_sample
-from motionkit.diffusion.schedule import alpha_at, rungs
+from motionkit.backbones.noise_levels import alpha_at
+from motionkit.diffusion.ddim import DDIM
+from motionkit.diffusion.sampling import ddim_invert, ddim_sample
 
 COMMON = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
 SCHEDULES = {
@@ -20,7 +20,7 @@ def test_timesteps_up_and_down_are_mirrored(kind):
     down, up = scheduler, DDIMInverseScheduler.from_config(scheduler.config)
     down.set_timesteps(50)
     up.set_timesteps(50)
-    steps = [rung.t for rung in rungs(scheduler, 50)]
+    steps = [step.t for step in DDIM(scheduler).grid(50)]
     assert steps == down.timesteps.tolist() == up.timesteps.tolist()[::-1] == list(range(981, 0, -20))
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from motionkit.config import typed
 from motionkit.errors import UserError
 from motionkit.methods.vidmp3 import SPEC
 from motionkit.methods.vidmp3.config import PRESETS, TUNED, VidMP3Config
-from motionkit.presets import settings
+from motionkit.settings.config import typed
+from motionkit.settings.presets import settings
 
 
 def config(**values):

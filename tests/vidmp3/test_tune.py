@@ -7,7 +7,6 @@ import torch
 
 from motionkit.backbones import load
 from motionkit.context import NoCheckpoint, RunContext
-from motionkit.gpu import Plan
 from motionkit.methods.vidmp3 import tune as tuning
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.maps import GuideMaps
@@ -15,6 +14,7 @@ from motionkit.methods.vidmp3.pack import changed_names
 from motionkit.methods.vidmp3.scene import gates_of, tuned_scene
 from motionkit.methods.vidmp3.trainable import trainable_names
 from motionkit.methods.vidmp3.tune import timesteps_of, tune
+from motionkit.settings.gpu import Plan
 
 BACKBONES = ("tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope")
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
 
 import test_full_size as sd_files  # noqa: E402
 
-from motionkit.backbones.words import build_tokenizer  # noqa: E402
+from motionkit.backbones.tiny_tokenizer import build_tokenizer  # noqa: E402
 
 pytestmark = pytest.mark.slow
 LIMIT = 12.0  # GiB
@@ -26,11 +26,11 @@ from pathlib import Path
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.context import RunContext
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
 from motionkit.methods.vidmp3.config import TuneConfig, VidMP3Config
 from motionkit.methods.vidmp3.maps import GuideMaps
 from motionkit.methods.vidmp3.tune import tune
-from motionkit.manifest import peak_rss
+from motionkit.running.manifest import peak_rss
 
 name, folder, modules, places = sys.argv[1], sys.argv[2], sys.argv[3], Path(tempfile.mkdtemp())
 plan = Plan(dtype="bfloat16", checkpointing=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from motionkit.media import from_frames
 from motionkit.methods.vidmp3 import SPEC
-from motionkit.run import execute
+from motionkit.running.execute import execute
 from motionkit.testing.clips import MOVES, moving_shapes
 from motionkit.transfer import Inputs
 

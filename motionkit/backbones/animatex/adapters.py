@@ -115,7 +115,7 @@ class ReferenceGrid(nn.Module):
         x = self.down(x + self.fine(x))  # (B, D, h/2, w/2)
         for layer in self.coarse:
             x = x + layer(x)
-        places = self.places
+        places: Tensor = self.places
         if places.shape[-2:] != x.shape[-2:]:
             places = functional.interpolate(places, x.shape[-2:], mode="bilinear")
         return self.norm((x + places).flatten(2).transpose(1, 2))  # (B, h/2 w/2, D)

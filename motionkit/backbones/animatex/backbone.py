@@ -6,21 +6,21 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from motionkit import gpu
-from motionkit.backbones import files
+from motionkit.backbones import folders, placement
 from motionkit.backbones.animatex.conditions import Conditions, Prepared
 from motionkit.backbones.animatex.config import CLASS_NAME, AnimateXConfig, from_dict
 from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
-from motionkit.backbones.weights import load_model, read_config
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
+from motionkit.settings.gpu import Plan
+from motionkit.weights.building import on_meta
+from motionkit.weights.model_files import TEXT, read_json
+from motionkit.weights.reading import load_model, read_config
 
 # The authors' schedule in diffusers' words; where 1000 is no multiple of the steps, their list of timesteps differs.
 SCHEDULE: dict[str, Any] = {
@@ -84,14 +84,14 @@ class AnimateXBackbone(StableDiffusion):
     def denoise(
         self,
         latents: Tensor,
-        t: int | Tensor,
+        t: float | Tensor,
         text: Tensor | None = None,
         *,
         unet: Any = None,
         prepared: Prepared | None = None,
         **unet_arguments: Any,
     ) -> Tensor:
-        """v (B, 4, F, h, w), float32, for clips of that shape at timestep t (int or (B,)), under prepared conditions.
+        """v (B, C, F, h, w), float32, for clips of that shape at timestep t (or (B,)), under prepared conditions.
 
         Without `prepared` the text (B, L, D) is the only condition. `unet` replaces the whole network (a tuned copy).
         """
@@ -108,7 +108,7 @@ class AnimateXBackbone(StableDiffusion):
         network = empty_network(self.network.config)
         state = {k: v.clone() if own is None or k in own else v for k, v in self.network.state_dict().items()}
         network.load_state_dict(state, assign=True)
-        gpu.prepare_unet(self.plan, network.unet)
+        placement.prepare_unet(self.plan, network.unet)
         if self.plan.offload == "none":
             network.to(self.plan.device)
         return network.eval().requires_grad_(False)
@@ -122,7 +122,7 @@ def look(frames: Tensor, side: int) -> Tensor:
 
 def empty_network(config: AnimateXConfig) -> AnimateXNetwork:
     """A network whose weights are only shapes, to be filled; nothing is drawn."""
-    with init_empty_weights():
+    with on_meta():
         return AnimateXNetwork(config)
 
 
@@ -134,11 +134,11 @@ def load(
     Raises: MissingWeights naming the files and the command that gets them; UserError in one line for another kind of
     model and for damaged or inconsistent files.
     """
-    folder = files.locate(spec, path, online)
-    config = from_dict(read_config(files.part_file(folder, "unet", "config.json"), CLASS_NAME))
-    vae = read_config(files.part_file(folder, "vae", "config.json"), "AutoencoderKL")
-    text = read_config(files.part_file(folder, "text_encoder", "config.json"))
-    image = image_config(files.read_json(files.part_file(folder, "image_encoder", "config.json")))
+    folder = folders.locate(spec, path, online)
+    config = from_dict(read_config(folders.part_file(folder, "unet", "config.json"), CLASS_NAME))
+    vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    text = read_config(folders.part_file(folder, "text_encoder", "config.json"))
+    image = image_config(read_json(folders.part_file(folder, "image_encoder", "config.json")))
     check_parts(spec, folder, {"cross_attention_dim": config.context_dim}, vae, [text])
     if image["projection_dim"] != config.feature_dim:
         raise UserError(
@@ -149,8 +149,8 @@ def load(
     parts = read_parts(spec, folder, dtype, _Build, config.as_dict(), vae, [text])
     encoder = load_model(
         lambda: CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(image)),
-        files.part_folders(folder, "image_encoder"),
-        files.TEXT,
+        folders.part_folders(folder, "image_encoder"),
+        TEXT,
         dtype,
         skip=_OTHER_HALF,
     )

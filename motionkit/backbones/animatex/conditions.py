@@ -21,7 +21,7 @@ class Conditions:
     Attributes:
         text: (B, L, D) states of the text, the empty prompt's in the released model.
         frames: F.
-        reference: (B, 3, H, W) in [0, 1], or None.  reference_latent: (B, 4, h, w), scaled, or None.
+        reference: (B, 3, H, W) in [0, 1], or None.  reference_latent: (B, C, h, w), scaled, or None.
         pose_images: (B, 3, T, H, W) in [0, 1], drawn skeletons, the reference's first, or None.
         keypoints: (B, T, 2, 18), x's then y's relative to width and height, invisible ones -1, or None.
         clip_ref: (B, 1, C) pooled features of the reference, or None.

@@ -20,10 +20,10 @@ from torch import Tensor
 from motionkit.backbones.animatex.backbone import SCHEDULE, empty_network
 from motionkit.backbones.animatex.config import RELEASED, AnimateXConfig, from_dict
 from motionkit.backbones.animatex.keys import BUFFERS, authors_name, prefixes
-from motionkit.backbones.animatex.lend import Lent, lend
+from motionkit.backbones.animatex.missing_parts import Linked, link_missing_parts
 from motionkit.backbones.animatex.stream import write_stream
-from motionkit.backbones.files import MODEL, read_json
 from motionkit.errors import UserError, unknown
+from motionkit.weights.model_files import MODEL, read_json
 
 DTYPES = ("float16", "bfloat16", "float32")
 OPTIONS = ("dtype", "config", "base", "image_encoder")
@@ -47,12 +47,12 @@ def run(source: Path, target: Path, options: Mapping[str, str]) -> str:
         raise UserError(f"{target} is a file: give a folder to write the model into")
     weights = read_checkpoint(source)
     count = convert(weights, target, config, getattr(torch, dtype), source)
-    lent = lend(target, options)
-    return "\n".join([f"{target}: {count} weights, {dtype}", *lent.lines, _next(target, lent)])
+    linked = link_missing_parts(target, options)
+    return "\n".join([f"{target}: {count} weights, {dtype}", *linked.lines, _next(target, linked)])
 
 
-def _next(target: Path, lent: Lent) -> str:
-    if lent.missing:
+def _next(target: Path, linked: Linked) -> str:
+    if linked.missing:
         return "then run the same command again, or put the folders there yourself"
     return f"use it with backbone=animatex backbone.path={target}"
 

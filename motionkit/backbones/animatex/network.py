@@ -72,7 +72,7 @@ class AnimateXNetwork(nn.Module):
         )
 
     def forward(self, noisy: Tensor, t: int | Tensor, prepared: Prepared) -> Tensor:
-        """v (B, 4, F, h, w) for noisy latents of that shape at timestep t, an int or (B,).
+        """v (B, C, F, h, w) for noisy latents of that shape at timestep t, an int or (B,).
 
         Raises: ValueError when `prepared` is of another batch, number of frames or size.
         """

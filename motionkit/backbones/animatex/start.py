@@ -8,8 +8,8 @@ from torch import Tensor
 
 from motionkit.backbones.animatex.config import AnimateXConfig
 from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.backbones.weights import as_layer
 from motionkit.errors import UserError
+from motionkit.weights.reading import as_layer
 
 _TEMPORAL = ("transformer_in.", "temp_attentions.")
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from motionkit.backbones.animatex.config import TINY, AnimateXConfig
+from motionkit.backbones.animatex.tiny_sizes import CONFIGS, IMAGE_ENCODER
 from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.tiny_sizes import OUTPUT_SCALE
 from motionkit.errors import UserError
-from motionkit.gpu import Plan
-
-IMAGE_ENCODER: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 16,
-    "projection_dim": TINY.feature_dim,
-}
-CONFIGS = {"tiny-animatex": TINY, "tiny-animatex-mamba": replace(TINY, temporal="mamba", mamba={"d_state": 4})}
-
-
-def architecture() -> dict[str, dict[str, Any]]:
-    """The sizes of the parts that other toys do not have."""
-    return {"unet": TINY.as_dict(), "image_encoder": IMAGE_ENCODER}
+from motionkit.settings.gpu import Plan
 
 
 def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False) -> Any:
@@ -32,12 +18,11 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     import torch
 
     from motionkit.backbones.animatex.backbone import AnimateXBackbone
-    from motionkit.backbones.files import fingerprint
+    from motionkit.weights.building import drawing
 
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing(seed):
         parts = components(CONFIGS[spec.name])
     for name in ("vae", "network", "text_encoder", "image_encoder"):
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
@@ -62,7 +47,7 @@ def components(config: AnimateXConfig = TINY) -> dict[str, Any]:
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    network.unet.conv_out.weight.data *= tiny.OUTPUT_SCALE
+    network.unet.conv_out.weight.data *= OUTPUT_SCALE
     del parts["unet"]
     encoder = CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(IMAGE_ENCODER))
     return parts | {"network": network, "image_encoder": encoder, "scheduler": DDIMScheduler(**SCHEDULE)}

@@ -7,7 +7,6 @@ dw-ll_ucoco_384.onnx of the hub id yzd-v/DWPose. Pictures go in as BGR, as the a
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +18,14 @@ from motionkit.perception.pose.clip import POINTS, UNSEEN, PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.perception.pose.people import choose
 from motionkit.perception.pose.skeleton import WHOLEBODY, assemble, crop_of, decode_simcc
+from motionkit.weights import finding
+from motionkit.weights.finding import Wanted
 
 HUB_ID = "yzd-v/DWPose"
 FILES = ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")
+WANTED = Wanted(
+    "DWPose's weights", FILES, hub_id=HUB_ID, setting="method.pose.weights", instead="give the poses as a file"
+)
 SIDE, PAD = 640, 114  # the detector's square input
 WIDTH, HEIGHT = 288, 384  # the pose network's input
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -51,30 +55,8 @@ def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None
 
 
 def locate(weights: str = "") -> list[Path]:
-    """Both ONNX files, in a folder or the hub cache; nothing is downloaded unless MOTIONKIT_ONLINE=1.
-
-    Raises:
-        MissingWeights: names what is missing and how to get it.
-    """
-    folder = Path(weights).expanduser()
-    if weights and folder.is_dir():
-        if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise MissingWeights(f"{folder}: lacks {', '.join(missing)}: hf download {HUB_ID} {' '.join(missing)}")
-        return [folder / name for name in FILES]
-    if weights and (weights.count("/") != 1 or weights.startswith((".", "~", "/"))):
-        raise MissingWeights(f"no folder {weights}: DWPose's weights are a folder or a hub id owner/name")
-    hub_id = weights or HUB_ID
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        local = os.environ.get("MOTIONKIT_ONLINE") != "1"
-        return [Path(hf_hub_download(hub_id, f, cache_dir=HF_HUB_CACHE, local_files_only=local)) for f in FILES]
-    except Exception as error:
-        raise MissingWeights(
-            f"DWPose's weights are not on this machine: hf download {hub_id} {' '.join(FILES)} (or a folder with "
-            "them as the weights of the pose settings, or the poses as a file)"
-        ) from error
+    """Both ONNX files, in a folder or the hub cache. Raises: as `weights.finding.find`."""
+    return [finding.find(WANTED, weights or None) / name for name in FILES]
 
 
 def open_network(path: Path, device: str = "cpu") -> Network:

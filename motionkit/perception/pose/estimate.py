@@ -74,10 +74,9 @@ def weight_files(settings: PoseSettings, file: Path | None = None, pocket: bool 
     if name == "files":
         return {}
     if name == "pocket":
-        from motionkit.metrics.pose import weights_path
-        from motionkit.perception.pose.pocket import WEIGHTS
+        from motionkit.perception.pose.pocket import weight_files as both_files
 
-        return {"pose": weights_path("pose"), "joints": WEIGHTS}
+        return both_files()
     module = _module(name)
     found = module.locate(settings.weights)
     return {f: (found / f if isinstance(found, Path) else found[i]) for i, f in enumerate(module.FILES)}

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motionkit.errors import UserError
+from motionkit.media.arrays import read_arrays
 from motionkit.media.limits import shown
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
-from motionkit.perception.pose.openpose_json import from_frames
+from motionkit.perception.pose.openpose_json import MAX_SIDE, from_frames
 
 SUFFIXES = (".npz", ".json")
 MAX_BYTES, MAX_FRAMES = 2**28, 20000
 _PARTS = {"points": (18, 2), "feet": (2, 2), "hands": (2, 21, 2), "faces": (68, 2)}
-_BROKEN = (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, RecursionError, zipfile.BadZipFile)
+MAX_JSON, MAX_FPS = 2**26, 1000.0  # bytes of text, frames a second
+_BROKEN = (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError, ArithmeticError, MemoryError)
 _FAR = 8.0  # fractions of the picture beyond which coordinates must be pixels
 
 
@@ -45,8 +46,8 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
         raise UserError(f"{shown(path)}: poses are read from .npz, .json or a folder of OpenPose's .json files")
     elif not path.is_file():
         raise UserError(f"{shown(path)}: no such file")
-    elif path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{shown(path)}: {path.stat().st_size >> 20} MiB is too much for poses ({MAX_BYTES >> 20} MiB)")
+    elif path.stat().st_size > (most := MAX_BYTES if path.suffix.lower() == ".npz" else MAX_JSON):
+        raise UserError(f"{shown(path)}: {path.stat().st_size >> 20} MiB is too much for poses ({most >> 20} MiB)")
 
 
 def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
@@ -74,8 +75,10 @@ def load(path: Path, size: tuple[int, int] = (1, 1), person: str = "tracked") ->
     check(PoseSettings(), path)
     try:
         if path.is_dir():
-            names = sorted(path.glob("*.json"))
-            return from_frames([json.loads(p.read_text(encoding="utf-8")) for p in names[:MAX_FRAMES]], size, person)
+            names = sorted(p for p in path.glob("*.json") if p.is_file())[:MAX_FRAMES]
+            if sum(p.stat().st_size for p in names) > MAX_BYTES:
+                raise ValueError(f"its files have over {MAX_BYTES >> 20} MiB")
+            return from_frames([json.loads(p.read_text(encoding="utf-8")) for p in names], size, person)
         data: Any = _npz(path) if path.suffix.lower() == ".npz" else json.loads(path.read_text(encoding="utf-8"))
         if isinstance(data, list):
             return from_frames(data, size, person)
@@ -104,8 +107,8 @@ def save(clip: PoseClip, path: Path) -> Path:
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in (*_PARTS, "bodies", "size", "fps") if name in file}
+    wanted = (*_PARTS, "bodies", "size", "fps")
+    return dict(read_arrays(path, MAX_BYTES, lambda held: [name for name in wanted if name in held]))
 
 
 def _clip(data: dict[str, Any], size: tuple[int, int]) -> PoseClip:
@@ -119,9 +122,13 @@ def _clip(data: dict[str, Any], size: tuple[int, int]) -> PoseClip:
         raise ValueError(f"between 1 and {MAX_FRAMES} frames are read, as many of each part")
     stated = data.get("size")
     if stated is not None:
-        height, width = (int(v) for v in np.asarray(stated).reshape(-1)[:2])
-        size = (height, width)
+        height, width = (float(v) for v in np.asarray(stated).reshape(-1)[:2])
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise ValueError(f"size is {height:g}, {width:g}: height and width are from 1 to {MAX_SIDE} pixels")
+        size = (int(height), int(width))
     fps = float(np.asarray(data.get("fps", 0.0)))
+    if not 0 <= fps <= MAX_FPS:
+        raise ValueError(f"fps is {fps:g}: it is from 0 to {MAX_FPS:g}")
     return PoseClip.of(parts["points"], size, parts.get("feet"), parts.get("hands"), parts.get("faces"), fps)
 
 

@@ -6,7 +6,6 @@ Cao et al. 2019, arXiv 1812.08008. Weights: hub id lllyasviel/Annotators; their 
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,15 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.perception.pose.people import box_of, choose
+from motionkit.weights import finding
+from motionkit.weights.finding import Wanted
 
 HUB_ID = "lllyasviel/Annotators"
 FILES = ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")
 FACE_POINTS = 68
+WANTED = Wanted(
+    "OpenPose's weights", FILES, hub_id=HUB_ID, setting="method.pose.weights", instead="give the poses as a file"
+)
 
 
 def check(settings: PoseSettings, file: Path | None = None) -> None:
@@ -46,27 +50,8 @@ def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None
 
 
 def locate(weights: str = "") -> Path:
-    """The folder with the three files; nothing is downloaded unless MOTIONKIT_ONLINE=1. Raises: MissingWeights."""
-    folder = Path(weights).expanduser()
-    if weights and folder.is_dir():
-        if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise MissingWeights(f"{folder}: lacks {', '.join(missing)}: hf download {HUB_ID} {' '.join(missing)}")
-        return folder
-    if weights and (weights.count("/") != 1 or weights.startswith((".", "~", "/"))):
-        raise MissingWeights(f"no folder {weights}: OpenPose's weights are a folder or a hub id owner/name")
-    hub_id = weights or HUB_ID
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        local = os.environ.get("MOTIONKIT_ONLINE") != "1"
-        found = [hf_hub_download(hub_id, f, cache_dir=HF_HUB_CACHE, local_files_only=local) for f in FILES]
-        return Path(found[0]).parent
-    except Exception as error:
-        raise MissingWeights(
-            f"OpenPose's weights are not on this machine: hf download {hub_id} {' '.join(FILES)} (or a folder with "
-            "them as the weights of the pose settings, or the poses as a file)"
-        ) from error
+    """The folder with the three files. Raises: as `weights.finding.find`."""
+    return finding.find(WANTED, weights or None)
 
 
 def load_detector(folder: Path, device: str = "cpu") -> Any:

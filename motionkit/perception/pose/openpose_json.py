@@ -9,6 +9,7 @@ import numpy as np
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.people import box_of, choose
 
+MAX_SIDE = 2**16  # pixels
 _FROM_25 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 _TOES_25 = ((19, 20), (22, 23))  # big and small toe of the left and of the right foot
 _HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -46,7 +47,10 @@ _SHAPES = {"points": (18, 2), "feet": (2, 2), "hands": (2, 21, 2), "faces": (68,
 
 def _canvas(frame: dict[str, Any], size: tuple[int, int]) -> tuple[float, float]:
     """(width, height) of the picture that the coordinates belong to."""
-    return float(frame.get("canvas_width") or size[1]), float(frame.get("canvas_height") or size[0])
+    width, height = float(frame.get("canvas_width") or size[1]), float(frame.get("canvas_height") or size[0])
+    if not (0.5 < width <= MAX_SIDE and 0.5 < height <= MAX_SIDE):
+        raise ValueError(f"a canvas of {width:g} x {height:g}: sides are from 1 to {MAX_SIDE} pixels")
+    return width, height
 
 
 def _check_places(points: np.ndarray, size: tuple[int, int]) -> None:
@@ -83,4 +87,6 @@ def _part(values: Any, count: int) -> np.ndarray:
 def _triples(values: Any) -> np.ndarray:
     """(K, 2) of a flat list of x, y, certainty; NaN where the certainty is 0."""
     triples = np.array(values or [], np.float64).reshape(-1, 3)
+    if np.isinf(triples).any():
+        raise ValueError("a coordinate is infinite")
     return np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)

@@ -7,22 +7,21 @@ shoulders in one place and both hips in another. All of it knows the sprite worl
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from motionkit.errors import MissingWeights, UserError
-from motionkit.metrics import pose as estimator
+from motionkit.errors import UserError
+from motionkit.perception import pocket_networks
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.sprites import BONES
+from motionkit.weights.finding import shipped
+from motionkit.weights.small_nets import load_net
 
-WEIGHTS = Path(__file__).parents[2] / "assets" / "judges" / "joints.safetensors"
 GUESSED = (1, 0, 14, 15, 16, 17)  # neck, nose, eyes, ears: what the net tells
 TAKEN = {
     3: "arm_near",
@@ -63,26 +62,26 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
     """Both nets are in the package, and no other weights were asked for. Raises: UserError, MissingWeights."""
     if settings.weights:
         raise UserError("the pocket pose estimator has its own weights: leave the weights of the pose settings out")
-    for path, name in ((estimator.weights_path("pose"), "pose"), (WEIGHTS, "joints")):
-        if not path.is_file():
-            raise MissingWeights(f"no weights at {path}: train them with `make train-{name}`")
+    weight_files()
+
+
+def weight_files() -> dict[str, Path]:
+    """The files of both nets, by name. Raises: MissingWeights."""
+    get = {"pose": "", "joints": "train them with `make train-joints`"}
+    files = {"pose": "pocket_points", "joints": "joints"}
+    return {name: shipped("perception", f"{file}.safetensors", get=get[name]) for name, file in files.items()}
+
+
+def load_joints() -> tuple[JointNet, dict[str, float]]:
+    """The net and its own error on truth. Raises: MissingWeights, UserError."""
+    return _load_joints(weight_files()["joints"])
 
 
 @lru_cache(maxsize=1)
-def load_joints() -> tuple[JointNet, dict[str, float]]:
-    """The net and its own error on truth. Raises: MissingWeights, UserError."""
-    if not WEIGHTS.is_file():
-        raise MissingWeights(f"no weights at {WEIGHTS}: train them with `make train-joints`")
-    try:
-        with safe_open(WEIGHTS, "pt") as file:
-            figures = json.loads((file.metadata() or {})["figures"])
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn
-            net = JointNet()
-        net.load_state_dict(state)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{WEIGHTS} is not a usable file of joints: {str(error).splitlines()[0]}") from error
-    return net.eval().requires_grad_(False), figures
+def _load_joints(path: Path) -> tuple[JointNet, dict[str, float]]:
+    net, figures = load_net(path, JointNet, "joints", "train them with `make train-joints`")
+    assert isinstance(net, JointNet)
+    return net, figures
 
 
 @torch.no_grad()
@@ -121,4 +120,4 @@ def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None
 
 def _points(frames: np.ndarray) -> np.ndarray:
     """Twelve points of each square frame with their certainty (F, 12, 3), a few frames at a time."""
-    return np.concatenate([estimator.estimate(part) for part in np.array_split(frames, -(-len(frames) // 32))])
+    return np.concatenate([pocket_networks.points(part) for part in np.array_split(frames, -(-len(frames) // 32))])

@@ -1,0 +1,185 @@
+"""Which keys each verb takes and which values they have, out of the declared settings: for hints and completion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any
+
+from motionkit import registry
+from motionkit.errors import UserError
+
+# What other tools call it -> the last part of its name here.
+ALSO = {
+    "num_inference_steps": "steps",
+    "inference_steps": "steps",
+    "ddim_steps": "steps",
+    "guidance_scale": "guidance",
+    "cfg": "guidance",
+    "cfg_scale": "guidance",
+    "num_frames": "frames",
+    "length": "frames",
+    "height": "size",
+    "width": "size",
+    "resolution": "size",
+    "frame_rate": "fps",
+    "image": "reference",
+    "source": "reference",
+    "ref": "reference",
+    "video": "driving",
+    "pose": "poses",
+    "mask": "masks",
+    "out": "output",
+    "outdir": "output",
+    "output_dir": "output",
+    "model": "backbone",
+    "torch_dtype": "dtype",
+    "precision": "dtype",
+    "learning_rate": "lr",
+    "batch_size": "batch",
+    "max_steps": "steps",
+    "dataset": "data",
+}
+SCHEMAS = {
+    "transfer": "motionkit.settings.config:TransferConfig",
+    "train": "motionkit.settings.config:TrainConfig",
+    "compare": "motionkit.cli.compare:CompareConfig",
+    "bench": "motionkit.cli.bench:BenchConfig",
+}
+_OPTIONS = {
+    "sprites": "what output source driving motion colour seed count split setting size frames lines",
+    "new-method": "output",
+    "doctor": "extras",
+    "cache": "age size",
+}
+_GROUPS = {"backbone": "motionkit.backbones.catalog:BackboneConfig", "gpu": "motionkit.settings.gpu:GpuConfig"}
+_FIRST = ("sample", "generate", "recipe")  # of settings of one name, those of these parts are meant most often
+
+
+def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
+    """Every key of a verb by its dotted name; a method's own settings are those of the method among the words.
+
+    Raises:
+        UserError: the method is not known, or cannot be loaded.
+    """
+    if verb not in SCHEMAS:
+        return _OPTIONS.get(verb, "").split()
+    schema = registry.load_object(SCHEMAS[verb])
+    found = [name for name in dotted(schema) if name not in ("settings", "weights", "least", "method", "train")]
+    for group, path in _GROUPS.items():
+        if group in found:
+            found += [f"{group}.{name}" for name in dotted(registry.load_object(path)) if name != "name"]
+    if verb in ("transfer", "train"):
+        found += ["method", *_method_keys(verb, method_of(words))]
+    if verb == "train":
+        found += ["data.path", "data.setting"]
+    if verb in ("compare", "bench"):
+        for name in registry.names():
+            found += [f"settings.{key.replace('method', name, 1)}" for key in _method_keys("transfer", name)]
+    return found
+
+
+def method_of(words: Iterable[str]) -> str:
+    """The method that the words choose, or the one that is taken without."""
+    chosen = [word.partition("=")[2] for word in words if word.startswith("method=")]
+    return chosen[-1] if chosen else "anamodiff"
+
+
+def _method_keys(verb: str, name: str) -> list[str]:
+    spec = registry.spec(name)
+    found = [f"method.{key}" for key in dotted(registry.load_object(spec.config)) if key != "name"]
+    if verb == "train" and spec.train_config:
+        found += [f"train.{key}" for key in dotted(registry.load_object(spec.train_config))]
+    return found
+
+
+def dotted(schema: Any, above: str = "") -> list[str]:
+    """The fields of a dataclass and of those inside it, by dotted names."""
+    kinds = typing.get_type_hints(schema)
+    names: list[str] = []
+    for field in dataclasses.fields(schema):
+        kind = kinds[field.name]
+        if dataclasses.is_dataclass(kind):
+            names += dotted(kind, f"{above}{field.name}.")
+        else:
+            names.append(f"{above}{field.name}")
+    return names
+
+
+def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
+    """The words that a key takes, where they are a few that are known; else none."""
+    from motionkit.backbones import catalog
+    from motionkit.settings.gpu import TIERS
+
+    if key in ("method", "methods"):
+        return registry.names()
+    if key in ("backbone", "backbones"):
+        return ["auto", "pocket", "tiny", *catalog.specs()]
+    known = {
+        "gpu": ("auto", *TIERS),
+        "data": ("sprites", "folder"),
+        "data.setting": ("easy", "full", "wild"),
+        "gpu.dtype": ("float32", "bfloat16", "float16"),
+        "gpu.offload": ("none", "model", "group"),
+        "gpu.attention": ("sdpa", "xformers"),
+        "progress": ("terminal", "jsonl", "none"),
+        "runner": ("serial", "joblib", "submitit"),
+        "what": ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"),
+        "pen": ("ruler", "hand"),
+        "split": ("train", "val", "test"),
+        "setting": ("easy", "full", "wild", "foreign"),
+        "extras": ("true",),
+    }
+    if key in known:
+        return list(known[key])
+    if key in ("bench", "ablations"):
+        folder = resources.files("motionkit.conf") / ("bench" if key == "bench" else "ablation")
+        return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    if key.startswith("method."):
+        config = registry.load_object(registry.spec(method_of(words)).config)
+        choices = {"preset": tuple(getattr(config, "presets", ())), **getattr(config, "choices", {})}
+        if named := choices.get(key.removeprefix("method.")):
+            return [str(word) for word in named]
+    return ["true", "false"] if _is_switch(verb, key, words) else []
+
+
+def _is_switch(verb: str, key: str, words: Sequence[str]) -> bool:
+    group, _, rest = key.partition(".")
+    path = SCHEMAS.get(verb) if not rest else _GROUPS.get(group)
+    if group == "method" and rest:
+        path = registry.spec(method_of(words)).config
+    if path is None:
+        return False
+    kind: Any = registry.load_object(path)
+    for part in (rest or key).split("."):
+        kind = typing.get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    return kind is bool or bool in typing.get_args(kind)
+
+
+def nearest(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
+    """The keys of a verb that an unknown one may stand for, the likeliest first; at most three.
+
+    Settings of that very name in some group come first (`steps`: `method.sample.steps`), also by the names that other
+    tools have for them, then what is spelt alike.
+    """
+    try:
+        known = list(dict.fromkeys([*keys(verb, words), *(("method",) if verb in ("transfer", "train") else ())]))
+    except UserError:
+        return []
+    last = key.rpartition(".")[2].replace("-", "_").lower()
+    wanted = {last, ALSO.get(last, last)}
+    same = [name for name in known if name.rpartition(".")[2] in wanted]
+    if not same:
+        whole = difflib.get_close_matches(key, known, n=2, cutoff=0.8)
+        ends = {name.rpartition(".")[2] for name in known}
+        close = difflib.get_close_matches(last, ends, n=2, cutoff=0.75)
+        return whole or [name for name in sorted(known, key=_likeliest) if name.rpartition(".")[2] in close][:3]
+    return sorted(same, key=_likeliest)[:3]
+
+
+def _likeliest(key: str) -> tuple[bool, bool, int]:
+    parts = key.split(".")
+    return len(parts) > 1, not any(part in _FIRST for part in parts[:-1]), len(parts)

@@ -1,0 +1,53 @@
+"""The denoising loop that every method calls, with its hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from motionkit.diffusion.guidance import NO_GUIDANCE, Guidance, Model
+from motionkit.diffusion.samplers import Sampler
+from motionkit.diffusion.schedule import OnStep, Step, finite
+
+OnLatents = Callable[[Tensor, Step], Tensor]  # latents and a step -> the latents to go on with
+
+
+@torch.no_grad()
+def denoise(
+    model: Model,
+    sampler: Sampler,
+    latents: Tensor,
+    grid: Sequence[Step],
+    guidance: Guidance = NO_GUIDANCE,
+    *,
+    before_step: OnLatents | None = None,
+    after_step: OnLatents | None = None,
+    progress: OnStep | None = None,
+    doing: str = "sampling",
+) -> Tensor:
+    """Noised latents (B, C, F, h, w) walked down a grid; the state is float32.
+
+    Args:
+        latents: at the noise level of the grid's first step.
+        grid: `sampler.grid(...)`, a part of it, or steps of the method's own.
+        guidance: how the model is called, and its predictions mixed.
+        before_step, after_step: change the latents at the step's level, and at the level below.
+        progress: told after each step; may cancel.
+        doing: the word for the walk in an error.
+
+    Raises:
+        UserError: names the step at which the model returned NaN or infinity.
+    """
+    x = latents.float()
+    for done, step in enumerate(grid, 1):
+        if before_step:
+            x = before_step(x, step)
+        prediction = finite(guidance(model, x, step), doing, done, len(grid), step.t)
+        x = sampler.step(prediction, step, x)
+        if after_step:
+            x = after_step(x, step)
+        if progress:
+            progress(done, len(grid))
+    return x

@@ -1,0 +1,85 @@
+"""Where the body is in frames of any shape: views of the picture, and the one in which the network is surest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from motionkit.perception.pose.body_net import OPENPOSE, POINTS, SIZE, BodyNet
+
+THERE = 0.5  # chance of a body below which a frame shows none
+_BATCH = 32
+
+
+class Bodies(NamedTuple):
+    """The body in each of F frames, pixels of those frames.
+
+    Attributes:
+        points: (F, 19, 2), in the order of `POINTS`.
+        sure: (F, 19) chance that a point is right (within 6 pixels of a picture of 128).
+        seen: (F, 19) chance that nothing hides it.
+        there: (F,) chance of a body.
+    """
+
+    points: np.ndarray
+    sure: np.ndarray
+    seen: np.ndarray
+    there: np.ndarray
+
+    def openpose(self) -> np.ndarray:
+        """OpenPose joints (F, 18, 2) pixels; NaN in frames without a body."""
+        out = self.points[:, [POINTS.index(OPENPOSE[j]) for j in range(18)]].copy()
+        out[self.there < THERE] = np.nan
+        return out
+
+
+def find(frames: np.ndarray, net: BodyNet) -> Bodies:
+    """The body in frames (F, H, W, 3) uint8 of any shape.
+
+    The whole picture is looked at first, and squares of its shorter side along the longer one; then once more the
+    square around what the best of these views shows, which is taken where the network is surer of it.
+    """
+    high, wide = frames.shape[1:3]
+    side = min(high, wide)
+    views = [(-(max(high, wide) - wide) // 2, -(max(high, wide) - high) // 2, max(high, wide))]
+    for step in np.linspace(0, max(high, wide) - side, 5 if high != wide else 0).round().astype(int):
+        views.append((int(step), 0, side) if wide > high else (0, int(step), side))
+    best = max((_look(frames, net, view) for view in views), key=_worth)
+    closer = _around(best, frames.shape[1:3])
+    return best if closer is None else max((best, _look(frames, net, closer)), key=_worth)
+
+
+def _worth(bodies: Bodies) -> float:
+    return float((bodies.there * bodies.sure.mean(1)).mean())
+
+
+def _around(bodies: Bodies, shape: tuple[int, int]) -> tuple[int, int, int] | None:
+    """The square that a body fills to two thirds over the clip; None where it does already, or nothing is there."""
+    points = bodies.points[bodies.there >= THERE].reshape(-1, 2)
+    if not len(points):
+        return None
+    low, high = np.quantile(points, 0.01, axis=0), np.quantile(points, 0.99, axis=0)
+    side, middle = int(np.ceil(1.6 * max((high - low).max(), 8))), (low + high) / 2
+    corner = np.rint(middle - side / 2).astype(int)
+    return None if 0.8 * max(shape) < side < 1.1 * max(shape) else (int(corner[0]), int(corner[1]), side)
+
+
+@torch.no_grad()
+def _look(frames: np.ndarray, net: BodyNet, view: tuple[int, int, int]) -> Bodies:
+    """The body in the square (x, y, side) of all frames; what lies outside the picture repeats its border."""
+    x, y, side = view
+    high, wide = frames.shape[1:3]
+    rows, columns = np.clip(np.arange(y, y + side), 0, high - 1), np.clip(np.arange(x, x + side), 0, wide - 1)
+    parts = []
+    for batch in np.array_split(frames, -(-len(frames) // _BATCH)):
+        picture = torch.from_numpy(batch[:, rows][:, :, columns]).permute(0, 3, 1, 2).float() / 255  # (f, 3, s, s)
+        if side != SIZE:
+            picture = F.interpolate(picture, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+        parts.append(net(picture))
+    value, sure, seen, there, _ = (torch.cat(v) for v in zip(*parts, strict=True))
+    pixels = (value.double().numpy() + 1) / 2 * (SIZE - 1)  # of the picture of 128
+    pixels = (pixels + 0.5) * side / SIZE - 0.5 + [x, y]
+    return Bodies(pixels, *(v.sigmoid().numpy() for v in (sure, seen, there)))

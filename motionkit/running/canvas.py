@@ -1,0 +1,193 @@
+"""Bring a request to the size that a method works at, and its result back to the shape of the reference."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from motionkit import media
+from motionkit.errors import UserError
+from motionkit.transfer import MAPS, Inputs, MethodSpec
+
+if TYPE_CHECKING:
+    from motionkit.backbones.catalog import BackboneSpec
+
+DEFAULT_FRAMES, DEFAULT_FPS = media.part.MOST, media.part.USABLE
+MAX_FRAMES, MAX_SIDE = 2000, 4096
+SLOWEST, FASTEST = 0.01, 240.0  # frames per second that every container can say
+SHAPING = ("reference", "driving")  # what gives a result its shape, the first that is there
+_OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
+
+    `shaping` is the clip whose shape it has, as it was fitted.
+    `lines` say what a user should know of the fit: which part of a clip is used, frames that come twice, another shape.
+    """
+
+    inputs: Inputs
+    box: media.Box | None
+    frames: int
+    height: int
+    width: int
+    fps: float
+    lines: tuple[str, ...] = ()
+    shaping: media.Clip | None = None
+
+
+def fit(
+    inputs: Inputs,
+    backbone: BackboneSpec | None,
+    frames: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    fps: float | None = None,
+    reads: Collection[str] = SHAPING,
+    stride: int | None = None,
+) -> Fitted:
+    """Take a part of each clip and letterbox it; a result has the reference's shape, or else the driving clip's.
+
+    The driving clip gives `frames` frames from its start (default: its own number, at most 10; with `fps` alone: as
+    many as its duration holds) at a usable rate, see `motionkit.media.part.choose`; a reference video at most as many.
+
+    Args:
+        stride: the method's own step through a fast clip, in frames; None lowers it to 8 frames per second.
+        reads: the inputs that may shape the result: a clip that is edited keeps its own shape, whatever picture was
+            given beside it.
+
+    Raises:
+        UserError: a size or number of frames that cannot be, or a ready-made map that is not there.
+    """
+    _check_maps(inputs)
+    shaping = replace(
+        inputs,
+        reference=inputs.reference if "reference" in reads else None,
+        driving=inputs.driving if "driving" in reads else None,
+    )
+    height, width = working_size(shaping, backbone, size)
+    driving, reference = inputs.driving, inputs.reference
+    check_numbers(frames, fps)
+    if driving is not None:
+        if len(driving) < 2:
+            raise UserError("driving is a single picture: a motion needs at least two frames")
+        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride))
+        frames = len(driving)
+    frames = _count(DEFAULT_FRAMES if frames is None else frames)
+    if reference is not None and len(reference) > frames:
+        reference = media.take(reference, media.Wanted(most=frames, stride=stride))
+    moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
+    rate = fps or (min(max(moving[0], SLOWEST), FASTEST) if moving else DEFAULT_FPS)
+    boxes: dict[str, media.Box] = {}
+    if driving is not None:
+        driving, boxes["driving"] = media.letterbox(driving, height, width)
+    if reference is not None:
+        reference, boxes["reference"] = media.letterbox(reference, height, width)
+    box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
+    fitted = replace(inputs, reference=reference, driving=driving)
+    lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
+    shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
+    return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
+
+
+def check_matte(spec: MethodSpec, fitted: Fitted, alpha: bool | None) -> None:
+    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
+    clip = fitted.shaping
+    if not alpha or spec.mattes or (clip is not None and clip.transparent):
+        return
+    if clip is None or media.subject_mask(clip.frames[:1]) is None:
+        raise UserError(
+            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
+            "or transparent: give such a reference"
+        )
+
+
+def check_numbers(frames: int | None, fps: float | None) -> None:
+    """Refuse a number of frames or a rate that cannot be. Raises: UserError."""
+    if fps is not None and not SLOWEST <= fps <= FASTEST:
+        raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
+    if frames is not None:
+        _count(frames)
+
+
+def _new_notes(given: Inputs, fitted: Inputs) -> list[str]:
+    """What was noted of each clip as it was fitted."""
+    lines = []
+    for name in ("driving", "reference"):
+        before, after = getattr(given, name), getattr(fitted, name)
+        if after is not None:
+            lines += [f"{name}: {note}" for note in after.notes if note not in before.notes]
+    return lines
+
+
+def _shape_line(size: int | str | tuple[int, int] | None, box: media.Box | None) -> list[str]:
+    """One line when a size of two sides has another shape than the result."""
+    if box is None or size is None or (isinstance(size, int | str) and "x" not in str(size).lower()):
+        return []
+    height, width = box.canvas
+    if abs(box.width - width) <= 1 and abs(box.height - height) <= 1:
+        return []
+    return [
+        f"size={width}x{height} has another shape than the picture ({box.source[1]}x{box.source[0]}): "
+        f"the result is {box.width}x{box.height}"
+    ]
+
+
+def working_size(
+    inputs: Inputs, backbone: BackboneSpec | None, size: int | str | tuple[int, int] | None
+) -> tuple[int, int]:
+    """(height, width) in pixels: as asked for, or the backbone's default, or the reference's longer side.
+
+    `size` is a side, "WIDTHxHEIGHT", or (height, width).
+
+    Raises:
+        UserError: not a size, too large, or not a multiple of what the backbone needs.
+    """
+    multiple = backbone.size_multiple if backbone else _OWN_MULTIPLE
+    if size is None:
+        clip = inputs.reference or inputs.driving
+        own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
+        side = -(-own // multiple) * multiple
+        return backbone.default_frame if backbone else (side, side)
+    height, width = _parse_size(size)
+    for side in (height, width):
+        if not 0 < side <= MAX_SIDE:
+            raise UserError(f"size={size}: a side is between {multiple} and {MAX_SIDE} pixels")
+        if side % multiple:
+            below = side // multiple * multiple
+            near = " or ".join(str(n) for n in (below, below + multiple) if n)
+            raise UserError(
+                f"size={size}: {backbone.name if backbone else 'this method'} needs multiples of "
+                f"{multiple}, such as {near}"
+            )
+    return height, width
+
+
+def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(size, tuple | list):
+        if len(size) != 2 or not all(isinstance(side, int) for side in size):
+            raise UserError(f"size={size}: give (height, width), two whole numbers")
+        return int(size[0]), int(size[1])
+    match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", str(size).strip())
+    if not match:
+        raise UserError(f"size={size}: give a side in pixels, such as 128, or WIDTHxHEIGHT, such as 192x128")
+    width = int(match[1])
+    return int(match[2] or width), width
+
+
+def _count(frames: int) -> int:
+    if not 0 < frames <= MAX_FRAMES:
+        raise UserError(f"frames={frames} is outside 1 to {MAX_FRAMES}")
+    return frames
+
+
+def _check_maps(inputs: Inputs) -> None:
+    for name in MAPS:
+        value = getattr(inputs, name)
+        if value and not os.path.exists(value):
+            raise UserError(f"{name}: no such file or folder: {media.limits.shown(value)}")
+        if value and not (os.path.isfile(value) or os.path.isdir(value)):
+            raise UserError(f"{name}: {value} is a device, not a file or folder")

@@ -1,0 +1,113 @@
+"""Which backbone a method gets, and the handle that loads its weights on first use."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.backbones import catalog
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.settings.gpu import Plan
+    from motionkit.transfer import MethodSpec
+
+
+def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
+    """The backbone's name for a method: the one asked for, its default, or None when it needs none.
+
+    "auto" or None asks for the default; "pocket" and "tiny" for the method's backbone of that kind.
+
+    Raises:
+        UserError: no such backbone, or the method cannot run on it, with the reason and those on which it can.
+    """
+    if not spec.backbones:
+        return None
+    if name in (None, "", "auto"):
+        return spec.default_backbone or spec.backbones[0]
+    assert name is not None
+    for candidate in spec.backbones:
+        if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
+            return candidate
+    reason = spec.refusal(catalog.get(name))
+    because = f": {reason}" if reason else ""
+    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(spec.backbones)}")
+
+
+class LazyBackbone:
+    """Stands for a backbone and loads it when something other than its facts is asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        path: str | None = None,
+        online: bool = False,
+        motion: MotionOptions | None = None,
+        lora: LoraOptions | None = None,
+    ) -> None:
+        self.spec = catalog.get(name)
+        self.lora = lora
+        self._plan, self._path, self._online, self._motion = plan, path, online, motion
+        if motion:
+            motion.check(self.spec)
+        if lora:
+            lora.check()
+        self._loaded: VideoBackbone | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._loaded is not None
+
+    def check_frames(self, frames: int) -> None:
+        """Refuse a clip that is longer than the backbone's motion modules know, before weights load.
+
+        Raises:
+            UserError: too many frames; MissingWeights: the modules are not here.
+        """
+        from motionkit.backbones import motion_files
+
+        if self.spec.base:
+            self._fetch()
+            motion_files.check_frames(self.spec, frames, motion_files.max_frames(self.spec, self._path, self._motion))
+
+    def _fetch(self) -> None:
+        from motionkit.backbones import folders, motion_files
+
+        if self._online:
+            folder = folders.locate(self.spec, self._path, online=True)
+            if self.spec.base:
+                motion_files.locate(self.spec, folder, self._motion, online=True)
+
+    def unknown_words(self, *texts: str) -> list[str]:
+        """Words of these texts that the backbone was never taught, where it has a list of words; loads no weight."""
+        from motionkit.backbones import tiny_tokenizer
+        from motionkit.weights import places
+
+        place = self._path or (places.assets() / self.spec.asset if self.spec.asset else None)
+        known = tiny_tokenizer.known_words(Path(place).expanduser()) if place else ()
+        return tiny_tokenizer.unknown_words(" ".join(texts), known) if known else []
+
+    def fingerprint(self) -> str:
+        """The hash of the weights, without loading them where that can be done."""
+        from motionkit import backbones
+
+        if self._loaded is not None:
+            return self._loaded.fingerprint()
+        self._fetch()
+        return backbones.fingerprint(self.spec, self._path, motion=self._motion, lora=self.lora)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._loaded is None:
+            from motionkit import backbones
+
+            gc.collect()  # the weights of an earlier run are gone before these come
+            self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
+        return getattr(self._loaded, name)

@@ -1,0 +1,276 @@
+"""Takes a run through its stages, each cached or made and kept; writes result and manifest whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motionkit import __version__, media, registry
+from motionkit.context import Checkpoint, NoCheckpoint, RunContext
+from motionkit.errors import Cancelled, UserError
+from motionkit.media.output_files import Finish, staged, write_json, writing
+from motionkit.running import manifest
+from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
+from motionkit.running.canvas import Fitted
+from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
+from motionkit.weights.hashing import hash_path
+
+if TYPE_CHECKING:
+    import torch
+
+RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
+
+
+@dataclass
+class StageRunner:
+    """One run on its way: the steps, what each one took, and how it ends."""
+
+    spec: MethodSpec
+    transfer: Transfer
+    fitted: Fitted
+    run: RunContext
+    handle: LazyBackbone | None
+    settings: Any
+    use_cache: bool
+    finish: Finish = Finish()
+    keep_shape: bool = False  # results that stand side by side are all of one shape
+    found: Callable[[], None] = lambda: None  # called once every file of weights was found
+    whole: bool = False
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def travel(self, given: Inputs, output: Path | None, label: bool) -> Result:
+        """All steps, then the result; a manifest is left however it ends."""
+        folder, began = self.run.folder, time.monotonic()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # of an earlier run in this folder
+                old.unlink(missing_ok=True)
+        memory = manifest.PeakMemory(self.run.device)
+        self.facts = self._before(given)
+        try:
+            result = Result(self._frames(), self.run.fps, self.facts, folder, self.run.shown)
+            result.alpha, result.sound, result.loop = self._alpha(result.frames), self._sound(given), self.finish.loop
+            result.label = self._label() if label else ""
+            self._write(result, output, lambda: self._close("complete", began, memory))
+        except BaseException as error:
+            stopped = isinstance(error, Cancelled | KeyboardInterrupt)
+            self._close("cancelled" if stopped else "failed", began, memory, error)
+            (folder / RESULT).unlink(missing_ok=True)
+            if stopped:
+                raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
+            raise
+        return result
+
+    def _frames(self) -> np.ndarray:
+        """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
+        inputs, transfer = self.fitted.inputs, self.transfer
+        shared = self._shared()
+        self.found()
+        prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
+        fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
+        with self._timed("generate"):
+            video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
+            self._check_video(video)
+        return self._cut(_to_uint8(video))
+
+    def _cut(self, frames: np.ndarray) -> np.ndarray:
+        """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
+        box = self.fitted.box
+        if box is None:
+            return frames
+        if self.keep_shape or not media.spills(frames, box):
+            return media.unletterbox(frames, box)
+        self.whole = True
+        self.facts["remarks"].append(
+            f"the picture is {box.source[1]}x{box.source[0]}, in which the motion finds no room: the result is the "
+            f"whole {box.canvas[1]}x{box.canvas[0]} (give a picture nearer to that shape)"
+        )
+        return frames
+
+    def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
+        """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
+        clip = self.fitted.shaping
+        if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
+            return None
+        if (own := self.run.matte) is not None:
+            return media.unletterbox(own, self.fitted.box) if self.fitted.box and not self.whole else own
+        mask = media.subject_mask(frames)
+        if mask is None:
+            self.facts["remarks"].append("the result's background is not plain: it is written without transparency")
+            return None
+        return (255 * mask).round().astype(np.uint8)
+
+    def _sound(self, given: Inputs) -> media.Sound | None:
+        """The sound of the driving clip, if the method follows that clip and the result is as long as its part."""
+        clip = self.fitted.inputs.driving
+        if clip is None or clip.sound is None or "driving" not in self.spec.used(given):
+            return None
+        if self.finish.loop != "none" or abs(len(clip) / clip.fps - self.run.frames / self.run.fps) > 0.5 / clip.fps:
+            why = f"loop={self.finish.loop}" if self.finish.loop != "none" else "another speed than the driving clip"
+            self.facts["remarks"].append(f"the sound is left out ({why})")
+            return None
+        return clip.sound
+
+    def _stage(self, name: str, shared: dict[str, Any], parent: str, make: Callable[[], Tensors]) -> StageOutput:
+        """One step: its output from the cache, or made, and kept when the method declares it."""
+        stage, cache, key = self.spec.stage(name), StageCache(self.spec.name), None
+        if stage and self.use_cache:
+            facts = shared | {"parent": parent, "seed": self.run.seed}
+            key = stage_key(self.spec, stage, self.fitted.inputs, self.settings, facts)
+        self.run.checkpoints = _checkpoints(cache, name, key)
+        with self._timed(name) as record:
+            output = cache.load(name, key) if key else None
+            record |= {"cached": output is not None, "key": key}
+            if output is None:
+                output = self._make(name, make)
+                if key:
+                    _keep(cache, name, key, output, record)
+            else:
+                self.run.shown |= output.shown
+                self.run.notes |= output.notes
+            record["content"] = output.content
+        return output
+
+    def _make(self, name: str, make: Callable[[], Tensors]) -> StageOutput:
+        with self.run.collect() as (shown, notes):
+            tensors = normalise(make())
+        self._refuse_nan(name, tensors)
+        return StageOutput(tensors, shown, notes, content_hash(tensors))
+
+    def _shared(self) -> dict[str, Any]:
+        """What every stage's key holds; the hashes of all weights go into the manifest as well."""
+        weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
+        self.facts["weights"] = weights
+        if self.handle:
+            self.facts["backbone"]["fingerprint"] = self.handle.fingerprint()
+        plan = self.run.plan
+        dtype = (plan.dtype, plan.autocast, *(["tiled"] if plan.vae_tiling else []))
+        size = (self.run.frames, self.run.height, self.run.width)
+        return {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[dict[str, Any]]:
+        """Measure a step, and end what it left open in the progress."""
+        self.run.progress.check()
+        record = self.stages[name] = {}
+        began = time.monotonic()
+        try:
+            yield record
+        finally:
+            self.run.progress.close()
+            record["seconds"] = round(time.monotonic() - began, 3)
+
+    def _check_video(self, video: torch.Tensor) -> None:
+        wanted = (self.run.frames, 3, self.run.height, self.run.width)
+        if tuple(video.shape) != wanted or not video.is_floating_point():
+            raise TypeError(
+                f"{self.spec.name}.generate returned {video.dtype} {tuple(video.shape)}, not float {wanted}"
+            )
+        self._refuse_nan("generate", {"video": video})
+
+    def _refuse_nan(self, stage: str, tensors: Tensors) -> None:
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and tensor.isnan().any():
+                raise UserError(
+                    f"{self.spec.name}: the step {stage!r} made values that are not numbers (in {name!r}); "
+                    "nothing was written: try another seed, or gpu.dtype=float32"
+                )
+
+    def _before(self, given: Inputs) -> dict[str, Any]:
+        spec, run = self.spec, self.run
+        return {
+            "status": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "method": manifest.method_facts(spec, registry.dist_of(spec)),
+            "backbone": {"name": self.handle.spec.name} if self.handle else None,
+            "seed": run.seed,
+            "frames": run.frames,
+            "size": {"height": run.height, "width": run.width},
+            "fps": run.fps,
+            "inputs": manifest.input_facts(spec, given),
+            "inputs_used": list(spec.used(given)),
+            "remarks": list(self.fitted.lines),
+            "config": asdict(self.settings),
+            "lora": self.handle.lora.facts() if self.handle and self.handle.lora else None,
+            "plan": manifest.plain(run.plan),
+            "versions": manifest.versions(),
+        }
+
+    def _close(
+        self, status: str, began: float, memory: manifest.PeakMemory, error: BaseException | None = None
+    ) -> None:
+        self.facts |= {
+            "status": status,
+            "stages": self.stages,
+            "from_cache": [name for name, record in self.stages.items() if record.get("cached")],
+            "seconds": round(time.monotonic() - began, 3),
+            "peak_memory": memory.facts(),
+            "notes": self.run.notes,
+        }
+        if self.handle and self.handle.loaded:
+            self.facts["plan"] = manifest.plain(self.handle.plan)  # what took effect, not what was asked for
+        if status == "failed":
+            self.facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        try:
+            write_json(self.run.folder / MANIFEST, self.facts)
+        except UserError:
+            if error is None:  # otherwise the first error is the one to report
+                raise
+
+    def _write(self, result: Result, output: Path | None, close: Callable[[], None]) -> None:
+        """The videos, which get their names when all of them and the manifest, which `close` writes, have room."""
+        finals = [result.folder / RESULT, *([output] if output is not None else [])]
+        with contextlib.ExitStack() as stack:
+            with self._timed("write"), writing(result.folder):
+                for name, frames in result.shown.items():
+                    (result.folder / SHOWN).mkdir(exist_ok=True)
+                    media.write_image(result.folder / SHOWN / f"{name}.png", np.concatenate(list(frames), axis=1))
+                made = [result.save(stack.enter_context(staged(path))) for path in finals]
+            also = output.name if output else None
+            self.facts["output"] = {
+                "sound": result.sound is not None,
+                "alpha": result.alpha is not None,
+                "loop": result.loop,
+                "file": RESULT,
+                "sha256": hash_path(made[0]),
+                "also": also,
+            }
+            close()
+
+    def _label(self) -> str:
+        label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}
+        if self.handle:
+            label["backbone"] = self.handle.spec.name
+        return json.dumps(label)
+
+
+def _keep(cache: StageCache, name: str, key: str, output: StageOutput, record: dict[str, Any]) -> None:
+    try:
+        cache.save(name, key, output)
+    except OSError as error:  # the result is worth more than its cache: go on, and say so
+        note_once(cache.folder, error, "what this step made", "the next run makes it again")
+        record["not_kept"] = f"{cache.folder}: {error.strerror or error}"
+
+
+def _checkpoints(cache: StageCache, name: str, key: str | None) -> Callable[[str], Checkpoint]:
+    def find(stage: str) -> Checkpoint:
+        base, _, part = stage.partition(":")
+        return cache.checkpoint(name, key, part) if key and base == name else NoCheckpoint()
+
+    return find
+
+
+def _to_uint8(video: torch.Tensor) -> np.ndarray:
+    pixels = (video.detach().float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)  # (F, 3, H, W)
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))  # (F, H, W, 3)

@@ -1,0 +1,256 @@
+"""Memory and speed settings: what a person asks for, what this machine has, and the plan that follows. No torch here
+until a plan is detected or applied; `resolve` is a pure function, so its logic is tested without a GPU."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from motionkit.backbones.catalog import BackboneSpec
+
+
+@dataclass
+class GpuConfig:
+    """The `gpu` group. `name` picks a tier; every other field, when given, overrides the tier.
+
+    `attention_backend` and `cache` are here to be refused by name: diffusers accepts them and does nothing.
+    """
+
+    name: str = "auto"
+    device: str | None = None  # cpu | cuda | cuda:N
+    dtype: str | None = None  # float32 | bfloat16 | float16; on a CPU bfloat16 means autocast over float32 weights
+    attention: str | None = None  # sdpa | xformers
+    vae_slicing: bool | None = None
+    vae_tiling: bool | None = None
+    offload: str | None = None  # none | model | group
+    checkpointing: bool | None = None
+    compile: bool | None = None
+    channels_last: bool | None = None
+    attention_backend: str | None = None
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What this machine has. `vram_gb` is in GiB; bf16 and cpu_bf16: whether the hardware computes in bfloat16."""
+
+    cuda: bool = False
+    name: str = "cpu"
+    vram_gb: float = 0.0
+    bf16: bool = False
+    cpu_bf16: bool = False
+    xformers: str | None = None
+    xformers_kernel: bool = False
+    compiler: bool = False
+    os: str = "Linux"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Effective switches. `dtype` is the type of the weights; `autocast`, if any, the type of the arithmetic.
+
+    vae_slicing: about 512 x 512 pixels pass the autoencoder at a time, otherwise eight times that.
+    offload: "model" keeps one part on the device at a time, "group" one layer.  notes: what was changed, and why.
+    """
+
+    name: str = "cpu"
+    device: str = "cpu"
+    dtype: str = "float32"
+    autocast: str | None = None
+    attention: str = "sdpa"
+    vae_slicing: bool = True
+    vae_tiling: bool = False
+    offload: str = "none"
+    checkpointing: bool = False
+    compile: bool = False
+    channels_last: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chunk_pixels(self) -> int:
+        """How many pixels pass the autoencoder at a time (at least one frame does)."""
+        return 512 * 512 * (1 if self.vae_slicing else 8)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the manifest."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+    def lines(self) -> list[str]:
+        """What to print: the plan on one line, then a line per note."""
+        on = [f.name for f in fields(self) if getattr(self, f.name) is True]
+        dtype = f"{self.dtype} (autocast {self.autocast})" if self.autocast not in (None, self.dtype) else self.dtype
+        parts = [self.device, dtype, self.attention, *on, *([f"offload={self.offload}"] * (self.offload != "none"))]
+        return [f"gpu={self.name}: {', '.join(parts)}", *(f"  {note}" for note in self.notes)]
+
+
+_CUDA = {"device": "cuda", "dtype": "half", "channels_last": True}
+TIERS: dict[str, dict[str, Any]] = {
+    "cpu": {},
+    "8gb": _CUDA | {"vae_tiling": True, "offload": "model", "checkpointing": True},
+    "12gb": _CUDA | {"offload": "model", "checkpointing": True},
+    "24gb": _CUDA | {"checkpointing": True},
+    "80gb": _CUDA | {"vae_slicing": False},
+}
+_CHOICES = {
+    "dtype": ("float32", "bfloat16", "float16"),
+    "attention": ("sdpa", "xformers"),
+    "offload": ("none", "model", "group"),
+}
+_IGNORED = {
+    "attention_backend": "their attention processors never read it; use gpu.attention=sdpa or gpu.attention=xformers",
+    "cache": "those caches hook transformer models only; leave gpu.cache out",
+}
+
+
+def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None = None) -> Plan:
+    """The plan for these settings on this machine, and for this backbone where it matters.
+
+    Raises: UserError for an unknown value, for a GPU tier without a GPU, and for a switch that would be ignored.
+    """
+    for name, why in _IGNORED.items():
+        if getattr(settings, name) is not None:
+            family = f" ({spec.family})" if spec else ""
+            raise UserError(f"gpu.{name} has no effect on UNets{family}: {why}")
+    for name, choices in _CHOICES.items():
+        if (value := getattr(settings, name)) is not None and value not in choices:
+            raise unknown(f"value of gpu.{name}", value, choices)
+    tier = _tier(settings.name, settings.device, facts)
+    asked = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}
+    values = {k: v for k, v in (TIERS[tier] | asked).items() if k not in _IGNORED} | {"name": tier}
+    notes: list[str] = []
+    device = values.setdefault("device", "cpu")
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"gpu.device={device} is not supported: use cpu, cuda or cuda:N")
+    adjust = _on_cuda if device != "cpu" else _on_cpu
+    adjust(values, asked, facts, spec, notes)
+    if values.get("compile") and not facts.compiler:
+        values["compile"] = False
+        notes.append("compile: off, no C++ compiler was found")
+    return Plan(**values, notes=tuple(notes))
+
+
+def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
+    if name not in ("auto", *TIERS):
+        raise unknown("gpu setting", name, ("auto", *TIERS))
+    if name == "auto":
+        if not facts.cuda or device == "cpu":
+            name = "cpu"
+        else:
+            name = next((t for t, limit in (("8gb", 11), ("12gb", 20), ("24gb", 44)) if facts.vram_gb < limit), "80gb")
+    if (name != "cpu" or (device or "").startswith("cuda")) and not facts.cuda:
+        what = f"gpu={name}" if name != "cpu" else f"gpu.device={device}"
+        raise UserError(f"{what} needs an NVIDIA GPU that torch can use, and there is none: use gpu=cpu or gpu=auto")
+    if device and (name == "cpu") != (device == "cpu"):
+        raise UserError(f"gpu={name} and gpu.device={device} contradict each other: leave one of them out")
+    return name
+
+
+def _on_cpu(
+    values: dict[str, Any], asked: dict[str, Any], facts: DeviceFacts, spec: BackboneSpec | None, notes: list[str]
+) -> None:
+    dtype = values.pop("dtype", "float32")
+    if dtype == "float16":
+        raise UserError("gpu.dtype=float16 is not for CPUs: use float32, or bfloat16 where the CPU has it")
+    if values.get("offload", "none") != "none":
+        raise UserError(f"gpu.offload={values['offload']} has no effect on a CPU: leave it out")
+    if dtype == "bfloat16" and facts.cpu_bf16:
+        values["autocast"] = "bfloat16"
+    elif dtype == "bfloat16":
+        notes.append("dtype: float32, this CPU has no bfloat16 arithmetic (avx512_bf16 or amx_bf16)")
+    if values.get("attention") == "xformers":
+        values["attention"] = "sdpa"
+        notes.append("attention: sdpa, xformers has no CPU kernels")
+
+
+def _on_cuda(
+    values: dict[str, Any], asked: dict[str, Any], facts: DeviceFacts, spec: BackboneSpec | None, notes: list[str]
+) -> None:
+    dtype = values.get("dtype", "half")
+    if dtype == "bfloat16" and not facts.bf16:
+        notes.append(f"dtype: float16, {facts.name} has no bfloat16 arithmetic")
+    if dtype in ("half", "bfloat16"):
+        values["dtype"] = "bfloat16" if facts.bf16 else "float16"
+    if values["dtype"] != "float32":
+        values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
+    if values.get("attention") == "xformers" and not facts.xformers_kernel:
+        values["attention"] = "sdpa"
+        reason = f"xformers {facts.xformers} has no kernel for {facts.name}" if facts.xformers else "no xformers here"
+        notes.append(f"attention: sdpa, {reason}")
+    # The largest part (the UNet, about three quarters of the weights) has to fit beside its activations.
+    if spec and "offload" not in asked and 0.75 * spec.approx_gb > 0.7 * facts.vram_gb:
+        values["offload"] = "group"
+        notes.append(f"offload: group, the UNet of {spec.name} does not fit {facts.vram_gb:.0f} GiB in one piece")
+    if values.get("offload") == "group" and values.get("compile"):
+        values["compile"] = False
+        notes.append("compile: off, it does not go together with offload=group")
+
+
+def detect(device: str | None = None) -> DeviceFacts:
+    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
+
+    Args:
+        device: "cuda:1" looks at that card; otherwise the first.
+
+    Raises:
+        UserError: there is no such card.
+    """
+    import torch
+
+    common: dict[str, Any] = {
+        "compiler": any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
+    }
+    common |= {"os": platform.system(), "cpu_bf16": _cpu_bf16()}
+    if not torch.cuda.is_available():
+        return DeviceFacts(**common)
+    index = card_of(device)
+    if index >= torch.cuda.device_count():
+        raise UserError(f"gpu.device={device}: this machine has {torch.cuda.device_count()} GPU(s), from cuda:0 on")
+    properties = torch.cuda.get_device_properties(index)
+    version, works = _xformers()  # 160 channels: the widest head of SD 1.x
+    return DeviceFacts(
+        cuda=True,
+        name=properties.name,
+        vram_gb=properties.total_memory / 2**30,
+        bf16=properties.major >= 8,  # older ones emulate it
+        xformers=version,
+        xformers_kernel=works,
+        **common,
+    )
+
+
+def card_of(device: str | None) -> int:
+    """The number of a CUDA device: 1 of "cuda:1", 0 of "cuda" and of anything else."""
+    number = (device or "").partition(":")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _cpu_bf16() -> bool:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+def _xformers() -> tuple[str | None, bool]:
+    import torch
+
+    try:
+        import xformers
+        import xformers.ops
+    except Exception:  # a build for another torch fails in many ways
+        return None, False
+    try:
+        q = torch.ones(1, 16, 1, 160, device="cuda", dtype=torch.float16)
+        xformers.ops.memory_efficient_attention(q, q, q)
+    except Exception:
+        return xformers.__version__, False
+    return xformers.__version__, True

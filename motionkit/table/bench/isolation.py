@@ -1,0 +1,112 @@
+"""A process of its own for each cell: what one cell leaves in memory, or dies of, does not touch another's figures.
+
+The processes are forked from a small server that has imported the libraries and nothing else, so that a cell costs a
+fraction of a second more, and its peak memory is its own (Linux resets the peak of a forked process).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from motionkit.errors import Cancelled
+from motionkit.table.bench.entry import Cell
+
+_PRELOADED = ["torch", "diffusers", "transformers", "motionkit.table.bench.cell"]
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_CANCELLED = 130
+_PATIENCE = 10.0  # seconds that a stopped cell has to end by itself
+
+
+def isolated(cell: Cell, threads: int | None = None) -> Cell:
+    """Make one cell in a process of its own; whatever happens to it is in the cell's folder.
+
+    Args:
+        threads: of the process; None leaves what the libraries choose.
+
+    Raises:
+        Cancelled: the user stopped it.
+    """
+    known = multiprocessing.get_all_start_methods()
+    method = "forkserver" if "forkserver" in known else "spawn"
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
+        multiprocessing.set_start_method(method, force=True)  # a joblib worker's is "loky", which its children lack
+    context = multiprocessing.get_context(method)
+    with _environment({name: str(threads) for name in _THREADS} if threads else {}):
+        if method == "forkserver":
+            context.set_forkserver_preload(_PRELOADED)  # heeded by the first call alone
+        process = context.Process(target=_child, args=(cell, threads, dict(os.environ)))  # type: ignore[attr-defined]
+        process.start()
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        _stop(process)
+        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+    if process.exitcode == _CANCELLED:
+        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here")
+    if process.exitcode:
+        cell.fail(_last_words(process.exitcode))
+    return cell
+
+
+def _stop(process: Any) -> None:
+    """End a cell's process: a terminal has interrupted it as well, a scheduler has not."""
+    for patience, word in ((1.0, signal.SIGINT), (_PATIENCE, signal.SIGKILL)):
+        process.join(patience)
+        if process.is_alive():
+            os.kill(process.pid, word)
+    process.join()
+
+
+def _child(cell: Cell, threads: int | None, environment: Mapping[str, str]) -> None:
+    """The process of one cell."""
+    _die_with_parent()
+    os.environ.update(environment)  # the server's is that of its own start
+    from motionkit.table.bench.cell import perform
+
+    if threads:
+        import cv2
+        import torch
+
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+    try:
+        perform(cell)
+    except Cancelled:
+        os._exit(_CANCELLED)
+
+
+def _last_words(code: int) -> str:
+    """Why a process ended without a word of its own."""
+    if code > 0:
+        return f"its process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _die_with_parent() -> None:
+    """On Linux: no cell goes on when the command that asked for it was killed."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG; the parent is the server, which goes with it
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for what is started inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,157 @@
+"""A protocol: everything that decides what a benchmark asks for and how its figures are taken, as data with a hash.
+
+It is read from conf/bench/NAME.yaml. Whoever asks for other pairs, frames or seeds has another protocol with another
+hash; its table says so (`deviations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from typing import Any
+
+from motionkit.errors import UserError, unknown
+from motionkit.table.bench import tasks
+from motionkit.weights.hashing import hash_json
+
+GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is no protocol: it runs many
+
+_MULTIPLE = 8  # pixels, what a method without a backbone needs (`motionkit.running.canvas`)
+
+
+@dataclass
+class Reducers:
+    """How figures of cells become one: mean over the seeds of a pair, then mean over pairs with its interval.
+
+    Attributes:
+        confidence: of the percentile bootstrap interval over pairs, in (0, 1).
+        resamples: how many samples it draws.
+        bootstrap_seed: of that drawing.
+    """
+
+    seeds: str = "mean"
+    pairs: str = "mean"
+    confidence: float = 0.95
+    resamples: int = 10_000
+    bootstrap_seed: int = 0
+
+
+@dataclass
+class Protocol:
+    """What is asked for; the fields of conf/bench/*.yaml.
+
+    Attributes:
+        task: a name of `motionkit.table.bench.tasks`.
+        pairs: how many cases; they are the task's cases 0 to pairs - 1 under `pair_seed`.
+        frames: of each clip.  size: side in pixels at which cases are drawn and figures taken.
+        seeds: of the methods; every method runs on every pair with each of them.
+        metrics: a name of `motionkit.metrics.protocols`.
+        works_at: side at which methods with a backbone work, pixels; None for each backbone's own.
+        version: raised when the same name asks for something else.
+    """
+
+    name: str = "sprites"
+    version: str = "1"
+    task: str = "transfer"
+    pairs: int = 24
+    pair_seed: int = 0
+    frames: int = 10
+    size: int = 128
+    seeds: list[int] = field(default_factory=lambda: [0])
+    metrics: str = "sprites-v1"
+    works_at: int | None = None
+    reducers: Reducers = field(default_factory=Reducers)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all fields and of the version of the task's generator."""
+        asked = {key: value for key, value in asdict(self).items() if value is not None}
+        return hash_json([asked, tasks.get(self.task).version])
+
+    def check(self) -> Protocol:
+        """The protocol itself.
+
+        Raises:
+            UserError: an unknown task, or a number that cannot be.
+        """
+        tasks.get(self.task)
+        limits = {"pairs": (1, 100_000), "frames": (2, 2000), "size": (32, 4096)}
+        if self.works_at is not None:
+            limits["works_at"] = (32, 4096)
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"bench.{name}={getattr(self, name)} is outside {low} to {high}")
+        for name in ("size", "works_at"):
+            if (side := getattr(self, name)) is not None and side % _MULTIPLE:
+                raise UserError(f"bench.{name}={side}: give a multiple of {_MULTIPLE}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"bench.seeds={self.seeds}: give different whole numbers from 0 on, such as [0,1]")
+        if not 0 < self.reducers.confidence < 1 or self.reducers.resamples < 1:
+            raise UserError("bench.reducers: confidence lies between 0 and 1, and resamples is at least 1")
+        for what in ("seeds", "pairs"):
+            if getattr(self.reducers, what) != "mean":
+                raise UserError(f"bench.reducers.{what}={getattr(self.reducers, what)}: only mean is there")
+        return self
+
+
+def known() -> list[str]:
+    """The names of the protocols that ship with motionkit, sorted."""
+    found = sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml"))
+    return [name for name in found if name != LEDGER]
+
+
+def read(name: str = "sprites", **changed: Any) -> Protocol:
+    """The protocol of conf/bench/NAME.yaml, with some fields changed.
+
+    Raises:
+        UserError: no such protocol, an unknown field, or a value that cannot be.
+    """
+    from motionkit.settings.config import typed
+
+    return typed(Protocol, dict(_published(name)) | changed | {"name": name}, "bench.").check()
+
+
+def deviations(protocol: Protocol) -> dict[str, tuple[Any, Any]]:
+    """The fields in which a protocol differs from the published one of its name: field -> (published, here).
+
+    A protocol of a name that is not published deviates from nothing.
+    """
+    if protocol.name not in known():
+        return {}
+    published, own = asdict(read(protocol.name)), asdict(protocol)
+    return {f.name: (published[f.name], own[f.name]) for f in fields(Protocol) if published[f.name] != own[f.name]}
+
+
+def title(protocol: Protocol) -> str:
+    """The protocol in a line, such as "sprites v1 (1a2b3c4d)", with what a sub-run changes."""
+    changed = "; ".join(f"{name} {there} → {here}" for name, (there, here) in deviations(protocol).items())
+    sub_run = f", a sub-run: {changed}" if changed else ""
+    return f"{protocol.name} v{protocol.version} ({protocol.hash[:8]}){sub_run}"
+
+
+def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+    """Nested settings as they are typed: ("epi.realign", "false"); texts keep their case."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += dotted(value, f"{above}{key}.")
+        else:
+            text = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+            words = {"None": "null", "True": "true", "False": "false"}
+            found.append((f"{above}{key}", words.get(text, text)))
+    return found
+
+
+def _folder() -> Any:
+    return resources.files("motionkit.conf") / GROUP
+
+
+def _published(name: str) -> Mapping[str, Any]:
+    from omegaconf import OmegaConf
+
+    if name not in known():
+        raise unknown("bench", name, known())
+    text = (_folder() / f"{name}.yaml").read_text("utf-8")
+    found = OmegaConf.to_container(OmegaConf.create(text))
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}

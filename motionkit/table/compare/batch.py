@@ -1,0 +1,90 @@
+"""One comparison after another: each job in a folder of its own, and an index that is there from the first job on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motionkit.data.job_list import Job
+from motionkit.errors import Cancelled, UserError
+from motionkit.media.output_files import check_writable
+from motionkit.table.compare.cell import ERROR
+from motionkit.table.compare.index import INDEX, JOBS, Done, write_index
+from motionkit.table.compare.outcome import row
+
+if TYPE_CHECKING:
+    from motionkit.table.compare.engine import Comparison
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a list of jobs leaves: its folder, and each job in order."""
+
+    folder: Path
+    jobs: Sequence[Done] = field(default_factory=list)
+
+    @property
+    def index(self) -> Path:
+        """The page that leads to every job's page."""
+        return self.folder / INDEX
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Job -> why it, or one of its methods, failed."""
+        return {job.name: job.why for job in self.jobs if job.failed}
+
+
+def compare_jobs(
+    jobs: Sequence[Job],
+    run: Callable[[Job, Path], Comparison],
+    folder: str | Path,
+    say: Callable[[str], None] = lambda line: None,
+) -> Batch:
+    """Run every job, and write the index after each: a list that is stopped leaves the page of what is done.
+
+    A job that fails is reported and does not stop the rest. Started again, the same list goes on: `run` reads the
+    finished cells of each job back.
+
+    Args:
+        run: the comparison of one job in the folder that it is given (`motionkit.table.compare.compare` on its inputs).
+        say: gets a line per job as it begins, and one for each failure.
+
+    Raises:
+        UserError: the folder cannot be written.
+        Cancelled: stopped by the user; what is finished is kept.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    done: list[Done] = []
+    for number, job in enumerate(jobs, 1):
+        say(f"job {number} of {len(jobs)}: {job.name}")
+        done.append(_one(job, run, folder / JOBS / job.name))
+        if done[-1].reason:
+            say(f"  {job.name} failed: {done[-1].reason}")
+        write_index(folder, done, len(jobs))
+    return Batch(folder, done)
+
+
+def _one(job: Job, run: Callable[[Job, Path], Comparison], folder: Path) -> Done:
+    if job.wrong:
+        return Done(job.name, reason=job.wrong)
+    try:
+        made = run(job, folder)
+        return Done(job.name, [row(entry) for entry in made.entries], made.still)
+    except Cancelled:
+        raise
+    except UserError as error:
+        return Done(job.name, reason=_line(str(error)))
+    except Exception as error:  # whatever happens in one job, the others shall run
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        reason = _line(f"{type(error).__name__}: {error}")
+        return Done(job.name, reason=f"{reason} (a defect: see {JOBS}/{job.name}/{ERROR})")
+
+
+def _line(text: str) -> str:
+    """One line that the index can hold: a path in it need not be text."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

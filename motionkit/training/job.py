@@ -1,0 +1,85 @@
+"""What `motionkit train` hands to a method's trainer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit.context import NullProgress, Reporter
+from motionkit.errors import UserError
+from motionkit.media import replacing
+from motionkit.weights.model_files import read_json
+
+if TYPE_CHECKING:
+    from motionkit.settings.gpu import Plan
+
+
+@dataclass
+class DataConfig:
+    """The `data` group: what to train on.
+
+    Attributes:
+        name: "sprites" (the procedural world) or "folder" (clips on disk).
+        path: the folder of clips, for "folder".
+        setting: "easy", "full" or "wild", for "sprites".
+    """
+
+    name: str = "sprites"
+    path: str | None = None
+    setting: str = "easy"
+
+
+@dataclass
+class TrainJob:
+    """One training run.
+
+    Attributes:
+        config: the method's configuration dataclass (`method.` on the command line).
+        options: an instance of the method's `train_config`, or None when it declares none.
+        data: what to train on; its path is absolute.
+        steps: optimiser steps, or None for the trainer's own number.
+        size: side of the square frames, or None for the trainer's own.
+        folder: checkpoints, curve and weights go here, and nowhere else.
+        resume: go on from the last checkpoint in `folder` instead of starting again.
+    """
+
+    config: Any
+    data: DataConfig
+    plan: Plan
+    folder: Path
+    options: Any = None
+    steps: int | None = None
+    seed: int = 0
+    size: int | None = None
+    resume: bool = True
+    progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
+
+    def claim(self, facts: dict[str, Any], phases: tuple[str, ...] = (".",)) -> None:
+        """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.
+
+        With resume=false what an earlier run left is removed first.
+
+        Args:
+            phases: sub-folders that hold the checkpoints of a training in several phases.
+
+        Raises:
+            UserError: naming what differs.
+        """
+        file = self.folder / "run.json"
+        facts = json.loads(json.dumps(facts))  # as they will be read again
+        if not self.resume:
+            for phase in phases:
+                for old in ("last.pt", "curve.csv"):
+                    (self.folder / phase / old).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+        if file.exists() and any((self.folder / phase / "last.pt").exists() for phase in phases):
+            held = read_json(file)
+            if other := [key for key, value in facts.items() if held.get(key) != value]:
+                raise UserError(
+                    f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "
+                    f"output=, or resume=false to start again there"
+                )
+        with replacing(file) as part:
+            part.write_text(json.dumps(facts, indent=1) + "\n")

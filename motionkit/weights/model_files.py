@@ -1,0 +1,58 @@
+"""The files of one model: its JSON configuration, its safetensors whole, halved or in shards, and pickles. No torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from motionkit.errors import UserError
+
+MODEL, TEXT = "diffusion_pytorch_model", "model"  # how diffusers and transformers call a file of weights
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises: UserError when it is not one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"cannot read {path}: not a JSON object")
+    return data
+
+
+def weight_files(folder: Path, stem: str) -> list[Path]:
+    """The safetensors files of one component: the full file, its half-precision variant, or the shards of an index."""
+    for variant in ("", ".fp16"):
+        if (file := folder / f"{stem}{variant}.safetensors").is_file():
+            return [file]
+        if (index := folder / f"{stem}.safetensors.index{variant}.json").is_file():
+            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+            if bad := [name for name in shards if Path(name).name != name]:
+                raise UserError(f"{index} names files outside its folder: {', '.join(bad)}")
+            return [folder / name for name in shards]
+    return []
+
+
+def pickles(folder: Path) -> list[Path]:
+    """The files of a folder that are pickles by their names."""
+    return sorted(path for path in folder.glob("*") if path.suffix in _PICKLES)
+
+
+def refuse_pickle(title: str, folder: Path) -> None:
+    """Say what to do where a folder's weights are pickled. Raises: UserError."""
+    if found := pickles(folder):
+        target = found[0].parent / ((TEXT if "encoder" in folder.name else MODEL) + ".safetensors")
+        raise UserError(
+            f"{title}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, "
+            f'or convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '
+            f"save_file({{k: v.contiguous().clone() for k, v in torch.load('{found[0]}', weights_only=True).items()}}, "
+            f"'{target}')\""
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, not endlessly long, or the error's name."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

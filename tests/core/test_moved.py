@@ -1,0 +1,31 @@
+"""Modules of version 0.1 are found under their old names, with a warning that names the new ones."""
+
+import importlib
+import sys
+
+import pytest
+
+from motionkit._moved import MOVED, NAMES
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_old_name_is_the_new_module(old):
+    sys.modules.pop(old, None)
+    with pytest.warns(FutureWarning, match=MOVED[old]):
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+    assert module.__spec__.name == MOVED[old]  # the alias leaves the module's own name alone
+
+
+def test_names_that_went_elsewhere_are_found_in_the_old_module():
+    for old, names in NAMES.items():
+        sys.modules.pop(old, None)
+        with pytest.warns(FutureWarning):
+            module = importlib.import_module(old)
+        for name, place in names.items():
+            assert getattr(module, name) is getattr(importlib.import_module(place), name)
+
+
+def test_unknown_name_is_not_found():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("motionkit.nowhere")
