@@ -92,7 +92,7 @@ def figures(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         pick = torch.arange(0, count, max(1, count // 12))[:12]
         rows = torch.cat([data.reference[pick] * 2 - 1, data.target[pick] * 2 - 1, made[pick]])
-        grid(rows, len(pick)).quantize(64).save(sheet, optimize=True)
+        grid(rows, len(pick)).quantize(256).save(sheet, optimize=True)
     still, coded = data.reference * 2 - 1, decoded(vae, data.clean)
     shown = {"net": made, "still": still, "autoencoder": coded}
     return {"x0": errors, **{name: compared(x, data) for name, x in shown.items()}}
