@@ -50,6 +50,7 @@ class Stage:
 
 
 _LARGE = ("--batch", "256", "--steps", "9000", "--noises", "4")
+_CLIPS = ("--batch", "32", "--steps", "4000")
 STAGES = (
     Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
     Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
@@ -59,9 +60,11 @@ STAGES = (
     Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
-    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6", gpu=_CLIPS),
     Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
-    Stage("pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked"),
+    Stage(
+        "pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked", gpu=_CLIPS
+    ),
 )
 
 
