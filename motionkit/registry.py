@@ -20,6 +20,7 @@ from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from motionkit.diffusion.samplers import SamplerSpec
+    from motionkit.metrics.measure import Measure
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
@@ -116,7 +117,8 @@ class Group(Generic[Kind]):
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS)
+METRICS: Group[Measure] = Group("motionkit.metrics", "metric", "motionkit.metrics.measure:Measure")
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS)
 
 
 def names() -> list[str]:
