@@ -14,8 +14,8 @@ from motionkit.settings.fact import Fact
 
 
 def columns() -> list[Measure]:
-    """The measures that a comparison takes where it can, in the order of its columns."""
-    placed = [(spec.column, name, spec) for name in METRICS.names() if (spec := METRICS.get(name)).column is not None]
+    """The measures that a comparison takes where it can, in the order of its columns; raises as `Group.every`."""
+    placed = [(spec.column, spec.name, spec) for spec in METRICS.every() if spec.column is not None]
     return [spec for *_, spec in sorted(placed, key=lambda row: row[:2])]
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from motionkit.media import from_frames
 from motionkit.metrics import clipscorer, text_image
@@ -32,7 +33,11 @@ def clip(hub):
     stored = hub / f"models--{text_image.HUB['clip'].replace('/', '--')}"
     (stored / "refs").mkdir(parents=True)
     (stored / "refs" / "main").write_text("0" * 40)
-    text, vision = SMALL | {"vocab_size": 99}, SMALL | {"image_size": 32, "patch_size": 8}
+    torch.manual_seed(0)
+    text, vision = (
+        SMALL | {"vocab_size": 99, "bos_token_id": 97, "eos_token_id": 98},
+        SMALL | {"image_size": 32, "patch_size": 8},
+    )
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
     model.save_pretrained(stored / "snapshots" / ("0" * 40))
     assert text_image.available("clip")
