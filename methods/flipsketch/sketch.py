@@ -23,7 +23,7 @@ def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Dra
         UserError, MissingWeights: as `motionkit.perception.sketch.read_drawing`.
     """
     settings = SketchSettings(
-        source=str(config.source or "auto"),
+        source=config.source,
         clean=config.clean is not False,
         thickness=config.thickness,
         weights=config.weights,

@@ -27,7 +27,6 @@ LAYERS = (
 )
 # Arrows against the order that are still to go, (module, room): a line is struck out when its arrow is gone.
 STILL = {
-    ("motionkit.settings.config", "transfer"): "settings are read from a MethodSpec",
     ("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one",
 }
 
