@@ -30,7 +30,7 @@ class RequestConfig:
     )
     driving: str | None = setting("Video of the motion.", None)
     prompt: str = setting("What the result shows.", "")
-    source_prompt: str = setting("What the reference shows.", "")
+    source_prompt: str = setting("What the driving video shows.", "")
     negative_prompt: str = setting("What to avoid.", "")
     poses: str | None = setting(_MAP.format("poses of the driving clip"), None)
     masks: str | None = setting(_MAP.format("masks of the subject"), None)
