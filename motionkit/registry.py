@@ -20,6 +20,7 @@ from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from motionkit.diffusion.samplers import SamplerSpec
+    from motionkit.perception.estimators import EstimatorSpec
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
@@ -116,7 +117,10 @@ class Group(Generic[Kind]):
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS)
+ESTIMATORS: Group[EstimatorSpec] = Group(
+    "motionkit.estimators", "estimator", "motionkit.perception.estimators:EstimatorSpec"
+)
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, ESTIMATORS)
 
 
 def names() -> list[str]:

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
+from motionkit.perception.estimators import Words
 from motionkit.settings.presets import PresetSettings
 
+SOURCES = Words(
+    "drawing",
+    {
+        "auto": "a drawing is taken as one, another picture goes through its outlines",
+        "drawing": "the picture is a drawing",
+        "none": "no drawing: the sentence alone (T2V LoRA of Table 1)",
+    },
+)
 # A setting left at None takes the preset's value; one that is set explicitly always wins.
 
 
@@ -19,7 +28,7 @@ from motionkit.settings.presets import PresetSettings
 class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
-    source: str | None = None  # auto | drawing | edges | lineart | none (the sentence alone: "T2V LoRA" of Table 1)
+    source: str | None = None  # auto | drawing | none (T2V LoRA of Table 1) | an estimator: edges, lineart
     clean: bool | None = None  # drawn anew in black on white
     thickness: float | None = None  # pixels; None keeps the strokes' own
     weights: str = "lllyasviel/Annotators"  # lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id
@@ -126,7 +135,7 @@ TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": ("animate", "words", "extrapolate"),
     "binarise": ("otsu", "none"),
-    "sketch.source": ("auto", "drawing", "edges", "lineart", "none"),
+    "sketch.source": SOURCES,
     "invert.input_range": ("unit", "signed"),
     "invert.sample": ("posterior", "mean"),
     "invert.path": ("walked", "kept"),

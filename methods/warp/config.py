@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motionkit.errors import UserError
+from motionkit.perception.estimators import Words
 
-FLOWS = ("dis", "farneback")
+FLOWS = Words("flow")
 PATHS = ("direct", "chain")
 
 
@@ -15,7 +16,7 @@ class WarpConfig:
     """Settings under `method.`."""
 
     name: str = "warp"
-    flow: str = "dis"  # dis | farneback
+    flow: str = "dis"  # dis | farneback | the word of another registered estimator of flow
     path: str = "direct"  # direct: from each frame to the first | chain: add up the flows of neighbouring frames
 
     def __post_init__(self) -> None:

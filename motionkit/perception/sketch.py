@@ -13,10 +13,17 @@ import cv2
 import numpy as np
 
 from motionkit.errors import UserError, unknown
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.facts import measure
 from motionkit.perception.ink import Ink, find_ink, redraw
 
-SOURCES = ("auto", "drawing", "edges", "lineart")
+SOURCES = Words(
+    "drawing",
+    {
+        "auto": "a drawing is taken as one, another picture goes through its outlines",
+        "drawing": "the picture is a drawing, whatever it looks like",
+    },
+)
 BINARISERS = ("otsu", "none")
 SMALLEST = 16  # pixels; nothing can be drawn on less
 LARGEST = 2**26  # pixels of a frame
@@ -29,7 +36,7 @@ class SketchSettings:
 
     Attributes:
         source: auto (a line drawing is cleaned, any other picture goes through `edges`), drawing (it is one, whatever
-            it looks like), edges (outlines found by OpenCV), lineart (controlnet-aux's line drawing network).
+            it looks like), or the word of a registered estimator of drawings: edges, lineart, ...
         clean: even out the light and redraw the strokes; False takes a drawing as it is.
         thickness: width of every stroke in pixels of the result; None keeps the widths that were drawn.
         least: with thickness None, no stroke is drawn narrower than this many pixels.
@@ -50,8 +57,7 @@ class SketchSettings:
         Raises:
             UserError: one line that names the setting.
         """
-        if self.source not in SOURCES:
-            raise unknown("sketch source", str(self.source), SOURCES)
+        SOURCES.check(self.source)
         for name in ("thickness", "least"):
             value = getattr(self, name)
             if value is not None and not 0.5 <= value <= 64:
@@ -145,17 +151,12 @@ def _cleaned(
 def _pictured(
     frame: np.ndarray, settings: SketchSettings, source: str, inner: tuple[int, int], notes: dict[str, Any]
 ) -> np.ndarray:
-    from motionkit.perception import lineart
-
-    if source == "lineart":
-        mask = lineart.detect(frame, settings.weights, settings.coarse, max(inner))
-    else:
-        mask = lineart.edges(frame, max(inner))
+    mask, widths = Asked("drawing", source).read(View(frame[None], side=max(inner)), settings)
     notes["outline_fraction"] = round(float(mask.mean()), 4)
     if not mask.any():
         raise UserError(f"nothing is drawn: the picture has no outlines either (source={source}); give a clearer one")
     thickness = settings.thickness
-    if thickness is None and source == "edges":  # edges have no width of their own
+    if thickness is None and not widths:
         thickness = max(settings.least, max(inner) / 128)
     return redraw(mask, *inner, thickness, settings.least)
 
