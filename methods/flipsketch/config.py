@@ -132,7 +132,7 @@ _POCKET: dict[str, Any] = {
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-animatediff": _POCKET}
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
+_CHOICES: Mapping[str, Any] = {
     "mode": ("animate", "words", "extrapolate"),
     "binarise": ("otsu", "none"),
     "sketch.source": SOURCES,

@@ -130,7 +130,7 @@ POCKET_CORRESPONDENCE = EstimatorSpec(
     (_MAPS,),
 )
 EDGES = EstimatorSpec(
-    "drawing.edges", "outlines found by OpenCV", "motionkit.perception.lineart:Edges", _OWN, "any picture"
+    "drawing.edges", "outlines found by OpenCV", "motionkit.perception.lineart:Edges", "Apache-2.0", "any picture"
 )
 LINEART = EstimatorSpec(
     "drawing.lineart",
