@@ -36,6 +36,14 @@ MOVED = {
     "motionkit.trainjob": "motionkit.training.job",
 }
 
+_CHOICES, _SCHEMAS = "motionkit.running.choices", "motionkit.cli.schemas"
+NAMES = {  # of an old module, those that its new place does not hold
+    "motionkit.config": {
+        "method_settings": _CHOICES,
+        **dict.fromkeys(("RequestConfig", "TransferConfig", "TrainConfig"), _SCHEMAS),
+    }
+}
+
 
 class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives the module's new place for an old name; last in line, so that a module that exists is never touched."""
@@ -53,6 +61,8 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """The module at its new place."""
         warnings.warn(f"{spec.name} is now {MOVED[spec.name]}: import it from there", FutureWarning, stacklevel=4)
         module = importlib.import_module(MOVED[spec.name])
+        for name, place in NAMES.get(spec.name, {}).items():
+            setattr(module, name, getattr(importlib.import_module(place), name))
         self.specs[spec.name] = module.__spec__
         return module
 

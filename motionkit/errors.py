@@ -23,9 +23,13 @@ class Cancelled(Exception):
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that nobody knows, with the nearest known name and the whole list."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return UserError(f"unknown {what} {name!r}{hint}; known: {_listed(known)}")
+    return UserError(f"unknown {what} {name!r}{nearest(name, known)}; known: {_listed(known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question that names the known word next to this one, to be put behind it; "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _listed(names: list[str]) -> str:

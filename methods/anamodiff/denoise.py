@@ -60,8 +60,8 @@ def denoise_from(
         ),
         sampler,
         rearrange(start, "f c h w -> 1 c f h w").to(backbone.device),
-        sampler.grid(int(sample.steps or 1), None if inverted else int(sample.start_t or 1)),
-        Guidance(float(sample.guidance or 0), float(sample.rescale or 0), batched=True),
+        sampler.grid(sample.steps, None if inverted else sample.start_t),
+        Guidance(sample.guidance, sample.rescale, batched=True),
         progress=lambda done, total: run.progress.tick("denoise", done, total),
     )
     return rearrange(clip, "1 c f h w -> f c h w")[int(extra) :]  # (T,C,h,w)
@@ -87,7 +87,7 @@ def _inverted_start(
         text_model(partial(backbone.denoise, unet=net.unet), backbone.encode_text([prompt])),
         sampler,
         prepared["source"][used][:, :, None].to(backbone.device),  # (U,C,1,h,w)
-        int(config.sample.steps or 1),
+        config.sample.steps,
         progress=lambda done, total: run.progress.tick("invert", done, total),
     )[:, :, 0].cpu()  # (U,C,h,w)
     return _moved(noise[place], config, run, prepared), noise[place.mode().values]
@@ -98,7 +98,7 @@ def _noised_start(
 ) -> tuple[Tensor, Tensor]:
     """The warped clip noised to the first timestep (T, C, h, w) by one field that moves with it, and the source so."""
     sample = config.sample
-    level = sampler.grid(int(sample.steps or 1), int(sample.start_t or 1))[0].level
+    level = sampler.grid(sample.steps, sample.start_t)[0].level
     shape = (1, *prepared["warped"].shape[1:])
     base = torch.randn(shape, generator=run.generator("start"))
     lead = level.mix(prepared["source"][prepared["pick"].mode().values], base[0])
@@ -107,6 +107,4 @@ def _noised_start(
 
 def _moved(noise: Tensor, config: AnaMoDiffConfig, run: RunContext, prepared: Tensors) -> Tensor:
     warp = config.warp
-    return warp_noise(
-        noise, prepared["grid"], str(warp.noise), run.generator("moving noise"), diversity=float(warp.diversity or 0)
-    )
+    return warp_noise(noise, prepared["grid"], warp.noise, run.generator("moving noise"), diversity=warp.diversity)

@@ -41,7 +41,7 @@ class AnaMoDiff(Transfer):
         """Refuse frame numbers that do not exist, weights that are not there, and unreadable keypoints."""
         assert inputs.reference is not None and inputs.driving is not None
         frames = len(inputs.reference.frames), len(inputs.driving.frames)
-        check_frames(self.config.adapt, str(self.config.source_frame), *frames)
+        check_frames(self.config.adapt, self.config.source_frame, *frames)
         self._check_length()
         if self.run.plan.offload == "group" and self.config.lora.steps:
             raise UserError(
@@ -61,7 +61,7 @@ class AnaMoDiff(Transfer):
         why = "the source frame that all look at is one of them (method.video.anchor=first goes without it)"
         wanted = {why: self.run.frames + extra}
         if self.config.lora.steps:
-            wanted["method.lora.clip_frames is so long"] = int(self.config.lora.clip_frames or 1)
+            wanted["method.lora.clip_frames is so long"] = self.config.lora.clip_frames
         for why, frames in wanted.items():
             try:
                 handle.check_frames(frames)
@@ -125,7 +125,7 @@ class AnaMoDiff(Transfer):
         if not adapt.jacobians:
             ours, theirs = Keypoints(ours.value), Keypoints(theirs.value)
             mirrored = Keypoints(mirrored.value) if mirrored is not None else None
-        return find_analogy(ours, theirs, adapt, str(self.config.source_frame), mirrored), theirs
+        return find_analogy(ours, theirs, adapt, self.config.source_frame, mirrored), theirs
 
     def _layers(self, source: np.ndarray, latent_size: torch.Size, pick: Tensor) -> tuple[Layers | None, Layers | None]:
         """Subject and background of the picked source frames, as latents and as pictures, if the background stays."""
@@ -203,7 +203,7 @@ class AnaMoDiff(Transfer):
 
     def _anchor(self, prepared: Tensors) -> str:
         """Which frame all others may look at: first, reference, or an extra undistorted source frame."""
-        anchor = str(self.config.video.anchor)
+        anchor = self.config.video.anchor
         standing = int(prepared["reference"]) >= 0
         if anchor == "auto":
             return "reference" if standing else "source"
@@ -225,9 +225,7 @@ class AnaMoDiff(Transfer):
         match = self.config.match
         pixels = frames.permute(0, 2, 3, 1).numpy()  # (F,H,W,3)
         source = inputs.reference.frames
-        matched, told = match_colours(
-            pixels, source, str(match.kind), float(match.strength or 0), bool(match.pooled), bool(match.masked)
-        )
+        matched, told = match_colours(pixels, source, match.kind, match.strength, match.pooled, match.masked)
         self.run.note("colours", f"{match.kind}{', subject and background apart' if told else ''}")
         return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)
 

@@ -57,7 +57,7 @@ def find_analogy(
             "nearest" (for each output frame the source frame in the nearest pose).
         mirrored_source: keypoints of the mirrored source clip, to be tried in mode auto.
     """
-    mode = "absolute" if config.mode == "absolute" else str(config.reference)
+    mode = "absolute" if config.mode == "absolute" else config.reference
     if mode == "best":
         mode = "mean" if len(source) >= 4 else "auto"
     fixed = int(source_frame) if source_frame.isdigit() else None
@@ -72,10 +72,10 @@ def find_analogy(
     if mode == "absolute":
         adapted = driving
     elif mode == "mean":
-        adapted = relative(driving, driving.mean(), source.mean(), str(config.scale))
+        adapted = relative(driving, driving.mean(), source.mean(), config.scale)
     else:
-        adapted = relative(driving, driving[reference], source[first], str(config.scale))
-    adapted = smooth(adapted, int(config.smooth or 0))
+        adapted = relative(driving, driving[reference], source[first], config.scale)
+    adapted = smooth(adapted, config.smooth)
     pick = _pick(source, adapted, source_frame, first, reference)
     if bool((pick != first).any()) or config.smooth:
         reference = -1
@@ -100,7 +100,7 @@ def check_frames(config: AdaptConfig, source_frame: str, source: int, driving: i
     """
     if source_frame.isdigit() and int(source_frame) >= source:
         raise UserError(f"method.source_frame={source_frame}: the reference has {source} frames, counted from 0")
-    reference = str(config.reference)
+    reference = config.reference
     if config.mode == "relative" and reference.isdigit() and int(reference) >= driving:
         raise UserError(f"method.adapt.reference={reference}: the driving clip has {driving} frames, counted from 0")
 

@@ -45,7 +45,7 @@ def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: Ru
     if lora.steps:
         targets = [target.strip() for target in lora.targets.split(",")]
         layers = rf".*\.({'|'.join(targets)})\.(to_q|to_k|to_v|to_out\.0)" if inflated else _layers(net.unet, targets)
-        add_lora(net.unet, layers, int(lora.rank or 1), run.generator("lora").initial_seed())
+        add_lora(net.unet, layers, lora.rank, run.generator("lora").initial_seed())
         for name, weight in net.unet.named_parameters():
             weight.requires_grad_("lora_" in name or TEMPORAL_OUT in name)
     return net
@@ -54,8 +54,8 @@ def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: Ru
 def _inflated(backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoUNet:
     return inflate(
         backbone.fresh_unet(),
-        joint_groupnorm=bool(video.joint_groupnorm),
-        temporal_init=str(video.temporal_init),
+        joint_groupnorm=video.joint_groupnorm,
+        temporal_init=video.temporal_init,
         generator=run.generator("temporal"),
     )
 

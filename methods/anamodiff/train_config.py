@@ -4,40 +4,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motionkit.errors import UserError
+from motionkit.settings.setting import check, setting
+
+_ANY = float("inf")
 
 
 @dataclass
 class TrainOptions:
     """How the keypoint detector and LOFNet are trained (AnaMoDiff section 3.2; Siarohin et al. 2019).
 
-    First both networks together, then the flow network alone on the frozen detector. `supervision=truth` adds the
-    sprite world's own keypoints, bone frames and exact flow as targets.
+    First both networks together, then the flow network alone on the frozen detector.
     """
 
-    backbone: str = "pocket-sd"  # whose latents the flow network learns
-    backbone_path: str | None = None
-    supervision: str = "none"  # none | truth (sprites only)
-    keypoints: str | None = None  # a keypoints.safetensors to keep as it is, instead of training one
-    num_kp: int | None = None  # 10; with truth the sprite world's 12
-    batch: int = 16
-    lr: float = 5e-4
-    joint: float = 0.5  # share of the steps in which both networks learn
-    detector_width: int | None = None  # first level of the hourglass; by the size of the latents when left out
-    flow_width: int | None = None
-    max_width: int | None = None
-    rgb: float = 1.0  # weight of the error in pixels, at three scales, while both networks learn
-    equivariance: float = 0.1  # weight of the losses that tie keypoints to the picture
-    scales: float = 0.0  # weight of the latent error at half and quarter size
-    smoothness: float = 0.0  # weight of the flow's total variation
-    occlusion: bool = False  # train the visibility head too
-    save_every: float = 120.0  # seconds
+    backbone: str = setting("The backbone whose latents the flow network learns.", "pocket-sd")
+    backbone_path: str | None = setting("Its local folder, or another hub id; null is its own place.", None)
+    supervision: str = setting(
+        "What is known of the clips.",
+        "none",
+        choices={"none": "nothing", "truth": "the sprite world's own keypoints, bone frames and exact flow"},
+    )
+    keypoints: str | None = setting("A keypoints.safetensors that is kept as it is; null trains a detector.", None)
+    num_kp: int | None = setting(
+        "Number of keypoints; null is 10, and with truth the sprite world's 12.", None, low=3, high=256
+    )
+    batch: int = setting("Pairs of frames in a step.", 16, low=2, high=4096)
+    lr: float = setting("Learning rate.", 5e-4, low=0, high=1)
+    joint: float = setting("Share of the steps in which both networks learn.", 0.5, low=0, high=1)
+    detector_width: int | None = setting(
+        "Channels of the detector's first level; null is 16, or 32 where latents have 64 a side or more.", None, low=1
+    )
+    flow_width: int | None = setting(
+        "Channels of the flow network's first level; null is 24, or 64 where latents have 64 a side or more.",
+        None,
+        low=1,
+    )
+    max_width: int | None = setting(
+        "Most channels of any level; null is 160, or 1024 where latents have 64 a side or more.", None, low=1
+    )
+    rgb: float = setting(
+        "Weight of the error in pixels, at three scales, while both networks learn.", 1.0, low=0, high=_ANY
+    )
+    equivariance: float = setting("Weight of the losses that tie keypoints to the picture.", 0.1, low=0, high=_ANY)
+    scales: float = setting("Weight of the latent error at half and quarter size.", 0.0, low=0, high=_ANY)
+    smoothness: float = setting("Weight of the flow's total variation.", 0.0, low=0, high=_ANY)
+    occlusion: bool = setting("Whether the visibility head is trained too.", False)
+    save_every: float = setting("Time between checkpoints.", 120.0, low=0, high=_ANY, unit="s")
 
     def __post_init__(self) -> None:
         """Check every value; raises UserError with one line."""
-        if self.supervision not in ("none", "truth"):
-            raise UserError(f"train.supervision={self.supervision} is unknown: choose none or truth")
-        for name, low, high in (("batch", 2, 4096), ("lr", 0, 1), ("joint", 0, 1), ("num_kp", 3, 256)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UserError(f"train.{name}={value} is outside {low} to {high}")
+        check(self, "train.")

@@ -80,14 +80,14 @@ class Part:
 def parts(step: int, lora: LoraConfig, material: Material, generator: torch.Generator) -> list[Part]:
     """The losses of one step: D_s over all timesteps, and D_w on the warped clip over high noise only."""
     chosen = [_source_part(lora, material, generator)]
-    waits = lora.schedule == "sequential" and step < (lora.steps or 0) / 2
+    waits = lora.schedule == "sequential" and step < lora.steps / 2
     if lora.warped_weight and not waits:
         chosen.append(_warped_part(lora, material, generator))
     return chosen
 
 
 def _source_part(lora: LoraConfig, material: Material, generator: torch.Generator) -> Part:
-    count = int(lora.clip_frames or 1)
+    count = lora.clip_frames
     if material.stills is None:
         index = _window(len(material.source), count - (material.anchor is not None), generator)
         clean = _clip(material.source[index], material.anchor)
@@ -101,16 +101,16 @@ def _source_part(lora: LoraConfig, material: Material, generator: torch.Generato
 
 def _warped_part(lora: LoraConfig, material: Material, generator: torch.Generator) -> Part:
     lead = material.anchor is not None
-    index = _window(len(material.warped), int(lora.clip_frames or 1) - lead, generator)
+    index = _window(len(material.warped), lora.clip_frames - lead, generator)
     clean = _clip(material.warped[index], material.anchor)
     noise = torch.randn(clean.shape, generator=generator)
-    if torch.rand((), generator=generator) < float(lora.shared_noise or 0):
+    if torch.rand((), generator=generator) < lora.shared_noise:
         # Inference starts from noise that moves with the content, so some of the training has to as well.
         base = torch.randn((1, *clean.shape[1:2], *clean.shape[3:]), generator=generator)
         moved = warp_noise(base, material.grid[index], "restore", generator)
         noise = _clip(moved, base[0] if lead else None)
     t = _times(lora.warped_low, lora.warped_high, 1, generator)
-    return Part(clean, noise, t, float(lora.warped_weight or 0))
+    return Part(clean, noise, t, lora.warped_weight)
 
 
 def _clip(frames: Tensor, anchor: Tensor | None) -> Tensor:
@@ -128,8 +128,8 @@ def _window(length: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.tensor([there_and_back[i % len(there_and_back)] for i in range(count)])
 
 
-def _times(low: int | None, high: int | None, count: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(int(low or 0), int(high or 1000), (count,), generator=generator)
+def _times(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(low, high, (count,), generator=generator)
 
 
 def loss_of(net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True) -> list[float]:
@@ -186,9 +186,9 @@ def tune(
         weight.data = weight.data.to(backbone.device, torch.float32)  # with offload=model the UNet is not there yet
     slow = [w for n, w in weights.items() if TEMPORAL_OUT in n]
     fast = [w for n, w in weights.items() if TEMPORAL_OUT not in n]
-    lr = float(lora.lr or 0)
-    adam = torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr * float(lora.temporal_lr or 0)}])
-    total, checkpoint = int(lora.steps or 0), run.checkpoint("fit")
+    lr = lora.lr
+    adam = torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr * lora.temporal_lr}])
+    total, checkpoint = lora.steps, run.checkpoint("fit")
     begin = _restore(checkpoint.load(), weights, adam)
     for step in range(begin, total):
         run.progress.tick("fit", step, total)

@@ -13,35 +13,53 @@ from typing import Any
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.settings.presets import PresetSettings, settings
+from motionkit.settings.setting import setting
 
-# A setting left at None takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; one that is set explicitly always wins.
 
 
 @dataclass
 class DrawConfig:
     """How skeletons become the network's pictures."""
 
-    side: int | None = None  # longer side, pixels, at which lines of fixed thickness are drawn; 0: the working size
-    faces: bool = False  # face points too; the released weights were trained without
+    side: int = setting(
+        "Longer side at which skeletons are drawn, with lines of fixed thickness; 0 is the working size.",
+        low=0,
+        high=4096,
+        unit="px",
+    )
+    faces: bool = setting("Whether face points are drawn too; the released weights were trained without.", False)
 
 
 @dataclass
 class WindowConfig:
     """Clips of more than `size` frames are denoised in windows, averaged where they overlap."""
 
-    size: int | None = None  # frames
-    overlap: int | None = None
+    size: int = setting("Frames of a window; a longer clip is denoised in several.", low=2, high=2000, unit="frames")
+    overlap: int = setting("Frames that neighbouring windows share.", low=0, high=1999, unit="frames")
 
 
 @dataclass
 class SampleConfig:
     """From noise to frames."""
 
-    steps: int | None = None  # every (1000 // steps)-th timestep, as the authors' sampler: 30 is 31, 600 is all 1000
-    guidance: float | None = None
-    offset: float | None = None  # strength of the noise that a frame's channel has in common
-    prior: int | None = None  # 0: begin with noise | 1-999: with the reference, noised so far (UniAnimate: 949)
-    batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
+    steps: int = setting(
+        "Every (1000 // steps)-th timestep is taken, as by the authors' sampler: 30 gives 31, 600 gives all 1000.",
+        low=1,
+        high=1000,
+    )
+    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
+    offset: float = setting("Strength of the noise that all places of a frame's channel share.", low=0, high=1)
+    prior: int = setting(
+        "What denoising starts from: 0 is noise, 1 to 999 the reference noised that far (UniAnimate: 949).",
+        low=0,
+        high=999,
+    )
+    batched: str = setting(
+        "Whether both passes of guidance go through the network in one call.",
+        "auto",
+        choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
+    )
 
 
 # The authors' published inference. Their alignment was by hand, which is none here. Three things differ: frames are
@@ -76,36 +94,52 @@ _POCKET: Mapping[str, Any] = {
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatex": _POCKET, "pocket-animatex-mamba": _POCKET}
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "reference_mode": ("local", "latent", "both"),
-    "align": ("auto", "none", "safe", "compat"),
-    "nobody": ("refuse", "blank"),
-    "sample.batched": ("auto", "on", "off"),
-}
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "draw.side": (0, 4096),
-    "window.size": (2, 2000),
-    "window.overlap": (0, 1999),
-    "sample.steps": (1, 1000),
-    "sample.guidance": (0, 50),
-    "sample.offset": (0, 1),
-    "sample.prior": (0, 999),
-    "indicator_scale": (0, 10),
-}
-
 
 @dataclass
 class AnimateXSettings(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
-    name: str = "animatex"
-    preset: str = "best"  # best | released (the authors' inference) | paper
-    reference_mode: str | None = None  # local (its pixels beside the noise) | latent (in slot 0) | both
-    indicator: bool = True  # keypoints and image features reach the implicit pose indicator
-    indicator_scale: float = 1.0  # how much of its motion attention counts: α of the paper's figure 13
-    align: str | None = None  # auto (safe where the reference's joints are known) | none | safe | compat
-    reference_pose: str = "auto"  # auto (estimated; else the driving's first pose) | strict | driving | a pose file
-    nobody: str = "refuse"  # refuse | blank (no skeleton: image features alone) where nobody is found in the driving
+    name: str = setting("The method's name.", "animatex")
+    preset: str = setting(
+        "Which table fills in what is not given.",
+        "best",
+        choices={
+            "released": "the authors' published inference",
+            "paper": "what the paper states",
+            "best": "the released inference with poses aligned, and the pocket backbones' own values",
+        },
+    )
+    reference_mode: str = setting(
+        "How the reference enters the network.",
+        choices={
+            "local": "its pixels beside the noise",
+            "latent": "as a latent before the first frame",
+            "both": "both ways",
+        },
+    )
+    indicator: bool = setting("Whether keypoints and image features reach the implicit pose indicator.", True)
+    indicator_scale: float = setting(
+        "How much the indicator's motion attention counts: alpha of the paper's figure 13.", 1.0, low=0, high=10
+    )
+    align: str = setting(
+        "How the driving's poses are fitted to the reference's body.",
+        choices={
+            "auto": "safe where the reference's joints are known, else none",
+            "none": "not at all",
+            "safe": "bone by bone, with what joints both show",
+            "compat": "as UniAnimate's tool, which needs whole frontal bodies",
+        },
+    )
+    reference_pose: str = setting(
+        "The reference's pose: auto (estimated, else the driving's first), strict (estimated, or refused), driving "
+        "(the driving's first), or a pose file.",
+        "auto",
+    )
+    nobody: str = setting(
+        "What happens where nobody is found in the driving clip.",
+        "refuse",
+        choices={"refuse": "the run stops with a line", "blank": "no skeleton: image features alone"},
+    )
     pose: PoseSettings = field(default_factory=PoseSettings)
     draw: DrawConfig = field(default_factory=DrawConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
@@ -113,8 +147,6 @@ class AnimateXSettings(PresetSettings):
 
     presets = PRESETS
     tuned = TUNED
-    choices = _CHOICES
-    ranges = _RANGES
 
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""

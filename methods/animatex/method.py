@@ -84,7 +84,7 @@ class AnimateX(Transfer):
         run.progress.tick("poses", 0, 2)
         driving = read_driving(inputs.driving, config, file, self._pocket, run.device, run.fps)
         run.progress.tick("poses", 1, 2)
-        scene = arrange(driving, read_reference(inputs.reference, config, self._pocket, run.device), str(config.align))
+        scene = arrange(driving, read_reference(inputs.reference, config, self._pocket, run.device), config.align)
         run.progress.tick("poses", 2, 2)
         for line in scene.facts["notes"]:
             _log.warning("animatex: %s", line)
@@ -101,7 +101,7 @@ class AnimateX(Transfer):
 
     def _draw(self, poses: Any) -> np.ndarray:
         draw = self.config.draw
-        return skeletons(poses, self.run.height, self.run.width, int(draw.side or 0), draw.faces)
+        return skeletons(poses, self.run.height, self.run.width, draw.side, draw.faces)
 
     # generate
 
@@ -115,18 +115,18 @@ class AnimateX(Transfer):
         sampling, window = config.sample, config.window
         sampler = make_sampler(backbone, run.sampler, run.generator("sampler"))
         shape = (1, *backbone.latent_shape(run.frames, run.height, run.width))
-        noise = offset_noise(shape, run.generator("noise"), float(sampling.offset or 0)) * sampler.initial_scale
+        noise = offset_noise(shape, run.generator("noise"), sampling.offset) * sampler.initial_scale
         if sampling.prior:
             still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
             noise = backbone.noised(still, noise, sampling.prior)
         for site in backbone.network.sites():
             site.motion_scale = backbone.network.config.motion_scale * config.indicator_scale
-        size, overlap = int(window.size or run.frames), int(window.overlap or 0)
+        size, overlap = window.size, window.overlap
         run.note("windows", len(windows(run.frames, size, overlap)))
         latents = sample(
             self._denoiser(given),
             noise.to(run.device),
-            int(sampling.steps or 1),
+            sampling.steps,
             guidance=self._guidance,
             sampler=sampler,
             size=size,
@@ -138,14 +138,13 @@ class AnimateX(Transfer):
     @property
     def _guidance(self) -> Guidance:
         sample = self.config.sample
-        scale = 1.0 if sample.guidance is None else float(sample.guidance)
-        return Guidance.on(self.run.device, scale, batched=sample.batched)
+        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
         from motionkit.backbones.animatex import Conditions
 
-        backbone, mode = self.backbone, str(self.config.reference_mode)
+        backbone, mode = self.backbone, self.config.reference_mode
         reference = floats(picture)  # (1, 3, H, W)
         latent = None if mode == "local" else self._latent(picture)
         poses = restored(*(prepared[name].numpy() for name in ("xy", "seen", "size")))

@@ -17,6 +17,7 @@ from motionkit.methods.animatex import rescale
 from motionkit.perception.pose import PoseClip
 from motionkit.perception.pose.align import align
 from motionkit.perception.pose.clip import BODY, POINTS
+from motionkit.settings.setting import setting
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "drop": ("drop",),
@@ -29,25 +30,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class IndicatorSettings:
-    """How poses are transformed.
+    """How poses are transformed."""
 
-    Attributes:
-        probability: λ, the share of clips that are transformed at all, 0..1 (the paper: over 0.98; lower where
-            reference and driving fit each other anyway).
-        realign: give the clip the body and place of a random pose of the pool.
-        rescale: apply operations of the rescale pool.
-        groups: which ones, names of GROUPS ("w/o BS" of the paper's ablation leaves "body_shoulder" out).
-        each: probability of each operation, 0..1.
-        low, high: range of its factor of a length, uniform; > 0.
-    """
-
-    probability: float = 0.98
-    realign: bool = True
-    rescale: bool = True
-    groups: tuple[str, ...] = tuple(GROUPS)
-    each: float = 0.5
-    low: float = 0.5
-    high: float = 1.5
+    probability: float = setting(
+        "Share of clips that are transformed at all (lambda; over 0.98 in the paper, lower where reference and driving "
+        "fit each other anyway).",
+        0.98,
+        low=0,
+        high=1,
+    )
+    realign: bool = setting("Whether a clip gets the body and place of a random pose of the pool.", True)
+    rescale: bool = setting("Whether operations of the rescale pool are applied.", True)
+    groups: tuple[str, ...] = setting(
+        "The groups of operations (w/o BS of the paper's ablation leaves body_shoulder out).",
+        tuple(GROUPS),
+        choices=tuple(GROUPS),
+    )
+    each: float = setting("Probability of each operation.", 0.5, low=0, high=1)
+    low: float = setting("Smallest factor of a length; factors are uniform up to high.", 0.5, low=0, high=100)
+    high: float = setting("Largest factor of a length.", 1.5, low=0, high=100)
 
     def check(self) -> None:
         """Raises: UserError for unknown groups and for numbers out of range."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import weight_files
+from motionkit.settings.setting import plain
 from motionkit.training.loop import LoopSettings, write_record
 from motionkit.weights.hashing import hash_json, hash_path, hash_tensors, seed_from
 
@@ -134,7 +135,7 @@ def _clips(
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
     draw = job.config.on(backbone.spec.name).draw
     text = backbone.encode_text([""]).cpu()
-    return Examples(clips, options, text, int(draw.side or 0), job.seed, backbone.factor)
+    return Examples(clips, options, text, draw.side, job.seed, backbone.factor)
 
 
 def _loop(
@@ -180,7 +181,7 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
     Raises: UserError naming what differs.
     """
     free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
-    facts: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in free}
+    facts: dict[str, Any] = {k: v for k, v in plain(options).items() if k not in free}
     facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
         del facts["variant"]  # runs that began before there were variants go on

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-from motionkit.errors import UserError, unknown
+from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import PoseSettings
+from motionkit.settings.setting import check, is_open, setting
 
 from .pool import IndicatorSettings
 
-# What learns: everything; of a small network what keeps its file small, with attention along time or without; what is
-# not the UNet; layers along time alone.
-LEARN = ("all", "pocket-time", "pocket", "conditions", "temporal")
-_WORDS = {
-    "schedule": ("constant", "cosine"),
-    "timesteps": ("uniform", "late"),
-    "reference_mode": ("local", "latent", "both"),
-    "temporal": ("transformer", "mamba"),
-    "learn": ("auto", *LEARN),
-    "image_encoder": ("auto", "train", "frozen"),
-    "poses": ("both", "given", "estimated"),
+LEARN = {
+    "all": "everything",
+    "pocket-time": "of a small network what keeps its file small, attention along time included",
+    "pocket": "the same without attention along time",
+    "conditions": "what is not the UNet",
+    "temporal": "the layers along time alone",
 }
-_LIMITS = {
-    "frames": (1, 1000),
-    "stride": (1, 100),
-    "fps": (0.1, 240),
-    "batch": (1, 4096),
-    "accumulate": (1, 4096),
-    "lr": (1e-9, 1),
-    "indicator_lr": (0, 1),
-    "warmup": (0, 1_000_000),
-    "weight_decay": (0, 1),
-    "clip": (1e-6, 1e6),
-    "ema": (0, 0.99999),
-    "drop": (0, 1),
-    "all_drop": (0, 1),
-    "all_keep": (0, 1),
-    "offset": (0, 1),
-    "pose_weight": (0, 1000),
-    "sprite_clips": (2, 100_000),
-    "sprite_frames": (2, 1000),
-    "save_every": (0, 1e9),
-    "log_every": (1, 1_000_000),
-}
+_SCHEDULES = {"constant": "the same to the end", "cosine": "falling to 2 %"}
+_TIMESTEPS = {"uniform": "all alike", "late": "more often where the picture is still noise"}
 
 
 @dataclass(frozen=True)
@@ -83,76 +58,112 @@ TRAINED_ENCODER = ("pocket-animatex", "pocket-animatex-mamba", "tiny-animatex") 
 class VariantSettings:
     """A new network's indicator as the paper's tables 4 and 5 vary it; see the backbone's configuration."""
 
-    query: str = "both"  # both | keypoints (w/o LQ) | learned (w/o DQ) | features (KV_Q)
-    parallel: bool = False  # motion attention beside the appearance attention (PA)
+    query: str = setting(
+        "What reads in the implicit pose indicator.",
+        "both",
+        choices={
+            "both": "learned tokens and the keypoints' queries",
+            "keypoints": "the keypoints' alone (w/o LQ)",
+            "learned": "learned tokens alone (w/o DQ)",
+            "features": "learned tokens and the image features, which read the keypoints (KV_Q)",
+        },
+    )
+    parallel: bool = setting("Whether motion attention stands beside the appearance attention (PA).", False)
 
 
 @dataclass
 class TrainOptions:
     """How an Animate-X network is trained (arXiv 2410.10306, section 3 and appendix A; the rest is open).
 
-    None stands for the recipe of the backbone.
+    A setting without a default comes from the recipe of the backbone.
     """
 
-    backbone: str = "pocket-animatex"
-    backbone_path: str | None = None
-    start: str = "auto"  # auto | own (the backbone's weights) | video (a new network on the video model) | its folder
-    temporal: str | None = None  # transformer | mamba | None: the start's own; another kind begins as the identity
+    backbone: str = setting("The backbone that is trained.", "pocket-animatex")
+    backbone_path: str | None = setting("Its local folder, or another hub id; null is its own place.", None)
+    start: str = setting(
+        "What training begins as: auto, own (the backbone's weights), video (a new network on the video model), or the "
+        "folder of such a model.",
+        "auto",
+    )
+    temporal: str | None = setting(
+        "The layers along time; null is the start's own, and another kind begins as the identity.",
+        None,
+        choices={"transformer": "attention", "mamba": "Mamba"},
+    )
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
-    learn: str = "auto"  # auto (all; pocket-time on the pocket) | all | pocket-time | pocket | conditions | temporal
-    image_encoder: str = "auto"  # auto (trained on the small models) | train | frozen (features computed once)
-    reference_mode: str = "both"  # local | latent | both: how the reference enters
-    indicator: bool = True  # false: keypoints and image features never reach the motion attention
+    learn: str = setting(
+        "Which weights learn.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN
+    )
+    image_encoder: str = setting(
+        "Whether the image encoder learns.",
+        "auto",
+        choices={"auto": "on the small models", "train": "yes", "frozen": "no: its features are computed once"},
+    )
+    reference_mode: str = setting(
+        "How the reference enters the network.",
+        "both",
+        choices={
+            "local": "its pixels beside the noise",
+            "latent": "as a latent before the first frame",
+            "both": "both ways",
+        },
+    )
+    indicator: bool = setting("Whether keypoints and image features reach the motion attention.", True)
     epi: IndicatorSettings = field(default_factory=IndicatorSettings)  # the explicit pose indicator
-    frames: int | None = None  # of a training clip
-    stride: int = 1  # every so many frames of a clip; a smaller one where the clip is short
-    fps: float | None = None  # rate at which clips are read; None: each clip's own
-    poses: str = "both"  # given (files beside the clips) | estimated | both (one or the other, by chance)
+    frames: int = setting("Frames of a training clip.", low=1, high=1000, unit="frames")
+    stride: int = setting(
+        "Every so many frames of a clip are taken; fewer are skipped where it is short.", 1, low=1, high=100
+    )
+    fps: float | None = setting(
+        "Rate at which clips are read; null is each clip's own.", None, low=0.1, high=240, unit="frames/s"
+    )
+    poses: str = setting(
+        "Where poses come from.",
+        "both",
+        choices={"both": "one or the other, by chance", "given": "files beside the clips", "estimated": "an estimator"},
+    )
     pose: PoseSettings = field(default_factory=PoseSettings)
-    batch: int | None = None  # clips
-    accumulate: int = 1  # batches to one step of the optimiser
-    lr: float | None = None
-    indicator_lr: float | None = None
-    schedule: str | None = None  # constant | cosine
-    warmup: int | None = None  # steps
-    weight_decay: float = 0.01
-    clip: float = 1.0  # norm of the gradient
-    ema: float | None = None
-    drop: float = 0.5  # share of clips that lose the reference's pixels, the pose images, the image tokens, each
-    all_drop: float = 0.1  # share of clips that lose every condition: the unconditional pass
-    all_keep: float = 0.1  # share of clips that keep all
-    offset: float = 0.1  # strength of the noise that a frame's channel has in common
-    timesteps: str | None = None  # uniform | late
-    pose_weight: float | None = None
-    recolour: bool = True  # a trained image encoder sees driving frames in other colours: no look leaks through it
-    sprite_clips: int = 400  # with data=sprites
-    sprite_frames: int = 16
-    cache: str | None = None  # folder of encoded clips, to be shared by runs; None: below the run's own
-    half: bool = True  # write weights in float16
-    save_every: float = 120.0  # seconds
-    log_every: int = 20  # steps
+    batch: int = setting("Clips in a batch.", low=1, high=4096)
+    accumulate: int = setting("Batches to one step of the optimiser.", 1, low=1, high=4096)
+    lr: float = setting("Learning rate.", low=1e-9, high=1)
+    indicator_lr: float = setting("Learning rate of the implicit pose indicator.", low=0, high=1)
+    schedule: str = setting("The learning rate over the steps.", choices=_SCHEDULES)
+    warmup: int = setting("Steps in which the learning rate rises.", low=0, high=1_000_000, unit="steps")
+    weight_decay: float = setting("Weight decay.", 0.01, low=0, high=1)
+    clip: float = setting("The gradient's norm is cut to this.", 1.0, low=1e-6, high=1e6)
+    ema: float = setting("Decay of the averaged weights.", low=0, high=0.99999)
+    drop: float = setting(
+        "Share of clips that lose the reference's pixels, the pose images, the image tokens, each.", 0.5, low=0, high=1
+    )
+    all_drop: float = setting("Share of clips that lose every condition: the unconditional pass.", 0.1, low=0, high=1)
+    all_keep: float = setting("Share of clips that keep all conditions.", 0.1, low=0, high=1)
+    offset: float = setting("Strength of the noise that all places of a frame's channel share.", 0.1, low=0, high=1)
+    timesteps: str = setting("Which noise levels are trained.", choices=_TIMESTEPS)
+    pose_weight: float = setting("How much more errors near the skeleton count.", low=0, high=1000)
+    recolour: bool = setting(
+        "Whether a trained image encoder sees driving frames in other colours, so that no look leaks through it.", True
+    )
+    sprite_clips: int = setting("Clips that are drawn, with data=sprites.", 400, low=2, high=100_000)
+    sprite_frames: int = setting("Frames of each of them.", 16, low=2, high=1000, unit="frames")
+    cache: str | None = setting("Folder of encoded clips that runs share; null is below the run's own folder.", None)
+    half: bool = setting("Whether weights are written in float16.", True)
+    save_every: float = setting("Time between checkpoints.", 120.0, low=0, high=1e9, unit="s")
+    log_every: int = setting("Steps between lines of the curve.", 20, low=1, high=1_000_000, unit="steps")
 
     def __post_init__(self) -> None:
         """Check every value; raises UserError with one line."""
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"train.{name}={value:g} is outside {low:g} to {high:g}")
-        for name, known in _WORDS.items():
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise unknown(f"value of train.{name}", value, known)
+        self.epi.check()
+        check(self, "train.")
         if self.all_drop + self.all_keep > 1:
             raise UserError("train.all_drop and train.all_keep are shares of the clips: together at most 1")
         self.epi.groups = tuple(self.epi.groups)
-        self.epi.check()
 
     @property
     def recipe(self) -> Recipe:
         """The backbone's recipe with everything in it that is set here."""
         base = RECIPES.get(self.backbone, Recipe())
         values = {name: getattr(base, name) for name in Recipe.__dataclass_fields__}
-        values |= {name: getattr(self, name) for name in values if getattr(self, name, None) is not None}
+        values |= {name: value for name, value in vars(self).items() if name in values and not is_open(value)}
         return Recipe(**values)
 
     @property

@@ -11,7 +11,8 @@ from typing import Any
 
 from motionkit.errors import UserError
 from motionkit.perception.estimators import Words
-from motionkit.settings.presets import PresetSettings
+from motionkit.settings.presets import PresetSettings, is_open
+from motionkit.settings.setting import setting
 
 SOURCES = Words(
     "drawing",
@@ -21,65 +22,110 @@ SOURCES = Words(
         "none": "no drawing: the sentence alone (T2V LoRA of Table 1)",
     },
 )
-# A setting left at None takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; one that is set explicitly always wins.
 
 
 @dataclass
 class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
-    source: str | None = None  # auto | drawing | none (T2V LoRA of Table 1) | an estimator: edges, lineart
-    clean: bool | None = None  # drawn anew in black on white
-    thickness: float | None = None  # pixels; None keeps the strokes' own
-    weights: str = "lllyasviel/Annotators"  # lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id
-    coarse: bool = False  # lineart: fewer lines
+    source: str = setting("How the picture becomes a drawing.", choices=SOURCES)
+    clean: bool = setting("Whether the drawing is drawn anew in black on white.")
+    thickness: float | None = setting(
+        "Width of all strokes; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"
+    )
+    weights: str = setting(
+        "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
+    )
+    coarse: bool = setting("For lineart: draw fewer lines.", False)
 
 
 @dataclass
 class InvertConfig:
     """DDIM inversion of the sketch, without text and guidance (FlipSketch section 4.1)."""
 
-    copies: int | None = None  # frames of the clip that is inverted; the result is their mean
-    input_range: str | None = None  # unit (pictures as 0 to 1, as the code feeds them) | signed (the VAE's -1 to 1)
-    sample: str | None = None  # posterior (each copy another sample) | mean
-    path: str | None = None  # walked (the sketch is denoised again: the paper) | kept (as it was inverted)
+    copies: int = setting("Frames of the clip that is inverted; the result is their mean.", low=1, high=64)
+    input_range: str = setting(
+        "The range in which pictures are fed to the autoencoder.",
+        choices={"unit": "0 to 1, as the authors' code feeds them", "signed": "-1 to 1, which the autoencoder knows"},
+    )
+    sample: str = setting(
+        "How the sketch's latents are drawn from the encoder.",
+        choices={"posterior": "each copy another sample", "mean": "the mean, the same for all copies"},
+    )
+    path: str = setting(
+        "Where the reference frame's latents at each step come from.",
+        choices={"walked": "the sketch is denoised again, as in the paper", "kept": "as they were inverted"},
+    )
 
 
 @dataclass
 class AlignConfig:
     """Iterative frame alignment (FlipSketch section 4.2): the frames' noise so that frame 0 is predicted as before."""
 
-    enabled: bool | None = None
-    fraction: float | None = None  # of the steps, from the first
-    updates: int | None = None
-    lr: float | None = None
-    loss: str | None = None  # mse (the code) | norm (the paper's squared norm)
-    precision: str | None = None  # float32 | bfloat16 (the code in its app, where most small updates are rounded off)
-    checkpointing: str = "auto"  # auto (as the gpu plan says) | on | off: less memory, more time
+    enabled: bool = setting("Whether the frames' noise is aligned; about two thirds of a run's time.")
+    fraction: float = setting("Share of the steps that are aligned, counted from the first.", low=0, high=1)
+    updates: int = setting("Gradient steps on the noise in each aligned step.", low=0, high=1000)
+    lr: float = setting("Size of these gradient steps.", low=0, high=1)
+    loss: str = setting(
+        "What a gradient step lowers.",
+        choices={"mse": "the mean square, as in the authors' code", "norm": "the paper's squared norm"},
+    )
+    precision: str = setting(
+        "The precision of the noise while it is aligned.",
+        choices={"float32": "exact", "bfloat16": "as in the authors' app, where most small updates are rounded off"},
+    )
+    checkpointing: str = setting(
+        "Whether activations are computed twice to save memory.",
+        "auto",
+        choices={"auto": "as the gpu plan says", "on": "less memory, more time", "off": "more memory, less time"},
+    )
 
 
 @dataclass
 class ComposeConfig:
     """Composed attention (FlipSketch section 4.3)."""
 
-    spatial: bool | None = None
-    temporal: bool | None = None
-    fraction: float | None = None  # of the steps, from the first; the step at the bound is composed too
-    first_frames: str | None = None  # step (one frame of the reference less at each step) | linear (over these steps)
-    ramp: str | None = None  # per_frame (lambda counts by the frame's number) | constant
-    layers: str | None = None  # attn1 | all (the second temporal self-attention too)
-    passes: str | None = None  # cond | both (the pass without the prompt is composed as well)
-    reference_guidance: str | None = None  # negative (guided when a negative prompt is given) | none
+    spatial: bool = setting("Whether attention within frames looks at the sketch's branch too.")
+    temporal: bool = setting("Whether attention along time looks at the sketch's branch too.")
+    fraction: float = setting(
+        "Share of the steps that are composed, counted from the first; the step at the bound is composed too.",
+        low=0,
+        high=1,
+    )
+    first_frames: str = setting(
+        "How many frames of the reference's branch attention along time sees.",
+        choices={"step": "one less at each step", "linear": "falling evenly over the composed steps"},
+    )
+    ramp: str = setting(
+        "How lambda weighs the frames.", choices={"per_frame": "by the frame's number", "constant": "all frames alike"}
+    )
+    layers: str = setting(
+        "Which attention along time is composed.",
+        choices={"attn1": "the first of each block", "all": "the second one too"},
+    )
+    passes: str = setting(
+        "Which passes of guidance are composed.",
+        choices={"cond": "the one with the prompt", "both": "the one without the prompt as well"},
+    )
+    reference_guidance: str = setting(
+        "Whether the reference's own branch is guided.",
+        choices={"negative": "when a negative prompt is given", "none": "never"},
+    )
 
 
 @dataclass
 class SampleConfig:
     """From noise to frames."""
 
-    steps: int | None = None
-    guidance: float | None = None
-    rescale: float | None = None  # guidance rescale, 0 to 1
-    batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
+    steps: int = setting("Steps of the sampler.", low=1, high=1000)
+    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
+    rescale: float = setting("How far guidance keeps the prediction's own spread (rescaled guidance).", low=0, high=1)
+    batched: str = setting(
+        "Whether both passes of guidance go through the network in one call.",
+        "auto",
+        choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
+    )
 
 
 # The authors' full code, which is the paper's method; the comments above say where their words differ. Outside these
@@ -132,61 +178,65 @@ _POCKET: dict[str, Any] = {
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-animatediff": _POCKET}
 
-_CHOICES: Mapping[str, Any] = {
-    "mode": ("animate", "words", "extrapolate"),
-    "binarise": ("otsu", "none"),
-    "sketch.source": SOURCES,
-    "invert.input_range": ("unit", "signed"),
-    "invert.sample": ("posterior", "mean"),
-    "invert.path": ("walked", "kept"),
-    "align.loss": ("mse", "norm"),
-    "align.precision": ("float32", "bfloat16"),
-    "align.checkpointing": ("auto", "on", "off"),
-    "compose.first_frames": ("step", "linear"),
-    "compose.ramp": ("per_frame", "constant"),
-    "compose.layers": ("attn1", "all"),
-    "compose.passes": ("cond", "both"),
-    "compose.reference_guidance": ("negative", "none"),
-    "sample.batched": ("auto", "on", "off"),
-}
-
 _DRAWN = ("drawing", "drawn", "sketch", "doodle", "line art", "lineart")  # words of a prompt that speaks of one
-
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "motion": (0, 1),
-    "seeds": (1, 64),
-    "reference_share": (0, 1),
-    "threshold": (-1, 1),
-    "store_mb": (0, 1e6),
-    "invert.copies": (1, 64),
-    "align.fraction": (0, 1),
-    "align.updates": (0, 1000),
-    "align.lr": (0, 1),
-    "compose.fraction": (0, 1),
-    "sample.steps": (1, 1000),
-    "sample.guidance": (0, 50),
-    "sample.rescale": (0, 1),
-}
 
 
 @dataclass
 class FlipSketchConfig(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
-    name: str = "flipsketch"
-    preset: str = "best"  # best | paper | app (no alignment: a third of the time)
-    mode: str = "animate"  # animate | words (a word's letters: no temporal composition) | extrapolate
-    next_prompts: list[str] = field(default_factory=list)  # extrapolate: what happens after `prompt`, one by one
-    motion: float | None = None  # 0 keeps to the sketch, 1 moves most: 1 - lambda of the paper
-    seeds: int = 1  # videos in one batch, ranked by how well they keep to the sketch; the best is the result
-    threshold: float = 0.9  # ranked videos below it are marked
-    clip: str | None = None  # folder with CLIP weights for the ranking
-    binarise: str = "otsu"  # otsu (strictly black on white) | none
-    pin_first_frame: bool | None = None  # frame 0 stays the reference at every step (the paper's words)
-    phrase: str | None = None  # how a prompt that speaks of no drawing is put; "{prompt}" leaves it as it is
-    reference_share: float | None = None  # share of the other frames' noise that is the reference's; 0 in the paper
-    lora: str = "auto"  # auto (the shipped one on pocket-modelscope) | none | a file or folder
-    store_mb: int = 1024  # reference queries and keys up to this size are kept on disk, larger ones in memory
+    name: str = setting("The method's name.", "flipsketch")
+    preset: str = setting(
+        "Which table fills in what is not given.",
+        "best",
+        choices={
+            "best": "the paper's method, with what was measured to be better on the pocket backbones",
+            "paper": "the authors' full code, the drawing taken as it is",
+            "app": "as the authors' demo ships: no alignment, a third of the time",
+        },
+    )
+    mode: str = setting(
+        "What is animated.",
+        "animate",
+        choices={
+            "animate": "the drawing",
+            "words": "a word's letters: no composed attention along time",
+            "extrapolate": "the drawing, then what next_prompts say",
+        },
+    )
+    next_prompts: list[str] = setting(
+        "For extrapolate: what happens after the prompt, one sentence after another.", factory=list
+    )
+    motion: float = setting(
+        "How much it moves: 0 keeps to the sketch, 1 moves most (1 - lambda of the paper).", low=0, high=1
+    )
+    seeds: int = setting(
+        "Videos in one batch, ranked by how well they keep to the sketch; the best is the result.", 1, low=1, high=64
+    )
+    threshold: float = setting("Ranked videos whose consistency is below it are marked.", 0.9, low=-1, high=1)
+    clip: str | None = setting(
+        "Folder with CLIP weights for the ranking; null looks on this machine, then takes the sprite judge.", None
+    )
+    binarise: str = setting(
+        "What the finished frames are made of.",
+        "otsu",
+        choices={"otsu": "strictly black on white (Otsu's threshold)", "none": "as the network drew them"},
+    )
+    pin_first_frame: bool = setting("Whether frame 0 stays the reference at every step, as the paper words it.")
+    phrase: str = setting("How a prompt that speaks of no drawing is put; '{prompt}' leaves it as it is.")
+    reference_share: float = setting(
+        "Share of the other frames' first noise that is the reference's; 0 in the paper.", low=0, high=1
+    )
+    lora: str = setting(
+        "The sketch LoRA: auto is the shipped one on the pocket backbones; none, or a file or folder.", "auto"
+    )
+    store_mb: int = setting(
+        "Queries and keys of the reference up to this size are kept on disk, larger ones in memory.",
+        1024,
+        low=0,
+        high=1e6,
+        unit="MB",
+    )
     sketch: SketchConfig = field(default_factory=SketchConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
@@ -195,13 +245,11 @@ class FlipSketchConfig(PresetSettings):
 
     presets = PRESETS
     tuned = TUNED
-    choices = _CHOICES
-    ranges = _RANGES
 
     @property
     def lambda_(self) -> float:
         """Lambda of FlipSketch section 4.3: 1 - motion."""
-        return 1 - float(self.motion or 0)
+        return 1 - self.motion
 
     @property
     def undrawn(self) -> bool:
@@ -216,13 +264,13 @@ class FlipSketchConfig(PresetSettings):
         """
         if any(word in prompt.lower() for word in _DRAWN):
             return prompt
-        return str(self.phrase or "{prompt}").replace("{prompt}", prompt)
+        return self.phrase.replace("{prompt}", prompt)
 
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""
         if self.undrawn and self.seeds > 1:
             raise UserError("method.sketch.source=none leaves no drawing to rank videos by: give method.seeds=1")
-        if self.phrase is not None and "{prompt}" not in self.phrase:
+        if not is_open(self.phrase) and "{prompt}" not in self.phrase:
             raise UserError(f"method.phrase={self.phrase}: say where the prompt goes, as in 'a drawing of {{prompt}}'")
         if self.mode == "extrapolate" and not self.next_prompts:
             raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")

@@ -31,7 +31,7 @@ def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertC
     pixels = torch.from_numpy(np.ascontiguousarray(drawing)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
     if config.input_range == "unit":
         pixels = pixels / 2 + 0.5  # `encode` maps [0, 1] to [-1, 1]
-    copies = int(config.copies or 1)
+    copies = config.copies
     if config.sample == "mean":
         latents = backbone.encode(pixels).expand(copies, -1, -1, -1)
     else:

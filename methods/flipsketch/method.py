@@ -148,17 +148,17 @@ class FlipSketch(Transfer):
                 null,
                 given=inverted if config.invert.path == "kept" else None,
                 negative=self._text(negative_prompt) if guided else None,
-                guidance=float(config.sample.guidance or 0),
+                guidance=config.sample.guidance,
                 progress=lambda done, total: run.progress.tick("reference", done, total),
             )
 
     def _schedule(self, frames: int) -> Schedule:
         config = self.config
         return Schedule.of(
-            int(config.sample.steps or 1),
+            config.sample.steps,
             frames,
-            float(config.align.fraction or 0),
-            float(config.compose.fraction or 0),
+            config.align.fraction,
+            config.compose.fraction,
             first_frames=str(config.compose.first_frames),
             pinned=bool(config.pin_first_frame),
         )
@@ -253,7 +253,7 @@ class FlipSketch(Transfer):
             return denoise(
                 composer,
                 self._sampler(),
-                start(noise, first, float(config.reference_share or 0)),
+                start(noise, first, config.reference_share),
                 reference,
                 self._recordings(composer, scene),
                 schedule,
@@ -279,13 +279,12 @@ class FlipSketch(Transfer):
 
     def _options(self) -> Options:
         config, sample = self.config, self.config.sample
-        scale, rescale = float(sample.guidance or 0), float(sample.rescale or 0)
         return Options(
-            guidance=Guidance.on(self.run.device, scale, rescale, sample.batched),
+            guidance=Guidance.on(self.run.device, sample.guidance, sample.rescale, sample.batched),
             both_passes=config.compose.passes == "both",
             aligned=bool(config.align.enabled),
-            updates=int(config.align.updates or 0),
-            lr=float(config.align.lr or 0),
+            updates=config.align.updates,
+            lr=config.align.lr,
             loss=str(config.align.loss),
             precision=str(config.align.precision),
             half=self.backbone.plan.autocast is not None or self.backbone.dtype != torch.float32,

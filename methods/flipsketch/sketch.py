@@ -29,7 +29,7 @@ def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Dra
 
 def network_of(config: SketchConfig) -> Asked | None:
     """The estimator that the settings name, if it needs weights."""
-    if config.source in (None, "auto", "drawing", "none"):
+    if config.source in ("auto", "drawing", "none"):
         return None
     asked = Asked("drawing", config.source)
     return asked if asked.spec.needs else None
@@ -44,7 +44,7 @@ def network_files(config: SketchConfig) -> dict[str, Path]:
 
 def _settings(config: SketchConfig) -> SketchSettings:
     return SketchSettings(
-        source=str(config.source or "auto"),
+        source=config.source,
         clean=config.clean is not False,
         thickness=config.thickness,
         weights=config.weights,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from motionkit.backbones import catalog, motion_files
 from motionkit.errors import UserError
+from motionkit.settings.setting import plain
 from motionkit.training.loop import LoopSettings, write_record
 
 from .train_config import TrainOptions
@@ -204,7 +205,7 @@ def _finish(
     }
     path = job.folder / FILE
     write_lora(path, factors.named(), options.scale, facts, options.half)
-    record = {"recipe": vars(options.recipe), "options": vars(options), "seconds": loop.seconds, "notes": clips.notes}
+    record = {"recipe": vars(options.recipe), "options": plain(options), "seconds": loop.seconds, "notes": clips.notes}
     write_record(job.folder / "record.json", facts | record)
     where = "held-out" if figures["held_out"] else "training"
     notes = "".join(f"; note: {note}" for note in clips.notes)

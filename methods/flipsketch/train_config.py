@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from motionkit.errors import UserError, unknown
+from motionkit.settings.setting import check, is_open, setting
 
-SCHEDULES = ("constant", "cosine")
-TIMESTEPS = ("uniform", "late")
-_LIMITS = {
-    "rank": (1, 256),
-    "alpha": (1e-6, 1e4),
-    "dropout": (0, 0.9),
-    "frames": (1, 1000),
-    "fps": (0.1, 240),
-    "batch": (1, 4096),
-    "accumulate": (1, 4096),
-    "lr": (1e-9, 1),
-    "warmup": (0, 1_000_000),
-    "weight_decay": (0, 1),
-    "clip": (1e-6, 1e6),
-    "ema": (0, 0.99999),
-    "caption_dropout": (0, 1),
-    "noise_share": (0, 1),
-    "noise_share_clips": (0, 1),
-    "sprite_clips": (2, 100_000),
-    "save_every": (0, 1e9),
-    "log_every": (1, 1_000_000),
-}
+SCHEDULES = {"constant": "the same to the end", "cosine": "falling to 2 %"}
+TIMESTEPS = {"uniform": "all alike", "late": "more often where the picture is still noise"}
 
 
 @dataclass(frozen=True)
@@ -59,53 +38,58 @@ RECIPES = {
 class TrainOptions:
     """How a sketch LoRA is trained (FlipSketch, arXiv 2411.10818, section 4.4: rank 4, 2500 steps; the rest is open).
 
-    None stands for the recipe of the backbone.
+    A setting without a default comes from the recipe of the backbone.
     """
 
-    backbone: str = "pocket-modelscope"
-    backbone_path: str | None = None
-    rank: int = 4
-    alpha: float | None = None  # the change of a weight is alpha / rank * B A; None: the rank, so a factor of 1
-    dropout: float = 0.0  # of the LoRA's inputs
-    targets: str = "all"  # all (linear and convolutions) | linear | attention | temporal | a pattern of layer names
-    text_encoder: bool = False  # a LoRA on the text encoder too, as the authors have
-    frames: int = 10  # of a training clip; a longer clip is cut at a random place
-    fps: float | None = None  # rate at which clips are read; None: each clip's own
-    batch: int | None = None  # clips
-    accumulate: int = 1  # batches to one step of the optimiser
-    lr: float | None = None
-    schedule: str | None = None  # constant | cosine
-    warmup: int = 20  # steps
-    weight_decay: float = 0.01
-    clip: float = 1.0  # norm of the gradient
-    ema: float | None = None  # decay of the averaged weights that are written; 0: the last weights
-    caption_dropout: float = 0.1  # share of clips that are shown with an empty caption
-    noise_share: float | None = None  # part of the noise's variance that the frames of a clip have in common
-    noise_share_clips: float | None = None  # share of the clips whose frames have noise in common
-    timesteps: str | None = None  # uniform | late: more often where the picture is still noise
-    model_dropout: bool = False  # the backbone's own dropout layers are active
-    sprite_clips: int = 400  # with data=sprites
-    half: bool = False  # write the file in float16
-    save_every: float = 120.0  # seconds
-    log_every: int = 20  # steps
+    backbone: str = setting("The backbone that is trained.", "pocket-modelscope")
+    backbone_path: str | None = setting("Its local folder, or another hub id; null is its own place.", None)
+    rank: int = setting("Rank of the LoRA.", 4, low=1, high=256)
+    alpha: float | None = setting(
+        "The change of a weight is alpha / rank * B A; null is the rank, so a factor of 1.", None, low=1e-6, high=1e4
+    )
+    dropout: float = setting("Dropout of the LoRA's inputs.", 0.0, low=0, high=0.9)
+    targets: str = setting(
+        "Which layers get a LoRA: all (linear and convolutions), linear, attention, temporal, or a pattern of their "
+        "names.",
+        "all",
+    )
+    text_encoder: bool = setting("Whether the text encoder gets a LoRA too, as the authors have it.", False)
+    frames: int = setting(
+        "Frames of a training clip; a longer clip is cut at a random place.", 10, low=1, high=1000, unit="frames"
+    )
+    fps: float | None = setting(
+        "Rate at which clips are read; null is each clip's own.", None, low=0.1, high=240, unit="frames/s"
+    )
+    batch: int = setting("Clips in a batch.", low=1, high=4096)
+    accumulate: int = setting("Batches to one step of the optimiser.", 1, low=1, high=4096)
+    lr: float = setting("Learning rate.", low=1e-9, high=1)
+    schedule: str = setting("The learning rate over the steps.", choices=SCHEDULES)
+    warmup: int = setting("Steps in which the learning rate rises.", 20, low=0, high=1_000_000, unit="steps")
+    weight_decay: float = setting("Weight decay.", 0.01, low=0, high=1)
+    clip: float = setting("The gradient's norm is cut to this.", 1.0, low=1e-6, high=1e6)
+    ema: float = setting(
+        "Decay of the averaged weights that are written; 0 writes the last weights.", low=0, high=0.99999
+    )
+    caption_dropout: float = setting("Share of clips that are shown with an empty caption.", 0.1, low=0, high=1)
+    noise_share: float = setting("Part of the noise's variance that the frames of a clip share.", low=0, high=1)
+    noise_share_clips: float = setting("Share of the clips whose frames share noise.", low=0, high=1)
+    timesteps: str = setting("Which noise levels are trained.", choices=TIMESTEPS)
+    model_dropout: bool = setting("Whether the backbone's own dropout layers are active.", False)
+    sprite_clips: int = setting("Clips that are drawn, with data=sprites.", 400, low=2, high=100_000)
+    half: bool = setting("Whether the file is written in float16.", False)
+    save_every: float = setting("Time between checkpoints.", 120.0, low=0, high=1e9, unit="s")
+    log_every: int = setting("Steps between lines of the curve.", 20, low=1, high=1_000_000, unit="steps")
 
     def __post_init__(self) -> None:
         """Check every value; raises UserError with one line."""
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"train.{name}={value:g} is outside {low:g} to {high:g}")
-        for name, known in (("schedule", SCHEDULES), ("timesteps", TIMESTEPS)):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise unknown(f"value of train.{name}", value, known)
+        check(self, "train.")
 
     @property
     def recipe(self) -> Recipe:
         """The backbone's recipe with everything in it that is set here."""
         base = RECIPES.get(self.backbone, Recipe())
         values = {name: getattr(base, name) for name in Recipe.__dataclass_fields__}
-        values |= {name: getattr(self, name) for name in values if getattr(self, name, None) is not None}
+        values |= {name: value for name, value in vars(self).items() if name in values and not is_open(value)}
         return Recipe(**values)
 
     @property

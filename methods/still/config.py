@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from motionkit.settings.setting import setting
+
 
 @dataclass
 class StillConfig:
     """Settings under `method.`."""
 
-    name: str = "still"
+    name: str = setting("The method's name.", "still")

@@ -10,69 +10,112 @@ from motionkit.errors import UserError
 from motionkit.perception.correspondence import CorrespondenceSettings
 from motionkit.perception.depth import DepthSettings
 from motionkit.perception.masks import MaskSettings
-from motionkit.settings.presets import PresetSettings
+from motionkit.settings.presets import PresetSettings, is_open
+from motionkit.settings.setting import setting
 
-from .options import BLOCKS, HEADS, INPUTS, SITES, TEMPORAL
+from .options import BLOCKS, HEADS, SEES, SITES, TEMPORAL
 
-# A setting left at None takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; one that is set explicitly always wins.
 
 
 @dataclass
 class MapsConfig:
     """Correspondence, depth and masks as the guide sees them (VIDMP3 section 3.1)."""
 
-    colours: str = "polar"  # polar (the paper's wheel) | uv1
-    long_side: int | None = None  # pixels
-    steady: bool = False  # take the depth's flicker out by the background; for a camera that stands still
+    colours: str = setting(
+        "How a place in the first frame becomes a colour.",
+        "polar",
+        choices={
+            "polar": "by angle and distance from the subject's middle: the paper's wheel",
+            "uv1": "red by x, green by y, blue 1: no seam",
+        },
+    )
+    long_side: int = setting("Longer side of the maps that the guide sees.", low=8, high=512, unit="px")
+    steady: bool = setting(
+        "Whether the depth's flicker is taken out by the background; for a camera that stands still.", False
+    )
 
 
 @dataclass
 class GuideConfig:
     """MotionGuide, and how it enters the attention over time (VIDMP3 sections 3.1 and 3.2)."""
 
-    inputs: str = "product"  # product (C x D) | concat | correspondence | depth | off (tuning alone)
-    strength: float | None = None  # lambda; left out: 0.1 for large motion, 0.05 for small
-    edit_strength: float | None = None  # factor on lambda while editing
-    centre: bool | None = None  # subtract phi's mean over time
-    heads: str = "per_width"  # per_width | per_site | shared
-    sites: str = "all"  # all | attn1 | attn2 of each motion module
-    blocks: str = "all"  # all | down | mid | up
+    inputs: str = setting("What the guide sees.", "product", choices=SEES | {"off": "no guide: tuning alone"})
+    strength: float | None = setting(
+        "Lambda, how strongly the guide counts; null is 0.1 for large motion and 0.05 for small, as in the paper.",
+        None,
+        low=0,
+        high=10,
+    )
+    edit_strength: float = setting("Factor on lambda while editing.", low=0, high=100)
+    centre: bool = setting("Whether the mean over time is subtracted from what the guide adds.")
+    heads: str = setting("How the motion vector becomes what each layer along time adds.", "per_width", choices=HEADS)
+    sites: str = setting("Which attentions of each motion module the guide enters.", "all", choices=SITES)
+    blocks: str = setting("Which blocks of the UNet the guide enters.", "all", choices=BLOCKS)
 
 
 @dataclass
 class TuneConfig:
     """Tuning on the source video (VIDMP3 section 3.2)."""
 
-    steps: int | None = None
-    lr: float | None = None  # of MotionGuide
-    unet_lr: float | None = None  # of the UNet's weights
-    least_t: float | None = None  # share of all noise levels, from the lowest, that are left out
-    loss: str = "all"  # all | subject (its pixels alone)
-    temporal: str = "auto"  # values | projections | auto (by the UNet)
-    ends: bool = False  # also the motion modules' proj_in and proj_out
-    rank: int = 0  # above 0: a LoRA of this rank on the same layers, for small packs
-    max_grad: float = 1.0
-    save_every: int = 25
-    checkpointing: str = "auto"  # auto (as the gpu plan says) | on | off: less memory, more time
+    steps: int = setting("Steps of tuning; 0 leaves it out.", low=0, high=100_000)
+    lr: float = setting("Learning rate of MotionGuide.", low=0, high=1)
+    unet_lr: float = setting("Learning rate of the UNet's tuned weights.", low=0, high=1)
+    least_t: float = setting("Share of all noise levels, from the lowest, that tuning leaves out.", low=0, high=0.99)
+    loss: str = setting(
+        "Where the prediction's error counts.", "all", choices={"all": "everywhere", "subject": "on the subject alone"}
+    )
+    temporal: str = setting("Which weights of attention along time are tuned.", "auto", choices=TEMPORAL)
+    ends: bool = setting("Whether the motion modules' own proj_in and proj_out are tuned too.", False)
+    rank: int = setting(
+        "0 tunes the weights themselves; above 0 a LoRA of this rank on the same layers, for small packs.",
+        0,
+        low=0,
+        high=1024,
+    )
+    max_grad: float = setting("The gradient's norm is cut to this.", 1.0, low=1e-6, high=1e6)
+    save_every: int = setting(
+        "Steps between checkpoints, from which a stopped run goes on.", 25, low=1, high=100_000, unit="steps"
+    )
+    checkpointing: str = setting(
+        "Whether activations are computed twice to save memory.",
+        "auto",
+        choices={"auto": "as the gpu plan says", "on": "less memory, more time", "off": "more memory, less time"},
+    )
 
 
 @dataclass
 class SampleConfig:
     """Denoising with the edited prompt; its number of steps is `steps`."""
 
-    guidance: float | None = None
-    rescale: float | None = None  # guidance rescale, 0 to 1
-    negative: str | None = None  # what to avoid when the request has no negative prompt
-    batched: str = "auto"  # auto (on a GPU) | on | off: both passes of guidance in one call
+    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
+    rescale: float = setting("How far guidance keeps the prediction's own spread (rescaled guidance).", low=0, high=1)
+    negative: str = setting("What to avoid when the request has no negative prompt.")
+    batched: str = setting(
+        "Whether both passes of guidance go through the network in one call.",
+        "auto",
+        choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
+    )
 
 
 @dataclass
 class KeepConfig:
     """What stays as it is in the source: its noised latents are laid over the edit's at every step."""
 
-    what: str = "auto"  # auto (by mode and size) | none | background | subject
-    until: float = 1.0  # share of the steps, from the first
-    margin: float = 0.04  # of the longer side: how much wider than its mask the subject counts
+    what: str = setting(
+        "What of the source stays.",
+        "auto",
+        choices={
+            "auto": "by mode and size",
+            "none": "nothing",
+            "background": "all but the subject",
+            "subject": "the subject",
+        },
+    )
+    until: float = setting("Share of the steps in which it is laid over, from the first.", 1.0, low=0, high=1)
+    margin: float = setting(
+        "How much wider than its mask the subject counts, as a share of the longer side.", 0.04, low=0, high=0.5
+    )
 
 
 # The paper takes 16 frames, every fourth, at the video's own size; here frames= and size= ask for that.
@@ -113,59 +156,60 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
     "pocket-sd": _POCKET,
 }
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "mode": ("subject", "background", "style", "personalised"),
-    "perceive": ("auto", "networks", "plain"),
-    "invert_prompt": ("source", "empty"),
-    "maps.colours": ("polar", "uv1"),
-    "guide.inputs": (*INPUTS, "off"),
-    "guide.heads": HEADS,
-    "guide.sites": SITES,
-    "guide.blocks": BLOCKS,
-    "tune.loss": ("all", "subject"),
-    "tune.temporal": TEMPORAL,
-    "tune.checkpointing": ("auto", "on", "off"),
-    "sample.batched": ("auto", "on", "off"),
-    "keep.what": ("auto", "none", "background", "subject"),
-}
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "steps": (1, 1000),
-    "start_t": (1, 1000),
-    "maps.long_side": (8, 512),
-    "guide.edit_strength": (0, 100),
-    "tune.steps": (0, 100_000),
-    "tune.lr": (0, 1),
-    "tune.unet_lr": (0, 1),
-    "tune.least_t": (0, 0.99),
-    "tune.rank": (0, 1024),
-    "tune.max_grad": (1e-6, 1e6),
-    "tune.save_every": (1, 100_000),
-    "sample.guidance": (0, 50),
-    "sample.rescale": (0, 1),
-    "keep.until": (0, 1),
-    "keep.margin": (0, 0.5),
-    "size": (0.2, 3),
-    "size_noise": (0, 1),
-}
-
 
 @dataclass
 class VidMP3Config(PresetSettings):
     """Settings under `method.`; a value left out comes from the preset."""
 
-    name: str = "vidmp3"
-    preset: str = "best"  # paper | safe (small steps for the UNet) | best
-    mode: str = "subject"  # subject | background | style (prompt is the style alone) | personalised
-    subject: str = ""  # who moves, in the words of source_prompt, such as "silver jeep"
-    subjects: list[str] = field(default_factory=list)  # several of them: one mask and one guide each
-    pack: str | None = None  # a folder with a tuned pack, to be used in place of tuning
-    save_pack: str | None = None  # where to keep the tuned pack
-    steps: int | None = None  # DDIM steps, of the inversion as of the edit
-    start_t: int | None = None  # 1 to 1000: the edit begins at this timestep of the inverted source; less keeps more
-    invert_prompt: str | None = None  # source | empty
-    size: float = 1.0  # of the subject, over the source's; it stays where it stands (ours: the paper has none)
-    size_noise: float = 0.5  # 0 to 1: new noise in the inverted noise where the subject is, with another size
-    perceive: str = "auto"  # auto | networks | plain (no network: for one thing on a plain background)
+    name: str = setting("The method's name.", "vidmp3")
+    preset: str = setting(
+        "Which table fills in what is not given.",
+        "best",
+        choices={
+            "paper": "what the paper states",
+            "safe": "the same with smaller steps for the UNet",
+            "best": "what was measured to be better, and faster on the pocket backbones",
+        },
+    )
+    mode: str = setting(
+        "What is edited.",
+        "subject",
+        choices={
+            "subject": "the subject, which moves as the source's does",
+            "background": "what is around it",
+            "style": "the look; the prompt is the style alone",
+            "personalised": "the subject becomes one that backbone.lora or a checkpoint of it knows",
+        },
+    )
+    subject: str = setting("Who moves, in the words of source_prompt, such as silver jeep.", "")
+    subjects: list[str] = setting("Several of them: one mask and one guide for each.", factory=list)
+    pack: str | None = setting("A folder with a tuned pack to use; null tunes on this request.", None)
+    save_pack: str | None = setting("A folder that gets the tuned pack; null keeps none.", None)
+    steps: int = setting("DDIM steps, of the inversion as of the edit.", low=1, high=1000)
+    start_t: int = setting(
+        "The edit begins at this timestep of the inverted source; a lower one keeps more of it.", low=1, high=1000
+    )
+    invert_prompt: str = setting(
+        "The prompt while the source is inverted.", choices={"source": "source_prompt", "empty": "none"}
+    )
+    size: float = setting(
+        "The subject's size, over the source's; it stays where it stands (ours: the paper has none).",
+        1.0,
+        low=0.2,
+        high=3,
+    )
+    size_noise: float = setting(
+        "With another size: share of new noise in the inverted noise where the subject is.", 0.5, low=0, high=1
+    )
+    perceive: str = setting(
+        "Who finds masks, depth and correspondence.",
+        "auto",
+        choices={
+            "auto": "networks; plain on the tiny backbones",
+            "networks": "those that masks, depth and correspondence name",
+            "plain": "no network: for one thing on a plain background",
+        },
+    )
     masks: MaskSettings = field(default_factory=MaskSettings)
     depth: DepthSettings = field(default_factory=DepthSettings)
     correspondence: CorrespondenceSettings = field(default_factory=CorrespondenceSettings)
@@ -177,8 +221,6 @@ class VidMP3Config(PresetSettings):
 
     presets = PRESETS
     tuned = TUNED
-    choices = _CHOICES
-    ranges = _RANGES
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -196,10 +238,8 @@ class VidMP3Config(PresetSettings):
 
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""
-        strength = self.guide.strength
-        if strength is not None and not 0 <= strength <= 10:
-            raise UserError(f"method.guide.strength={strength:g} is outside 0 to 10 (the paper: 0.05 to 0.1)")
-        if self.start_t is not None and 1000 * (self.tune.least_t or 0) >= self.start_t:
+        open_ = is_open(self.start_t) or is_open(self.tune.least_t)
+        if not open_ and 1000 * self.tune.least_t >= self.start_t:
             raise UserError(
                 f"method.tune.least_t={self.tune.least_t:g} leaves nothing to tune below method.start_t="
                 f"{self.start_t}: make one smaller or the other larger"

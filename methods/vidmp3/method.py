@@ -143,8 +143,8 @@ class VidMP3(Transfer):
             self._sampler(),
             prepared["latents"],
             text,
-            int(config.steps or 1),
-            int(config.start_t or 1),
+            config.steps,
+            config.start_t,
             lambda done, total: run.progress.tick("invert", done, total),
         )
         return tensors_of(pack) | {"inverted": inverted.cpu()}
@@ -197,20 +197,20 @@ class VidMP3(Transfer):
         scene = self._scene(pack, prepared)
         start, keep = self._start(inputs, prepared, fitted["inverted"])
         sample = config.sample
-        negative = inputs.negative_prompt or str(sample.negative)
+        negative = inputs.negative_prompt or sample.negative
         asked = Asked(
             self.backbone.encode_text([self._prompt(inputs)]),
             self.backbone.encode_text([negative]),
-            Guidance.on(run.device, float(sample.guidance or 0), float(sample.rescale or 0), sample.batched),
-            float(config.guide.edit_strength or 0),
-            int(config.start_t or 1),
+            Guidance.on(run.device, sample.guidance, sample.rescale, sample.batched),
+            config.guide.edit_strength,
+            config.start_t,
         )
         latents = denoise(
             scene,
             self._sampler(),
             start.to(run.device),
             asked,
-            int(config.steps or 1),
+            config.steps,
             keep,
             lambda done, total: run.progress.tick("edit", done, total),
         )
@@ -230,7 +230,7 @@ class VidMP3(Transfer):
         """The noised latents (1, C, F, h, w) to begin with, and what of the source stays."""
         config, latents = self.config, prepared["latents"]
         clean = rearrange(latents, "f c h w -> 1 c f h w")
-        top = self._sampler().grid(int(config.steps or 1), config.start_t)[0].level
+        top = self._sampler().grid(config.steps, config.start_t)[0].level
         source, margin = Source.of(clean, inverted, top), config.keep.margin
         whole = prepared["masks"].float().amax(0)  # (F,1,H,W)
         subject = shrink(whole, _size(latents))

@@ -178,7 +178,7 @@ def _seen(
     mask = torch.from_numpy(masks)[:, None].float()  # (F,1,H,W)
     near = torch.from_numpy(depth)[:, None]
     near = normalise_depth(steady_depth(near, mask) if config.maps.steady else near, mask)
-    maps = build_maps(colours, near, mask, "concat", int(config.maps.long_side or 0))
+    maps = build_maps(colours, near, mask, "concat", config.maps.long_side)
     return Seen(mask, maps.image, maps.mask, _pictures(frames, colours, near, mask))
 
 

@@ -64,7 +64,7 @@ def tune(
     count = max(len(maps), 1)
     guides = fresh_guides(injection, config.guide, count, run.generator("guide").initial_seed() % 2**31)
     guides.to(backbone.device).train()
-    scene = Scene(backbone, unet, injection, guides, maps, gates[: len(maps)], strength, bool(config.guide.centre))
+    scene = Scene(backbone, unet, injection, guides, maps, gates[: len(maps)], strength, config.guide.centre)
     _loop(scene, weights, config, run, latents, backbone.encode_text([source_prompt]), weight, on_step)
     base = dict(untuned(backbone).named_parameters())
     changed = {name: change.to(kept_dtype(backbone)) for name, change in deltas(base, weights).items()}
@@ -117,11 +117,11 @@ def _loop(
     tuned = weights | ({f"guide.{name}": p for name, p in scene.guides.named_parameters()} if scene.maps else {})
     adam = torch.optim.Adam(
         [
-            {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": float(config.tune.lr or 0)},
-            {"params": list(weights.values()), "lr": float(config.tune.unet_lr or 0)},
+            {"params": [w for n, w in tuned.items() if n.startswith("guide.")], "lr": config.tune.lr},
+            {"params": list(weights.values()), "lr": config.tune.unet_lr},
         ]
     )
-    total, checkpoint = int(config.tune.steps or 0), run.checkpoint("fit:tune")
+    total, checkpoint = config.tune.steps, run.checkpoint("fit:tune")
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
     begin = _restore(checkpoint.load(), tuned, adam)
     scale = loss_scale(scene.backbone)
@@ -148,7 +148,7 @@ def _loop(
 
 def timesteps_of(config: VidMP3Config, steps: int) -> range:
     """The timesteps that tuning draws from: those that the edit walks, without the lowest `tune.least_t` of all."""
-    low, high = int(float(config.tune.least_t or 0) * steps), int(config.start_t or 1) * steps // 1000
+    low, high = int(config.tune.least_t * steps), config.start_t * steps // 1000
     return range(low, max(high, low + 1))
 
 

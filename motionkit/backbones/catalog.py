@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from motionkit.errors import unknown
+from motionkit.settings.setting import setting
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,24 @@ class BackboneSpec:
 
 @dataclass
 class BackboneConfig:
-    """The `backbone` group: `path` is a local folder in hub layout or another hub id; None = where the spec says."""
+    """The `backbone` group: which one, and with which weights."""
 
-    name: str = "pocket-sd"
-    path: str | None = None
-    online: bool = False  # may missing files be downloaded? (also: MOTIONKIT_ONLINE=1)
-    motion_adapter: str | None = None  # AnimateDiff: a folder with a MotionAdapter, or a hub id
-    per_frame_motion_norm: bool | None = None  # AnimateDiff: its modules' group norm over each frame alone
-    motion_schedule: str = "module"  # AnimateDiff: noise schedule of the "module" or of the "base" model
-    lora: str | None = None  # a LoRA file, or a folder that holds one
-    lora_scale: float = 1.0  # 1 = as it was trained
+    name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
+    path: str | None = setting("A local folder in hub layout, or another hub id; null is its own place.", None)
+    online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
+    motion_adapter: str | None = setting(
+        "AnimateDiff: a folder with a MotionAdapter, or a hub id; null is the backbone's own.", None
+    )
+    per_frame_motion_norm: bool | None = setting(
+        "AnimateDiff: whether group norms of its modules see each frame alone; null is as they were trained.", None
+    )
+    motion_schedule: str = setting(
+        "AnimateDiff: whose noise schedule is used.",
+        "module",
+        choices={"module": "the one that the modules were trained with", "base": "the image model's"},
+    )
+    lora: str | None = setting("A LoRA file, or a folder that holds one; null for none.", None)
+    lora_scale: float = setting("How strongly the LoRA counts; 1 is as it was trained.", 1.0)
 
 
 _SD = "motionkit.backbones.sd:load"

@@ -27,6 +27,8 @@ what
   methods=[still,warp]    see `motionkit methods`
   backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no
                           meaning becomes a row with its reason
+  backbone.path=FOLDER    weights of your own for every row with a backbone; backbone.lora=FILE backbone.lora_scale=1.0
+                          backbone.motion_adapter=FOLDER and the others, as for transfer
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
   ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants,
                           bench.pairs=6 or by protocol: 'bench.pairs={drawing:6,edit:5}'
@@ -55,6 +57,7 @@ class BenchConfig:
     bench: Any = None
     methods: list[str] = field(default_factory=list)
     backbones: list[str] = field(default_factory=list)
+    backbone: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
     ablations: list[str] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
@@ -90,7 +93,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"bench.name={config.bench['name']}: give a protocol's name by bench=NAME")
     if config.bench["name"] == LEDGER:
         for word in argv:
-            if word.lstrip("+").startswith(("methods=", "backbones=", "settings.")):
+            if word.lstrip("+").startswith(("methods=", "backbones=", "backbone.", "settings.")):
                 raise UserError(f"{word}: the rows of bench=ablations say it themselves: choose by ablations=[NAME]")
         return _ablations(config, start)
     if config.ablations:
@@ -100,11 +103,13 @@ def main(argv: list[str]) -> int:
 
 def _table(config: BenchConfig, start: Start) -> int:
     """One protocol: run, write, say where."""
+    from motionkit.cli.words import choice_of
     from motionkit.table.bench import protocol as protocols
     from motionkit.table.bench.entry import entries_of
 
     chosen = protocols.read(**{str(key): value for key, value in config.bench.items()})
-    entries = entries_of(config.methods, config.backbones, config.settings)
+    weights = choice_of(config.backbone, start)
+    entries = entries_of(config.methods, config.backbones, config.settings, weights)
     folder = _folder(config, start)
     runner = _runner(config, folder)
 
@@ -147,12 +152,13 @@ def _options(config: BenchConfig, start: Start) -> Options:
     from motionkit.table.bench.entry import Options
 
     weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
-    return Options(config.gpu, config.online, config.cache, weights, dict(config.least))
+    online = config.online or bool(config.backbone["online"])
+    return Options(config.gpu, online, config.cache, weights, dict(config.least))
 
 
 def _runner(config: BenchConfig, folder: Path) -> Runner:
     if config.runner == "submitit" and config.cluster.gpus:
-        from motionkit.running.execute import plan_for
+        from motionkit.running.request import plan_for
 
         if plan_for(config.gpu).device == "cpu":
             raise UserError(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit.cli.schemas import RequestConfig
+from motionkit.cli.transfer import progress, say
 from motionkit.errors import UserError
-from motionkit.settings.config import RequestConfig, check_seed, refuse_empty
-from motionkit.transfer import MAPS
+from motionkit.settings.config import refuse_empty
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
     from motionkit.media import Clip
+    from motionkit.running.request import Request
     from motionkit.table.compare import Comparison
     from motionkit.transfer import Inputs
 
@@ -29,8 +30,9 @@ inputs
 how
   methods=[still,warp]    see `motionkit methods`
   settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
-  backbone=NAME           for every method that needs one; gpu=NAME, seed=0 frames=N size=N|WxH fps=N, start= end=
-                          reference_start= reference_end= as for transfer
+  backbone=NAME           for every method that needs one; with weights of your own, as for transfer:
+                          backbone.path=FOLDER backbone.lora=FILE backbone.lora_scale=1.0 backbone.motion_adapter=FOLDER
+  gpu=NAME seed=0 frames=N size=N|WxH fps=N start= end= reference_start= reference_end=    as for transfer
   cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
 output
   output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
@@ -63,20 +65,22 @@ def main(argv: list[str]) -> int:
     # `settings` is open here, hence ++; each method's own schema checks its part afterwards.
     words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
     config = hydra_app.compose("compare", CompareConfig, words)
-    refuse_empty(config, ("reference", "driving", "truth", "jobs", "output", *MAPS))
-    check_seed(config.seed)
+    refuse_empty(config, ("truth", "jobs", "output"))
+    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    from motionkit.cli.words import shared_request
+    from motionkit.running.request import check_values
     from motionkit.table.compare.engine import choose_methods
 
-    hydra_app.Start(Path.cwd(), Path.cwd()).weights(config.backbone)
-
+    request = shared_request(config, start)
+    check_values(request)
     choose_methods(config.methods, config.settings)  # before any file is read, which may take long
-    start = hydra_app.Start(Path.cwd(), Path.cwd())
     if config.jobs is not None:
         return _run_jobs(config, start)
-    if not any((config.reference, config.driving, config.prompt.strip())):
+    given = request.inputs
+    if not (given.reference or given.driving or given.prompt):
         raise UserError("compare needs an input: give reference=FILE, driving=FILE and prompt=TEXT, or jobs=FOLDER")
-    inputs, truth = _read(config, start)
-    done = _compare(config, start, inputs, truth, _folder(config, inputs, start))
+    request, truth = _read(config, start)
+    done = _compare(config, request, truth, _folder(config, request.inputs, start))
     print(done.report)
     return 1 if done.failed else 0
 
@@ -90,59 +94,37 @@ def _run_jobs(config: CompareConfig, start: Start) -> int:
     names = hash_json([{"name": job.name, "values": job.values} for job in jobs])
     folder = start.resolve(_checked(config.output)) if config.output else Path("runs/compare") / names[:8]
 
-    from motionkit.running.execute import plan_for
+    from motionkit.running.request import plan_for
     from motionkit.table.compare import Job, compare_jobs
 
     plan_for(config.gpu, None)
 
     def run(job: Job, own: Path) -> Comparison:
         one = replace(config, **job.values)
-        return _compare(one, start, *_read(one, start), own)
+        return _compare(one, *_read(one, start), own)
 
-    done = compare_jobs(jobs, run, folder, _say)
+    done = compare_jobs(jobs, run, folder, say)
     print(done.index)
     return 1 if done.failed else 0
 
 
-def _compare(config: CompareConfig, start: Start, inputs: Inputs, truth: Clip | None, folder: Path) -> Comparison:
+def _compare(config: CompareConfig, request: Request, truth: Clip | None, folder: Path) -> Comparison:
     """One comparison as it is configured."""
-    from motionkit.cli import transfer
-    from motionkit.table.compare import compare
+    from motionkit.table.compare.engine import compare_request
 
-    return compare(
-        config.methods,
-        inputs,
-        config.settings,
-        folder,
-        truth,
-        backbone=config.backbone["name"],
-        backbone_path=start.weights(config.backbone),
-        online=bool(config.backbone.get("online")),
-        motion=start.motion(config.backbone),
-        lora=start.lora(config.backbone),
-        gpu=config.gpu,
-        seed=config.seed,
-        frames=config.frames,
-        size=config.size,
-        fps=config.fps,
-        progress=transfer.progress(config.progress),
-        use_cache=config.cache,
-        say=_say,
-    )
+    return compare_request(config.methods, request, config.settings, folder, truth, progress(config.progress), say)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _read(config: CompareConfig, start: Start) -> tuple[Request, Clip | None]:
+    """The request with its clips read, and the true video when it is given."""
+    from motionkit.cli.words import shared_request
+    from motionkit.running.clips import excerpt, read, say_notes
 
-
-def _read(config: CompareConfig, start: Start) -> tuple[Inputs, Clip | None]:
-    """The clips of the request, and the true video when it is given."""
-    from motionkit.cli.transfer import excerpt, read_inputs, say_notes
-
-    inputs = read_inputs(None, config, start)
-    truth = excerpt(config).truth(start.resolve(config.truth)) if config.truth else None
-    say_notes("truth", truth)
-    return inputs, truth
+    request = shared_request(config, start, audio=False)
+    whole = read(request, say=say)
+    truth = excerpt(request).truth(start.resolve(config.truth)) if config.truth else None
+    say_notes("truth", truth, say)
+    return whole, truth
 
 
 def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:

@@ -6,7 +6,10 @@ import importlib.metadata
 import importlib.util
 import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from motionkit import __version__, registry
 from motionkit.backbones import catalog
@@ -17,10 +20,16 @@ from motionkit.media.output_files import check_writable
 from motionkit.running.cache import cache_root
 from motionkit.weights.finding import Wanted, find
 
-HELP = """usage: motionkit doctor
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+HELP = """usage: motionkit doctor [extras=true]
 
 Versions, extras, codecs, disk, cache, weights and plugins, with the traceback of each plugin that is broken.
 Exit code 1 when something that motionkit needs is missing or broken.
+
+  extras=true    import torch, diffusers and each extra that is installed, in a process of its own: this finds what
+                 was built for another torch; half a minute, and up to a gigabyte of memory
 """
 
 EXTRAS = {
@@ -30,15 +39,24 @@ EXTRAS = {
     "scipy": "vidmp3",
     "hydra_plugins.hydra_joblib_launcher": "joblib",
     "hydra_plugins.hydra_submitit_launcher": "submitit",
+    "torch_fidelity": "fid",
 }
+CORE = {  # what a run imports: an extra that does not fit breaks it here
+    "torch": "import torch",
+    "torchvision": "import torchvision",
+    "diffusers": "from diffusers import UNet2DConditionModel",
+    "transformers": "from transformers import CLIPTextModel, CLIPTokenizer",
+}
+_PATIENCE = 300  # seconds for one import
 Row = tuple[str, str, str]  # what, ok | missing | WRONG, detail
 
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
-    if argv:
-        raise UserError(f"doctor takes nothing, not {argv[0]!r}")
-    rows = [*packages(), *extras(), *places(), *weights(), *vision(), *plugins()]
+    if argv not in ([], ["extras=true"], ["extras=false"]):
+        raise UserError(f"doctor takes extras=true or nothing, not {argv[0]!r}")
+    found = [*builds(), *(imports() if argv == ["extras=true"] else extras())]
+    rows = [*packages(), *found, *places(), *weights(), *vision(), *plugins()]
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), rows).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
@@ -86,6 +104,70 @@ def extras() -> list[Row]:
             (module.rpartition(".")[2], "ok" if there else "missing", f"optional: pip install motionkit[{extra}]")
         )
     return rows
+
+
+def builds() -> list[Row]:
+    """What was built for another torch than the one that is here, from metadata alone."""
+    rows: list[Row] = []
+    for name in ("torchvision", "torchaudio"):
+        try:
+            own, torch = importlib.metadata.version(name), importlib.metadata.version("torch")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        needed = _torch_of(name)
+        if needed is not None and not needed.contains(torch, prereleases=True):
+            rows.append((name, "WRONG", f"{own} is made for torch{needed}, here is {torch}: {_again(name)}"))
+        elif _device_of(own) != _device_of(torch):
+            rows.append((name, "WRONG", f"{own} breaks torch {torch}, it was built for another: {_again(name)}"))
+        else:
+            rows.append((name, "ok", f"{own}, made for torch {torch}"))
+    return rows
+
+
+def _torch_of(name: str) -> SpecifierSet | None:
+    """The versions of torch that a package asks for."""
+    from packaging.requirements import Requirement
+
+    needs = [Requirement(line) for line in importlib.metadata.requires(name) or ()]
+    return next((need.specifier for need in needs if need.name == "torch"), None)
+
+
+def _device_of(version: str) -> str:
+    """What a build computes on, by the end of its version: "cpu", or "" for any other."""
+    return "cpu" if version.endswith("+cpu") else ""
+
+
+def _again(name: str) -> str:
+    on_cpu = _device_of(importlib.metadata.version("torch")) == "cpu"
+    index = " --index-url https://download.pytorch.org/whl/cpu" if on_cpu else ""
+    return f"pip install --force-reinstall --no-deps -c constraints.txt {name}{index}"
+
+
+def imports() -> list[Row]:
+    """What a run imports, and each extra that is installed, imported in a process of its own."""
+    rows: list[Row] = []
+    for name, line in CORE.items():
+        if importlib.util.find_spec(name) is not None:
+            rows.append((f"import {name}", *_tried(line)))
+    for row, module in zip(extras(), EXTRAS, strict=True):
+        rows.append((row[0], *_tried(f"import {module}")) if row[1] == "ok" else row)
+    return rows
+
+
+def _tried(line: str) -> tuple[str, str]:
+    """ok or WRONG, and the last line of what an import says when it fails."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", line], capture_output=True, text=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return "WRONG", f"`{line}` did not end within {_PATIENCE} s"
+    said = done.stderr.strip().splitlines()
+    if done.returncode < 0:
+        return "WRONG", f"`{line}` ended the process (signal {-done.returncode})"
+    if done.returncode:
+        return "WRONG", f"`{line}` fails: {said[-1][:200] if said else 'no reason given'}"
+    return "ok", line
 
 
 def places() -> list[Row]:

@@ -114,11 +114,14 @@ def _check_plugins(hydra: dict[str, Any]) -> None:
         if (key, target) != CALLBACK:
             raise _refused(f"hydra.callbacks.{key}", "a configuration names no code")
     for kind, known in (("launcher", LAUNCHERS), ("sweeper", SWEEPERS)):
-        chosen = dict(hydra[kind] or {})
+        chosen = dict(hydra[kind]) if isinstance(hydra[kind], dict) else {}
         if chosen.pop("_target_", None) not in known.values():
             raise _refused(f"hydra.{kind}", f"give hydra/{kind}=NAME, one of {', '.join(known)}", remove=False)
         if code := _code(chosen):
             raise _refused(f"hydra.{kind}.{code}", "a configuration names no code")
+        for key in chosen.get("params") or {}:  # of a sweeper: they become words of each job
+            if str(key).lstrip("+~").startswith("hydra"):
+                raise _refused(f"hydra.{kind}.params.{key}", "a sweep is over keys of motionkit")
 
 
 def _check_logging(hydra: dict[str, Any]) -> None:
@@ -135,9 +138,17 @@ def _check_job(hydra: dict[str, Any], overrides: Sequence[str]) -> None:
         raise _refused("hydra.overrides", "they are the words of the command line")
     for place in _TYPED:
         group, _, key = place.partition(".")
-        typed = any(re.match(rf"\+*hydra\.{re.escape(place)}\b", word) for word in overrides)
-        if hydra[group].get(key) and not typed:
+        value = hydra[group].get(key) if isinstance(hydra[group], dict) else None
+        if value and not _typed(f"hydra.{place}", value, overrides):
             raise _refused(f"hydra.{place}", "it is taken from the command line alone")
+
+
+def _typed(place: str, value: Any, overrides: Sequence[str]) -> bool:
+    """Whether the words of the command line set the key, and where it is a table each of its keys."""
+    words = [word.lstrip("+") for word in overrides]
+    if not isinstance(value, dict):
+        return any(word.startswith(f"{place}=") for word in words)
+    return all(any(word.startswith(f"{place}.{key}=") for word in words) for key in value)
 
 
 def _refused(key: str, why: str, remove: bool = True) -> UserError:

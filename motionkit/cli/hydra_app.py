@@ -17,9 +17,11 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.media.output_files import check_writable, local_path
-from motionkit.settings.config import TrainConfig, TransferConfig, chain, explain, first_line, typed, unknown_of
+from motionkit.settings.config import chain, explain, first_line, typed, unknown_of
+from motionkit.settings.setting import nullable
 from motionkit.training.job import DataConfig
 from motionkit.weights.hashing import hash_json
 
@@ -128,13 +130,13 @@ def _register_method(store: Any, name: str) -> None:
     _register_option(store, "method", name, spec.conf)
     try:
         schema = registry.load_object(spec.config)
-        trainer = registry.load_object(spec.train_config) if spec.train_config else {}
+        trainer = registry.load_object(spec.train_config) if spec.train_config else None
     except UserError:
         return  # said in full when this method is asked for
     if "name" not in {field.name for field in dataclasses.fields(schema)}:
         schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
-    store.store(group="schema/method", name=name, node=schema)
-    store.store(group="schema/trainer", name=name, node=trainer)
+    store.store(group="schema/method", name=name, node=nullable(schema))
+    store.store(group="schema/trainer", name=name, node=nullable(trainer) if trainer else {})
 
 
 def _search_paths() -> None:

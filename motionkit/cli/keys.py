@@ -121,15 +121,16 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     known = {
         "gpu": ("auto", *TIERS),
         "data": ("sprites", "folder"),
-        "data.setting": ("easy", "full"),
+        "data.setting": ("easy", "full", "wild"),
         "gpu.dtype": ("float32", "bfloat16", "float16"),
         "gpu.offload": ("none", "model", "group"),
         "gpu.attention": ("sdpa", "xformers"),
         "progress": ("terminal", "jsonl", "none"),
         "runner": ("serial", "joblib", "submitit"),
-        "what": ("example", "dataset", "drawings", "sheet"),
+        "what": ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"),
+        "pen": ("ruler", "hand"),
         "split": ("train", "val", "test"),
-        "setting": ("easy", "full"),
+        "setting": ("easy", "full", "wild", "foreign"),
         "extras": ("true",),
     }
     if key in known:

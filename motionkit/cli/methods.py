@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+import textwrap
+import typing
 from typing import Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.table import table
-from motionkit.errors import UserError
-from motionkit.settings.presets import PresetSettings
+from motionkit.errors import UserError, unknown
+from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.settings.schema import Fact, facts, schema, summary
+from motionkit.settings.setting import nested
 from motionkit.transfer import MethodSpec
 
-HELP = """usage: motionkit methods [NAME ...]
+HELP = """usage: motionkit methods [NAME ...] [key=value ...]
 
 Without a name: all methods. With names: everything about each, its settings included.
+
+  backbone=NAME           the values of settings that will be used on this backbone (default: the method's own)
+  preset=NAME             the same for another preset than the default one
+  json=true               the settings of one method as a JSON schema (draft 2020-12)
+
 MOTIONKIT_DISABLE_PLUGINS=1 leaves out what other packages add.
 """
+WIDTH = 120
+_KEYS = ("backbone", "preset", "json")
 
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
-    if argv:
-        print("\n\n".join(detail(name) for name in argv))
+    names = [word for word in argv if "=" not in word]
+    keys = dict(word.split("=", 1) for word in argv if "=" in word)
+    for key in keys:
+        if key not in _KEYS:
+            raise unknown("key", key, _KEYS)
+    if keys and not names:
+        raise UserError(f"{next(iter(keys))}= is about one method: motionkit methods NAME {argv[0]}")
+    backbone, preset = keys.get("backbone"), keys.get("preset")
+    if keys.get("json", "false") not in ("true", "false"):
+        raise UserError(f"json={keys['json']}: give true or false")
+    if keys.get("json") == "true":
+        if len(names) > 1:
+            raise UserError("json=true is for one method at a time")
+        print(json.dumps(as_schema(names[0], backbone, preset), indent=1))
     else:
-        print(overview())
+        print("\n\n".join(detail(name, backbone, preset) for name in names) if names else overview())
     return 0
+
+
+def as_schema(name: str, backbone: str | None = None, preset: str | None = None) -> dict[str, Any]:
+    """The JSON schema of a method's settings, as they will be used on a backbone. Raises: UserError."""
+    spec = registry.spec(name)
+    return schema(registry.load_object(spec.config), choose_backbone(spec, backbone), preset)
 
 
 def overview() -> str:
@@ -48,11 +77,15 @@ def broken() -> str:
     return "\n\nbroken (`motionkit doctor` shows where):\n" + "\n".join(lines) if lines else ""
 
 
-def detail(name: str) -> str:
-    """Everything about one method."""
+def detail(name: str, backbone: str | None = None, preset: str | None = None) -> str:
+    """Everything about one method, its settings with the values that will be used on a backbone.
+
+    Raises:
+        UserError: no such method or preset, or the method does not run on that backbone.
+    """
     found = registry.registered(name)
     spec = found.spec
-    facts = [
+    rows = [
         ("what", spec.summary),
         ("paper", f"{spec.title} ({spec.year or 'no year'}) {spec.paper_url}"),
         ("licence", spec.licence),
@@ -64,12 +97,13 @@ def detail(name: str) -> str:
         *_refusals(spec),
         ("trainable", f"motionkit train method={name}" if spec.trainer else "no"),
     ]
+    chosen = choose_backbone(spec, backbone)
     try:
-        made = registry.load_object(spec.config)()
-        settings = [(f"method.{key}", value) for key, value in _settings(made, _choices(made))]
+        schema_class = registry.load_object(spec.config)
     except UserError as error:
-        settings = [("settings", str(error))]
-    return table((name, ""), [*facts, *settings])
+        return table((name, ""), [*rows, ("settings", str(error))])
+    known = [fact for fact in facts(schema_class, chosen, preset) if fact.name != "name"]
+    return table((name, ""), rows) + "\n\n" + _settings(schema_class, known, chosen)
 
 
 def _need(name: str, note: str) -> str:
@@ -88,24 +122,57 @@ def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:
     return rows + [(f"not {name}", why) for name, why in spec.no_backbones.items()]
 
 
-def _choices(values: Any) -> dict[str, tuple[str, ...]]:
-    """Setting -> the words that it takes, where its class declares them (`motionkit.settings.presets`)."""
-    presets = {"preset": tuple(values.presets)} if isinstance(values, PresetSettings) else {}
-    return presets | dict(getattr(values, "choices", {}))
+def _settings(schema_class: Any, known: list[Fact], backbone: str | None) -> str:
+    """Every setting with its value and help, those of a group under a line of their own."""
+    lines = ["settings" + (f" as they are used on {backbone}" if backbone else "") + (":" if known else ": none")]
+    groups = {item.name: nested(schema_class, item) for item in dataclasses.fields(schema_class)}
+    above = ""
+    for fact in known:
+        group = fact.name.rpartition(".")[0]
+        if group != above and groups.get(group) is not None:
+            lines += ["", f"  {group}: {summary(groups[group])}".rstrip(": ")]
+        above = group
+        lines += _setting(fact)
+    return "\n".join(lines)
 
 
-def _settings(values: Any, choices: Mapping[str, tuple[str, ...]], above: str = "") -> list[tuple[str, str]]:
-    """Every setting by dotted name, with its value and its words or type, from an instance of the dataclass."""
-    rows: list[tuple[str, str]] = []
-    for field in dataclasses.fields(values):
-        value = getattr(values, field.name)
-        if dataclasses.is_dataclass(value):
-            rows += _settings(value, choices, f"{above}{field.name}.")
-        elif field.name != "name" or above:
-            words = "|".join(map(str, choices.get(f"{above}{field.name}", ())))
-            rows.append((f"{above}{field.name}", f"{value}  [{words or _type(field.type)}]"))
-    return rows
+def _setting(fact: Fact) -> list[str]:
+    """A setting's name and value, its help and limits, and each of its words with what it does."""
+    known = fact.known
+    limits = " ".join(filter(None, (known.span, known.unit))) or ("" if known.choices else kind(fact.hint))
+    words = known.choices if any(known.choices.values()) else {}
+    plain = f"one of {', '.join(known.choices)}" if known.choices and not words else ""
+    told = " ".join(
+        filter(None, (known.help, f"({'; '.join(filter(None, (plain, limits)))})" if plain or limits else ""))
+    )
+    lines = [f"  method.{fact.name}={shown(fact.value)}", *_wrapped(told, 6, 6)]
+    widest = max(map(len, words), default=0)
+    for word, what in words.items():
+        lines += _wrapped(f"{word:<{widest}}  {what}", 8, 8 + widest + 2)
+    return lines
 
 
-def _type(annotation: Any) -> str:
-    return str(getattr(annotation, "__name__", annotation)).removesuffix(" | None")
+def _wrapped(text: str, first: int, rest: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest, break_on_hyphens=False)
+
+
+def shown(value: Any) -> str:
+    """A value as it is written on the command line.
+
+    >>> shown(True), shown(None), shown([1.5, "x"]), shown("")
+    ('true', 'null', '[1.5,x]', "''")
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
+
+
+def kind(hint: Any) -> str:
+    """A type in words, such as "whole number"; "" for a text."""
+    names = {int: "whole number", float: "number", bool: "true or false"}
+    inner = [part for part in typing.get_args(hint) if part is not type(None)]
+    if typing.get_origin(hint) in (list, tuple):
+        return "list"
+    return kind(inner[0]) if len(inner) == 1 else names.get(hint, "")

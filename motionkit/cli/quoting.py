@@ -7,8 +7,9 @@ import re
 from dataclasses import fields
 
 from motionkit.cli.keys import ALSO
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import UserError, unknown
-from motionkit.settings.config import TrainConfig, TransferConfig, literal
+from motionkit.settings.config import literal
 
 TEXT = frozenset(
     "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "

@@ -54,6 +54,7 @@ ONLY = {  # keys that some of the kinds take, and which
     "count": ("dataset", "drawings"),
     "split": ("dataset", "drawings"),
     "lines": ("drawings",),
+    "pen": ("drawings",),
 }
 RECORD = ".sprites"  # in a folder of clips: the options that made them
 _CLIPS = (".mp4", ".gif", ".webm", ".mov", ".webp", ".avi", ".mkv")

@@ -12,12 +12,12 @@ from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
-    from motionkit.settings.config import TrainConfig
+    from motionkit.cli.schemas import TrainConfig
 
 HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
   method=NAME             a method that has a trainer; its settings are method.KEY=VALUE
-  data=sprites            the procedural world; data.setting=easy|full
+  data=sprites            the procedural world; data.setting=easy|full|wild
   data=FOLDER             a folder of clips (short for data=folder data.path=FOLDER)
   steps=N seed=0 size=N   default: the trainer's own
   train.KEY=VALUE         the trainer's own settings (`--cfg job` lists them)
@@ -69,9 +69,10 @@ def train(config: TrainConfig, start: Start) -> None:
     from motionkit.cli.transfer import progress
     from motionkit.context import Reporter
     from motionkit.media.output_files import check_writable
-    from motionkit.running.execute import plan_for
+    from motionkit.running.choices import method_settings
     from motionkit.running.progress import Announced
-    from motionkit.settings.config import method_settings, refuse_empty, typed
+    from motionkit.running.request import plan_for
+    from motionkit.settings.config import refuse_empty, typed
     from motionkit.sprites.kinds import SETTINGS
     from motionkit.training.job import DataConfig, TrainJob
 

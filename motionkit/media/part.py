@@ -120,6 +120,8 @@ def _bounds(wanted: Wanted, whole: float, rate: float, times: np.ndarray | None)
         raise UserError(f"{wanted.key}start={wanted.start} is beyond the clip, which lasts {_seconds(whole)} s")
     if end <= start + 1e-6:
         raise UserError(f"{wanted.key}end={wanted.end} leaves nothing after {wanted.key}start={wanted.start or 0}")
+    if end > whole + 0.5 / rate:
+        raise UserError(f"{wanted.key}end={wanted.end} is beyond the clip, which lasts {_seconds(whole)} s")
     return start, min(end, whole)
 
 

@@ -14,6 +14,8 @@ from motionkit.media.container import opened
 CODECS = frozenset("aac mp3 mp3float mp2 mp2float ac3 opus libopus vorbis flac alac wmav1 wmav2 amrnb amrwb".split())
 HIGHEST = 48_000  # samples per second that are kept
 _PACKETS = 500_000
+_SEEKABLE = ("mp4", "mkv")  # containers with an index that can be trusted
+_WORTH_SEEKING = 4.0  # seconds
 
 
 def read_sound(path: Path, kind: str, start: float, end: float) -> tuple[Sound | None, str]:
@@ -34,6 +36,8 @@ def read_sound(path: Path, kind: str, start: float, end: float) -> tuple[Sound |
         if not rate or not (name in CODECS or name.startswith(("pcm_", "adpcm_"))):
             return None, f"its sound ({name}) is not read: the result is silent"
         try:
+            if kind in _SEEKABLE and start > _WORTH_SEEKING:
+                container.seek(int((start - _WORTH_SEEKING / 2) * av.time_base), backward=True)
             return _decoded(container, stream, rate, start, end), ""
         except (av.error.FFmpegError, OSError, ValueError) as error:
             return None, f"its sound is damaged ({type(error).__name__}): the result is silent"

@@ -72,6 +72,7 @@ def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = No
         facts = scan(path, container, stream, kind in _PROMISING)
     part = None
     if wanted is not None and facts.count > 1:
+        _check_rate(path, facts.rate)
         part = choose(wanted, facts.seconds, facts.rate, facts.times)
     if part is not None:
         part = part.without_repeats(facts.rate)
@@ -254,13 +255,17 @@ def _clip(path: Path, stream: av.VideoStream, decoded: _Decoded, facts: Scan) ->
     edges = _edges(path, stream, decoded, notes)
     notes += _cut_off(facts, len(decoded.starts))
     times, fps = spread(edges)
+    _check_rate(path, fps)
+    clip = from_frames(decoded.store.frames, fps, path.stem, times=times, notes=tuple(notes))
+    return replace(clip, transparent=decoded.alpha)
+
+
+def _check_rate(path: Path, fps: float) -> None:
     if not SLOWEST <= fps <= FASTEST:
         raise UserError(
             f"{shown(path)}: its timestamps say {fps:g} frames per second, which cannot be right; "
             "re-encode it with a true rate (ffmpeg -r 24 -i IN OUT.mp4)"
         )
-    clip = from_frames(decoded.store.frames, fps, path.stem, times=times, notes=tuple(notes))
-    return replace(clip, transparent=decoded.alpha)
 
 
 def _edges(path: Path, stream: av.VideoStream, decoded: _Decoded, notes: list[str]) -> np.ndarray:

@@ -13,6 +13,7 @@ from motionkit.errors import UserError
 from motionkit.perception import files
 from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.files import Correspondence as Correspondence
+from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
     import torch
@@ -32,32 +33,28 @@ Step = Callable[[int, int], None]  # done, total
 
 @dataclass
 class CorrespondenceSettings:
-    """How correspondence is found.
+    """How correspondence is found."""
 
-    Attributes:
-        backend: auto (files where `path` is given, else the sprite network on a pocket backbone, else sd_dino on a UNet
-            of SD 1.x, else dino), sd_dino (features of the UNet and of DINOv2), dino, files, pocket.
-        path: a ready-made correspondence for `files`: see `files.read_correspondence`.
-        weights: DINOv2: folder or hub id.
-        sd_side, dino_side: longer side in pixels at which each network sees the frames.
-        grid: longer side of the grid on which pixels are matched.
-        components: of each layer's features, by one PCA over the subject in all frames.
-        timestep, seed: noise on the latents that the UNet sees; all frames get the same.
-        smooth: how many times each match is replaced by the median of those around it; 0 is the paper's way.
-        mutual: matches that do not find back are replaced by the nearest one that does.
-    """
-
-    backend: str = "auto"
-    path: str | None = None
-    weights: str | None = None
-    sd_side: int = 960
-    dino_side: int = 840
-    grid: int = 96
-    components: int = 256
-    timestep: int = 100
-    seed: int = 42
-    smooth: int = 0
-    mutual: bool = False
+    backend: str = setting("Who finds correspondence.", "auto", choices=BACKENDS)
+    path: str | None = setting(
+        "A ready-made correspondence: a file or folder of `files.read_correspondence`; null for none.", None
+    )
+    weights: str | None = setting("DINOv2: a folder or hub id; null is the authors' hub id.", None)
+    sd_side: int = setting("Longer side at which the UNet sees the frames.", 960, low=64, high=2048, unit="px")
+    dino_side: int = setting("Longer side at which DINOv2 sees the frames.", 840, low=56, high=2048, unit="px")
+    grid: int = setting("Longer side of the grid on which pixels are matched.", 96, low=8, high=256)
+    components: int = setting(
+        "Components kept of each layer's features, by one PCA over the subject in all frames.", 256, low=1, high=4096
+    )
+    timestep: int = setting("Noise on the latents that the UNet sees, as a timestep.", 100, low=0, high=999)
+    seed: int = setting("Seed of that noise; all frames get the same.", 42)
+    smooth: int = setting(
+        "How many times each match is replaced by the median of those around it; 0 is the paper's way.",
+        0,
+        low=0,
+        high=16,
+    )
+    mutual: bool = setting("Whether a match that does not find back is replaced by the nearest one that does.", False)
 
     def on(self, pocket: bool = False, family: str = "") -> str:
         """The back end that `backend` means on a backbone of that family. Raises: UserError for an unknown one."""
@@ -75,17 +72,7 @@ class CorrespondenceSettings:
             raise UserError("correspondence: backend=files needs the maps: give correspondence=FILE or FOLDER")
         if backend == "sd_dino" and family and family not in SD_FAMILIES:
             raise UserError(f"correspondence: sd_dino reads a UNet of SD 1.x, not of {family}: use backend=dino")
-        bounds = {
-            "sd_side": (64, 2048),
-            "dino_side": (56, 2048),
-            "grid": (8, 256),
-            "components": (1, 4096),
-            "timestep": (0, 999),
-            "smooth": (0, 16),
-        }
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"correspondence: {name}={getattr(self, name)} is outside {low} to {high}")
+        check(self, "correspondence: ")
 
     def files(self, pocket: bool = False, family: str = "") -> dict[str, Path]:
         """The weight files of the back end by name (not the backbone's), for `Transfer.weights`; loads nothing.

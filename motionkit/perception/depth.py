@@ -12,6 +12,7 @@ import numpy as np
 from motionkit.errors import UserError
 from motionkit.perception import files
 from motionkit.perception.estimators import Asked, View, Words
+from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
     import torch
@@ -29,23 +30,18 @@ _PATCH = 14
 
 @dataclass
 class DepthSettings:
-    """How depth is estimated.
+    """How depth is estimated."""
 
-    Attributes:
-        backend: auto (files where `path` is given, else the sprite network on a pocket backbone, else depth_anything),
-            depth_anything, files, pocket.
-        path: ready-made depth for `files`, larger (whiter) = nearer: one picture per frame in a folder, a video, or npy
-            or npz.
-        weights: Depth Anything: folder or hub id.
-        size: side in pixels that the network sees, the other as the aspect has it.
-        batch: frames at once.
-    """
-
-    backend: str = "auto"
-    path: str | None = None
-    weights: str | None = None
-    size: int = 518
-    batch: int = 4
+    backend: str = setting("Who estimates depth.", "auto", choices=BACKENDS)
+    path: str | None = setting(
+        "Ready-made depth, whiter is nearer: one picture per frame in a folder, a video, npy or npz; null for none.",
+        None,
+    )
+    weights: str | None = setting("Depth Anything: a folder or hub id; null is the authors' hub id.", None)
+    size: int = setting(
+        "Side that the network sees, the other as the aspect has it.", 518, low=4 * _PATCH, high=2048, unit="px"
+    )
+    batch: int = setting("Frames that pass the network at once.", 4, low=1, high=float("inf"), unit="frames")
 
     def on(self, pocket: bool = False) -> str:
         """The back end that `backend` means. Raises: UserError for an unknown one."""
@@ -58,10 +54,7 @@ class DepthSettings:
         """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
         if self.on(pocket) == "files" and not self.path:
             raise UserError("depth: backend=files needs the depth itself: give depth=FOLDER (or a video, npy, npz)")
-        if not 4 * _PATCH <= self.size <= 2048:
-            raise UserError(f"depth: size={self.size} is outside {4 * _PATCH} to 2048 pixels")
-        if self.batch < 1:
-            raise UserError(f"depth: batch={self.batch} must be at least 1")
+        check(self, "depth: ")
 
     def files(self, pocket: bool = False) -> dict[str, Path]:
         """The weight files of the back end by name, for `Transfer.weights`; loads nothing.

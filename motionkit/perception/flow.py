@@ -8,19 +8,16 @@ import cv2
 import numpy as np
 
 from motionkit.perception.estimators import Asked, Estimator, View, Words
+from motionkit.settings.setting import setting
 
 BACKENDS = Words("flow")
 
 
 @dataclass
 class FlowSettings:
-    """How flow is estimated.
+    """How flow is estimated."""
 
-    Attributes:
-        backend: the word of a registered estimator: dis, farneback, ...
-    """
-
-    backend: str = "dis"
+    backend: str = setting("Who estimates optical flow.", "dis", choices=BACKENDS)
 
 
 def estimate_flow(frames: np.ndarray, targets: np.ndarray, settings: FlowSettings | None = None) -> np.ndarray:

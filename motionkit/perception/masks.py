@@ -16,6 +16,7 @@ import numpy as np
 from motionkit.errors import UserError
 from motionkit.perception import files
 from motionkit.perception.estimators import Asked, View, Words
+from motionkit.settings.setting import setting
 
 if TYPE_CHECKING:
     import torch
@@ -32,30 +33,32 @@ Step = Callable[[int, int], None]  # done, total
 
 @dataclass
 class MaskSettings:
-    """How the subject is found.
+    """How the subject is found."""
 
-    Attributes:
-        backend: auto (files where `path` is given, else the sprite network on a pocket backbone, else sam2), sam2 (one
-            object followed through the clip from its place in frame 0), mask2former (COCO classes, each frame on its
-            own), files, pocket.
-        path: ready-made masks for `files`: one white-on-black picture per frame in a folder, a video, or npy or npz.
-        weights: SAM 2: folder or hub id.
-        classes: Mask2Former: folder or hub id; for sam2 it finds the subject in frame 0 unless `box`, `point` or
-            `start` does.
-        box: (left, top, right, bottom) of the subject in frame 0, each from 0 to 1 of the frame, for sam2 and pocket.
-        point: (x, y) on the subject in frame 0, from 0 to 1 of the frame, for sam2 and pocket.
-        start: the subject's mask in frame 0 as a picture, for sam2 and pocket.
-        smallest: a subject of a smaller share of the frame is not believed.
-    """
-
-    backend: str = "auto"
-    path: str | None = None
-    weights: str | None = None
-    classes: str | None = None
-    box: tuple[float, ...] | None = None
-    point: tuple[float, ...] | None = None
-    start: str | None = None
-    smallest: float = 0.001
+    backend: str = setting("Who finds the subject.", "auto", choices=BACKENDS)
+    path: str | None = setting(
+        "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.", None
+    )
+    weights: str | None = setting("SAM 2: a folder or hub id; null is the authors' hub id.", None)
+    classes: str | None = setting(
+        "Mask2Former, which for sam2 finds the subject in frame 0 unless box, point or start does: a folder or hub id; "
+        "null is the authors' hub id.",
+        None,
+    )
+    box: tuple[float, ...] | None = setting(
+        "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "
+        "null lets it be found.",
+        None,
+    )
+    point: tuple[float, ...] | None = setting(
+        "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null lets it be "
+        "found.",
+        None,
+    )
+    start: str | None = setting(
+        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null lets it be found.", None
+    )
+    smallest: float = setting("A subject of a smaller share of the frame is not believed.", 0.001, low=0, high=1)
 
     def on(self, pocket: bool = False) -> str:
         """The back end that `backend` means. Raises: UserError for an unknown one."""

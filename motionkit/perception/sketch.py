@@ -16,6 +16,7 @@ from motionkit.errors import UserError, unknown
 from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.facts import measure
 from motionkit.perception.ink import Ink, find_ink, redraw
+from motionkit.settings.setting import check, setting
 
 SOURCES = Words(
     "drawing",
@@ -32,24 +33,20 @@ PARITY_SIDE = 1024  # pixels; where the authors' post-processing works
 
 @dataclass
 class SketchSettings:
-    """How a picture becomes a line drawing.
+    """How a picture becomes a line drawing."""
 
-    Attributes:
-        source: auto (a line drawing is cleaned, any other picture goes through `edges`), drawing (it is one, whatever
-            it looks like), or the word of a registered estimator of drawings: edges, lineart, ...
-        clean: even out the light and redraw the strokes; False takes a drawing as it is.
-        thickness: width of every stroke in pixels of the result; None keeps the widths that were drawn.
-        least: with thickness None, no stroke is drawn narrower than this many pixels.
-        weights: for lineart, a folder with sk_model.pth and sk_model2.pth, or a hub id.
-        coarse: for lineart, the network that draws fewer lines.
-    """
-
-    source: str = "auto"
-    clean: bool = True
-    thickness: float | None = None
-    least: float = 1.5
-    weights: str = "lllyasviel/Annotators"
-    coarse: bool = False
+    source: str = setting("How the picture becomes a drawing.", "auto", choices=SOURCES)
+    clean: bool = setting("Whether light is evened out and strokes are drawn anew.", True)
+    thickness: float | None = setting(
+        "Width of all strokes of the result; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"
+    )
+    least: float = setting(
+        "Without thickness: no stroke is drawn narrower than this.", 1.5, low=0.5, high=64, unit="px"
+    )
+    weights: str = setting(
+        "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
+    )
+    coarse: bool = setting("For lineart: draw fewer lines.", False)
 
     def check(self) -> None:
         """Refuse settings that cannot be.
@@ -58,10 +55,7 @@ class SketchSettings:
             UserError: one line that names the setting.
         """
         SOURCES.check(self.source)
-        for name in ("thickness", "least"):
-            value = getattr(self, name)
-            if value is not None and not 0.5 <= value <= 64:
-                raise UserError(f"sketch {name}={value:g} is outside 0.5 to 64 pixels")
+        check(self, "sketch ")
 
 
 @dataclass(frozen=True)

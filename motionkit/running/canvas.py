@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from motionkit import media
 from motionkit.errors import UserError
-from motionkit.transfer import MAPS, Inputs
+from motionkit.transfer import MAPS, Inputs, MethodSpec
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
@@ -91,6 +91,18 @@ def fit(
     lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
     shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
     return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
+
+
+def check_matte(spec: MethodSpec, fitted: Fitted, alpha: bool | None) -> None:
+    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
+    clip = fitted.shaping
+    if not alpha or spec.mattes or (clip is not None and clip.transparent):
+        return
+    if clip is None or media.subject_mask(clip.frames[:1]) is None:
+        raise UserError(
+            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
+            "or transparent: give such a reference"
+        )
 
 
 def check_numbers(frames: int | None, fps: float | None) -> None:

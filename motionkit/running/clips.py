@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,11 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.media import Clip, Wanted
+    from motionkit.running.request import Request
 
-EXCERPT = ("start", "end", "reference_start", "reference_end", "audio")
+CLIPS = ("reference", "driving")
+PART = ("start", "end", "reference_start", "reference_end")
+EXCERPT = (*PART, "audio")
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,56 @@ class Excerpt:
     def _part(self, clip: Clip | str | Path | None, wanted: Wanted) -> Clip | None:
         from motionkit import media
 
-        if isinstance(clip, media.Clip):
+        if isinstance(clip, str | Path):
+            taken = self._read(clip, wanted)
+        elif isinstance(clip, media.Clip):
             taken = media.take(clip, wanted, repeat=False)
-            return taken if wanted.sound else replace(taken, sound=None)
-        return self._read(clip, wanted) if isinstance(clip, str | Path) else clip
+            taken = taken if wanted.sound else replace(taken, sound=None)
+        else:
+            return clip
+        if taken.is_image and (wanted.start is not None or wanted.end is not None):
+            bound = "start" if wanted.start is not None else "end"
+            raise UserError(f"{wanted.key}{bound}= takes a part of a clip, but {taken.name} is a single picture")
+        return taken
 
     def _read(self, path: str | Path, wanted: Wanted) -> Clip:
         from motionkit import media
 
         return media.read_clip(path, wanted=wanted, fps=self.fps)
+
+
+def excerpt(request: Request, stride: int | None = None) -> Excerpt:
+    """The part of its clips that a request asks for."""
+    part = {name: getattr(request, name) for name in EXCERPT}
+    return Excerpt(request.frames, request.fps, **part, stride=stride)
+
+
+def is_read(request: Request) -> bool:
+    """Whether its clips are in memory, and no part of them is still to be taken."""
+    paths = any(isinstance(getattr(request.inputs, name), str | Path) for name in CLIPS)
+    return request.audio and not paths and all(getattr(request, name) is None for name in PART)
+
+
+def read(request: Request, stride: int | None = None, say: Callable[[str], None] | None = None) -> Request:
+    """The request with its clips read, and of each the part that it asks for.
+
+    Args:
+        stride: the method's.
+        say: gets a line for each note on a clip: that it is cut off, say.
+
+    Raises:
+        UserError: a file cannot be read, a number or a time cannot be.
+    """
+    given = request.inputs
+    reference, driving = excerpt(request, stride).read(given.reference, given.driving)
+    for name, clip in (("reference", reference), ("driving", driving)):
+        say_notes(name, clip, say)
+    whole = {name: None for name in PART}
+    inputs = replace(given, reference=reference, driving=driving)
+    return replace(request, inputs=inputs, audio=True, **whole)  # type: ignore[arg-type]
+
+
+def say_notes(name: str, clip: Clip | None, say: Callable[[str], None] | None) -> None:
+    """Say what was noted of a clip as it was read."""
+    for note in clip.notes if clip is not None and say is not None else ():
+        say(f"{name}: {note}")  # type: ignore[misc]

@@ -22,6 +22,7 @@ from motionkit.running import manifest
 from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
 from motionkit.running.canvas import Fitted
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 from motionkit.weights.hashing import hash_path
 
@@ -48,6 +49,10 @@ class StageRunner:
     whole: bool = False
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Keys of stages and the manifest say what is really used: the values of presets are filled in."""
+        self.settings = resolved(self.settings, self.handle.spec.name if self.handle else None)
 
     def travel(self, given: Inputs, output: Path | None, label: bool) -> Result:
         """All steps, then the result; a manifest is left however it ends."""

@@ -1,81 +1,24 @@
-"""Typed configuration: the keys that every method shares, a method's own settings, and one-line refusals.
+"""Typed configuration: values into dataclasses, and what does not fit refused in one line with its key.
 
-Each group of the command line has a dataclass here or in its room; YAML in conf/ only fills them in. Nothing in a
-configuration names code: `method.name` is looked up in the registry.
+Each group of the command line has a dataclass in its room; YAML in conf/ only fills them in. Nothing in a configuration
+names code: `method.name` is looked up in the registry.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from motionkit.errors import UserError, unknown
-from motionkit.registry import load_object
-from motionkit.transfer import MethodSpec
+from motionkit.settings.setting import UNSET, nested, nullable
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 _FORMS = {"size": "a side in pixels, or WIDTHxHEIGHT"}  # of texts that are more than text
 _TABLES = {"settings": "settings.NAME.KEY=VALUE", "weights": "weights.NAME=FILE", "least": "least.NAME=N"}
 _SEED_LIMIT = 2**63
 RESOLVERS = ("now", "hydra", "motionkit.hash")  # what ${NAME:...} may be in a configuration
-
-
-@dataclass
-class RequestConfig:
-    """What is asked for; the same keys for every method. `method`, `backbone` and `gpu` are groups with own schemas."""
-
-    method: Any = None
-    backbone: Any = None
-    gpu: Any = None
-    reference: str | None = None
-    driving: str | None = None
-    prompt: str = ""
-    source_prompt: str = ""
-    negative_prompt: str = ""
-    poses: str | None = None
-    masks: str | None = None
-    depth: str | None = None
-    correspondence: str | None = None
-    keypoints: str | None = None
-    seed: int = 0
-    frames: int | None = None
-    size: str | None = None  # a side in pixels, or WIDTHxHEIGHT
-    fps: float | None = None
-    start: str | None = None  # of the driving clip: seconds (2.5, 1:05) or frames (60f)
-    end: str | None = None
-    reference_start: str | None = None  # of a reference video
-    reference_end: str | None = None
-    cache: bool = True
-    progress: str = "terminal"  # terminal | jsonl | none
-
-
-@dataclass
-class TransferConfig(RequestConfig):
-    """The primary configuration of `motionkit transfer`."""
-
-    output: str | None = None
-    output_metadata: bool = True
-    audio: bool = True  # keep the driving clip's sound
-    alpha: bool | None = None  # the subject alone; null: where the reference is transparent
-    loop: str = "none"  # none | pingpong
-
-
-@dataclass
-class TrainConfig:
-    """The primary configuration of `motionkit train`; a trainer's own settings sit under `train.`."""
-
-    method: Any = None
-    data: Any = None
-    gpu: Any = None
-    train: Any = None
-    steps: int | None = None
-    seed: int = 0
-    size: int | None = None
-    output: str | None = None
-    resume: bool = True
-    progress: str = "terminal"
 
 
 def check_seed(seed: int) -> None:
@@ -92,21 +35,16 @@ def refuse_empty(config: Any, names: Iterable[str]) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if value is not None and not value.strip():
+        if isinstance(value, str) and not value.strip():
             raise UserError(f"{name}= is empty: give a path, or leave {name}= out")
 
 
-def method_settings(spec: MethodSpec, given: Any = None) -> Any:
-    """A method's configuration dataclass, checked, from nothing, a mapping, or a finished one.
+def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
+    """An instance of the dataclass `schema` with the values of `given`: nothing, a mapping, or a finished instance.
 
     Raises:
-        UserError: an unknown setting (with the nearest one) or a value of the wrong type.
+        UserError: an unknown key (with the nearest one) or a value of the wrong type; `prefix` stands before the key.
     """
-    return typed(load_object(spec.config), given, "method.")
-
-
-def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
-    """An instance of the dataclass `schema` with the values of `given`; raises UserError as `method_settings`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -120,9 +58,23 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
             raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), literal(values)))
+        seen = nullable(schema)
+        merged = OmegaConf.merge(OmegaConf.structured(seen), literal(values))
+        if seen is schema:
+            return OmegaConf.to_object(merged)
+        return _built(schema, OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise explain(error, prefix) from error
+
+
+def _built(schema: Any, values: Any) -> Any:
+    """An instance of a dataclass from plain values; a null in place of a value that is still to come is left out."""
+    given: dict[str, Any] = {}
+    for item in fields(schema):
+        value, inner = values[item.name], nested(schema, item)
+        if value is not None or item.default != UNSET:
+            given[item.name] = _built(inner, value) if inner is not None and isinstance(value, Mapping) else value
+    return schema(**given)
 
 
 def check_interpolations(value: Any, place: str = "") -> None:

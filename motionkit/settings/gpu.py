@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError, unknown
+from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
@@ -23,18 +24,42 @@ class GpuConfig:
     `attention_backend` and `cache` are here to be refused by name: diffusers accepts them and does nothing.
     """
 
-    name: str = "auto"
-    device: str | None = None  # cpu | cuda | cuda:N
-    dtype: str | None = None  # float32 | bfloat16 | float16; on a CPU bfloat16 means autocast over float32 weights
-    attention: str | None = None  # sdpa | xformers
-    vae_slicing: bool | None = None
-    vae_tiling: bool | None = None
-    offload: str | None = None  # none | model | group
-    checkpointing: bool | None = None
-    compile: bool | None = None
-    channels_last: bool | None = None
-    attention_backend: str | None = None
-    cache: str | None = None
+    name: str = setting("The tier, by the GPU's memory: auto (by this machine), cpu, 8gb, 12gb, 24gb or 80gb.", "auto")
+    device: str | None = setting("Where it runs: cpu, cuda or cuda:N; null is the tier's.", None)
+    dtype: str | None = setting(
+        "The precision of weights and arithmetic; null is the tier's.",
+        None,
+        choices={
+            "float32": "everywhere",
+            "bfloat16": "on a CPU it is the arithmetic's alone, over float32 weights",
+            "float16": "on a GPU",
+        },
+    )
+    attention: str | None = setting(
+        "Who computes attention; null is sdpa.",
+        None,
+        choices={"sdpa": "torch", "xformers": "xformers, where it has a kernel for this GPU"},
+    )
+    vae_slicing: bool | None = setting(
+        "Whether few frames pass the autoencoder at a time: less memory; null is the tier's.", None
+    )
+    vae_tiling: bool | None = setting(
+        "Whether frames pass the autoencoder in tiles: less memory; null is the tier's.", None
+    )
+    offload: str | None = setting(
+        "What waits in the CPU's memory until it is needed; null is the tier's.",
+        None,
+        choices={"none": "nothing", "model": "all parts but one", "group": "all layers but one"},
+    )
+    checkpointing: bool | None = setting(
+        "Whether activations are computed twice to save memory; null is the tier's.", None
+    )
+    compile: bool | None = setting("Whether the UNet is compiled by torch.compile; null is no.", None)
+    channels_last: bool | None = setting(
+        "Whether tensors have their channels last, which is faster on a GPU; null is the tier's.", None
+    )
+    attention_backend: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
+    cache: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
 
 
 @dataclass(frozen=True)
@@ -98,11 +123,6 @@ TIERS: dict[str, dict[str, Any]] = {
     "24gb": _CUDA | {"checkpointing": True},
     "80gb": _CUDA | {"vae_slicing": False},
 }
-_CHOICES = {
-    "dtype": ("float32", "bfloat16", "float16"),
-    "attention": ("sdpa", "xformers"),
-    "offload": ("none", "model", "group"),
-}
 _IGNORED = {
     "attention_backend": "their attention processors never read it; use gpu.attention=sdpa or gpu.attention=xformers",
     "cache": "those caches hook transformer models only; leave gpu.cache out",
@@ -118,9 +138,7 @@ def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None =
         if getattr(settings, name) is not None:
             family = f" ({spec.family})" if spec else ""
             raise UserError(f"gpu.{name} has no effect on UNets{family}: {why}")
-    for name, choices in _CHOICES.items():
-        if (value := getattr(settings, name)) is not None and value not in choices:
-            raise unknown(f"value of gpu.{name}", value, choices)
+    check(settings, "gpu.")
     tier = _tier(settings.name, settings.device, facts)
     asked = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}
     values = {k: v for k, v in (TIERS[tier] | asked).items() if k not in _IGNORED} | {"name": tier}

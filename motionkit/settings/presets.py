@@ -1,23 +1,25 @@
-"""Method settings with presets: what is left at None is filled in, and every value is checked; imports no torch."""
+"""Method settings with presets: what was not given is filled in, and every value is checked; imports no torch."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Self
 
-from motionkit.errors import UserError
+from motionkit.settings.setting import check, check_choice, check_limits, walk
+from motionkit.settings.setting import is_open as is_open
 
 
 class PresetSettings:
-    """Base of a method's configuration dataclass; keys are dotted names of settings, at most one group deep.
+    """Base of a method's configuration dataclass; a table's keys are dotted names of settings.
+
+    A setting that was declared without a default, or is left at None, takes the preset's value.
 
     Attributes:
-        presets: name -> the values of those settings that were left at None.
+        presets: name -> the values that the preset fills in.
         tuned: backbone -> what the preset `best` takes there in place of its own values.
-        choices: setting -> its allowed values.
-        ranges: setting -> its lowest and highest value.
+        choices, ranges: allowed words, and lowest and highest value, of settings that are not declared with
+            `motionkit.settings.setting`.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -28,7 +30,7 @@ class PresetSettings:
 
     def __post_init__(self) -> None:
         """Fill in the preset and check every value; raises UserError with one line."""
-        _check_choice("preset", self.preset, tuple(self.presets))
+        check_choice("method.preset", self.preset, self.presets)
         waiting = self._waiting()
         self._fill({key: v for key, v in self.presets[self.preset].items() if key not in waiting})
         self._check()
@@ -44,41 +46,35 @@ class PresetSettings:
         """What a method checks besides: settings that cannot stand together. Raises: UserError."""
 
     def _waiting(self) -> set[str]:
-        """Settings that may stay None until the backbone is known."""
+        """Settings that may stay open until the backbone is known."""
         return {key for values in self.tuned.values() for key in values} if self.preset == "best" else set()
 
     def _fill(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             group, _, name = key.rpartition(".")
             owner = getattr(self, group) if group else self
-            if getattr(owner, name) is None:
+            if is_open(getattr(owner, name)):
                 setattr(owner, name, value)
 
     def _check(self) -> None:
-        waiting = self._waiting()
-        flat = {key: v for key, v in settings(self).items() if v is not None or key not in waiting}
-        for key, options in self.choices.items():
-            if key in flat:
-                _check_choice(key, flat[key], options)
-        for key, (low, high) in self.ranges.items():
-            value = flat.get(key, low)
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise UserError(f"method.{key}={value} is outside {low:g} to {high:g}")
+        check(self)
+        flat = {key: value for key, value in settings(self).items() if not is_open(value)}
+        for key in filter(flat.__contains__, self.choices):
+            check_choice(f"method.{key}", flat[key], self.choices[key])
+        for key in filter(flat.__contains__, self.ranges):
+            check_limits(f"method.{key}", flat[key], *self.ranges[key])
         self.agree()
 
 
+def resolved(config: Any, backbone: str | None) -> Any:
+    """A method's settings with the values that will be used on a backbone; without presets they are as they are.
+
+    Raises: UserError: settings that cannot stand together there.
+    """
+    return config.on(backbone or "") if isinstance(config, PresetSettings) else config
+
+
 def settings(config: Any) -> dict[str, Any]:
-    """All settings of a configuration dataclass by dotted name, in its order."""
-    flat: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            flat |= {f"{item.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            flat[item.name] = value
-    return flat
-
-
-def _check_choice(key: str, value: Any, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise UserError(f"method.{key}={value} is unknown: choose {', '.join(options)}")
+    """All settings of a configuration dataclass by dotted name, in its order; None where a value is still to come."""
+    values = {name: getattr(owner, item.name) for name, item, owner in walk(config)}
+    return {name: None if is_open(value) else value for name, value in values.items()}

@@ -12,7 +12,7 @@ from motionkit.backbones import catalog
 from motionkit.errors import UserError
 from motionkit.registry import load_object
 from motionkit.running.cache import pick_settings
-from motionkit.settings.config import method_settings
+from motionkit.running.choices import method_settings
 from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, Transfer

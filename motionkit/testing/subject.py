@@ -19,9 +19,10 @@ from motionkit.backbones import catalog
 from motionkit.context import NullProgress, Reporter
 from motionkit.errors import Cancelled
 from motionkit.registry import load_object
-from motionkit.running.execute import execute
+from motionkit.running.choices import method_settings
+from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
-from motionkit.settings.config import method_settings
+from motionkit.running.request import execute
 from motionkit.testing.clips import other_inputs, sample_inputs
 from motionkit.testing.guards import Watch, stirred
 from motionkit.testing.report import RULES, Check, NotApplicable, Rule, listed
@@ -178,7 +179,8 @@ class Subject:
             stack.enter_context(stirred(len(self._outcomes)))
             stack.enter_context(out.watch)
             try:
-                out.result = execute(self.spec, inputs, config=settings, folder=folder, progress=watcher, **options)
+                request = request_of(self.spec, inputs, config=settings, folder=folder, **options)
+                out.result = execute(request, watcher)
             except (Exception, Cancelled) as error:
                 out.error = error
         out.seconds = time.monotonic() - began

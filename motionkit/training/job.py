@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from motionkit.context import NullProgress, Reporter
 from motionkit.errors import UserError
 from motionkit.media import replacing
+from motionkit.settings.setting import setting
 from motionkit.weights.model_files import read_json
 
 if TYPE_CHECKING:
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class DataConfig:
-    """The `data` group: what to train on.
+    """The `data` group: what to train on."""
 
-    Attributes:
-        name: "sprites" (the procedural world) or "folder" (clips on disk).
-        path: the folder of clips, for "folder".
-        setting: "easy" or "full", for "sprites".
-    """
-
-    name: str = "sprites"
-    path: str | None = None
-    setting: str = "easy"
+    name: str = setting(
+        "What to train on.", "sprites", choices={"sprites": "the procedural world", "folder": "clips on disk"}
+    )
+    path: str | None = setting("For folder: the folder of clips; null for none.", None)
+    setting: str = setting(
+        "For sprites: how much of the world is used.",
+        "easy",
+        choices={
+            "easy": "light backgrounds, simple looks",
+            "full": "dark ones and outlines too",
+            "wild": "the varied world: other proportions, looks and stages",
+        },
+    )
 
 
 @dataclass

@@ -17,15 +17,16 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315  # of the quintic iteration, as published
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """A matrix (O, I) with all singular values near 1 (.7 to 1.2), by Newton-Schulz steps in bfloat16."""
+    """Matrices (..., O, I) with all singular values near 1 (.7 to 1.2), by Newton-Schulz steps in bfloat16."""
     x = matrix.bfloat16()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / x.norm().clamp(min=1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    plus = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = plus(x, plus(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+    return x.mT if tall else x
 
 
 class Muon(Optimizer):
@@ -54,18 +55,28 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
+            alike: dict[Any, list[Tensor]] = {}
+            for place, parameter in enumerate(group["params"]):
                 if parameter.grad is not None:
-                    self._update(parameter, group["lr"], group["momentum"], group["weight_decay"])
+                    # On a GPU matrices of one shape go together: many small products cost as many launches.
+                    key = parameter.flatten(1).shape if parameter.is_cuda else place
+                    alike.setdefault(key, []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group["lr"], group["momentum"], group["weight_decay"])
         return loss
 
-    def _update(self, parameter: Tensor, lr: float, momentum: float, decay: float) -> None:
-        state = self.state[parameter]
+    def _update(self, parameters: list[Tensor], lr: float, momentum: float, decay: float) -> None:
+        steps = [self._blend(p, momentum).flatten(1) for p in parameters]  # (O, I) each
+        found = orthogonalise(steps[0])[None] if len(steps) == 1 else orthogonalise(torch.stack(steps))  # (N, O, I)
+        scale = max(1.0, found.shape[1] / found.shape[2]) ** 0.5
+        for parameter, step in zip(parameters, found, strict=True):
+            parameter.mul_(1 - lr * decay).add_(step.to(parameter.dtype).view_as(parameter), alpha=-lr * scale)
+
+    def _blend(self, parameter: Tensor, momentum: float) -> Tensor:
+        """The gradient mixed with its momentum, which takes the gradient in."""
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        mean, gradient = state["momentum"], parameter.grad
-        assert gradient is not None
-        mean.lerp_(gradient, 1 - momentum)
-        step = orthogonalise(gradient.lerp(mean, momentum).flatten(1)).to(parameter.dtype)  # (O, I)
-        scale = max(1.0, step.shape[0] / step.shape[1]) ** 0.5
-        parameter.mul_(1 - lr * decay).add_(step.view_as(parameter), alpha=-lr * scale)
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum"], momentum)

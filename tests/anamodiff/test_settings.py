@@ -9,7 +9,7 @@ from motionkit.errors import UserError
 from motionkit.methods.anamodiff import SPEC
 from motionkit.methods.anamodiff.config import PRESETS, AnaMoDiffConfig
 from motionkit.methods.anamodiff.train_config import TrainOptions
-from motionkit.settings.config import method_settings
+from motionkit.running.choices import method_settings
 from motionkit.settings.presets import settings
 
 # What the paper states, by section; the other values of that preset are readings of its named parts.
@@ -81,7 +81,7 @@ def test_a_wrong_value_is_one_line(given, line):
 
 
 @pytest.mark.parametrize(
-    ("given", "line"), [({"supervision": "some"}, "none or truth"), ({"batch": 0}, "train.batch=0")]
+    ("given", "line"), [({"supervision": "some"}, "train.supervision=some is unknown"), ({"batch": 0}, "train.batch=0")]
 )
 def test_wrong_training_options_too(given, line):
     with pytest.raises(UserError, match=line):

@@ -175,3 +175,16 @@ def test_arguments_are_read_off_the_shapes_of_the_public_detector():
     arguments = arguments_of(net.state_dict())
     assert arguments["num_kp"] == 10 and arguments["block_expansion"] == 32 and arguments["max_features"] == 1024
     assert arguments["single_jacobian_map"] and arguments["scale_factor"] == 0.25 and json.dumps(arguments)
+
+
+def test_an_encoder_whose_latents_are_scaled_is_another_vae(tiny):
+    import copy
+
+    scaled = copy.deepcopy(tiny.vae).float()
+    before = vae_signature(scaled)
+    with torch.no_grad():
+        scaled.quant_conv.weight[: scaled.config.latent_channels] *= torch.tensor([2.3, 1.5, 3.0, 5.1]).view(
+            -1, 1, 1, 1
+        )
+    assert not same_vae(before, vae_signature(scaled))
+    assert same_vae(before[:-1], before)  # a file from before the signature counted it

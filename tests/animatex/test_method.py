@@ -25,6 +25,7 @@ def run(inputs, backbone="tiny-animatex", frames=4, seed=0, size=None, **config)
 def test_a_run_shows_poses_and_says_how_they_came_about(request_, own_cache):
     result = run(request_)
     assert result.frames.shape == (4, 64, 64, 3) and result.frames.std() > 5
+    assert result.manifest["config"]["window"] == {"size": 32, "overlap": 8}  # the preset's, as it was used
     poses = result.manifest["notes"]["poses"]
     assert poses["align"] == "safe" and poses["reference_pose"] == "its own" and poses["fit"]["scale"][0] > 0
     assert set(result.manifest["notes"]["settings"]) == set(PRESETS["released"])

@@ -69,9 +69,9 @@ def test_recipes_give_way_to_what_is_set():
     [
         ({"lr": 0.0}, "train.lr=0 is outside"),
         ({"frames": 0}, "train.frames=0 is outside"),
-        ({"schedule": "step"}, "unknown value of train.schedule 'step'"),
-        ({"learn": "some"}, "unknown value of train.learn"),
-        ({"poses": "guess"}, "unknown value of train.poses"),
+        ({"schedule": "step"}, "train.schedule=step is unknown"),
+        ({"learn": "some"}, "train.learn=some is unknown"),
+        ({"poses": "guess"}, "train.poses=guess is unknown"),
         ({"all_drop": 0.6, "all_keep": 0.6}, "together at most 1"),
         ({"epi": IndicatorSettings(probability=2.0)}, "must lie in 0..1"),
         ({"epi": IndicatorSettings(groups=("tail",))}, "unknown group of pose operations 'tail'"),

@@ -163,7 +163,7 @@ def test_gradients_reach_motion_modules_and_latents(tiny):
 
 def test_the_command_line_hands_the_options_over(tmp_path):
     from motionkit.cli import hydra_app
-    from motionkit.settings.config import TransferConfig
+    from motionkit.cli.schemas import TransferConfig
 
     start = hydra_app.Start(tmp_path, tmp_path)
     words = ["method=still", "backbone=animatediff-sd15", "backbone.motion_adapter=modules"]

@@ -96,7 +96,7 @@ def test_from_python_a_path_is_enough(tmp_path):
 
     write(tmp_path / "a.safetensors", unet=load("tiny-sd", Plan()).unet)
     method = motionkit.load("anamodiff", backbone="tiny-sd", backbone_lora=str(tmp_path / "a.safetensors"))
-    assert method._road["lora"] == LoraOptions(str(tmp_path / "a.safetensors"), 1.0)
+    assert method.request.backbone.lora == LoraOptions(str(tmp_path / "a.safetensors"), 1.0)
     with pytest.raises(UserError, match="no LoRA at /no/where"):
         motionkit.load("anamodiff", backbone="tiny-sd", backbone_lora="/no/where", weights="random")(
             picture(64, 64), moving_shapes(3, 64, 64), "a horse", size=64, frames=2

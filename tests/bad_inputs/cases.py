@@ -249,6 +249,9 @@ plain("backbone_that_the_method_refuses", [*TINY, "backbone=sdxl"], "anamodiff d
 plain("weights_that_are_not_here", [*TINY, "backbone=sd15"], "sd15", "hf download", "backbone.path=")
 plain("no_such_weights_folder", [*TINY, "backbone=sd15", "backbone.path=/no/where"], "/no/where")
 
+plain("empty_weights_folder", [*TINY, "backbone=sd15", "backbone.path="], "backbone.path= is empty")
+plain("empty_lora", [*TINY, "backbone=sd15", "backbone.lora= "], "backbone.lora= is empty")
+
 
 @bad("model.ckpt", "folder")
 def one_pickled_file_as_weights(here):

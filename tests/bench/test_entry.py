@@ -7,8 +7,9 @@ import pytest
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.errors import UserError
-from motionkit.running.execute import plan_for
-from motionkit.table.bench import Entry, Options, cell, entries_of, tasks
+from motionkit.running import request
+from motionkit.running.request import plan_for
+from motionkit.table.bench import Entry, Options, entries_of, tasks
 from motionkit.table.bench.entry import cells_of, settled, side_of
 
 
@@ -98,8 +99,8 @@ def test_a_newer_method_has_other_keys(small, tmp_path, monkeypatch):
 def test_methods_work_at_the_protocol_s_side_where_it_names_one(small, tmp_path):
     row = Entry("a", "anamodiff", "tiny-sd")
     own, told = (cells_of(row, replace(small, works_at=side), tmp_path) for side in (None, 32))
-    assert side_of(small, catalog.get("tiny-sd")) == catalog.get("tiny-sd").default_size != 32
-    assert side_of(replace(small, works_at=32), catalog.get("tiny-sd")) == 32 and own[0].key != told[0].key
+    assert side_of(small, "tiny-sd") == catalog.get("tiny-sd").default_size != 32
+    assert side_of(replace(small, works_at=32), "tiny-sd") == 32 and own[0].key != told[0].key
     assert side_of(replace(small, works_at=32), None) == small.size
     with pytest.raises(UserError, match="bench.works_at=8 is outside 32"):
         replace(small, works_at=8).check()
@@ -109,6 +110,6 @@ def test_on_a_gpu_the_key_holds_the_plan_that_time_and_memory_depend_on(small, t
     row, keys = Entry("row", "obedient"), []
     for change in ({}, {"device": "cuda"}, {"device": "cuda", "offload": "model"}, {"device": "cuda", "name": "other"}):
         plan = replace(plan_for("cpu", None), **change)
-        monkeypatch.setattr(cell, "plan_for", lambda *_, plan=plan: plan)
+        monkeypatch.setattr(request, "plan_for", lambda *_, plan=plan: plan)
         keys.append(cells_of(row, small, tmp_path)[0].key)
     assert len(set(keys)) == 3 and keys[1] == keys[3]

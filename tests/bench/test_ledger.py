@@ -11,7 +11,8 @@ import pytest
 from motionkit import registry
 from motionkit.cli import main
 from motionkit.errors import UserError
-from motionkit.settings.config import method_settings, typed
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import typed
 from motionkit.table.bench import ablations, ledger, ledger_page, protocol
 from motionkit.table.bench.ablations import Ablation, Claim
 from motionkit.table.bench.cell import perform

@@ -10,7 +10,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.hydra_app import SCHEMAS, compose
 from motionkit.errors import UserError
-from motionkit.settings.config import method_settings
+from motionkit.running.choices import method_settings
 from motionkit.settings.gpu import TIERS
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -49,6 +49,7 @@ PLANTS = {
     "sweeper": "sweeper: {_target_: io.open, file: ran.txt, mode: w}",
     "inside the sweeper": "sweeper: {x: {_target_: io.open, file: ran.txt, mode: w}}",
     "shell lines of a launcher": "launcher: {setup: [touch ran.txt]}",
+    "words for each job": "sweeper: {params: {hydra.job.env_set.LD_PRELOAD: x.so}}",
     "environment": "job: {env_set: {LD_PRELOAD: x.so}}",
     "environment, copied": "job: {env_copy: [A_SECRET]}",
     "environment that is not there": "job: {env_copy: [NO_SUCH_NAME]}",
@@ -75,6 +76,12 @@ def test_showing_a_configuration_runs_nothing_either(cli, work, foreign, show):
     flags = foreign(f"# @package _global_\nhydra:\n  {PLANTS['hydra_logging factory']}\n", "plant/x.yaml")
     code, _, err = cli("transfer", *REQUEST, *flags, *show, "+plant=x")
     assert code == 2 and "hydra.hydra_logging" in err and nothing_ran(work)
+
+
+def test_typing_one_variable_lets_no_other_in(cli, work, foreign):
+    flags = foreign("# @package _global_\nhydra: {job: {env_set: {LD_PRELOAD: x.so}}}\n", "plant/x.yaml")
+    code, _, err = cli("transfer", *REQUEST, *flags, "+plant=x", "+hydra.job.env_set.A_NAME=1")
+    assert code == 2 and "env_set" in err
 
 
 def test_a_configuration_starts_no_sweep_that_nobody_asked_for(cli, work, foreign):

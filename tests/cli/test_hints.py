@@ -98,7 +98,7 @@ def test_what_a_word_may_become(words, found):
 
 def test_every_key_that_completes_is_taken(cli, work):
     from motionkit.cli.hydra_app import compose, register
-    from motionkit.settings.config import TransferConfig
+    from motionkit.cli.schemas import TransferConfig
 
     register("transfer", TransferConfig)
     config = compose("transfer", TransferConfig, ["method=anamodiff"])

@@ -154,7 +154,7 @@ def test_no_entry_is_printed_twice(cli):
 
 def test_the_words_that_a_setting_takes_are_listed(cli):
     out = cli("methods", "anamodiff", "flipsketch", "still")[1]
-    for line in (r"method.preset +best +\[(\w+\|)*paper(\|\w+)*\]", r"method.align.loss +mse +\[mse\|norm\]"):
+    for line in (r"method.preset=best\n(.+\n)+ +paper  ", r"method.align.loss=mse\n(.+\n)+ +norm  "):
         assert re.search(line, out)
 
 

@@ -12,7 +12,7 @@ def test_a_folder_holds_one_set(cli, work, kind):
     before = {path: path.read_bytes() for path in (work / "clips").iterdir()}
     assert cli(*words)[0] == 0  # the very set again: what a stopped start left is made whole
     assert {path: path.read_bytes() for path in (work / "clips").iterdir()} == before
-    for other in (["seed=1"], ["count=1"], ["what=dataset", "split=val"]):
+    for other in (["seed=1"], ["count=1"], ["split=val"]):
         code, out, err = cli(*words, *other)
         assert (code, out) == (2, "") and "clips holds clips of another set: choose another output=" in err
     assert {path: path.read_bytes() for path in (work / "clips").iterdir()} == before

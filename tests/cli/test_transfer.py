@@ -51,7 +51,7 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
     ("words", "says"),
     [
         (["seed=abc"], "seed=abc: give a whole number"),
-        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?); known: backbone, cache,"),
+        (["sede=1"], "unknown key 'sede' (did you mean 'seed'?): give seed=1"),
         (["+sede=1"], "unknown key 'sede' (did you mean 'seed'?)"),
         (["method=wrap"], "unknown method 'wrap' (did you mean 'warp'?); known: anamodiff, "),
         (["method=warp", "method.pth=3"], "unknown key 'method.pth' (did you mean 'method.path'?)"),
@@ -114,7 +114,7 @@ def test_a_defect_is_one_line_with_nothing_before_it(cli, work, monkeypatch):
     def fail(*args, **named):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("motionkit.running.execute.execute", fail)
+    monkeypatch.setattr("motionkit.running.request.RunPlan.execute", fail)
     code, _, err = cli(*STILL)
     *plan, line = err.splitlines()
     assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (a defect")
@@ -142,7 +142,9 @@ def test_compare_says_it_as_well_of_the_truth_too(work, cut, capsys):
     from motionkit.cli import compare
     from motionkit.cli.hydra_app import Start
 
-    compare._read(compare.CompareConfig(driving="cut.mp4", truth="cut.mp4"), Start(work, work))
+    compare._read(
+        compare.CompareConfig(backbone={"name": "auto"}, driving="cut.mp4", truth="cut.mp4"), Start(work, work)
+    )
     lines = [line for line in capsys.readouterr().err.splitlines() if "the file is cut off" in line]
     assert [line.partition(":")[0] for line in lines] == ["driving", "truth"]
 

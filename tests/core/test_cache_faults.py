@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from motionkit.backbones import files
+from motionkit.weights import hashing as files
 from motionkit.cli import main
 from motionkit.errors import UserError
 from motionkit.running import cache, cache_files

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.settings.config import check_seed, method_settings, refuse_empty, typed
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import check_seed, refuse_empty, typed
 
 
 @dataclass

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from motionkit._moved import MOVED
+from motionkit._moved import MOVED, NAMES
 
 
 @pytest.mark.parametrize("old", sorted(MOVED))
@@ -15,6 +15,15 @@ def test_old_name_is_the_new_module(old):
         module = importlib.import_module(old)
     assert module is importlib.import_module(MOVED[old])
     assert module.__spec__.name == MOVED[old]  # the alias leaves the module's own name alone
+
+
+def test_names_that_went_elsewhere_are_found_in_the_old_module():
+    for old, names in NAMES.items():
+        sys.modules.pop(old, None)
+        with pytest.warns(FutureWarning):
+            module = importlib.import_module(old)
+        for name, place in names.items():
+            assert getattr(module, name) is getattr(importlib.import_module(place), name)
 
 
 def test_unknown_name_is_not_found():

@@ -31,7 +31,6 @@ STILL = {
         "motionkit.report.table",
         "metrics",
     ): "what a figure is called and which way is better is declared in metrics.suite",
-    ("motionkit.settings.config", "transfer"): "settings are read from a MethodSpec",
     ("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one",
 }
 

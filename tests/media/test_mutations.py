@@ -1,11 +1,13 @@
 """Files with a few wrong bytes end in a clip or in one line, never in anything else."""
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from motionkit.errors import UserError
-from motionkit.media import Limits, Wanted, read_clip
+from motionkit.media import Limits, Sound, Wanted, read_clip, write_video
 
 COPIES = 40
 
@@ -30,6 +32,10 @@ def whole(make, tmp_path_factory):
     make(folder / "a.m2ts", frames, rate=25)
     make(folder / "a.3gp", np.tile(frames, (1, 5, 4, 1))[:, :144, :176], "h263")
     make(folder / "a.mjpeg", frames, "mjpeg", "yuvj420p", rate=25)
+    sound = Sound(np.sin(np.arange(20_000)[:, None] / 9).astype(np.float32), 32_000)
+    alpha = np.tile(np.uint8([0, 255]), (5, 32, 24))
+    for suffix in ("mp4", "webm", "mov"):
+        write_video(folder / f"loud.{suffix}", frames, 8, sound=sound, alpha=alpha)
     pictures = [Image.fromarray(frame) for frame in frames]
     for suffix in ("gif", "webp", "png"):
         pictures[0].save(folder / f"a.{suffix}", save_all=True, append_images=pictures[1:], duration=100)
@@ -53,6 +59,7 @@ def mutate(data, rng):
 
 
 NAMES = ["a.mp4", "a.mkv", "a.webm", "a.avi", "a.gif", "a.webp", "a.png", "a.jpg"]
+LOUD = ["loud.mp4", "loud.webm", "loud.mov"]  # with sound, and two of them with transparency
 OLDER = "div3.avi div2.avi cinepak.avi a.wmv one.wmv a.mpg one.mpg a.ts a.m2ts a.3gp a.mjpeg".split()
 
 
@@ -74,3 +81,26 @@ def test_wrong_bytes(whole, tmp_path, name):
             assert "\n" not in str(error)
             outcomes.add("refused")
     assert "refused" in outcomes or name in OLDER  # those hardly have a header to be wrong
+
+
+@pytest.mark.slow
+def test_thousands_of_wrong_files(whole, tmp_path, capsys):
+    """Wrong bytes and files that end too early, of every kind, in whole and in part, with sound."""
+    counts = dict.fromkeys(("read", "read in part", "refused"), 0)
+    limits, began = Limits(max_memory=2**26), time.monotonic()
+    names = NAMES + OLDER + LOUD
+    for name in names:
+        data, rng = (whole / name).read_bytes(), np.random.default_rng(20)
+        for copy in range(-(-3300 // len(names))):
+            wrong = data[: int(rng.integers(1, len(data)))] if copy % 3 == 0 else mutate(data, rng)
+            (tmp_path / "b").write_bytes(wrong)
+            for wanted, outcome in ((None, "read"), (Wanted(start="1f", frames=3, sound=True), "read in part")):
+                try:
+                    assert len(read_clip(tmp_path / "b", limits, wanted)) >= 1
+                    counts[outcome] += 1
+                except UserError as error:
+                    assert "\n" not in str(error) and len(str(error)) < 500
+                    counts["refused"] += 1
+    with capsys.disabled():
+        print(f"\n{sum(counts.values()) // 2} wrong files in {time.monotonic() - began:.0f} s: {counts}")
+    assert sum(counts.values()) >= 6000 and min(counts.values()) > 300

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from motionkit.errors import UserError
-from motionkit.media import Limits, read_clip
+from motionkit.media import Limits, Wanted, read_clip
 
 GREEN = np.array([0, 200, 0])
 RED = np.array([200, 40, 0])
@@ -233,7 +233,10 @@ def test_frames_beyond_the_header_are_counted_too(tmp_path, make, moving):
 
 
 def test_impossible_rates_are_refused(tmp_path, make, moving):
-    refused(make(tmp_path / "a.mp4", moving, rate=1000), "frames per second", "ffmpeg -r")
+    path = make(tmp_path / "a.mp4", np.concatenate([moving] * 4), rate=1000)
+    refused(path, "frames per second", "ffmpeg -r")
+    with pytest.raises(UserError, match="frames per second"):
+        read_clip(path, wanted=Wanted())  # of a part as well
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,18 @@ def test_sound_goes_in_and_comes_out_trimmed_alike(tmp_path, moving, name, codec
     assert read_clip(tmp_path / name, wanted=Wanted(start=0.5, frames=8)).sound is None
 
 
+def test_sound_far_into_a_file_is_found_by_seeking(tmp_path, moving):
+    from motionkit.media import Wanted
+
+    sound = tone(9.0)
+    sound.samples[: 8 * sound.rate] = 0
+    for name in ("a.mp4", "a.webm"):
+        write_video(tmp_path / name, np.concatenate([moving] * 12), 8, sound=sound)
+        heard = read_clip(tmp_path / name, wanted=Wanted(start=7.5, frames=8, sound=True)).sound
+        loud = np.abs(heard.samples).max(1) > 0.1
+        assert int(loud.argmax()) / heard.rate == pytest.approx(0.5, abs=0.05) and loud.any()
+
+
 def test_sound_that_is_not_read_or_damaged_costs_the_sound_alone(tmp_path, moving, monkeypatch):
     from motionkit.media import Wanted
 
@@ -251,3 +263,14 @@ def test_there_and_back(tmp_path, moving):
     assert (read_clip(tmp_path / "frames").frames == moving[[0, 1, 2, 3, 4, 5, 4, 3, 2, 1]]).all()
     write_result(tmp_path / "two", moving[:2], 8, loop="pingpong")
     assert len(read_clip(tmp_path / "two")) == 2
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.mov"])
+def test_sound_lies_between_its_pictures(tmp_path, moving, name):
+    write_video(tmp_path / name, np.concatenate([moving] * 40), 8, sound=tone(30.0))  # 30 s
+    with av.open(str(tmp_path / name)) as container:
+        order = [(p.stream.type, float(p.pts * p.time_base)) for p in container.demux() if p.size]
+    heard = 0.0
+    for kind, second in order:
+        heard = second if kind == "audio" else heard
+        assert kind == "audio" or second - heard < 6  # encoders look ahead; all of it at the end would be 30

@@ -67,7 +67,7 @@ def test_settings_files_and_facts(weights, frames, tmp_path, monkeypatch):
         ({"backend": "midas"}, "unknown depth backend"),
         ({"backend": "files"}, "give depth="),
         ({"size": 20}, "outside"),
-        ({"batch": 0}, "at least 1"),
+        ({"batch": 0}, "below 1"),
     ):
         with pytest.raises(UserError, match=told):
             estimate_depth(frames, DepthSettings(**bad))

@@ -50,7 +50,7 @@ def test_a_lost_aspect_is_caught(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kept", ["sdxl", "animatex"])
 def test_a_backbone_that_is_not_refused_is_caught(kept, tmp_path, monkeypatch):
-    from motionkit.running import execute as run
+    from motionkit.running import choices as run
 
     choose = run.choose_backbone
     monkeypatch.setattr(run, "choose_backbone", lambda spec, name: name if name == kept else choose(spec, name))

@@ -44,6 +44,18 @@ def test_singular_values_come_near_one():
     assert values.min() > 0.5 and values.max() < 1.3
 
 
+def test_matrices_of_one_shape_may_go_together():
+    a, b = _gradients((10, 30), 2)
+    both = orthogonalise(torch.stack([a, b]))
+    assert torch.allclose(both[0].float(), orthogonalise(a).float(), atol=0.03)
+    assert torch.allclose(both[1].float(), orthogonalise(b).float(), atol=0.03)
+    first, second = (nn.Parameter(torch.zeros(10, 30)) for _ in range(2))
+    first.grad, second.grad = a.clone(), b.clone()
+    with torch.no_grad():
+        Muon([first, second])._update([first, second], 0.02, 0.95, 0.01)
+    assert torch.allclose(first, -0.02 * orthogonalise(a).float(), atol=2e-3)
+
+
 def test_resumes_with_its_momentum():
     start, gradients = torch.randn(6, 9, generator=torch.Generator().manual_seed(0)), _gradients((6, 9))
     whole = nn.Parameter(start.clone())

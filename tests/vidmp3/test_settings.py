@@ -46,7 +46,7 @@ def test_what_is_kept_follows_mode_and_size():
         ({"guide": {"strength": -1}}, "method.guide.strength=-1 is outside 0 to 10"),
         ({"steps": 0}, "method.steps=0 is outside 1 to 1000"),
         ({"start_t": 300, "tune": {"least_t": 0.4}}, "leaves nothing to tune below method.start_t=300"),
-        ({"size": 9}, "method.size=9.0 is outside 0.2 to 3"),
+        ({"size": 9}, "method.size=9 is outside 0.2 to 3"),
         ({"size": 0.5, "keep": {"what": "subject"}}, "leave method.size out"),
         ({"subject": "dog", "subjects": ["dog", "cat"]}, "give one of them"),
         ({"subjects": ["dog", "Dog"]}, "must be different words"),

@@ -14,6 +14,7 @@ from motionkit.errors import UserError, unknown
 from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.people import CHOICES
+from motionkit.settings.setting import setting
 
 BACKENDS = Words(
     "pose", {"auto": "a file where one is given, pocket for the pocket models, else dwpose", "files": "a file of poses"}
@@ -23,21 +24,24 @@ GAPS = ("keep", "fill")
 
 @dataclass
 class PoseSettings:
-    """How poses are found.
+    """How poses are found."""
 
-    Attributes:
-        backend: auto (a file where one is given, pocket for the pocket models, else dwpose) | files | the word of a
-            registered estimator: dwpose, openpose, pocket, ...
-        weights: folder or hub id of the estimator's own weights; empty is the authors' hub id.
-        person: tracked (the largest at first, then followed) | largest (of each frame) | first (the surest detection
-            of each frame, as Animate-X takes it).
-        gaps: keep (frames in which nobody was found stay empty) | fill (they get joints in between).
-    """
-
-    backend: str = "auto"
-    weights: str = ""
-    person: str = "tracked"
-    gaps: str = "keep"
+    backend: str = setting("Who estimates poses.", "auto", choices=BACKENDS)
+    weights: str = setting("The estimator's weights: a folder or hub id; empty is the authors' hub id.", "")
+    person: str = setting(
+        "Whose poses are taken where there are several people.",
+        "tracked",
+        choices={
+            "tracked": "the largest at first, then followed",
+            "largest": "the largest of each frame",
+            "first": "the surest detection of each frame, as Animate-X takes it",
+        },
+    )
+    gaps: str = setting(
+        "What happens to frames in which nobody was found.",
+        "keep",
+        choices={"keep": "they stay empty", "fill": "their joints are put in between those around them"},
+    )
 
 
 def choose_backend(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> str:

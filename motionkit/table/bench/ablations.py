@@ -10,7 +10,8 @@ from typing import Any
 
 from motionkit import registry
 from motionkit.errors import UserError, unknown
-from motionkit.settings.config import method_settings, typed
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import typed
 from motionkit.table.bench import protocol
 
 GROUP = "ablation"

@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,36 +17,41 @@ from motionkit import media, registry
 from motionkit.errors import Cancelled, UserError
 from motionkit.media.framing import resize
 from motionkit.media.output_files import write_json, writing
-from motionkit.running import canvas
 from motionkit.running.canvas import Fitted
-from motionkit.running.execute import plan_for
+from motionkit.running.choices import Chosen
+from motionkit.running.request import Request, check, plan_run
 from motionkit.table.bench import tasks
-from motionkit.table.bench.entry import FAILED, LOCK, RECORD, TRACE, Cell, Entry, Options, metrics_of, settled, side_of
+from motionkit.table.bench.entry import FAILED, LOCK, RECORD, TRACE, Cell, Options, metrics_of, settled, side_of
 from motionkit.table.bench.protocol import Protocol
-from motionkit.table.compare.cell import FRAMES, Shared, configuration, is_finished, read_frames, run_into
-from motionkit.transfer import Inputs, MethodSpec, Result
+from motionkit.table.compare.cell import FRAMES, configuration, is_finished, read_frames
+from motionkit.transfer import MethodSpec, Result
 
 if TYPE_CHECKING:
-    from motionkit.backbones.catalog import BackboneSpec
     from motionkit.settings.gpu import Plan
 
 
-def configuration_of(
-    entry: Entry,
-    protocol: Protocol,
-    seed: int,
-    root: Path,
-    options: Options,
-    spec: MethodSpec,
-    settings: Any,
-    backbone: BackboneSpec | None,
-) -> dict[str, Any]:
-    """Everything but the case that an entry's videos depend on; raises UserError when its weights are not here."""
-    side = side_of(protocol, backbone)
-    fitted = Fitted(Inputs(), None, protocol.frames, side, side, tasks.FPS)
-    whole = configuration(spec, settings, _shared(entry, seed, options, Inputs(), fitted, backbone), root)
-    plan = plan_for(options.gpu, backbone.name if backbone else None)
-    return whole | ({} if plan.device == "cpu" else {"plan": _plan_facts(plan)})
+def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> dict[str, Any]:
+    """Everything but the case that a row's videos depend on; raises UserError when its weights are not here."""
+    request = request_of(protocol, seed, options, chosen)
+    side = side_of(protocol, chosen.backbone.name)
+    fitted = Fitted(request.inputs, None, protocol.frames, side, side, tasks.FPS)
+    plan = plan_run(request, chosen, fitted)
+    return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": _plan_facts(plan.memory)})
+
+
+def request_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> Request:
+    """What a row is asked on every case; each case adds its inputs."""
+    return Request(
+        chosen.spec,
+        config=chosen.settings,
+        backbone=chosen.backbone,
+        gpu=options.gpu,
+        seed=seed,
+        frames=protocol.frames,
+        size=side_of(protocol, chosen.backbone.name),
+        use_cache=options.use_cache,
+        common=True,
+    )
 
 
 def _plan_facts(plan: Plan) -> dict[str, Any]:
@@ -118,27 +123,26 @@ def video_of(cell: Cell) -> np.ndarray:
 
 
 def _make(cell: Cell, case: tasks.Case) -> None:
-    spec, settings, backbone = settled(cell.entry, tasks.get(cell.protocol.task))
-    _check_machine(cell, backbone)
-    fitted = canvas.fit(case.inputs, backbone, cell.protocol.frames, side_of(cell.protocol, backbone))
-    shared = _shared(cell.entry, cell.seed, cell.options, case.inputs, fitted, backbone)
+    chosen = settled(cell.entry, tasks.get(cell.protocol.task), cell.options.online)
+    request = request_of(cell.protocol, cell.seed, cell.options, chosen)
+    began = time.process_time()  # of all threads of this process
+    plan = check(replace(request, inputs=case.inputs))
+    _check_machine(cell, plan.memory)
     for name in (RECORD, TRACE):
         (cell.folder / name).unlink(missing_ok=True)
     shutil.rmtree(cell.folder / FRAMES, ignore_errors=True)
-    began = time.process_time()  # of all threads of this process
-    result = run_into(cell.folder, spec, settings, shared, use_cache=cell.options.use_cache)
+    result = plan.execute(cell.folder)
     seconds = time.process_time() - began
     media.write_frames(cell.folder / FRAMES, result.frames)
-    write_json(cell.folder / RECORD, _record(cell, case, spec, result, seconds))  # last: the cell is made
+    write_json(cell.folder / RECORD, _record(cell, case, chosen.spec, result, seconds))  # last: the cell is made
 
 
-def _check_machine(cell: Cell, backbone: BackboneSpec | None) -> None:
+def _check_machine(cell: Cell, plan: Plan) -> None:
     """A cluster's machine must compute as the one that planned the cell: its key says how.
 
     Raises:
         UserError: it would compute otherwise.
     """
-    plan = plan_for(cell.options.gpu, backbone.name if backbone else None)
     here = (plan.device, plan.dtype, plan.autocast)
     other = "start the benchmark on a machine of the same kind, or with gpu=cpu"
     if cell.computed_in and here != cell.computed_in:
@@ -156,6 +160,7 @@ def _record(cell: Cell, case: tasks.Case, spec: MethodSpec, result: Result, cpu_
         "method": {"name": spec.name, "version": spec.version, "distribution": registry.dist_of(spec)},
         "backbone": facts["backbone"],
         "weights": facts.get("weights"),
+        **({"lora": facts["lora"]} if facts["lora"] else {}),
         "case": {"index": cell.index, **case.facts},
         "seed": cell.seed,
         "seconds": facts["seconds"],
@@ -189,10 +194,3 @@ def _measure(cell: Cell, case: tasks.Case) -> None:
         prompt=inputs.prompt,
     )
     write_json(cell.figures_path(metrics.key), {"metrics": metrics.key, "figures": dict(figures)})
-
-
-def _shared(
-    entry: Entry, seed: int, options: Options, inputs: Inputs, fitted: Fitted, backbone: BackboneSpec | None
-) -> Shared:
-    name = backbone.name if backbone else None
-    return Shared(inputs, fitted, name, entry.backbone_path, options.online, options.gpu, seed)

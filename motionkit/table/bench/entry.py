@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,15 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import write_json
-from motionkit.running.lazy_backbone import choose_backbone
-from motionkit.settings.config import method_settings
+from motionkit.running.choices import BackboneChoice, Chosen, choose, method_settings
+from motionkit.running.request import Request
 from motionkit.table.bench import tasks
-from motionkit.table.bench.protocol import Protocol
-from motionkit.transfer import MethodSpec
+from motionkit.table.bench.protocol import Protocol, dotted
 from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
-    from motionkit.backbones.catalog import BackboneSpec
+    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.metrics.protocols import MetricProtocol
 
 CELLS, RECORD, FAILED, TRACE, LOCK = "cells", "cell.json", "failed.json", "error.txt", "cell.lock"
@@ -40,6 +40,7 @@ class Entry:
         backbone: a name of `motionkit backbones`, or None for the method's own.
         settings: of the method, nested as in its configuration.
         backbone_path: a folder with the backbone's weights, or another hub id.
+        motion, lora: as in `motionkit.running.choices.BackboneChoice`.
     """
 
     label: str
@@ -47,6 +48,18 @@ class Entry:
     backbone: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_path: str | None = None
+    motion: MotionOptions | None = None
+    lora: LoraOptions | None = None
+
+    @property
+    def weights(self) -> BackboneChoice:
+        """Its backbone, and which weights that gets."""
+        return BackboneChoice(self.backbone, self.backbone_path, motion=self.motion, lora=self.lora)
+
+    @property
+    def typed(self) -> str:
+        """Its settings, motion modules and LoRA as they are typed."""
+        return " ".join(f"{key}={value}" for key, value in (*dotted(self.settings), *self.weights.typed().items()))
 
 
 @dataclass(frozen=True)
@@ -120,12 +133,16 @@ class Cell:
 
 
 def entries_of(
-    methods: Sequence[str], backbones: Sequence[str] = (), settings: Mapping[str, Mapping[str, Any]] | None = None
+    methods: Sequence[str],
+    backbones: Sequence[str] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    weights: BackboneChoice | None = None,
 ) -> list[Entry]:
     """Every method on every backbone; a method that needs no backbone once, and all on their own when none is named.
 
     Args:
         backbones: names, or patterns such as "pocket-*".
+        weights: path, motion modules and LoRA of every row that has a backbone; its name says nothing here.
 
     Raises:
         UserError: an unknown method, backbone or setting, a method twice, or settings of a method that is not there.
@@ -140,11 +157,13 @@ def entries_of(
     made = []
     for name in methods:
         spec, own = registry.spec(name), dict((settings or {}).get(name) or {})
-        _settings(spec, own)
-        chosen = _expand(backbones) if spec.backbones else []
-        if not chosen:
+        method_settings(spec, own, f"settings.{name}.")
+        if not spec.backbones:
             made.append(Entry(name, name, None, own))
-        made += [Entry(f"{name} on {b}" if len(chosen) > 1 else name, name, b, own) for b in chosen]
+            continue
+        chosen: list[str | None] = [*_expand(backbones)] or [None]
+        more = (weights.path, weights.motion, weights.lora) if weights else ()
+        made += [Entry(f"{name} on {b}" if len(chosen) > 1 else name, name, b, own, *more) for b in chosen]
     return made
 
 
@@ -162,30 +181,23 @@ def _expand(backbones: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def settled(entry: Entry, task: tasks.Task) -> tuple[MethodSpec, Any, BackboneSpec | None]:
+def settled(entry: Entry, task: tasks.Task, online: bool = False) -> Chosen:
     """An entry's method, checked settings and backbone, from declarations alone: nothing heavy is loaded.
 
     Raises:
         UserError: the row has no meaning: the method does not run there, or the task lacks an input that it needs.
     """
-    spec = registry.spec(entry.method)
-    name = choose_backbone(spec, entry.backbone)
-    for need in spec.requires:
+    request = Request(entry.method, config=entry.settings, backbone=replace(entry.weights, online=online))
+    chosen = choose(request, f"settings.{entry.method}.")
+    for need in chosen.spec.requires:
         if need.name not in task.gives:
-            raise UserError(f"{spec.name} needs {need.name}, which the task {task.name!r} does not have")
-    return spec, _settings(spec, entry.settings), catalog.get(name) if name else None
+            raise UserError(f"{entry.method} needs {need.name}, which the task {task.name!r} does not have")
+    return chosen
 
 
-def _settings(spec: MethodSpec, given: Mapping[str, Any]) -> Any:
-    try:
-        return method_settings(spec, given)
-    except UserError as error:
-        raise UserError(str(error).replace("method.", f"settings.{spec.name}.")) from error
-
-
-def side_of(protocol: Protocol, backbone: BackboneSpec | None) -> int:
+def side_of(protocol: Protocol, backbone: str | None) -> int:
     """The side at which a method works, pixels: the protocol's or its backbone's own; without one that of the cases."""
-    return (protocol.works_at or backbone.default_size) if backbone else protocol.size
+    return (protocol.works_at or catalog.get(backbone).default_size) if backbone else protocol.size
 
 
 def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | None = None) -> list[Cell]:
@@ -197,11 +209,11 @@ def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | No
     from motionkit.table.bench.cell import configuration_of
 
     options, task = options or Options(), tasks.get(protocol.task)
-    spec, settings, backbone = settled(entry, task)
+    chosen = settled(entry, task, options.online)
     drawn = {"task": task.name, "generator": task.version, "pair_seed": protocol.pair_seed, "size": protocol.size}
     made = []
     for seed in protocol.seeds:
-        whole = configuration_of(entry, protocol, seed, root, options, spec, settings, backbone) | {"drawn": drawn}
+        whole = configuration_of(protocol, seed, options, chosen) | {"drawn": drawn}
         for index in range(protocol.pairs):
             key = hash_json(whole | {"index": index})
             planned = whole["computed in"], whole.get("plan", {})

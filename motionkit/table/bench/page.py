@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from motionkit.report.page import document
 from motionkit.report.text import mp4, png
 from motionkit.table.bench import tasks
 from motionkit.table.bench.cell import video_of
-from motionkit.table.bench.engine import Outcome
+from motionkit.table.bench.engine import Outcome, Row
 from motionkit.table.bench.entry import read_json
 from motionkit.table.bench.summary import COSTS, Line, Summary, set_figures, summarise
 from motionkit.table.bench.tables import ARROWS, about, as_json, beside, cell_text, markdown, methods_of, remarks
@@ -60,10 +61,16 @@ def _name(outcome: Outcome) -> str:
     from motionkit.table.bench.protocol import deviations
 
     protocol, metrics = outcome.protocol, outcome.metrics
-    changed = [[row.entry.label, row.entry.settings] for row in outcome.rows if row.entry.settings]
+    changed = [_changes(row) for row in outcome.rows if row.entry.settings or row.entry.weights.own]
     if not changed and metrics.hash == protocols.get(metrics.name).hash:
         return f"{RESULTS}-{protocol.hash[:8]}" if deviations(protocol) else RESULTS
     return f"{RESULTS}-{hash_json([protocol.hash, changed, metrics.hash])[:8]}"
+
+
+def _changes(row: Row) -> list[Any]:
+    """What makes a row another one than the published; weights of one's own are known by the key of its first cell."""
+    own = [row.cells[0].cell.key if row.cells else row.refused] if row.entry.weights.own else []
+    return [row.entry.label, row.entry.settings, *own]
 
 
 def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from motionkit.errors import Cancelled, UserError, unknown
+from motionkit.settings.setting import setting
 from motionkit.table.bench.entry import Cell
 from motionkit.table.bench.isolation import isolated
 
@@ -33,22 +34,19 @@ class Runner(Protocol):
 
 @dataclass
 class Cluster:
-    """What a cluster is asked for, for each job.
+    """What a cluster is asked for, for each job."""
 
-    Attributes:
-        kind: "slurm", or "local": submitit's own processes on this machine, to try things out.
-        minutes: after which a job is ended.  gpus: per job.  memory_gb: None leaves the cluster's default.
-        cells: how many cells a job works off, one after another.
-        extra: further parameters of sbatch by name, such as {account: mine}.
-    """
-
-    kind: str = "slurm"
-    partition: str | None = None
-    minutes: int = 240
-    gpus: int = 0
-    memory_gb: float | None = None
-    cells: int = 8
-    extra: dict[str, Any] = field(default_factory=dict)
+    kind: str = setting(
+        "Which cluster.",
+        "slurm",
+        choices={"slurm": "Slurm", "local": "submitit's own processes on this machine, to try things out"},
+    )
+    partition: str | None = setting("The cluster's partition; null is its default.", None)
+    minutes: int = setting("Time after which a job is ended.", 240, low=1, high=float("inf"), unit="min")
+    gpus: int = setting("GPUs of a job.", 0, low=0, high=float("inf"))
+    memory_gb: float | None = setting("Memory of a job; null is the cluster's default.", None, unit="GB")
+    cells: int = setting("How many cells a job works off, one after another.", 8, low=1, high=float("inf"))
+    extra: dict[str, Any] = setting("Further parameters of sbatch by name, such as account.", factory=dict)
 
 
 @dataclass(frozen=True)

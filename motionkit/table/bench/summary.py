@@ -15,7 +15,7 @@ from motionkit.metrics.suite import Fact
 from motionkit.table.bench import tasks
 from motionkit.table.bench.cell import video_of
 from motionkit.table.bench.engine import Outcome, Row
-from motionkit.table.bench.protocol import Reducers, dotted, title
+from motionkit.table.bench.protocol import Reducers, title
 
 LEAST = 5  # cases below which intervals part too easily to rank by
 COSTS = {"seconds": "Time, s", "cpu_seconds": "Processor, s", "rss_mb": "Memory, MB", "cuda_mb": "GPU memory, MB"}
@@ -130,7 +130,7 @@ def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
         row.refused,
         failed=[f"{done.cell.name}: {done.reason}" for done in row.cells if done.reason],
         cells=len(row.cells),
-        settings=" ".join(f"{key}={value}" for key, value in dotted(entry.settings)),
+        settings=entry.typed,
     )
     if not records:
         return line
@@ -197,7 +197,8 @@ def _weights(row: Row) -> str:
     name, own = backbone["name"], row.entry.backbone_path
     kind = "pocket (small, sprite world only)" if name.startswith("pocket-") else "published"
     kind = "random, for tests" if name.startswith("tiny-") else f"own: {Path(own).name}" if own else kind
-    return f"{name}: {kind}, {backbone['fingerprint'][:8]}"
+    lora = f" with LoRA {Path(row.entry.lora.path).name}" if row.entry.lora else ""
+    return f"{name}: {kind}{lora}, {backbone['fingerprint'][:8]}"
 
 
 def ranked(lines: Sequence[Line], facts: Mapping[str, Fact]) -> list[Line]:

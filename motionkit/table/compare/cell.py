@@ -10,24 +10,21 @@ import contextlib
 import json
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motionkit import __version__, media
-from motionkit.backbones.lora_files import LoraOptions
-from motionkit.backbones.motion_files import MotionOptions
-from motionkit.context import Progress, RunContext
+from motionkit.context import Progress
 from motionkit.errors import Cancelled, UserError
-from motionkit.registry import load_object
 from motionkit.report import Entry
 from motionkit.running.canvas import Fitted
-from motionkit.running.execute import execute, plan_for
-from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
+from motionkit.running.request import Request, RunPlan, check
 from motionkit.running.stage_runner import MANIFEST, SHOWN
-from motionkit.transfer import Inputs, MethodSpec, Result
+from motionkit.settings.setting import plain
+from motionkit.transfer import MethodSpec
 from motionkit.weights.hashing import hash_json, hash_path
 
 FRAMES, ERROR = "frames", "error.txt"
@@ -49,20 +46,13 @@ class Shared:
     """What all cells of a comparison have in common.
 
     Attributes:
-        inputs: as the user gave them.
-        fitted: the same at the working size, which fixes frames, size and rate for every cell.
-        backbone, backbone_path, online, gpu, seed, motion, lora: as in `motionkit.running.execute.execute`.
+        request: what each method is asked, with the size, rate and number of frames of `fitted`; method and settings
+            are the cell's own.
+        fitted: the inputs at the common working size.
     """
 
-    inputs: Inputs
+    request: Request
     fitted: Fitted
-    backbone: str | None = None
-    backbone_path: str | None = None
-    online: bool = False
-    gpu: Any = "cpu"
-    seed: int = 0
-    motion: MotionOptions | None = None
-    lora: LoraOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class Cell:
     shared: Shared
     root: Path
 
-    def entry(self, progress: Progress | None = None, use_cache: bool = True) -> Entry:
+    def entry(self, progress: Progress | None = None) -> Entry:
         """The cell's part of the report; a failure becomes its reason, and never an exception.
 
         Raises:
@@ -82,11 +72,13 @@ class Cell:
         """
         folder: Path | None = None
         try:
-            folder = self.folder()
+            plan = check(self.request, progress)
+            folder = self.folder(plan)
             if is_finished(folder):
                 with contextlib.suppress(UserError, OSError):  # a frame that was damaged since: made again
                     return self._read(folder)
-            self._run(folder, progress, use_cache)
+            made = plan.execute(folder)
+            media.write_frames(folder / FRAMES, made.frames)  # last: a cell is finished when they are there
             return self._read(folder)
         except (Cancelled, KeyboardInterrupt):
             raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
@@ -100,24 +92,15 @@ class Cell:
                 reason += f" (a defect: see {folder.name}/{ERROR})"
             return self._failed(folder, reason)
 
-    def folder(self) -> Path:
-        """Where this cell lies.
+    @property
+    def request(self) -> Request:
+        """What this method is asked."""
+        return replace(self.shared.request, method=self.spec, config=self.settings)
 
-        Raises:
-            UserError: it cannot run: an input or weights are missing, or the backbone does not fit.
-        """
-        return self.root / f"{self.spec.name}-{hash_json(self._identity())[:12]}"
-
-    def _identity(self) -> dict[str, Any]:
-        """Everything that the video depends on; inputs that the method does not read are no part of it."""
-        spec, inputs = self.spec, self.shared.inputs
-        spec.check_inputs(inputs)
-        given = {key: inputs.hash_of(key) for key in spec.used(inputs)}
-        return configuration(spec, self.settings, self.shared, self.root) | {"inputs": given}
-
-    def _run(self, folder: Path, progress: Progress | None, use_cache: bool) -> None:
-        result = run_into(folder, self.spec, self.settings, self.shared, progress, use_cache)
-        media.write_frames(folder / FRAMES, result.frames)  # last: a cell is finished when they are there
+    def folder(self, plan: RunPlan) -> Path:
+        """Where this cell lies: everything that the video depends on, but no input that the method does not read."""
+        given = {key: plan.inputs.hash_of(key) for key in self.spec.used(plan.inputs)}
+        return self.root / f"{self.spec.name}-{hash_json(configuration(plan) | {'inputs': given})[:12]}"
 
     def _read(self, folder: Path) -> Entry:
         shown = {path.stem: path.read_bytes() for path in sorted((folder / SHOWN).glob("*.png"))}
@@ -127,65 +110,19 @@ class Cell:
         return Entry(self.spec.name, read_manifest(folder) if folder else {}, reason=reason)
 
 
-def configuration(spec: MethodSpec, settings: Any, shared: Shared, root: Path) -> dict[str, Any]:
-    """Everything but the inputs that a method's video depends on: versions, settings, weights, precision, seed, size.
-
-    Raises:
-        UserError: it cannot run: weights are missing, the backbone does not fit, or the clip is too long for it.
-    """
-    fitted = shared.fitted
-    name = choose_backbone(spec, shared.backbone)
-    plan = plan_for(shared.gpu, name)
-    given = (shared.backbone_path, shared.online, shared.motion, shared.lora)
-    handle = LazyBackbone(name, plan, *given) if name else None
-    if handle:
-        handle.check_frames(fitted.frames)
-    run = RunContext(shared.seed, fitted.frames, fitted.height, fitted.width, fitted.fps, plan, root)
-    transfer = load_object(spec.transfer)(settings, handle, run)
-    if fitted.inputs.present():  # ready-made maps and poses need no estimator's weights
-        transfer.check(fitted.inputs)
-    weights = transfer.weights()
+def configuration(plan: RunPlan) -> dict[str, Any]:
+    """Everything but the inputs that a video depends on: versions, settings, weights, precision, seed, size."""
+    run, memory, backbone = plan.context, plan.memory, plan.backbone
     return {
         "motionkit": __version__,
-        "method": (spec.name, spec.version),
-        "settings": asdict(settings),
-        "backbone": (name, handle.fingerprint()) if handle else None,
-        "weights": {key: hash_path(path) for key, path in sorted(weights.items())},
-        "computed in": (plan.device, plan.dtype, plan.autocast),
-        "seed": shared.seed,
-        "size": (fitted.frames, fitted.height, fitted.width, fitted.fps),
+        "method": (plan.spec.name, plan.spec.version),
+        "settings": plain(plan.settings),
+        "backbone": (backbone.spec.name, backbone.fingerprint()) if backbone else None,
+        "weights": {key: hash_path(path) for key, path in sorted(plan.transfer.weights().items())},
+        "computed in": (memory.device, memory.dtype, memory.autocast),
+        "seed": run.seed,
+        "size": (run.frames, run.height, run.width, run.fps),
     }
-
-
-def run_into(
-    folder: Path,
-    spec: MethodSpec,
-    settings: Any,
-    shared: Shared,
-    progress: Progress | None = None,
-    use_cache: bool = True,
-) -> Result:
-    """Run a method on the shared request, into a folder; raises as `motionkit.running.execute.execute`."""
-    fitted = shared.fitted
-    return execute(
-        spec,
-        shared.inputs,
-        config=settings,
-        backbone=shared.backbone,
-        backbone_path=shared.backbone_path,
-        online=shared.online,
-        motion=shared.motion,
-        lora=shared.lora,
-        gpu=shared.gpu,
-        seed=shared.seed,
-        frames=fitted.frames,
-        size=(fitted.height, fitted.width),
-        fps=fitted.fps,
-        folder=folder,
-        progress=progress,
-        use_cache=use_cache,
-        common=True,
-    )
 
 
 def is_finished(folder: Path) -> bool:

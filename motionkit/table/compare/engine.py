@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import check_writable
 from motionkit.report import Entry
 from motionkit.running import canvas
-from motionkit.running.execute import plan_for
+from motionkit.running.choices import method_settings
+from motionkit.running.clips import is_read, read
+from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
-from motionkit.settings.config import method_settings
+from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
 from motionkit.transfer import Inputs, MethodSpec
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from motionkit.backbones.catalog import BackboneSpec
-    from motionkit.backbones.lora_files import LoraOptions
-    from motionkit.backbones.motion_files import MotionOptions
     from motionkit.media import Clip
+    from motionkit.running.canvas import Fitted
 
 CELLS = "cells"
 
@@ -59,19 +60,9 @@ def compare(
     folder: str | Path = "runs/compare",
     truth: Clip | None = None,
     *,
-    backbone: str | None = None,
-    backbone_path: str | None = None,
-    online: bool = False,
-    motion: MotionOptions | None = None,
-    lora: LoraOptions | None = None,
-    gpu: Any = "cpu",
-    seed: int = 0,
-    frames: int | None = None,
-    size: int | str | tuple[int, int] | None = None,
-    fps: float | None = None,
     progress: Progress | None = None,
-    use_cache: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    **keywords: Any,
 ) -> Comparison:
     """Run every method on one request; leaves report.html, grid.mp4, metrics.json and a folder for each cell.
 
@@ -84,36 +75,57 @@ def compare(
         methods: names, or the facts of methods that are not registered; each once.
         settings: method name -> those of its settings that differ from the defaults.
         truth: the true video, of the reference's shape, when it is known.
-        backbone: for every method that needs one (None: each method's default); the rest as
-            `motionkit.execute`.
         say: gets the memory plan and one line per cell as it begins.
+        keywords: as of `motionkit.execute`; `backbone` is for every method that needs one (None: each method's
+            default).
 
     Raises:
         UserError: the request cannot work for any cell: an unknown method or setting, a bad size, a truth of another
             shape or of one frame, a folder that cannot be written.
         Cancelled: stopped by the user; finished cells are kept for the next start.
     """
+    return compare_request(methods, request_of("", inputs, **keywords), settings, folder, truth, progress, say)
+
+
+def compare_request(
+    methods: Sequence[str | MethodSpec],
+    request: Request,
+    settings: Mapping[str, Any] | None = None,
+    folder: str | Path = "runs/compare",
+    truth: Clip | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """The same on a request, whose method and config are left to each of `methods`."""
     folder = Path(folder)
     check_writable(folder)
+    check_values(request)
     table = choose_methods(methods, settings or {})
-    common = _common_backbone(table, backbone, size)
-    fitted = canvas.fit(inputs, common, frames, size, fps)
+    common = _common_backbone(table, request.backbone.name, request.size)
+    request = request if is_read(request) else read(request, say=say)
+    fitted = canvas.fit(request.inputs, common, request.frames, request.size, request.fps)
     for line in fitted.lines:
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
-    for line in plan_for(gpu, common.name if common else None).lines():
+    for line in plan_for(request.gpu, common.name if common else None).lines():
         say(line)
-    shared = Shared(inputs, fitted, backbone, backbone_path, online, gpu, seed, motion, lora)
+    shared = Shared(_at(request, fitted), fitted)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")
-        entry = Cell(spec, chosen, shared, folder / CELLS).entry(progress, use_cache)
+        entry = Cell(spec, chosen, shared, folder / CELLS).entry(progress)
         if entry.reason:
             say(f"  {spec.name} failed: {entry.reason}")
         entries.append(measured(entry, fitted, true_frames))
         gc.collect()  # the weights of one cell are gone before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
+
+
+def _at(request: Request, fitted: Fitted) -> Request:
+    """The request at the common size, with results of one shape."""
+    size = (fitted.height, fitted.width)
+    return replace(request, frames=fitted.frames, size=size, fps=fitted.fps, common=True)
 
 
 def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]) -> list[tuple[MethodSpec, Any]]:
@@ -131,14 +143,7 @@ def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, A
     for name in settings:
         if name not in names:
             raise unknown("method in settings", name, names)
-    return [(spec, _settings(spec, settings.get(spec.name))) for spec in specs]
-
-
-def _settings(spec: MethodSpec, given: Any) -> Any:
-    try:
-        return method_settings(spec, given)
-    except UserError as error:
-        raise UserError(str(error).replace("method.", f"settings.{spec.name}.")) from error
+    return [(spec, method_settings(spec, settings.get(spec.name), f"settings.{spec.name}.")) for spec in specs]
 
 
 def _common_backbone(

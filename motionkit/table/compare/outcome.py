@@ -79,14 +79,14 @@ def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndar
 
 
 def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> Report:
-    inputs, fitted = shared.inputs, shared.fitted
+    inputs, fitted = shared.request.inputs, shared.fitted
     side = max(fitted.box.height, fitted.box.width) if fitted.box else max(fitted.height, fitted.width)
     clips = {"driving": inputs.driving, "reference": inputs.reference}
     before = [Panel(name, _shown(clip, fitted.frames, side)) for name, clip in clips.items() if clip is not None]
     request = {
         **{name: f"{shown(clip.name)} ({_length(clip)})" for name, clip in clips.items() if clip is not None},
         **{name.replace("_", " "): getattr(inputs, name) for name in ("prompt", "source_prompt", "negative_prompt")},
-        "seed": str(shared.seed),
+        "seed": str(shared.request.seed),
         "frames": str(fitted.frames),
         "rate": f"{fitted.fps:.4g} fps",
         "size": f"{fitted.width} × {fitted.height}",
@@ -109,7 +109,7 @@ def _shown(clip: Clip, frames: int, side: int) -> np.ndarray:
 
 
 def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
-    inputs = shared.inputs
+    inputs = shared.request.inputs
     clips = [clip for clip in (inputs.driving, inputs.reference) if clip]
     notes = [f"{shown(clip.name)}: {note}" for clip in clips for note in clip.notes]
     if any(entry.metrics.get("keypoint_error") is not None for entry in entries):
@@ -150,7 +150,7 @@ def _figures(shared: Shared, entries: Sequence[Entry], has_truth: bool) -> dict[
     used = {name for entry in entries for name in entry.metrics}
     return {
         "motionkit": __version__,
-        "seed": shared.seed,
+        "seed": shared.request.seed,
         "frames": fitted.frames,
         "fps": fitted.fps,
         "size": {"height": fitted.height, "width": fitted.width},

@@ -1,0 +1,65 @@
+"""A typed configuration as a `Request`: paths start where the user did; what cannot work is refused by its check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from motionkit.errors import UserError
+from motionkit.running.choices import BackboneChoice
+from motionkit.running.clips import CLIPS, PART
+from motionkit.running.request import TEXTS, Request
+from motionkit.transfer import MAPS, Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.schemas import RequestConfig, TransferConfig
+    from motionkit.transfer import MethodSpec
+
+_FILES = ("path", "motion_adapter", "lora")  # of the backbone group
+
+
+def request_of(config: TransferConfig, start: Start) -> Request:
+    """The whole request of `transfer`, its clips not yet read.
+
+    Raises:
+        UserError: a path that is an address on the network, or an empty one among the backbone's weights.
+    """
+    more = {name: getattr(config, name) for name in ("output_metadata", "audio", "alpha", "loop")}
+    more |= {"config": config.method, "folder": start.folder, "output": path_of(config.output, start)}
+    return shared_request(config, start, config.method["name"], **more)
+
+
+def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str = "", **more: Any) -> Request:
+    """What every method would be asked; raises as `request_of`."""
+    texts = {name: getattr(words, name) for name in TEXTS}
+    given: dict[str, Any] = {name: text if text.strip() else "" for name, text in texts.items()}  # no blanks alone
+    more |= {name: getattr(words, name) for name in PART}
+    given |= {name: path_of(getattr(words, name), start) for name in (*CLIPS, *MAPS)}
+    return Request(
+        method,
+        Inputs(**given),
+        backbone=choice_of(words.backbone, start),
+        gpu=words.gpu,
+        seed=words.seed,
+        frames=words.frames,
+        size=words.size,
+        fps=words.fps,
+        use_cache=words.cache,
+        **more,
+    )
+
+
+def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
+    """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
+    for key in _FILES:
+        if isinstance(value := group.get(key), str) and not value.strip():
+            raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
+    more = (bool(group.get("online")), start.motion(group), start.lora(group))
+    return BackboneChoice(group["name"], start.weights(group), *more)
+
+
+def path_of(value: str | None, start: Start) -> Any:
+    """A path of the user's against the folder of the start; None, and blanks, which are refused later, as they are."""
+    return str(start.resolve(value)) if value and value.strip() else value

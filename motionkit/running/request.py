@@ -1,0 +1,274 @@
+"""A request: everything that is asked of one run, as one object that is checked once, before any weight loads.
+
+`check` refuses what cannot work and returns a plan in which nothing is left to refuse; the plan runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motionkit import registry
+from motionkit.backbones import catalog
+from motionkit.context import NullProgress, Progress, Reporter, RunContext
+from motionkit.errors import UserError
+from motionkit.media.output_files import Finish, check_output, check_writable
+from motionkit.running import cache_files
+from motionkit.running.choices import BackboneChoice, Chosen, choose
+from motionkit.running.clips import CLIPS
+from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.settings.config import check_seed, refuse_empty, typed
+from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
+
+if TYPE_CHECKING:
+    from motionkit.running.canvas import Fitted
+    from motionkit.settings.gpu import Plan
+
+TEXTS = ("prompt", "source_prompt", "negative_prompt")
+_log = logging.getLogger(__name__)
+
+
+def silent(_: object) -> None:
+    """Says nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of one run.
+
+    Attributes:
+        method: a name of `motionkit methods`, or the facts of a method that is not registered.
+        inputs: reference and driving may be paths; `check` reads them.
+        config: the method's settings: a mapping, its dataclass, or None for the defaults.
+        backbone: which one, and with which weights.
+        gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.settings.gpu.Plan`.
+        seed: from 0 to 2^63 - 1.
+        frames, fps: number and rate of the video's frames; None as `motionkit.running.canvas.fit` says.
+        size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
+        start, end, reference_start, reference_end, audio: see `motionkit.running.clips.Excerpt`.
+        alpha, loop: see `motionkit.media.output_files.Finish`.
+        folder: where result.mp4, manifest.json and shown/ go; a new temporary folder when it is None.
+        output: one more copy of the video: .mp4, .gif, or a folder of frames.
+        output_metadata: whether the mp4's comment tag names method, backbone, seed and version.
+        use_cache: take finished stages from the cache, and keep those that are made.
+        common: the result has the reference's shape even where the method does not read it, as all others have then.
+    """
+
+    method: MethodSpec | str
+    inputs: Inputs = field(default_factory=Inputs)
+    config: Any = None
+    backbone: BackboneChoice = BackboneChoice()
+    gpu: Any = "cpu"
+    seed: int = 0
+    frames: int | None = None
+    size: int | str | tuple[int, int] | None = None
+    fps: float | None = None
+    start: float | str | None = None
+    end: float | str | None = None
+    reference_start: float | str | None = None
+    reference_end: float | str | None = None
+    audio: bool = True
+    alpha: bool | None = None
+    loop: str = "none"
+    folder: str | Path | None = None
+    output: str | Path | None = None
+    output_metadata: bool = True
+    use_cache: bool = True
+    common: bool = False
+
+    @property
+    def finish(self) -> Finish:
+        """What is done to the result as it is written."""
+        return Finish(self.alpha, self.loop)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A request in which nothing is left to refuse; `execute` carries it out, once.
+
+    Attributes:
+        settings: the method's, as its dataclass.
+        inputs: as they were given, with the clips read; `fitted` are the same at the working size.
+        memory: the plan for this machine's memory.
+        backbone: loads its weights on first use; None for a method without one.
+        transfer: the method, ready for its first step in `context`.
+    """
+
+    request: Request
+    spec: MethodSpec
+    settings: Any
+    inputs: Inputs
+    fitted: Fitted
+    memory: Plan
+    backbone: LazyBackbone | None
+    context: RunContext
+    transfer: Transfer
+    say: Callable[[str], None] = silent
+
+    def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
+        """Take the run through its stages; nothing appears under its final name until it is whole.
+
+        When it is cancelled or fails, the folder holds a manifest that says so, and no video.
+
+        Args:
+            folder: in place of the request's.
+            announce: gets the memory plan once every file of weights was found.
+
+        Raises:
+            UserError: weights that do not fit, values that are not numbers, a full disk.
+            Cancelled: the progress asked for it.
+        """
+        from motionkit.running.stage_runner import StageRunner
+
+        asked = self.request
+        self.context.folder = Path(folder or asked.folder or tempfile.mkdtemp(prefix="motionkit-"))
+        steps = (self.spec, self.transfer, self.fitted, self.context, self.backbone, self.settings, asked.use_cache)
+        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
+        result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
+        for line in result.manifest["remarks"][len(self.fitted.lines) :]:
+            self.say(line)
+        return result
+
+
+def execute(
+    request: Request,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
+    announce: Callable[[Plan], None] = silent,
+) -> Result:
+    """Check a request and carry it out; arguments and errors as of `check` and `RunPlan.execute`."""
+    return check(request, progress, say).execute(announce=announce)
+
+
+def check(request: Request, progress: Progress | None = None, say: Callable[[str], None] = silent) -> RunPlan:
+    """Refuse whatever can be refused before weights load and before anything is written; what costs least comes first.
+
+    Args:
+        say: gets a line for each thing that a user should know of how clips were read and fitted, and of the result.
+
+    Raises:
+        UserError: anything that the user can mend, in one line.
+    """
+    from motionkit.running import canvas, clips
+
+    check_values(request)
+    chosen = choose(request)
+    chosen.spec.check_inputs(request.inputs)
+    if not clips.is_read(request):
+        request = clips.read(request, chosen.spec.stride, say)
+    chosen.spec.check_length(request.inputs, request.frames)
+    backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
+    shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
+    shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
+    fitted = canvas.fit(request.inputs, backbone, *shape)
+    canvas.check_matte(chosen.spec, fitted, request.alpha)
+    plan = plan_run(request, chosen, fitted, progress, say)
+    plan.transfer.check(fitted.inputs)
+    _tell_unknown_words(plan)
+    for line in fitted.lines:
+        say(line)
+    return plan
+
+
+def _tell_unknown_words(plan: RunPlan) -> None:
+    """One line and a note in the manifest where a small text encoder was never taught a word of the request."""
+    if plan.backbone is None:
+        return
+    inputs, name = plan.fitted.inputs, plan.backbone.spec.name
+    texts = [getattr(inputs, text) for text in TEXTS if text in plan.spec.used(inputs)]
+    if unknown := plan.backbone.unknown_words(*texts):
+        plan.context.note("unknown_words", unknown)
+        _log.warning(
+            "%s was never taught the word%s %s: `motionkit backbones %s` lists those that it knows",
+            name,
+            "s" if len(unknown) > 1 else "",
+            ", ".join(unknown),
+            name,
+        )
+
+
+def check_values(request: Request) -> None:
+    """Refuse values that no method could take: from Python anything can come.
+
+    Raises:
+        UserError: another type than is wanted, an empty path, a seed out of range, an output that cannot be written.
+    """
+    given = request.inputs
+    _check_types(request)
+    check_seed(request.seed)
+    refuse_empty(given, (*CLIPS, *MAPS))
+    refuse_empty(request, ("output", "folder"))
+    if request.use_cache:
+        cache_files.limit()  # a wrong one is said now, not when a step is kept
+    request.finish.check(_path(request.output))
+    if request.output is not None:
+        paths = [getattr(given, name) for name in (*CLIPS, *MAPS)]
+        check_output(Path(request.output), [Path(path) for path in paths if isinstance(path, str | Path)])
+    if request.folder is not None:
+        check_writable(Path(request.folder))
+
+
+def _check_types(request: Request) -> None:
+    from motionkit.media import Clip
+
+    wanted = (("seed", Integral, "a whole number"), ("frames", Integral, "a whole number"), ("fps", Real, "a number"))
+    for name, kind, what in wanted:
+        value = getattr(request, name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise UserError(f"{name}={value!r}: give {what}")
+    for name in CLIPS:
+        if not isinstance(value := getattr(request.inputs, name), Clip | str | Path | None):
+            raise UserError(
+                f"{name} is a {type(value).__name__}: give a path, or a clip of motionkit.media "
+                "(from_frames for an array)"
+            )
+    for name in TEXTS:
+        if not isinstance(value := getattr(request.inputs, name), str):
+            raise UserError(f"{name}={value!r}: give a text")
+
+
+def plan_run(
+    request: Request,
+    chosen: Chosen,
+    fitted: Fitted,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
+) -> RunPlan:
+    """The plan for inputs that are fitted already: memory, a backbone that is not loaded yet, and the method itself.
+
+    Raises:
+        UserError: a memory setting or weights that do not fit this machine or backbone, or too many frames for it.
+    """
+    spec, settings, choice = chosen
+    memory = plan_for(request.gpu, choice.name)
+    backbone = choice.lazy(memory)
+    if backbone:
+        backbone.check_frames(fitted.frames)
+    shape = (fitted.frames, fitted.height, fitted.width, fitted.fps)
+    folder = Path(request.folder or tempfile.gettempdir())  # until the run begins
+    context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
+    transfer = registry.load_object(spec.transfer)(settings, backbone, context)
+    return RunPlan(request, spec, settings, request.inputs, fitted, memory, backbone, context, transfer, say)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return Path(value) if value is not None else None
+
+
+def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
+    """The memory plan for a name of conf/gpu, a mapping of its settings, or a finished `Plan`, on this machine.
+
+    Raises:
+        UserError: an unknown setting, or one that this machine or backbone would ignore.
+    """
+    from motionkit.settings.gpu import GpuConfig, Plan, detect, resolve
+
+    if isinstance(gpu, Plan):
+        return gpu
+    settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
+    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None)
