@@ -21,6 +21,7 @@ from motionkit.errors import UserError, unknown
 if TYPE_CHECKING:
     from motionkit.diffusion.samplers import SamplerSpec
     from motionkit.metrics.measure import Measure
+    from motionkit.perception.estimators import EstimatorSpec
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
@@ -131,7 +132,10 @@ class Group(Generic[Kind]):
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
 METRICS: Group[Measure] = Group("motionkit.metrics", "metric", "motionkit.metrics.measure:Measure")
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS)
+ESTIMATORS: Group[EstimatorSpec] = Group(
+    "motionkit.estimators", "estimator", "motionkit.perception.estimators:EstimatorSpec"
+)
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS, ESTIMATORS)
 
 
 def names() -> list[str]:

@@ -48,7 +48,7 @@ inputs: every method gets the same, and the report says which of them each one u
 {told(CompareConfig, "reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT")}
 {told(CompareConfig, "start=T end=T reference_start=T reference_end=T truth=FILE jobs=FOLDER|FILE.csv")}
 how
-{told(CompareConfig, "methods=[NAME,NAME] settings.NAME.KEY=VALUE backbone=NAME gpu=NAME")}
+{told(CompareConfig, "methods=[NAME,NAME] settings.NAME.KEY=VALUE backbone=NAME gpu=NAME sampler=NAME")}
 {told(CompareConfig, "seed=0 frames=N size=N|WxH fps=N cache=true progress=NAME")}
 output
 {told(CompareConfig, "output=FOLDER")}

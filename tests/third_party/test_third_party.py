@@ -22,7 +22,7 @@ from motionkit.settings.gpu import Plan
 from motionkit.testing import check_transfer, moving_shapes, picture
 
 HERE = Path(__file__).parent
-KINDS = ("ghost", "broken", "ancestral", "brightness")
+KINDS = ("ghost", "broken", "ancestral", "brightness", "blob")
 EXAMPLES, PACKAGES = [f"motionkit-example-{kind}" for kind in KINDS], [f"motionkit_{kind}" for kind in KINDS]
 RUN = "import sys; from motionkit.cli import main; sys.exit(main())"
 
@@ -86,6 +86,7 @@ def test_doctor_shows_where_the_broken_one_fails(site):
     assert "motionkit-example-ghost 0.3.0" in ran.stdout
     assert re.search(r"sampler ancestral +ok +motionkit-example-ancestral 0.1.0", ran.stdout)
     assert re.search(r"metric brightness +ok +motionkit-example-brightness 0.2.0", ran.stdout)
+    assert re.search(r"pose\.blob +ok +knows one thing .* from motionkit-example-blob", ran.stdout)
     assert "motionkit_broken.py" in ran.stdout and "ImportError: libspectre.so.9 is not there" in ran.stdout
 
 
@@ -117,6 +118,24 @@ def test_its_dataclass_judges_its_settings(installed, clips, capsys, setting, sa
     assert transfer("method=ghost", setting) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("motionkit: error:")]
     assert len(errors) == 1 and says in errors[0]
+
+
+BLOB = ("method=animatex", "backbone=tiny-animatex", "method.sample.steps=2", "frames=4", "output=out.mp4")
+
+
+def test_its_pose_estimator_drives_animatex(installed, clips):
+    assert transfer(*BLOB, "method.pose.backend=blob") == 0
+    manifest = json.loads(next(clips.glob("runs/transfer/*/manifest.json")).read_text())
+    assert manifest["config"]["pose"]["backend"] == "blob"
+    notes = manifest["notes"]["poses"]
+    assert "blob, gaps=keep" in notes["notes"] and notes["reference_pose"] == "its own"
+    assert media.read_clip(clips / "out.mp4").frames.std() > 0
+
+
+def test_a_misspelt_estimator_gets_the_nearest_in_one_line(installed, clips, capsys):
+    assert transfer(*BLOB, "method.pose.backend=blub") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("motionkit: error:")]
+    assert "blob" in line and "dwpose" in line
 
 
 def test_asking_for_the_broken_one_gives_its_error(installed, clips, capsys):
