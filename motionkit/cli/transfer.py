@@ -23,7 +23,8 @@ inputs
 {told(TransferConfig, "start=T end=T reference_start=T reference_end=T")}
 {told(TransferConfig, "poses=FILE masks=FILE depth=FILE correspondence=FILE keypoints=FILE")}
 how
-{told(TransferConfig, "method=NAME backbone=NAME gpu=NAME sampler=NAME seed=0 frames=N size=N|WxH fps=N cache=true progress=NAME")}
+{told(TransferConfig, "method=NAME backbone=NAME gpu=NAME sampler=NAME seed=0 frames=N size=N|WxH fps=N")}
+{told(TransferConfig, "cache=true progress=NAME")}
 output
 {told(TransferConfig, "output=FILE alpha=null audio=true loop=none output_metadata=true")}
 
