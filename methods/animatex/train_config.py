@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from motionkit.errors import UserError, unknown
 from motionkit.perception.pose.estimate import PoseSettings
+from motionkit.training.schedule import SCHEDULES
 
 from .pool import IndicatorSettings
 
@@ -14,7 +15,7 @@ from .pool import IndicatorSettings
 # not the UNet; layers along time alone.
 LEARN = ("all", "pocket-time", "pocket", "conditions", "temporal")
 _WORDS = {
-    "schedule": ("constant", "cosine"),
+    "schedule": tuple(SCHEDULES),
     "timesteps": ("uniform", "late"),
     "reference_mode": ("local", "latent", "both"),
     "temporal": ("transformer", "mamba"),

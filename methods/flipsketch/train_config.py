@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from motionkit.errors import UserError, unknown
+from motionkit.training.schedule import SCHEDULES
 
-SCHEDULES = ("constant", "cosine")
 TIMESTEPS = ("uniform", "late")
 _LIMITS = {
     "rank": (1, 256),
