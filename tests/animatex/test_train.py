@@ -214,6 +214,7 @@ class TestLoss:
         for given in ({"batch": 2}, {"batch": 1, "accumulate": 2}):
             own = replace(this.options, pose_weight=0.0, **given)
             model = denoiser(backbone, own).eval()
+            model.zero_grad()
             loss = make_loss(model, _examples(this, own, backbone, clips), backbone, own)
             settings = LoopSettings(tmp_path, 1, 0.0, clip=float("inf"), accumulate=own.accumulate)
             Loop(model, loss, settings)._gradients()

@@ -14,7 +14,7 @@ from torch import nn
 from motionkit.backbones import load
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.errors import Cancelled, UserError
-from motionkit.methods.flipsketch.train import prepare, train
+from motionkit.methods.flipsketch.train import build, prepare, train
 from motionkit.methods.flipsketch.train_config import Recipe, TrainOptions
 from motionkit.methods.flipsketch.train_data import DrawingClips
 from motionkit.methods.flipsketch.train_lora import Factors, text_layers, unet_layers, without_factors, write_lora
@@ -22,6 +22,7 @@ from motionkit.methods.flipsketch.train_loss import Texts, clip_loss
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
 from motionkit.training.job import DataConfig, TrainJob
+from motionkit.training.workers import Workers
 
 FEW = "mid_block"  # layers, where a test does not need all
 
@@ -345,20 +346,14 @@ class TestSettings:
         assert {t.dtype for t in written.values()} == {torch.float32}
         assert all(torch.isfinite(t).all() and t.abs().max() > 0 for t in written.values())
 
-    def test_half_precision_gradients_are_scaled(self, clips, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(("autocast", "scale"), [("float16", 1024.0), (None, 1.0)])
+    def test_half_precision_gradients_are_scaled(self, clips, tmp_path, autocast, scale):
         """On a CPU float16 is never planned; the road that a GPU without bfloat16 takes is followed here."""
-        from motionkit.methods.flipsketch import train_loss
-
-        scales = []
-        monkeypatch.setattr(
-            train_loss, "gathered", lambda losses, count, weights, scale: scales.append(scale) or (next(losses), {})
-        )
-        backbone, given = tiny(), options()
-        factors = shaken(backbone)
+        this, backbone = job(tmp_path, clips), tiny()
         source = DrawingClips(clips, backbone, 32, 2, tmp_path)
-        backbone.plan = replace(backbone.plan, autocast="float16")
-        loss, _ = train_loss.make_loss(backbone, source, given, factors, 0)(0)
-        assert scales == [1024.0] and loss.requires_grad
+        backbone.plan = replace(backbone.plan, autocast=autocast)
+        _, loop = build(this, this.options, backbone, source, 32, Workers())
+        assert loop.scale.value == scale and loop.scale.dynamic == (autocast is not None)
 
 
 class TestCommands:
