@@ -108,6 +108,7 @@ def test_the_keywords_of_0_1_are_fields_of_the_request(blend, inputs):
         "motion": MotionOptions(schedule="base"),
         "lora": LoraOptions("a.pt"),
         "gpu": "8gb",
+        "sampler": "ddim",
         "seed": 3,
         "frames": 4,
         "size": 64,
