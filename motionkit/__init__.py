@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from motionkit.errors import UserError as UserError
     from motionkit.registry import names as method_names  # noqa: F401
     from motionkit.running.execute import execute as execute
+    from motionkit.table.calls import bench as bench
+    from motionkit.table.calls import compare as compare
     from motionkit.transfer import Inputs as Inputs
     from motionkit.transfer import MethodSpec as MethodSpec
     from motionkit.transfer import Requirement as Requirement
@@ -34,6 +36,8 @@ _moved.install()
 
 _PUBLIC = {
     "load": "motionkit.api:load",
+    "compare": "motionkit.table.calls:compare",
+    "bench": "motionkit.table.calls:bench",
     "method_names": "motionkit.registry:names",
     "execute": "motionkit.running.execute:execute",
     "RunContext": "motionkit.context:RunContext",
@@ -50,7 +54,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'motionkit' has no attribute {name!r}")
     module, _, attribute = _PUBLIC[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    found = getattr(importlib.import_module(module), attribute)
+    return _moved.verb(name, found) if name in _moved.VERBS else found
 
 
 def __dir__() -> list[str]:

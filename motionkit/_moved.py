@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "motionkit.backbones.animatex.lend": "motionkit.backbones.animatex.missing_parts",
@@ -45,6 +47,42 @@ NAMES = {  # of an old module, those that its new place does not hold
     }
 }
 
+VERBS = ("bench", "compare")  # functions of the package that have the name of an old module
+
+
+class _Verb:
+    """A function of the package; what it has not, the old module of its name has."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._old = f"motionkit.{name}"
+
+    def __call__(self, *given: Any, **words: Any) -> Any:
+        return self.__wrapped__(*given, **words)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        warnings.warn(f"{self._old} is now {MOVED[self._old]}: import {name} from there", FutureWarning, stacklevel=2)
+        return getattr(importlib.import_module(MOVED[self._old]), name)
+
+
+@functools.cache
+def verb(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the package's attribute: `import motionkit.compare as old; old.Cell` still finds the class."""
+    return _Verb(name, function)
+
+
+class _Package(ModuleType):
+    """The package: importing an old module of a verb's name does not put that module in the function's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in VERBS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
 
 class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives the module's new place for an old name; last in line, so that a module that exists is never touched."""
@@ -74,6 +112,7 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install() -> None:
-    """Make the old names importable, once."""
+    """Make the old names importable, once, and keep them out of the way of functions."""
     if not any(isinstance(finder, _Forward) for finder in sys.meta_path):
         sys.meta_path.append(_Forward())
+    sys.modules["motionkit"].__class__ = _Package

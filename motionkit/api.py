@@ -1,21 +1,32 @@
-"""The Python front door: `motionkit.load(...)` gives a method with its settings, ready to be called on files."""
+"""The Python front door: `motionkit.load(...)` gives a method with its settings, ready to be called on clips."""
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit import registry
+from motionkit.errors import UserError
+from motionkit.running import keywords
 from motionkit.running.choices import BackboneChoice, choose
 from motionkit.running.clips import read
-from motionkit.running.request import Request, check_values, execute
-from motionkit.transfer import MAPS, Inputs, Result
+from motionkit.running.given_backbone import backbone_of
+from motionkit.running.given_clips import INPUTS, inputs_of
+from motionkit.running.request import OPTIONS, Request, check_values, execute
+from motionkit.running.step_callback import StepCallback
+from motionkit.transfer import Result
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora_files import LoraOptions
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.context import Progress
-    from motionkit.media import Clip
+
+_CALL = (*INPUTS, *OPTIONS, "online", "progress")
+_LATER = dict.fromkeys(_CALL, "in the call, not to load()")
+_EARLIER = dict.fromkeys(("backbone", "gpu", "backbone_path", "motion_adapter", "backbone_lora"), "to load()")
 
 
 class Method:
@@ -23,35 +34,65 @@ class Method:
 
     Attributes:
         request: what is asked in every call; a call adds its inputs and options.
+        settings: the method's, as its dataclass.
     """
 
     def __init__(
         self,
         name: str,
-        backbone: str | None = None,
+        backbone: Any = None,
         gpu: Any = "auto",
-        backbone_path: str | None = None,
-        motion: MotionOptions | None = None,
+        backbone_path: str | os.PathLike[str] | None = None,
+        motion_adapter: MotionOptions | str | None = None,
         backbone_lora: LoraOptions | str | None = None,
-        **settings: Any,
+        **words: Any,
     ) -> None:
-        if isinstance(backbone_lora, str):
-            from motionkit.backbones.lora_files import LoraOptions
+        spec = registry.spec(name) if isinstance(name, str) else name
+        from motionkit.backbones.motion_files import MotionOptions
 
-            backbone_lora = LoraOptions(backbone_lora)
-        asked = BackboneChoice(backbone, backbone_path, motion=motion, lora=backbone_lora)
-        self.spec, self.settings, choice = choose(Request(name, config=settings, backbone=asked))
-        self.request = Request(self.spec, config=self.settings, backbone=choice, gpu=gpu)
+        if isinstance(words.get("motion"), MotionOptions):  # version 0.1
+            warnings.warn("MotionOptions are given as motion_adapter= now, not as motion=", FutureWarning, stacklevel=3)
+            motion_adapter = words.pop("motion")
+        known = keywords.sort(registry.load_object(spec.config), words, ("backbone",), _LATER)
+        if backbone is None:
+            backbone = known.fields.get("backbone")
+        if isinstance(motion_adapter, str):
+            motion_adapter = MotionOptions(motion_adapter)
+        named, place = backbone_of(spec, backbone, backbone_path)
+        asked = BackboneChoice(named, place, motion=motion_adapter, lora=_lora(backbone_lora))
+        self._given = known.settings
+        self.spec, self.settings, choice = choose(Request(spec, config=self._given, backbone=asked))
+        memory = keywords.with_memory(gpu, known.memory)
+        self.request = Request(self.spec, config=self.settings, backbone=choice, gpu=memory)
+        self._interrupt = False
+
+    def __repr__(self) -> str:
+        on = f", backbone={self.request.backbone.name!r}" if self.request.backbone.name else ""
+        return f"<motionkit.load({self.spec.name!r}{on}), gpu: {keywords.short(self.request.gpu)}>"
+
+    def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Method:
+        """The same method, from now on on another device ("cuda", "mps", "cpu") or in another type; nothing loads.
+
+        Raises:
+            UserError: neither a device nor a type, or its memory plan is fixed.
+        """
+        given = {"device": device, "dtype": dtype}
+        for place in places:
+            word = keywords.memory_word(place)
+            given["dtype" if word in keywords.DTYPES else "device"] = place
+        memory = {key: keywords.memory_word(value) for key, value in given.items() if value is not None}
+        if not memory:
+            raise UserError('to() needs a device or a type: .to("cuda")')
+        self.request = replace(self.request, gpu=keywords.with_memory(self.request.gpu, memory, moved=True))
+        return self
 
     def __call__(
         self,
-        reference: Clip | str | Path | None = None,
-        driving: Clip | str | Path | None = None,
+        reference: Any = None,
+        driving: Any = None,
         prompt: str = "",
         *,
-        source_prompt: str = "",
-        negative_prompt: str = "",
-        seed: int = 0,
+        seed: int | None = None,
         online: bool = False,
         progress: Progress | None = None,
         **options: Any,
@@ -59,28 +100,57 @@ class Method:
         """Run the method.
 
         Args:
-            reference, driving: a path, or a clip that was read or made with `motionkit.media`.
+            reference, driving: a path, or a clip: of `motionkit.media`, a Pillow picture, an array, a tensor, or a list
+                of pictures (`motionkit.running.given_clips.clip_of`).
+            seed: None is 0, or the `generator`'s.
             online: may missing weights of the backbone be downloaded?
-            options: ready-made maps (poses, masks, ...); start, end, reference_start, reference_end (seconds as a
-                number or text, or frames as "60f"); frames, size, fps, folder, output, audio, alpha, loop and the other
-                fields of `motionkit.running.request.Request`.
+            options: source_prompt, negative_prompt; ready-made maps (poses, masks, ...); start, end, reference_start,
+                reference_end (seconds as a number or text, or frames as "60f"); frames, size, fps, folder, output,
+                audio, alpha, loop and the other fields of `motionkit.running.request.Request`; settings of the method,
+                for this call; and the same by diffusers' words: num_inference_steps, guidance_scale, num_frames,
+                height and width, generator, callback_on_step_end (`motionkit.running.step_callback`).
 
         Raises:
             UserError: anything that the user can mend, in one line.
         """
-        given: dict[str, Any] = {name: options.pop(name) for name in MAPS if name in options}
-        given |= {"reference": reference, "driving": driving, "prompt": prompt}
-        inputs = Inputs(**given, source_prompt=source_prompt, negative_prompt=negative_prompt)
-        choice = replace(self.request.backbone, online=online)
-        request = replace(self.request, inputs=inputs, backbone=choice, seed=seed, **options)
+        given = {"reference": reference, "driving": driving, "prompt": prompt, "seed": seed, "progress": progress}
+        words = {name: value for name, value in given.items() if value is not None} | options
+        request, watcher = self._asked(words, online)
         check_values(request)
-        return execute(read(request, self.spec.stride), progress)
+        return execute(read(request, self.spec.stride), watcher)
+
+    def _asked(self, words: Mapping[str, Any], online: bool) -> tuple[Request, Progress | None]:
+        """The request of a call, and who watches it."""
+        asked = keywords.sort(type(self.settings), words, _CALL, _EARLIER)
+        said = asked.fields
+        inputs = inputs_of(said)
+        watcher = said.pop("progress", None)
+        if callable(watcher) and not hasattr(watcher, "step"):
+            watcher = StepCallback(watcher, self)
+        config = self.settings
+        if asked.settings:
+            config = choose(Request(self.spec, config=keywords.merged(self._given, asked.settings))).settings
+        choice = replace(self.request.backbone, online=online)
+        gpu = keywords.with_memory(self.request.gpu, asked.memory, moved=True)
+        return replace(self.request, inputs=inputs, config=config, backbone=choice, gpu=gpu, **said), watcher
 
 
-def load(name: str, backbone: str | None = None, gpu: Any = "auto", **settings: Any) -> Method:
+def load(name: str, backbone: Any = None, gpu: Any = "auto", **settings: Any) -> Method:
     """A method by name, with its settings; nothing heavy loads before the first call.
+
+    Args:
+        backbone: a name of `motionkit backbones`, or a folder with weights of a model that the method runs on.
+        gpu: a name of conf/gpu, a mapping of its settings, or a plan; also as `device` and `torch_dtype`.
+        settings: of the method, which go before everything else of their name; backbone_path, motion_adapter (a folder
+            with AnimateDiff's modules, or `MotionOptions`), backbone_lora; and num_inference_steps, guidance_scale.
 
     Raises:
         UserError: unknown method, backbone or setting, each with the nearest known name.
     """
     return Method(name, backbone, gpu, **settings)
+
+
+def _lora(given: LoraOptions | str | None) -> LoraOptions | None:
+    from motionkit.backbones.lora_files import LoraOptions
+
+    return LoraOptions(given) if isinstance(given, str) else given

@@ -21,6 +21,7 @@ from motionkit.weights.hashing import hash_path
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from PIL import Image
 
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.catalog import BackboneSpec
@@ -238,7 +239,7 @@ class Transfer(abc.ABC):
         """Make the video: (F, 3, H, W) floats in [0, 1]."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk.
 
@@ -255,6 +256,27 @@ class Result:
     alpha: np.ndarray | None = None
     sound: Sound | None = None
     loop: str = "none"
+
+    def __repr__(self) -> str:
+        count, height, width = self.frames.shape[:3]
+        method = (self.manifest.get("method") or {}).get("name")
+        made = f"of {method}: " if method else ""
+        return f"<Result {made}{count} frames of {width}x{height} px at {self.fps:g} fps, in {self.folder}>"
+
+    def to_pil(self) -> list[Image.Image]:
+        """Its frames as Pillow pictures: RGB, or RGBA where `alpha` is known."""
+        import numpy as np
+        from PIL import Image
+
+        if self.alpha is None:
+            return [Image.fromarray(frame) for frame in self.frames]
+        return [Image.fromarray(np.dstack(pair)) for pair in zip(self.frames, self.alpha, strict=True)]
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the video, playing; its first frame and where it lies when it is too large for a page."""
+        from motionkit.report.text import in_notebook
+
+        return in_notebook(self.frames, self.fps, repr(self))
 
     def save(self, path: str | Path) -> Path:
         """Write the video by suffix: mp4, webm, mov, gif, webp, png, or none for a folder of numbered png frames."""

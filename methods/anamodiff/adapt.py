@@ -49,7 +49,7 @@ def size_ratio(source: Tensor, driving: Tensor, kind: str = "hull") -> Tensor:
     Returns:
         Factors within [1/3, 3]; 1 where an object has no extent to compare.
     """
-    ours, theirs = (x.detach().double().cpu().numpy() for x in (source, driving))
+    ours, theirs = (x.detach().cpu().double().numpy() for x in (source, driving))
     ratio = np.ones(2)
     if kind == "hull":
         a, b = hull_area(ours), hull_area(theirs)

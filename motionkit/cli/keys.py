@@ -12,38 +12,8 @@ from typing import Any
 from motionkit import registry
 from motionkit.errors import UserError
 from motionkit.settings.schema import Fact, facts
+from motionkit.settings.synonyms import ALSO, likeliest
 
-# What other tools call it -> the last part of its name here.
-ALSO = {
-    "num_inference_steps": "steps",
-    "inference_steps": "steps",
-    "ddim_steps": "steps",
-    "guidance_scale": "guidance",
-    "cfg": "guidance",
-    "cfg_scale": "guidance",
-    "num_frames": "frames",
-    "length": "frames",
-    "height": "size",
-    "width": "size",
-    "resolution": "size",
-    "frame_rate": "fps",
-    "image": "reference",
-    "source": "reference",
-    "ref": "reference",
-    "video": "driving",
-    "pose": "poses",
-    "mask": "masks",
-    "out": "output",
-    "outdir": "output",
-    "output_dir": "output",
-    "model": "backbone",
-    "torch_dtype": "dtype",
-    "precision": "dtype",
-    "learning_rate": "lr",
-    "batch_size": "batch",
-    "max_steps": "steps",
-    "dataset": "data",
-}
 SCHEMAS = {
     "transfer": "motionkit.cli.schemas:TransferConfig",
     "train": "motionkit.cli.schemas:TrainConfig",
@@ -61,7 +31,6 @@ _GROUPS = {
     "gpu": "motionkit.settings.gpu:GpuConfig",
     "data": "motionkit.training.job:DataConfig",
 }
-_FIRST = ("sample", "generate", "recipe")  # of settings of one name, those of these parts are meant most often
 
 
 def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
@@ -171,10 +140,5 @@ def nearest(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
         whole = difflib.get_close_matches(key, known, n=2, cutoff=0.8)
         ends = {name.rpartition(".")[2] for name in known}
         close = difflib.get_close_matches(last, ends, n=2, cutoff=0.75)
-        return whole or [name for name in sorted(known, key=_likeliest) if name.rpartition(".")[2] in close][:3]
-    return sorted(same, key=_likeliest)[:3]
-
-
-def _likeliest(key: str) -> tuple[bool, bool, int]:
-    parts = key.split(".")
-    return len(parts) > 1, not any(part in _FIRST for part in parts[:-1]), len(parts)
+        return whole or [name for name in sorted(known, key=likeliest) if name.rpartition(".")[2] in close][:3]
+    return sorted(same, key=likeliest)[:3]

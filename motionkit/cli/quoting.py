@@ -6,10 +6,10 @@ import difflib
 import re
 from dataclasses import fields
 
-from motionkit.cli.keys import ALSO
 from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import UserError, unknown
 from motionkit.settings.config import literal
+from motionkit.settings.synonyms import ALSO
 
 TEXT = frozenset(
     "reference driving prompt source_prompt negative_prompt poses masks depth correspondence keypoints output "

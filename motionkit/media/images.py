@@ -52,7 +52,7 @@ def read_picture(path: Path, limits: Limits, wanted: Wanted | None = None) -> Cl
                 clip = _read_animation(path, image, limits, wanted, shows)
             else:
                 limits.check_picture(path, *image.size)
-                clip = _read_still(path, image, limits)
+                clip = read_still(path, image, limits)
     remarks = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said)
     return replace(clip, notes=(*clip.notes, *remarks))
 
@@ -77,7 +77,8 @@ def _open(path: Path, limits: Limits) -> Image.Image:
         raise UserError(f"{shown(path)}: the picture is damaged; save or download it again") from None
 
 
-def _read_still(path: Path, image: Image.Image, limits: Limits) -> Clip:
+def read_still(path: Path, image: Image.Image, limits: Limits) -> Clip:
+    """A Pillow picture as a clip of one frame; `path` is its name. Raises: UserError where it is damaged."""
     notes: tuple[str, ...] = ()
     profile = image.info.get("icc_profile")
     try:

@@ -6,6 +6,7 @@ import base64
 import io
 import tempfile
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from motionkit.media import write_video
+
+NOTEBOOK_BYTES = 8 * 2**20  # of a video inside a notebook's page
 
 
 def backbone(manifest: Mapping[str, Any]) -> str:
@@ -57,3 +60,16 @@ def png(frame: np.ndarray) -> str:
 def data(kind: str, content: bytes) -> str:
     """A file as a data: address."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def in_notebook(frames: np.ndarray, fps: float, caption: str, most: int = NOTEBOOK_BYTES) -> str:
+    """A video (F, H, W, 3) uint8 as HTML that plays by itself, or its first frame where the page is over `most` bytes.
+
+    Where that is too large too, the caption alone.
+    """
+    video = mp4(frames, fps)
+    shown = f'<video src="{video}" controls autoplay loop muted playsinline></video>'
+    if len(shown) > most:
+        shown = f'<img src="{png(frames[0])}" alt="the first frame">'
+        caption += f": the video is over {most >> 20} MiB, which is too large to be shown here; save() writes it"
+    return f"<figure>{shown if len(shown) <= most else ''}<figcaption>{escape(caption)}</figcaption></figure>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,10 @@ class Request:
     def finish(self) -> Finish:
         """What is done to the result as it is written."""
         return Finish(self.alpha, self.loop)
+
+
+_NO_OPTIONS = ("method", "inputs", "config", "backbone", "gpu", "common")
+OPTIONS = tuple(item.name for item in fields(Request) if item.name not in _NO_OPTIONS)  # what a Python call may set
 
 
 @dataclass(frozen=True)

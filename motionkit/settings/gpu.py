@@ -24,8 +24,10 @@ class GpuConfig:
     `attention_backend` and `cache` are here to be refused by name: diffusers accepts them and does nothing.
     """
 
-    name: str = setting("The tier, by the GPU's memory: auto (by this machine), cpu, 8gb, 12gb, 24gb or 80gb.", "auto")
-    device: str | None = setting("Where it runs: cpu, cuda or cuda:N; null is the tier's.", None)
+    name: str = setting(
+        "The tier, by the GPU's memory: auto (by this machine), cpu, mps, 8gb, 12gb, 24gb or 80gb.", "auto"
+    )
+    device: str | None = setting("Where it runs: cpu, cuda, cuda:N or mps; null is the tier's.", None)
     dtype: str | None = setting(
         "The precision of weights and arithmetic; null is the tier's.",
         None,
@@ -64,7 +66,10 @@ class GpuConfig:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What this machine has. `vram_gb` is in GiB; bf16 and cpu_bf16: whether the hardware computes in bfloat16."""
+    """What this machine has. `vram_gb` is in GiB; bf16 and cpu_bf16: whether the hardware computes in bfloat16.
+
+    mps: whether torch can use Apple's GPU.
+    """
 
     cuda: bool = False
     name: str = "cpu"
@@ -75,6 +80,7 @@ class DeviceFacts:
     xformers_kernel: bool = False
     compiler: bool = False
     os: str = "Linux"
+    mps: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Plan:
 _CUDA = {"device": "cuda", "dtype": "half", "channels_last": True}
 TIERS: dict[str, dict[str, Any]] = {
     "cpu": {},
+    "mps": {"device": "mps", "dtype": "float32"},  # Apple's GPU
     "8gb": _CUDA | {"vae_tiling": True, "offload": "model", "checkpointing": True},
     "12gb": _CUDA | {"offload": "model", "checkpointing": True},
     "24gb": _CUDA | {"checkpointing": True},
@@ -139,15 +146,14 @@ def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None =
             family = f" ({spec.family})" if spec else ""
             raise UserError(f"gpu.{name} has no effect on UNets{family}: {why}")
     check(settings, "gpu.")
+    if settings.device and settings.device not in _ADJUST and settings.device.partition(":")[0] != "cuda":
+        raise UserError(f"gpu.device={settings.device} is not supported: use cpu, cuda, cuda:N or mps")
     tier = _tier(settings.name, settings.device, facts)
     asked = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}
     values = {k: v for k, v in (TIERS[tier] | asked).items() if k not in _IGNORED} | {"name": tier}
     notes: list[str] = []
     device = values.setdefault("device", "cpu")
-    if device.split(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"gpu.device={device} is not supported: use cpu, cuda or cuda:N")
-    adjust = _on_cuda if device != "cpu" else _on_cpu
-    adjust(values, asked, facts, spec, notes)
+    _ADJUST.get(device, _on_cuda)(values, asked, facts, spec, notes)
     if values.get("compile") and not facts.compiler:
         values["compile"] = False
         notes.append("compile: off, no C++ compiler was found")
@@ -157,6 +163,8 @@ def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None =
 def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
     if name not in ("auto", *TIERS):
         raise unknown("gpu setting", name, ("auto", *TIERS))
+    if "mps" in (name, device):
+        return _mps_tier(name, device, facts)
     if name == "auto":
         if not facts.cuda or device == "cpu":
             name = "cpu"
@@ -168,6 +176,16 @@ def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
     if device and (name == "cpu") != (device == "cpu"):
         raise UserError(f"gpu={name} and gpu.device={device} contradict each other: leave one of them out")
     return name
+
+
+def _mps_tier(name: str, device: str | None, facts: DeviceFacts) -> str:
+    """Apple's GPU is taken when it is asked for, never by auto."""
+    if name not in ("auto", "mps") or device not in (None, "mps"):
+        raise UserError(f"gpu={name} and gpu.device={device} contradict each other: leave one of them out")
+    if not facts.mps:
+        what = "gpu=mps" if name == "mps" else "gpu.device=mps"
+        raise UserError(f"{what} needs an Apple GPU that torch can use, and there is none: use gpu=cpu or gpu=auto")
+    return "mps"
 
 
 def _on_cpu(
@@ -210,6 +228,27 @@ def _on_cuda(
         notes.append("compile: off, it does not go together with offload=group")
 
 
+def _on_mps(
+    values: dict[str, Any], asked: dict[str, Any], facts: DeviceFacts, spec: BackboneSpec | None, notes: list[str]
+) -> None:
+    if values["dtype"] == "bfloat16":
+        raise UserError("gpu.dtype=bfloat16 is not for Apple's GPUs: use float32 or float16")
+    if values.get("offload", "none") != "none":
+        raise UserError(f"gpu.offload={values['offload']} has no effect on Apple's GPUs, which share the CPU's memory")
+    notes.append("mps: untested on hardware; for operations that torch lacks there set PYTORCH_ENABLE_MPS_FALLBACK=1")
+    if values["dtype"] == "float16":
+        values["autocast"] = "float16"  # as on other GPUs
+    if values.get("attention") == "xformers":
+        values["attention"] = "sdpa"
+        notes.append("attention: sdpa, xformers has no kernels for Apple's GPUs")
+    if values.get("compile"):
+        values["compile"] = False
+        notes.append("compile: off, it is not for Apple's GPUs yet")
+
+
+_ADJUST = {"cpu": _on_cpu, "mps": _on_mps}
+
+
 def detect(device: str | None = None) -> DeviceFacts:
     """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
 
@@ -225,6 +264,7 @@ def detect(device: str | None = None) -> DeviceFacts:
         "compiler": any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
     }
     common |= {"os": platform.system(), "cpu_bf16": _cpu_bf16()}
+    common["mps"] = torch.backends.mps.is_available()
     if not torch.cuda.is_available():
         return DeviceFacts(**common)
     index = card_of(device)

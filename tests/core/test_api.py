@@ -26,7 +26,7 @@ def test_mistakes_are_seen_before_the_first_call():
     for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "sdxl"), "does not run on sdxl")):
         with pytest.raises(UserError, match=says):
             motionkit.load(*arguments)
-    with pytest.raises(UserError, match="unknown key 'method.nothing'"):
+    with pytest.raises(UserError, match="unknown keyword 'nothing'"):
         motionkit.load("still", nothing=1)
 
 

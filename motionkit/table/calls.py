@@ -1,0 +1,128 @@
+"""`motionkit.compare` and `motionkit.bench`: the two tables as Python functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from motionkit.running import keywords
+from motionkit.running.choices import BackboneChoice
+from motionkit.running.clips import excerpt, read
+from motionkit.running.given_clips import INPUTS, clip_of, inputs_of
+from motionkit.running.request import OPTIONS, Request, check_values
+
+if TYPE_CHECKING:
+    from motionkit.context import Progress
+    from motionkit.table.bench.engine import Outcome
+    from motionkit.table.compare import Comparison
+
+_PER_METHOD = dict.fromkeys(("steps", "guidance"), "for each method, in settings={NAME: {...}}")
+
+
+@dataclass
+class _NoSettings:
+    """Of no one method: each has its own."""
+
+
+def compare(
+    methods: Sequence[str],
+    reference: Any = None,
+    driving: Any = None,
+    prompt: str = "",
+    *,
+    truth: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    folder: str | Path = "runs/compare/python",
+    backbone: str | None = None,
+    backbone_path: str | None = None,
+    online: bool = False,
+    gpu: Any = "auto",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Comparison:
+    """The same inputs through several methods: `report`, `entries` and `failed` of what comes back say how it went.
+
+    Args:
+        methods: names of `motionkit methods`, each once.
+        truth: the true video, where it is known: a path or a clip, as reference and driving.
+        settings: method -> those of its settings that differ from the defaults.
+        folder: report.html, grid.mp4, metrics.json and cells/; a second call goes on there.
+        backbone: for every method that needs one.
+        options: as of a call of `Method`, the settings of a method left out.
+
+    Raises:
+        UserError: the request cannot work for any method.
+    """
+    from motionkit.table.compare.engine import choose_methods, compare_request
+
+    choose_methods(methods, settings or {})  # before any file is read, which may take long
+    given = {"reference": reference, "driving": driving, "prompt": prompt}
+    words = {name: value for name, value in given.items() if value is not None} | options
+    asked = keywords.sort(_NoSettings, words, (*INPUTS, *OPTIONS), _PER_METHOD)
+    choice = BackboneChoice(backbone, backbone_path, online=online)
+    inputs, memory = inputs_of(asked.fields), keywords.with_memory(gpu, asked.memory)
+    request = Request("", inputs, backbone=choice, gpu=memory, **asked.fields)
+    check_values(request)
+    whole = read(replace(request, audio=False))
+    true = clip_of(truth, "truth", request.fps)
+    if isinstance(true, str | Path):
+        true = excerpt(request).truth(true)
+    return compare_request(methods, whole, settings, folder, true, progress)
+
+
+class Benchmark(NamedTuple):
+    """What `bench` leaves: the table, and its page."""
+
+    outcome: Outcome
+    page: Path
+
+
+def bench(
+    methods: Sequence[str],
+    name: str = "sprites",
+    *,
+    backbones: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    folder: str | Path | None = None,
+    pairs: int | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    seeds: Sequence[int] | None = None,
+    gpu: Any = "auto",
+    online: bool = False,
+    cache: bool = False,
+    workers: int = 1,
+    threads: int | None = None,
+    weights: Mapping[str, str] | None = None,
+    least: Mapping[str, int] | None = None,
+) -> Benchmark:
+    """Every method on a protocol of conf/bench, as a table with its page; a second call goes on.
+
+    Args:
+        methods: names of `motionkit methods`.
+        name: of the protocol.
+        backbones: every method on each of them, patterns too; none is each method's own.
+        folder: None is runs/bench/NAME.
+        pairs, frames, size, seeds: where given, another protocol with another hash.
+        workers: cells side by side.
+        settings: method -> its settings.
+        weights, least: of metrics, as `motionkit.metrics.protocols.get`.
+
+    Raises:
+        UserError: nothing can run.
+    """
+    from motionkit.table.bench import engine, protocol
+    from motionkit.table.bench.entry import Options, entries_of
+    from motionkit.table.bench.page import write_results
+    from motionkit.table.bench.runners import make_runner
+
+    changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": None if seeds is None else list(seeds)}
+    chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
+    entries = entries_of(list(methods), list(backbones), settings or {}, BackboneChoice(online=online))
+    place = Path(folder) if folder is not None else Path("runs") / "bench" / name
+    runner = make_runner("serial" if workers == 1 else "joblib", place, workers, threads)
+    options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))
+    outcome = engine.run(chosen, entries, place, options, runner, may_be_empty=False)
+    return Benchmark(outcome, write_results(place, outcome))
