@@ -23,6 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.pocket_sd import read_unet
 from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
@@ -137,7 +138,7 @@ def main() -> None:
     if not (base / "unet").is_dir():
         raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(args.seed)
-    unet, adapter = build(UNet2DConditionModel.from_pretrained(base / "unet").float())
+    unet, adapter = build(read_unet(base / "unet"))
     unet.to(args.device)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import recipe
+from motionkit.training.pocket_sd import read_unet, recipe
 from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
@@ -83,7 +83,7 @@ def export(unet: UNet3DConditionModel, text: CLIPTextModel, folder: Path) -> Non
 
 def build(base: Path, start: Path | None = None) -> nn.ModuleDict:
     """The two models that learn, `unet` and `text`, as `pocket-sd` (or an exported folder `start`) has them."""
-    unet = from_image_unet(UNet2DConditionModel.from_pretrained(base / "unet").float(), **UNET)
+    unet = from_image_unet(read_unet(base / "unet"), **UNET)
     if start:
         given = load_file(start / "unet" / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict(given, strict=False)
