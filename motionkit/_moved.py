@@ -30,6 +30,7 @@ MOVED = {
     "motionkit.hashing": "motionkit.weights.hashing",
     "motionkit.jobs": "motionkit.data.job_list",
     "motionkit.manifest": "motionkit.running.manifest",
+    "motionkit.metrics.suite": "motionkit.metrics.measures",
     "motionkit.output": "motionkit.media.output_files",
     "motionkit.presets": "motionkit.settings.presets",
     "motionkit.progress": "motionkit.context",

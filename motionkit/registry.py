@@ -20,6 +20,8 @@ from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from motionkit.diffusion.samplers import SamplerSpec
+    from motionkit.metrics.measure import Measure
+    from motionkit.perception.estimators import EstimatorSpec
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
@@ -71,6 +73,16 @@ class Group(Generic[Kind]):
         """Every part that can be used, sorted."""
         return sorted(self._scan()[0])
 
+    def every(self) -> list[Kind]:
+        """Every part that can be used, sorted by name.
+
+        Raises:
+            UserError: not even motionkit's own are there: its installation is older than the group.
+        """
+        found = self._scan()[0]
+        self._refuse_old(found)
+        return [found[name].spec for name in sorted(found)]
+
     def get(self, name: str) -> Kind:
         """The part of that name.
 
@@ -87,8 +99,7 @@ class Group(Generic[Kind]):
         for failure in broken:
             if failure.name == name:
                 raise UserError(f"{self.what} {name!r} of {failure.dist} cannot be loaded: {failure.error}")
-        if not any(part.dist == OWN for part in found.values()):
-            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
+        self._refuse_old(found)
         raise unknown(self.what, name, found)
 
     def dist_of(self, spec: Kind) -> str:
@@ -99,6 +110,10 @@ class Group(Generic[Kind]):
     def failures(self) -> list[Failure]:
         """The entry points that could not be loaded."""
         return list(self._scan()[1])
+
+    def _refuse_old(self, found: dict[str, Registered[Kind]]) -> None:
+        if not any(part.dist == OWN for part in found.values()):
+            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
 
     def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
         return _scan_once(self, plugins_disabled())
@@ -116,7 +131,11 @@ class Group(Generic[Kind]):
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS)
+METRICS: Group[Measure] = Group("motionkit.metrics", "metric", "motionkit.metrics.measure:Measure")
+ESTIMATORS: Group[EstimatorSpec] = Group(
+    "motionkit.estimators", "estimator", "motionkit.perception.estimators:EstimatorSpec"
+)
+GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS, ESTIMATORS)
 
 
 def names() -> list[str]:

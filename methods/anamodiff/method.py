@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,7 +194,7 @@ class AnaMoDiff(Transfer):
         material = Material(prepared["source"], prepared["warped"], prepared["grid"], lead, stills)
         net = build(self.backbone, self.config.lora, self.config.video, self.run)
         text = self.backbone.encode_text([inputs.prompt])
-        losses: list[list[float]] = []
+        losses: list[Sequence[float]] = []
         fitted = tune(net, self.backbone, text, material, self.config.lora, self.run, lambda _, x: losses.append(x))
         if losses:
             tail = losses[-max(1, len(losses) // 5) :]

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LoopSettings, LossFn, write_record
+from motionkit.training.schedule import cosine_tail
+from motionkit.training.tracker import PhaseTracker
+from motionkit.training.workers import Workers
 from motionkit.weights.building import drawing
 
 from .data import FolderPairs, Pairs, PairSource, SpritePairs
@@ -30,16 +33,8 @@ if TYPE_CHECKING:
 
 STEPS = 10_000  # the paper's "epochs", read as optimiser steps (a pass over MGIF would take seconds, not 0.15 s)
 PHASES = ("joint", "flow")  # folders of their checkpoints
+STEADY = cosine_tail(0.2)  # the paper's constant rate, but in the last fifth, where batch norm would jitter
 TRUTH_WEIGHTS = {"points": 10.0, "frames": 1.0, "flow": 5.0}
-
-
-class SteadyLoop(Loop):
-    """Adam at a constant rate that falls to zero over the last fifth, where batch norm would jitter."""
-
-    def lr_at(self, step: int) -> float:
-        """The paper's constant learning rate, and a cosine tail."""
-        tail = max(0.0, step / max(self.settings.steps, 1) - 0.8) / 0.2
-        return self.settings.lr * 0.5 * (1 + math.cos(math.pi * tail))
 
 
 def train(job: TrainJob) -> str:
@@ -50,6 +45,7 @@ def train(job: TrainJob) -> str:
 
     Raises:
         UserError: anything that the user can mend.
+        Cancelled: stopped by the user; the same call goes on from there.
     """
     from motionkit import backbones
 
@@ -57,6 +53,8 @@ def train(job: TrainJob) -> str:
     truth = options.supervision == "truth"
     if truth and job.data.name != "sprites":
         raise UserError("train.supervision=truth needs data=sprites: the clips of a folder have no known truth")
+    workers = Workers(job.plan.device)
+    job = job.seen_by(workers)
     backbone = backbones.load(options.backbone, job.plan, path=options.backbone_path)
     size = job.size or backbone.spec.default_size
     if size % backbone.spec.size_multiple:
@@ -70,18 +68,34 @@ def train(job: TrainJob) -> str:
     else:
         assert job.data.path is not None
         cache = job.folder / "cache"
-        source = FolderPairs(Path(job.data.path), backbone, size, frame_size, cache, job.seed, job.progress)
+        with workers.first_alone():
+            source = FolderPairs(Path(job.data.path), backbone, size, frame_size, cache, job.seed, job.progress)
     learns = {k: v for k, v in asdict(options).items() if k not in ("save_every", "backbone_path")}
     facts = {"base": backbone.fingerprint(), "clips": source.identity(), "size": size, "seed": job.seed}
     job.claim(learns | facts, PHASES)
-    detector, flow = run_phases(job, options, detector, flow, source)
+    try:
+        detector, flow = run_phases(job, options, detector, flow, source, workers)
+    finally:
+        job.tracker.on_end()
+    if workers.rank:
+        return f"process {workers.rank} ended"
     return _finish(job, options, detector, flow, backbone, source, frame_size)
 
 
 def run_phases(
-    job: TrainJob, options: TrainOptions, detector: KPDetector, flow: LOFNet, source: PairSource
+    job: TrainJob,
+    options: TrainOptions,
+    detector: KPDetector,
+    flow: LOFNet,
+    source: PairSource,
+    workers: Workers | None = None,
 ) -> tuple[KPDetector, LOFNet]:
-    """Both networks together, then the flow network on the frozen detector; returns the averaged weights."""
+    """Both networks together, then the flow network on the frozen detector; returns the averaged weights.
+
+    Raises:
+        Cancelled: stopped by the user, with its state saved.
+    """
+    workers = workers or Workers()
     total = job.steps or STEPS
     together = 0 if options.keypoints else round(total * options.joint)
     plan = zip(PHASES, (together, total - together), (True, False), strict=True)
@@ -91,17 +105,25 @@ def run_phases(
         model = nn.ModuleDict({"detector": detector, "flow": flow} if both else {"flow": flow}).to(job.plan.device)
         detector.to(job.plan.device).requires_grad_(both).train(both)
         settings = LoopSettings(
-            job.folder / name, steps, options.lr, (0.5, 0.999), 0.0, save_every=options.save_every, log_every=20
+            job.folder / name,
+            steps,
+            options.lr,
+            (0.5, 0.999),
+            0.0,
+            save_every=options.save_every,
+            log_every=20,
+            warmup=0,
+            schedule=STEADY,
         )
         first = 0 if both else together
-        loss = make_loss(detector, flow, source, options, both, first)
+        loss = make_loss(detector, flow, source, options, both, first * workers.world)
 
-        def ticking(step: int, name: str = name, steps: int = steps, loss: LossFn = loss) -> Any:
+        def before(step: int, name: str = name, steps: int = steps) -> None:
             job.progress.tick(f"train {name}", step, steps)
-            return loss(step)
 
         torch.manual_seed(job.seed)
-        trained = SteadyLoop(model, ticking, settings).run()
+        tracker = PhaseTracker(job.tracker, name, first)
+        trained: Any = Loop(model, loss, settings, workers=workers, tracker=tracker, before=before).to_the_end()
         job.progress.end(f"train {name}")
         flow = trained["flow"]
         detector = trained["detector"] if both else detector
@@ -112,16 +134,16 @@ def run_phases(
 def make_loss(
     detector: KPDetector, flow: LOFNet, source: PairSource, options: TrainOptions, both: bool, first: int = 0
 ) -> LossFn:
-    """The loss of a step, from the pairs of that step.
+    """The loss of a batch of pairs, by its number.
 
     Args:
         both: the detector learns too; otherwise it only looks.
-        first: the number of the first step, so that a later phase sees other data.
+        first: the number of the first batch, so that a later phase sees other data.
     """
     device = next(flow.parameters()).device
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        pairs = _to(source.batch(first + step, options.batch), device)
+    def loss(number: int) -> tuple[Tensor, dict[str, float]]:
+        pairs = _to(source.batch(first + number, options.batch), device)
         count = len(pairs.source)
         with torch.set_grad_enabled(both):
             found = detector(torch.cat([pairs.source, pairs.driving]))
@@ -129,7 +151,7 @@ def make_loss(
         motion = flow(pairs.z_source, kp_driving, kp_source)
         terms = warp_terms(pairs, motion, options, pixels=both) | truth_terms(pairs, found, motion)
         if both and options.equivariance:
-            generator = torch.Generator().manual_seed(7919 * (first + step) + 1)
+            generator = torch.Generator().manual_seed(7919 * (first + number) + 1)
             terms["equivariance"] = options.equivariance * equivariance(detector, pairs.driving, kp_driving, generator)
         return torch.stack(list(terms.values())).sum(), {name: float(v.detach()) for name, v in terms.items()}
 

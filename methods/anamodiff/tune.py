@@ -6,8 +6,7 @@ noise only (where its parts will be), so that the warp's blur and tears are neve
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionkit.backbones.mixed_precision import loss_scale, mixed, unscale
+from motionkit.backbones.mixed_precision import loss_scale, mixed
 from motionkit.diffusion.noise import warp_noise
-from motionkit.errors import UserError
+from motionkit.training.clip_fit import FitSettings, OnStep, fit
+from motionkit.training.loss_scale import LossScale
 
 from .config import LoraConfig
 from .nets import TEMPORAL_OUT, Net
@@ -132,8 +132,10 @@ def _times(low: int, high: int, count: int, generator: torch.Generator) -> Tenso
     return torch.randint(low, high, (count,), generator=generator)
 
 
-def loss_of(net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True) -> list[float]:
-    """The losses of one step, unweighted; their weighted gradients are added up on the way, times `loss_scale`.
+def loss_of(
+    net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], backward: bool = True, scale: float = 1.0
+) -> list[float]:
+    """The losses of one step, unweighted; their weighted gradients are added up on the way, times `scale`.
 
     Parts with as many frames go through the net together, others one after the other, each with its backward: the
     inflated modules share one number of frames.
@@ -151,7 +153,7 @@ def loss_of(net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part],
         each = error.split([len(m.clean) for m in members])
         if backward:
             weighted = torch.stack([m.weight * e.mean() for m, e in zip(members, each, strict=True)]).sum()
-            (weighted * loss_scale(backbone)).backward()
+            (weighted * scale).backward()
         for i, e in zip(group, each, strict=True):
             losses[i] = float(e.detach().mean())
     return losses
@@ -169,7 +171,7 @@ def tune(
     material: Material,
     lora: LoraConfig,
     run: RunContext,
-    on_step: Callable[[int, list[float]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensors:
     """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit goes on exactly.
 
@@ -188,44 +190,11 @@ def tune(
     fast = [w for n, w in weights.items() if TEMPORAL_OUT not in n]
     lr = lora.lr
     adam = torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr * lora.temporal_lr}])
-    total, checkpoint = lora.steps, run.checkpoint("fit")
-    begin = _restore(checkpoint.load(), weights, adam)
-    for step in range(begin, total):
-        run.progress.tick("fit", step, total)
+    settings = FitSettings(lora.steps, lora.save_every, lora.max_grad, "fit", f"method.lora.lr={lr:g}")
+
+    def backward(step: int, scale: float) -> list[float]:
         chosen = parts(step, lora, material, run.generator(f"fit {step}"))
-        losses = loss_of(net, backbone, text, chosen)
-        if not all(map(math.isfinite, losses)):
-            raise UserError(f"fine-tuning broke at step {step} of {total}: lower method.lora.lr={lr:g}")
-        unscale(weights.values(), loss_scale(backbone))
-        nn.utils.clip_grad_norm_(weights.values(), lora.max_grad)
-        adam.step()
-        adam.zero_grad(set_to_none=True)
-        if (step + 1) % lora.save_every == 0 and step + 1 < total:
-            checkpoint.save(_state(step + 1, weights, adam))
-        if on_step:
-            on_step(step, losses)
-    run.progress.tick("fit", total, total)
+        return loss_of(net, backbone, text, chosen, scale=scale)
+
+    fit(weights, adam, backward, settings, run, run.checkpoint("fit"), LossScale(loss_scale(backbone)), on_step)
     return {name: weight.detach() for name, weight in weights.items()}
-
-
-def _state(step: int, weights: dict[str, nn.Parameter], adam: torch.optim.Adam) -> Tensors:
-    state = {"step": torch.tensor(step)}
-    for name, weight in weights.items():
-        moments = adam.state[weight]
-        state |= {f"p.{name}": weight, f"m.{name}": moments["exp_avg"], f"v.{name}": moments["exp_avg_sq"]}
-    return state
-
-
-def _restore(state: Tensors | None, weights: dict[str, nn.Parameter], adam: torch.optim.Adam) -> int:
-    if state is None:
-        return 0
-    step = int(state["step"])
-    with torch.no_grad():
-        for name, weight in weights.items():
-            weight.copy_(state[f"p.{name}"])
-            adam.state[weight] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": state[f"m.{name}"].to(weight.device),
-                "exp_avg_sq": state[f"v.{name}"].to(weight.device),
-            }
-    return step

@@ -52,7 +52,7 @@ def start(folder: Path, seed: int) -> AnimateXBackbone:
     if not file.is_file():
         raise UserError(f"no image network at {file}: run `make train-pocket`, which trains it first")
     net, vae = build_image(folder / "pocket-sd", seed)
-    net.load_state_dict({k: v.float() for k, v in load_file(file).items()}, strict=False)  # the head was left out
+    net.load_state_dict(eight_bit.unpack_all(load_file(file)), strict=False)  # the head was left out
     spec = backbones.get("pocket-animatex")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor
 
 from motionkit.metrics.judges import load_judge, weights_path
+from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.training.pocket_sd import SCHEDULE
 from motionkit.training.stage import SET
 from motionkit.training.text_figures import clean_errors, decoded, grid, subject_gradient
 
-from .image_batches import ImagePairs, Pairs
+from .image_batches import ImagePairs, Pairs, skeleton
 from .image_net import ImageNet
 from .image_stage import build, conditions
 
@@ -61,15 +63,26 @@ def compared(made: Tensor, data: Pairs) -> dict[str, float]:
     }
 
 
+def estimated(data: Pairs) -> Pairs:
+    """The pairs with the poses that the pocket's estimator finds; where it finds nobody, a blank picture."""
+
+    def found(pictures: Tensor) -> Tensor:
+        frames = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        poses = [read_poses(f[None], PoseSettings(), pocket=True, required=False) for f in frames]
+        return torch.from_numpy(np.concatenate([skeleton(p) for p in poses])).permute(0, 3, 1, 2).float() / 255
+
+    return replace(data, pose=found(data.target), reference_pose=found(data.reference))
+
+
 def figures(
-    net: ImageNet, vae: AutoencoderKL, count: int = 64, sheet: Path | None = None, seed: int = 5
+    net: ImageNet, vae: AutoencoderKL, count: int = 64, sheet: Path | None = None, seed: int = 5, estimate: bool = False
 ) -> dict[str, dict[str, float]]:
     """Errors of x0, and figures of the network, of the reference standing still, of the truth through the autoencoder.
 
-    From true poses.
+    From true poses, or from estimated ones.
     """
     pairs = ImagePairs(vae, seed, 16, "image figures", "val")
-    parts = [pairs.at(k) for k in range(count // 16)]
+    parts = [estimated(p) if estimate else p for p in map(pairs.at, range(count // 16))]
     data = Pairs(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Pairs)))
     made = decoded(vae, torch.cat([sample(net, p, seed=k) for k, p in enumerate(parts)]))
     with torch.autocast("cpu", torch.bfloat16):
@@ -79,7 +92,7 @@ def figures(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         pick = torch.arange(0, count, max(1, count // 12))[:12]
         rows = torch.cat([data.reference[pick] * 2 - 1, data.target[pick] * 2 - 1, made[pick]])
-        grid(rows, len(pick)).quantize(64).save(sheet, optimize=True)
+        grid(rows, len(pick)).quantize(256).save(sheet, optimize=True)
     still, coded = data.reference * 2 - 1, decoded(vae, data.clean)
     shown = {"net": made, "still": still, "autoencoder": coded}
     return {"x0": errors, **{name: compared(x, data) for name, x in shown.items()}}
@@ -91,12 +104,13 @@ def main() -> None:
     parser.add_argument("--set", type=Path, default=SET)
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/pocket/pose-image/last.pt"))
     parser.add_argument("--sheet", type=Path, default=Path("runs/pocket/pose-image/sheet.png"))
+    parser.add_argument("--estimate", action="store_true", help="with estimated poses, as in use")
     parser.add_argument("--count", type=int, default=64)
     args = parser.parse_args()
     net, vae = build(args.set / "pocket-sd", 0)
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     net.load_state_dict(state["ema"])
-    found = figures(net.eval(), vae, args.count, args.sheet)
+    found = figures(net.eval(), vae, args.count, args.sheet, estimate=args.estimate)
     print(json.dumps({"step": state["step"], "seconds": round(state["seconds"]), **found}))
 
 

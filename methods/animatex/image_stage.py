@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -19,8 +20,9 @@ from motionkit.errors import UserError
 from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
 from motionkit.training.captioned import words
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import SCHEDULE, even_times, recipe
+from motionkit.training.pocket_sd import SCHEDULE, even_times, read_unet, recipe
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import eight_bit
 
 from .image_batches import ImagePairs, Pairs
 from .image_net import ImageNet, begin_as
@@ -109,7 +111,7 @@ def build(folder: Path, seed: int) -> tuple[ImageNet, AutoencoderKL]:
     text = CLIPTextModel.from_pretrained(folder / "text_encoder").float().eval()
     empty = text(words(CLIPTokenizer.from_pretrained(folder / "tokenizer"), [""])).last_hidden_state
     net = ImageNet(POCKET_GRID, empty)
-    begin_as(net, UNet2DConditionModel.from_pretrained(folder / "unet").float())
+    begin_as(net, read_unet(folder / "unet"))
     vae = AutoencoderKL.from_pretrained(folder / "vae").float().eval().requires_grad_(False)
     return net.to(memory_format=torch.channels_last), vae
 
@@ -129,12 +131,10 @@ def main() -> None:
 
 
 def export(net: Any, folder: Path) -> None:
-    """Writes all weights of the image network in fp16; it is no backbone, the clip network begins as it."""
-    from safetensors.torch import save_file
-
+    """Writes the image network's weights in eight bits; it is no backbone, the clip network begins as it."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.half().contiguous() for k, v in net.state_dict().items() if not k.startswith("head.")}
-    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    state = {k: v.detach().cpu() for k, v in net.state_dict().items() if not k.startswith("head.")}
+    save_file(eight_bit.pack(state), folder / "model.safetensors", {"format": "pt"})
 
 
 if __name__ == "__main__":

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import weight_files
 from motionkit.settings.setting import plain
-from motionkit.training.loop import LoopSettings, write_record
+from motionkit.training.loop import Loop, LoopSettings, write_record
+from motionkit.training.schedule import SCHEDULES
+from motionkit.training.workers import Workers
 from motionkit.weights.hashing import hash_json, hash_path, hash_tensors, seed_from
 
 from .train_batch import Examples
 from .train_config import TrainOptions, VariantSettings
 from .train_data import Encoders, PoseClips
-from .train_loop import AnimateLoop, Workers
 from .train_loss import Denoiser, make_loss, measure
 from .train_model import check_plan, denoiser, start, write_compact, write_folder
 
@@ -53,15 +53,16 @@ def train(job: TrainJob) -> str:
         raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
     check_plan(job.plan, options)
     workers = Workers(job.plan.device)
+    job = job.seen_by(workers)
     backbone = start(spec, options, job.plan, job.seed)
     model = denoiser(backbone, options)
-    folder = _folder(job, options, size, workers)
-    clips = _clips(job, options, backbone, folder, size, workers)
+    with workers.first_alone():
+        clips = _clips(job, options, backbone, _folder(job, options, size), size)
     examples = _examples(job, options, backbone, clips)
     _same_run(job, options, backbone, clips, size)
     loop = _loop(job, options, backbone, model, examples, workers)
     try:
-        trained = loop.run()
+        trained = loop.to_the_end()
     finally:
         job.progress.end("train")
     if workers.rank:
@@ -69,7 +70,7 @@ def train(job: TrainJob) -> str:
     return _finish(job, options, backbone, trained, examples, loop, size)
 
 
-def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -> Path:
+def _folder(job: TrainJob, options: TrainOptions, size: int) -> Path:
     """The folder to train on; for data=sprites clips are written first."""
     if job.data.name != "sprites":
         assert job.data.path is not None
@@ -78,7 +79,7 @@ def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -
 
     facts = (options.sprite_clips, options.sprite_frames, size, job.data.setting, job.seed)
     folder = job.folder / "sprites" / "-".join(map(str, facts))
-    if workers.rank == 0 and len(list(folder.glob("*.json"))) != options.sprite_clips:
+    if len(list(folder.glob("*.json"))) != options.sprite_clips:
         write_dataset(
             folder,
             options.sprite_clips,
@@ -89,14 +90,11 @@ def _folder(job: TrainJob, options: TrainOptions, size: int, workers: Workers) -
             job.data.setting,
             tick=lambda done: job.progress.tick("draw", done, options.sprite_clips),
         )
-    workers.wait()
     return folder
 
 
-def _clips(
-    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, folder: Path, size: int, workers: Workers
-) -> PoseClips:
-    """The clips, encoded by the first process alone."""
+def _clips(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, folder: Path, size: int) -> PoseClips:
+    """The clips, encoded where they are not on disk yet."""
     features = None if options.trains_encoder else backbone.encode_images
     weights = {k: v.cpu() for k, v in backbone.vae.state_dict().items()}
     if features is not None:
@@ -126,10 +124,7 @@ def _clips(
         hash_json(facts),
     )
     cache = Path(options.cache).expanduser() if options.cache else job.folder / "cache"
-    if workers.rank == 0:
-        clips = PoseClips(folder, encoders, cache, job.progress)
-    workers.wait()
-    return clips if workers.rank == 0 else PoseClips(folder, encoders, cache)
+    return PoseClips(folder, encoders, cache, job.progress)
 
 
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
@@ -145,7 +140,7 @@ def _loop(
     model: Denoiser,
     examples: Examples,
     workers: Workers,
-) -> AnimateLoop:
+) -> Loop:
     recipe = options.recipe
     steps = job.steps or recipe.steps
     slower = recipe.indicator_lr / recipe.lr
@@ -164,15 +159,17 @@ def _loop(
         options.save_every,
         options.log_every,
         scale,
+        warmup=recipe.warmup,
+        schedule=SCHEDULES[recipe.schedule],
+        accumulate=options.accumulate,
     )
-    loss = make_loss(model, examples, backbone, options, workers.rank, workers.world)
 
-    def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
+    def before(step: int) -> None:
         job.progress.tick("train", step, steps)
         torch.manual_seed(seed_from(job.seed, f"animatex dropout {step} {workers.rank}"))  # as a resumed run would
-        return loss(step)
 
-    return AnimateLoop(model, ticking, settings, recipe, workers)
+    loss = make_loss(model, examples, backbone, options)
+    return Loop(model, loss, settings, workers=workers, tracker=job.tracker, before=before)
 
 
 def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips, size: int) -> None:
@@ -195,7 +192,7 @@ def _finish(
     backbone: AnimateXBackbone,
     trained: Any,
     examples: Examples,
-    loop: AnimateLoop,
+    loop: Loop,
     size: int,
 ) -> str:
     figures = measure(trained, examples, backbone, options)

@@ -56,35 +56,17 @@ def complete(model: Denoiser, batch: Batch, indicator: bool) -> Conditions:
     return replace(batch.given, clip_ref=features[:, :1], clip_frames=features if indicator else None)
 
 
-def make_loss(
-    model: Denoiser,
-    examples: Examples,
-    backbone: AnimateXBackbone,
-    options: TrainOptions,
-    rank: int = 0,
-    world: int = 1,
-) -> LossFn:
-    """MSE of v, heavier near the body; with several batches to a step all but the last have had their backward pass."""
-    recipe, turns = options.recipe, options.accumulate
+def make_loss(model: Denoiser, examples: Examples, backbone: AnimateXBackbone, options: TrainOptions) -> LossFn:
+    """MSE of v, heavier near the body, of the batch of a number."""
+    recipe = options.recipe
 
-    def one(number: int) -> tuple[Tensor, dict[str, float]]:
-        batch = on_device(examples.at(number * world + rank, recipe.batch), backbone.device)
+    def loss(number: int) -> tuple[Tensor, dict[str, float]]:
+        batch = on_device(examples.at(number, recipe.batch), backbone.device)
         noisy, target = noised(backbone, batch)
         with arithmetic(backbone):
             filled = replace(batch, given=complete(model, batch, options.indicator))
             error = (model(filled, noisy).float() - target).square()
-        loss = (error * (1 + recipe.pose_weight * batch.near)).mean()
-        return loss / turns, {"mse": error.mean().item()}
-
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        total, mse = torch.zeros((), device=backbone.device), 0.0
-        for turn in range(turns):
-            part, logs = one(step * turns + turn)
-            mse += logs["mse"] / turns
-            if turn < turns - 1:
-                part.backward()
-            total = total.detach() + part
-        return total, {"mse": mse}
+        return (error * (1 + recipe.pose_weight * batch.near)).mean(), {"mse": error.mean().item()}
 
     return loss
 

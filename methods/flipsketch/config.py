@@ -10,9 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
+from motionkit.perception.estimators import Words
 from motionkit.settings.presets import PresetSettings, is_open
 from motionkit.settings.setting import setting
 
+SOURCES = Words(
+    "drawing",
+    {
+        "auto": "a drawing is taken as one, another picture goes through its outlines",
+        "drawing": "the picture is a drawing",
+        "none": "no drawing: the sentence alone (T2V LoRA of Table 1)",
+    },
+)
 # A setting without a default takes the preset's value; one that is set explicitly always wins.
 
 
@@ -20,16 +29,7 @@ from motionkit.settings.setting import setting
 class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
-    source: str = setting(
-        "How the picture becomes a drawing.",
-        choices={
-            "auto": "a drawing is taken as one, another picture goes through its outlines",
-            "drawing": "the picture is a drawing",
-            "edges": "outlines of the picture",
-            "lineart": "lines drawn by a network (needs its weights)",
-            "none": "no drawing: the sentence alone (T2V LoRA of Table 1)",
-        },
-    )
+    source: str = setting("How the picture becomes a drawing.", choices=SOURCES)
     clean: bool = setting("Whether the drawing is drawn anew in black on white.")
     thickness: float | None = setting(
         "Width of all strokes; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"

@@ -31,7 +31,7 @@ from .invert import invert, sketch_latents
 from .keep import remembering
 from .loop import Options, denoise, start
 from .reference import Recorder, Reference, Schedule, recorder, walk
-from .sketch import drawing_of, finish, network_files, to_video
+from .sketch import drawing_of, finish, network_files, network_of, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -76,7 +76,7 @@ class FlipSketch(Transfer):
             from motionkit.perception.networks import locate
 
             locate(CLIP, self.config.clip)
-        if self.config.sketch.source not in ("lineart", "none"):  # the first loads a network
+        if not self.config.undrawn and network_of(self.config.sketch) is None:  # networks are loaded later
             self._read(inputs)
 
     def weights(self) -> Mapping[str, Path]:

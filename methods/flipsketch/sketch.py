@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from motionkit.media import Clip
+from motionkit.perception.estimators import Asked
 from motionkit.perception.sketch import Drawing, SketchSettings, binarise, read_drawing
 
 from .config import SketchConfig
@@ -22,24 +23,33 @@ def drawing_of(clip: Clip, config: SketchConfig, height: int, width: int) -> Dra
     Raises:
         UserError, MissingWeights: as `motionkit.perception.sketch.read_drawing`.
     """
-    settings = SketchSettings(
+    picture = clip.frames[0] if clip.original is None else clip.original
+    return read_drawing(picture, _settings(config), (height, width))
+
+
+def network_of(config: SketchConfig) -> Asked | None:
+    """The estimator that the settings name, if it needs weights."""
+    if config.source in ("auto", "drawing", "none"):
+        return None
+    asked = Asked("drawing", config.source)
+    return asked if asked.spec.needs else None
+
+
+def network_files(config: SketchConfig) -> dict[str, Path]:
+    """The weight files that decide how a picture becomes a drawing: none without a network. Raises: MissingWeights."""
+    network = network_of(config)
+    found = network.weights(_settings(config)) if network else {}
+    return {f"{config.source}/{name}": file for name, file in found.items()}
+
+
+def _settings(config: SketchConfig) -> SketchSettings:
+    return SketchSettings(
         source=config.source,
         clean=config.clean is not False,
         thickness=config.thickness,
         weights=config.weights,
         coarse=config.coarse,
     )
-    picture = clip.frames[0] if clip.original is None else clip.original
-    return read_drawing(picture, settings, (height, width))
-
-
-def network_files(config: SketchConfig) -> dict[str, Path]:
-    """The weight files that decide how a picture becomes a drawing: none but for `lineart`. Raises: MissingWeights."""
-    if config.source != "lineart":
-        return {}
-    from motionkit.perception.lineart import weight_files
-
-    return {f"lineart/{file.name}": file for file in weight_files(config.weights)}
 
 
 def finish(video: Tensor, method: str) -> np.ndarray:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor, nn
+from torch import nn
 
 from motionkit.backbones import catalog, motion_files
+from motionkit.backbones.mixed_precision import loss_scale
 from motionkit.errors import UserError
 from motionkit.settings.setting import plain
-from motionkit.training.loop import LoopSettings, write_record
+from motionkit.training.loop import Loop, LoopSettings, write_record
+from motionkit.training.loss_scale import LossScale
+from motionkit.training.schedule import SCHEDULES
+from motionkit.training.workers import Workers
+from motionkit.weights.hashing import seed_from
 
 from .train_config import TrainOptions
 from .train_data import DrawingClips
-from .train_loop import LoraLoop, interruptible
 from .train_lora import Factors, add_factors, text_layers, unet_layers, write_lora
 from .train_loss import make_loss, measure
 
@@ -48,15 +53,19 @@ def train(job: TrainJob) -> str:
     if size % spec.size_multiple or size < spec.size_multiple:
         raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
     _check_plan(job, options)
-    folder = _clips(job, options, size)
+    workers = Workers(job.plan.device)
+    job = job.seen_by(workers)
     backbone = backbones.load(spec, job.plan, path=options.backbone_path)
-    clips = DrawingClips(folder, backbone, size, options.frames, job.folder / "cache", options.fps, job.progress)
-    factors, loop = build(job, options, backbone, clips, size)
+    with workers.first_alone():
+        folder = _clips(job, options, size)
+        clips = DrawingClips(folder, backbone, size, options.frames, job.folder / "cache", options.fps, job.progress)
+    factors, loop = build(job, options, backbone, clips, size, workers)
     try:
-        with interruptible(loop):
-            factors.take(loop.run())
+        factors.take(loop.to_the_end())
     finally:
         job.progress.end("train")
+    if workers.rank:
+        return f"process {workers.rank} ended"
     return _finish(job, options, backbone, clips, factors, loop, size)
 
 
@@ -71,8 +80,8 @@ def _check_backbone(spec: BackboneSpec, options: TrainOptions) -> None:
 
 
 def build(
-    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int
-) -> tuple[Factors, LoraLoop]:
+    job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int, workers: Workers
+) -> tuple[Factors, Loop]:
     """The factors inside the backbone's networks, and the loop that trains them."""
     recipe = options.recipe
     prepare(backbone, options, job.seed)
@@ -88,15 +97,19 @@ def build(
         recipe.ema,
         options.save_every,
         options.log_every,
+        warmup=options.warmup,
+        schedule=SCHEDULES[recipe.schedule],
+        accumulate=options.accumulate,
     )
     _same_run(job, options, backbone, clips, size)
-    loss = make_loss(backbone, clips, options, factors, job.seed)
 
-    def ticking(step: int) -> tuple[Tensor, dict[str, float]]:
+    def before(step: int) -> None:
         job.progress.tick("train", step, steps)
-        return loss(step)
+        mark = f" {workers.rank}" if workers.rank else ""
+        torch.manual_seed(seed_from(job.seed, f"dropout {step}{mark}"))
 
-    return factors, LoraLoop(factors, ticking, settings, recipe, options.warmup)
+    loss, scale = make_loss(backbone, clips, options, job.seed), LossScale(loss_scale(backbone))
+    return factors, Loop(factors, loss, settings, workers=workers, tracker=job.tracker, before=before, scale=scale)
 
 
 def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
@@ -181,7 +194,7 @@ def _finish(
     backbone: VideoBackbone,
     clips: DrawingClips,
     factors: Factors,
-    loop: LoraLoop,
+    loop: Loop,
     size: int,
 ) -> str:
     figures = measure(backbone, clips, options.recipe)

@@ -9,15 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.backbones.mixed_precision import loss_scale
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.training.loop import LossFn
 from motionkit.weights.hashing import seed_from
 
 from .train_config import Recipe, TrainOptions
 from .train_data import DrawingClips
-from .train_loop import gathered
-from .train_lora import Factors, without_factors
+from .train_lora import without_factors
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -55,26 +53,17 @@ class Texts:
             return b.text_encoder(ids.to(b.device))[0].float()
 
 
-def make_loss(
-    backbone: VideoBackbone, clips: DrawingClips, options: TrainOptions, factors: Factors, seed: int
-) -> LossFn:
-    """The loss of a step, which depends on the step's number alone."""
+def make_loss(backbone: VideoBackbone, clips: DrawingClips, options: TrainOptions, seed: int) -> LossFn:
+    """The loss of a batch, which depends on the batch's number (and torch's own generator, for dropout) alone."""
     recipe, texts = options.recipe, Texts(backbone, options.text_encoder)
-    count, weights = options.accumulate, list(factors.parameters())
     if backbone.plan.offload == "model" and not options.text_encoder:
         for caption in sorted({"", *(entry.caption for entry in clips.train)}):
             texts([caption])  # all at once: later on, text encoder and UNet would take turns on the device
-    scale = loss_scale(backbone)
 
-    def part(number: int) -> Tensor:
+    def loss(number: int) -> tuple[Tensor, dict[str, float]]:
         x0, captions = clips.batch(number, recipe.batch, seed, options.caption_dropout)
-        return clip_loss(backbone, x0.to(backbone.device), texts(captions), recipe, seed_from(seed, f"noise {number}"))
-
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        torch.manual_seed(seed_from(seed, f"dropout {step}"))
-        if count == 1 and scale == 1:
-            return part(step), {}
-        return gathered((part(step * count + i) for i in range(count)), count, weights, scale)
+        drawn = seed_from(seed, f"noise {number}")
+        return clip_loss(backbone, x0.to(backbone.device), texts(captions), recipe, drawn), {}
 
     return loss
 

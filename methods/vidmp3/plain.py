@@ -11,6 +11,7 @@ import numpy as np
 
 from motionkit.errors import UserError
 from motionkit.media import border_colour
+from motionkit.perception.flow import dense_flow
 
 NEAR = 0.06  # a background pixel is within this of the border's colour in every channel (0 to 1)
 PLAIN = 0.9  # a background is plain when this share of the border's pixels is that near
@@ -59,19 +60,8 @@ def follow(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     places = [grid]
     for before, now in zip(greys, greys[1:], strict=False):
-        at = grid + _flow(now, before)
+        at = grid + dense_flow(now, before)
         read = cv2.remap(places[-1], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         places.append(read.astype(np.float32))
     points = np.stack(places) / (np.array([max(width - 1, 1), max(height - 1, 1)], np.float32) / 2) - 1  # (F,H,W,2)
     return np.where(masks[..., None], points.clip(-1, 1), np.nan).astype(np.float32)
-
-
-def _flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """f (H, W, 2) in pixels with source(x) = target(x + f(x))."""
-    height, width = source.shape
-    # OpenCV picks DIS's coarsest level by the width alone, and reads outside a picture that is too flat or too small.
-    least = max(32, width // 2)
-    pad = [(0, max(0, least - side)) for side in source.shape]
-    source, target = (np.pad(picture, pad, mode="edge") for picture in (source, target))
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(source, target, None)  # type: ignore[call-overload]
-    return flow[:height, :width]

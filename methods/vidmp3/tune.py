@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motionkit.backbones import checkpointing
-from motionkit.backbones.mixed_precision import loss_scale, unscale
-from motionkit.errors import UserError
+from motionkit.backbones.mixed_precision import loss_scale
+from motionkit.training.clip_fit import FitSettings, fit
+from motionkit.training.loss_scale import LossScale
 
 from .config import VidMP3Config
 from .inject import install
@@ -26,7 +26,6 @@ from .unets import own_unet, untuned
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.context import RunContext
-    from motionkit.transfer import Tensors
 
 OnStep = Callable[[int, float], None]
 
@@ -121,29 +120,20 @@ def _loop(
             {"params": list(weights.values()), "lr": config.tune.unet_lr},
         ]
     )
-    total, checkpoint = config.tune.steps, run.checkpoint("fit:tune")
     times = timesteps_of(config, scene.backbone.scheduler.config.num_train_timesteps)
-    begin = _restore(checkpoint.load(), tuned, adam)
-    scale = loss_scale(scene.backbone)
     clean = latents.transpose(0, 1)[None].to(scene.backbone.device)  # (1,C,F,h,w)
     weight = None if weight is None else weight.transpose(0, 1)[None].to(clean)  # (1,1,F,h,w)
-    for step in range(begin, total):
-        run.progress.tick("tune", step, total)
+
+    def backward(step: int, scale: float) -> tuple[float]:
         loss = _loss(scene, clean, text, weight, times, run.generator(f"tune {step}"))
         (loss * scale).backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise UserError(f"tuning broke at step {step} of {total}: lower method.tune.unet_lr={config.tune.unet_lr}")
-        unscale(tuned.values(), scale)
-        nn.utils.clip_grad_norm_([w for w in tuned.values() if w.grad is not None], config.tune.max_grad)
-        adam.step()
-        adam.zero_grad(set_to_none=True)
-        if (step + 1) % config.tune.save_every == 0 or step + 1 == total:
-            checkpoint.save(_state(step + 1, tuned, adam))
-        if on_step:
-            on_step(step, value)
-    if total:
-        run.progress.tick("tune", total, total)
+        return (float(loss.detach()),)
+
+    how = config.tune
+    settings = FitSettings(how.steps, how.save_every, how.max_grad, "tune", f"method.tune.unet_lr={how.unet_lr}")
+    told = None if on_step is None else lambda step, losses: on_step(step, losses[0])
+    scale = LossScale(loss_scale(scene.backbone))
+    fit(tuned, adam, backward, settings, run, run.checkpoint("fit:tune"), scale, told)
 
 
 def timesteps_of(config: VidMP3Config, steps: int) -> range:
@@ -165,28 +155,3 @@ def _loss(
     if weight is None:
         return F.mse_loss(found, target)
     return ((found - target).square() * weight).sum() / (weight.sum() * clean.shape[1]).clamp_min(1)
-
-
-def _state(step: int, tuned: dict[str, nn.Parameter], adam: torch.optim.Adam) -> Tensors:
-    state = {"step": torch.tensor(step)}
-    for name, weight in tuned.items():
-        state[f"p.{name}"] = weight
-        if moments := adam.state.get(weight):  # none for a weight that has had no gradient yet
-            state |= {f"m.{name}": moments["exp_avg"], f"v.{name}": moments["exp_avg_sq"]}
-            state[f"n.{name}"] = torch.as_tensor(moments["step"])
-    return state
-
-
-def _restore(state: Tensors | None, tuned: dict[str, nn.Parameter], adam: torch.optim.Adam) -> int:
-    if state is None:
-        return 0
-    with torch.no_grad():
-        for name, weight in tuned.items():
-            weight.copy_(state[f"p.{name}"])
-            if f"m.{name}" in state:
-                adam.state[weight] = {
-                    "step": state[f"n.{name}"].float(),
-                    "exp_avg": state[f"m.{name}"].to(weight.device),
-                    "exp_avg_sq": state[f"v.{name}"].to(weight.device),
-                }
-    return int(state["step"])

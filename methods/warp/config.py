@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from motionkit.perception.estimators import Words
 from motionkit.settings.setting import check, setting
 
-FLOWS = {"dis": "DIS (Kroeger et al. 2016)", "farneback": "Farneback's (2003)"}
+FLOWS = Words("flow")
 PATHS = {"direct": "from each frame to the first", "chain": "the flows of neighbouring frames, added up"}
 
 

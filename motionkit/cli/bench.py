@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit.cli.key_help import told
 from motionkit.errors import UserError
 from motionkit.settings.config import refuse_empty
+from motionkit.settings.setting import setting
 from motionkit.table.bench.runners import Cluster, make_runner
 
 if TYPE_CHECKING:
@@ -18,58 +20,70 @@ if TYPE_CHECKING:
     from motionkit.table.bench.entry import Options
     from motionkit.table.bench.runners import Runner
 
-HELP = """usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=value ...]
-
-what
-  bench=NAME              a protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self,
-                          pose-cross (and -64: at 64 px), transfer-still; or bench=ablations: the papers' rows
-  bench.pairs=4           fewer cases, other frames= size= seeds=[0,1]: another protocol with another hash
-  methods=[still,warp]    see `motionkit methods`
-  backbones=[NAME,...]    every method on each of them, patterns too: [pocket-*] (default: each on its own); what has no
-                          meaning becomes a row with its reason
-  backbone.path=FOLDER    weights of your own for every row with a backbone; backbone.lora=FILE backbone.lora_scale=1.0
-                          backbone.motion_adapter=FOLDER and the others, as for transfer
-  settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
-  ablations=[NAME,...]    with bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants,
-                          bench.pairs=6 or by protocol: 'bench.pairs={drawing:6,edit:5}'
-  weights.NAME=FILE       weights of a metric that do not come with the package;  least.NAME=N  its fewest clips
-how
-  runner=serial           one cell after another; joblib: workers=2 side by side; submitit: jobs of a cluster
-  workers=2 threads=1     how many cells (with submitit: jobs) at a time, and threads of each
-  cluster.kind=slurm      or local; cluster.partition= minutes= gpus= memory_gb= cells= (per job), for submitit; with
-                          gpus= it is started on a node with such a GPU, since the plan is made there
-  gpu=NAME                as for transfer;  online=true lets missing weights be downloaded
-  cache=true              take finished stages from the cache; times then lack them
-output
-  output=FOLDER           results/results.html, .md, .json and .png, and cells/ (default: runs/bench/NAME); where cases,
-                          settings or metrics were changed, results-HASH/ in place of results/; bench=ablations writes
-                          ledger/ledger.md and .json, of some of the rows ledger-HASH/; the page's path is printed
-
-Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
-a second start goes on. A cell that fails is reported, tried again on the next start, and makes the exit code 1.
-"""
-
 
 @dataclass
 class BenchConfig:
     """The primary configuration of `motionkit bench`."""
 
-    bench: Any = None
-    methods: list[str] = field(default_factory=list)
-    backbones: list[str] = field(default_factory=list)
-    backbone: Any = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    ablations: list[str] = field(default_factory=list)
-    weights: dict[str, str] = field(default_factory=dict)
-    least: dict[str, int] = field(default_factory=dict)
-    gpu: Any = None
-    online: bool = False
-    cache: bool = False
-    runner: str = "serial"
-    workers: int = 2
-    threads: int | None = None
+    bench: Any = setting(
+        "A protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self, pose-cross (and "
+        "-64: at 64 px), transfer-still; or ablations: the papers' rows. Fewer cases (bench.pairs=4), other frames=, "
+        "size= and seeds=[0,1] make another protocol with another hash.",
+        None,
+    )
+    methods: list[str] = setting("What is measured, as [still,warp]; see `motionkit methods`.", factory=list)
+    backbones: list[str] = setting(
+        "Every method on each of them, patterns too: [pocket-*] (without it: each on its own); unsupported pairs are "
+        "listed with the reason.",
+        factory=list,
+    )
+    backbone: Any = setting(
+        "Weights of your own for every row with a backbone: backbone.path=FOLDER, backbone.lora=FILE, "
+        "backbone.lora_scale=1.0, backbone.motion_adapter=FOLDER and the others, as for transfer.",
+        None,
+    )
+    settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
+    ablations: list[str] = setting(
+        "With bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
+        "by protocol: 'bench.pairs={drawing:6,edit:5}'.",
+        factory=list,
+    )
+    weights: dict[str, str] = setting("Weights of a metric that do not come with the package.", factory=dict)
+    least: dict[str, int] = setting("The fewest clips with which a metric is taken.", factory=dict)
+    gpu: Any = setting("One of auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE.", None)
+    online: bool = setting("Whether missing weights may be downloaded.", False)
+    cache: bool = setting("Whether finished stages are taken from the cache; times then lack them.", False)
+    runner: str = setting(
+        "How cells are run: one after another, side by side, or as jobs of a cluster.",
+        "serial",
+        choices={"serial": "one after another", "joblib": "side by side", "submitit": "as jobs of a cluster"},
+    )
+    workers: int = setting("How many cells, or with submitit jobs, run at a time.", 2, low=1, high=float("inf"))
+    threads: int | None = setting("Threads of each of them; null leaves it to the libraries.", None)
     cluster: Cluster = field(default_factory=Cluster)
-    output: str | None = None
+    output: str | None = setting(
+        "Folder of results/results.html, .md, .json and .png, and cells/; null is runs/bench/NAME. Where cases, "
+        "settings or metrics were changed, results-HASH/ stands in place of results/; bench=ablations writes "
+        "ledger/ledger.md and .json, of some of the rows ledger-HASH/. The page's path is printed.",
+        None,
+    )
+
+
+HELP = f"""usage: motionkit bench [bench=sprites] [methods=[NAME,NAME,...]] [key=value ...]
+
+what
+{told(BenchConfig, "bench=NAME methods=[NAME,NAME] backbones=[NAME,NAME] backbone.path=FOLDER")}
+{told(BenchConfig, "settings.NAME.KEY=VALUE ablations=[NAME,NAME] weights.NAME=FILE least.NAME=N")}
+how
+{told(BenchConfig, "runner=serial workers=2 threads=1 gpu=NAME online=false cache=false")}
+  cluster.KEY=VALUE       For submitit: cluster.kind=slurm or local; cluster.partition= minutes= gpus= memory_gb= cells=
+                          (per job); with gpus= it is started on a node with such a GPU, since the plan is made there.
+output
+{told(BenchConfig, "output=FOLDER")}
+
+Each cell (method, backbone, case, seed) runs in a process of its own and is kept under the hash of its configuration:
+a second start resumes. A cell that fails is reported, tried again on the next start, and makes the exit code 1.
+"""
 
 
 _OPEN = ("settings.", "weights.", "least.", "cluster.extra.")  # tables whose keys are checked elsewhere

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit.cli.key_help import told
 from motionkit.cli.schemas import RequestConfig
 from motionkit.cli.transfer import progress, say
 from motionkit.errors import UserError
 from motionkit.settings.config import refuse_empty
+from motionkit.settings.setting import setting
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
@@ -18,41 +20,42 @@ if TYPE_CHECKING:
     from motionkit.table.compare import Comparison
     from motionkit.transfer import Inputs
 
-HELP = """usage: motionkit compare methods=[NAME,NAME,...] [key=value ...]
-
-inputs
-  reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT    as for transfer; every method gets
-                          the same, and the report says which of them each one used; results have the reference's shape
-  truth=FILE              the true video, when it is known: figures are then taken against it
-  jobs=FOLDER|FILE.csv    many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*,
-                          prompt.txt, masks.* ...; a CSV file: a row for each job, columns named as the keys, and name;
-                          paths start from its folder. What a job does not give is taken from the command line
-how
-  methods=[still,warp]    see `motionkit methods`
-  settings.NAME.KEY=VALUE a setting of one method (`motionkit methods NAME`)
-  backbone=NAME           for every method that needs one; with weights of your own, as for transfer:
-                          backbone.path=FOLDER backbone.lora=FILE backbone.lora_scale=1.0 backbone.motion_adapter=FOLDER
-  gpu=NAME seed=0 frames=N size=N|WxH fps=N start= end= reference_start= reference_end=    as for transfer
-  cache=false             make every stage of unfinished cells again;  progress=terminal|jsonl|none
-output
-  output=FOLDER           report.html, grid.mp4, metrics.json, and cells/ with a folder for each method
-                          (default: runs/compare/HASH, the same for the same inputs)
-                          with jobs=: index.html, summary.json (n, mean, interval over all jobs), and jobs/NAME/
-
-A second start reads finished cells back and goes on. A method or job that fails is reported, the others run; the
-exit code is then 1.
-"""
-
 
 @dataclass
 class CompareConfig(RequestConfig):
     """The primary configuration of `motionkit compare`."""
 
-    methods: list[str] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
-    truth: str | None = None
-    jobs: str | None = None
-    output: str | None = None
+    methods: list[str] = setting("What is compared, as [still,warp]; see `motionkit methods`.", factory=list)
+    settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
+    truth: str | None = setting("The true video, when it is known: figures are then taken against it.", None)
+    jobs: str | None = setting(
+        "Many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*, prompt.txt, "
+        "masks.* ...; a CSV file: a row for each job, columns named as the keys, and name; paths start from its "
+        "folder. What a job does not give is taken from the command line.",
+        None,
+    )
+    output: str | None = setting(
+        "Folder of report.html, grid.mp4, metrics.json, and cells/ with a folder for each method; null is "
+        "runs/compare/HASH, the same for the same inputs. With jobs=: index.html, summary.json (n, mean, interval "
+        "over all jobs), and jobs/NAME/.",
+        None,
+    )
+
+
+HELP = f"""usage: motionkit compare methods=[NAME,NAME,...] [key=value ...]
+
+inputs: every method gets the same, and the report says which of them each one used; results have the reference's shape
+{told(CompareConfig, "reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT")}
+{told(CompareConfig, "start=T end=T reference_start=T reference_end=T truth=FILE jobs=FOLDER|FILE.csv")}
+how
+{told(CompareConfig, "methods=[NAME,NAME] settings.NAME.KEY=VALUE backbone=NAME gpu=NAME sampler=NAME")}
+{told(CompareConfig, "seed=0 frames=N size=N|WxH fps=N cache=true progress=NAME")}
+output
+{told(CompareConfig, "output=FOLDER")}
+
+A second start reads finished cells back and resumes. A method or job that fails is reported, the others run; the
+exit code is then 1.
+"""
 
 
 def main(argv: list[str]) -> int:

@@ -17,8 +17,8 @@ from motionkit.cli.backbones import presence
 from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
-from motionkit.perception import networks
 from motionkit.running.cache import cache_root
+from motionkit.weights.finding import Wanted, find
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -203,17 +203,27 @@ def weights() -> list[Row]:
 
 
 def vision() -> list[Row]:
-    """The weights of the networks that look at pictures; ready-made maps do in place of each."""
+    """Each estimator and its weights; only those that ship with motionkit have to be there."""
     rows: list[Row] = []
-    for network in networks.NETWORKS.values():
-        try:
-            networks.locate(network, fetch=False)
-        except UserError:
-            line = f"optional: hf download {network.hub_id}  (about {network.size}, {network.licence})"
-            rows.append((network.title, "missing", line))
-        else:
-            rows.append((network.title, "ok", f"{network.hub_id} ({network.licence})"))
+    for name in registry.ESTIMATORS.names():
+        found = registry.ESTIMATORS.registered(name)
+        state, ways = "ok", []
+        for wanted in found.spec.needs:
+            try:
+                find(wanted, online=False)
+            except UserError:
+                state = "WRONG" if wanted.shipped and found.dist == registry.OWN or state == "WRONG" else "missing"
+                ways.append(_way(wanted))
+        line = f"optional: {'; '.join(ways)}" if ways else f"knows {found.spec.knows} ({found.spec.licence})"
+        rows.append((name, state, line if found.dist == registry.OWN else f"{line}, from {found.dist}"))
     return rows
+
+
+def _way(wanted: Wanted) -> str:
+    if wanted.hub_id is None:
+        return wanted.made or wanted.instead or f"{wanted.title}: install its package again"
+    names = "" if wanted.patterns else " ".join(("", *wanted.files))
+    return f"hf download {wanted.hub_id}{names}" + (f"  ({wanted.size})" if wanted.size else "")
 
 
 def plugins() -> list[Row]:
@@ -221,7 +231,7 @@ def plugins() -> list[Row]:
     off = "  (MOTIONKIT_DISABLE_PLUGINS is set)" if registry.plugins_disabled() else ""
     rows: list[Row] = []
     for group in registry.GROUPS:
-        for name in group.names():
+        for name in group.names() if group is not registry.ESTIMATORS else ():  # they have rows of their own
             dist = group.registered(name).dist
             rows.append((f"{group.what} {name}", "ok", f"{dist} {importlib.metadata.version(dist)}{off}"))
         rows += [(f"{group.what} {f.name}", "WRONG", f"{f.dist}: {f.error}") for f in group.failures()]

@@ -11,11 +11,12 @@ from typing import Any
 
 from motionkit import registry
 from motionkit.errors import UserError
+from motionkit.settings.schema import Fact, facts
 from motionkit.settings.synonyms import ALSO, likeliest
 
 SCHEMAS = {
-    "transfer": "motionkit.settings.config:TransferConfig",
-    "train": "motionkit.settings.config:TrainConfig",
+    "transfer": "motionkit.cli.schemas:TransferConfig",
+    "train": "motionkit.cli.schemas:TrainConfig",
     "compare": "motionkit.cli.compare:CompareConfig",
     "bench": "motionkit.cli.bench:BenchConfig",
 }
@@ -25,7 +26,11 @@ _OPTIONS = {
     "doctor": "extras",
     "cache": "age size",
 }
-_GROUPS = {"backbone": "motionkit.backbones.catalog:BackboneConfig", "gpu": "motionkit.settings.gpu:GpuConfig"}
+_GROUPS = {
+    "backbone": "motionkit.backbones.catalog:BackboneConfig",
+    "gpu": "motionkit.settings.gpu:GpuConfig",
+    "data": "motionkit.training.job:DataConfig",
+}
 
 
 def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
@@ -43,8 +48,6 @@ def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
             found += [f"{group}.{name}" for name in dotted(registry.load_object(path)) if name != "name"]
     if verb in ("transfer", "train"):
         found += ["method", *_method_keys(verb, method_of(words))]
-    if verb == "train":
-        found += ["data.path", "data.setting"]
     if verb in ("compare", "bench"):
         for name in registry.names():
             found += [f"settings.{key.replace('method', name, 1)}" for key in _method_keys("transfer", name)]
@@ -90,12 +93,6 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     known = {
         "gpu": ("auto", *TIERS),
         "data": ("sprites", "folder"),
-        "data.setting": ("easy", "full", "wild"),
-        "gpu.dtype": ("float32", "bfloat16", "float16"),
-        "gpu.offload": ("none", "model", "group"),
-        "gpu.attention": ("sdpa", "xformers"),
-        "progress": ("terminal", "jsonl", "none"),
-        "runner": ("serial", "joblib", "submitit"),
         "what": ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"),
         "pen": ("ruler", "hand"),
         "split": ("train", "val", "test"),
@@ -107,25 +104,23 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     if key in ("bench", "ablations"):
         folder = resources.files("motionkit.conf") / ("bench" if key == "bench" else "ablation")
         return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
-    if key.startswith("method."):
-        config = registry.load_object(registry.spec(method_of(words)).config)
-        choices = {"preset": tuple(getattr(config, "presets", ())), **getattr(config, "choices", {})}
-        if named := choices.get(key.removeprefix("method.")):
-            return [str(word) for word in named]
-    return ["true", "false"] if _is_switch(verb, key, words) else []
+    fact = _fact(verb, key, words)
+    if fact is None:
+        return []
+    switch = fact.hint is bool or bool in typing.get_args(fact.hint)
+    return ["true", "false"] if switch else [str(word) for word in fact.known.choices]
 
 
-def _is_switch(verb: str, key: str, words: Sequence[str]) -> bool:
+def _fact(verb: str, key: str, words: Sequence[str]) -> Fact | None:
+    """What is declared of a key; None for one that is not known here."""
     group, _, rest = key.partition(".")
-    path = SCHEMAS.get(verb) if not rest else _GROUPS.get(group)
-    if group == "method" and rest:
-        path = registry.spec(method_of(words)).config
-    if path is None:
-        return False
-    kind: Any = registry.load_object(path)
-    for part in (rest or key).split("."):
-        kind = typing.get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
-    return kind is bool or bool in typing.get_args(kind)
+    path = _GROUPS.get(group) if rest else None
+    if group in ("method", "train") and rest:
+        spec = registry.spec(method_of(words))
+        path = spec.config if group == "method" else spec.train_config
+    path, name = (path, rest) if path else (SCHEMAS.get(verb), key)
+    known = facts(registry.load_object(path)) if path else []
+    return next((fact for fact in known if fact.name == name), None)
 
 
 def nearest(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:

@@ -95,6 +95,7 @@ def detail(name: str, backbone: str | None = None, preset: str | None = None) ->
         *(("uses", _need(need.name, need.note)) for need in spec.uses),
         ("backbones", _backbones(spec)),
         *_refusals(spec),
+        *_samplers(spec),
         ("trainable", f"motionkit train method={name}" if spec.trainer else "no"),
     ]
     chosen = choose_backbone(spec, backbone)
@@ -104,6 +105,14 @@ def detail(name: str, backbone: str | None = None, preset: str | None = None) ->
         return table((name, ""), [*rows, ("settings", str(error))])
     known = [fact for fact in facts(schema_class, chosen, preset) if fact.name != "name"]
     return table((name, ""), rows) + "\n\n" + _settings(schema_class, known, chosen)
+
+
+def _samplers(spec: MethodSpec) -> list[tuple[str, str]]:
+    """The samplers that it runs with, and why no other; nothing for a method without a backbone."""
+    if not spec.backbones:
+        return []
+    why = f" ({spec.sampler_reason})" if spec.sampler_reason else ""
+    return [("samplers", f"{', '.join(spec.samplers)}{why}" if spec.samplers else "any that knows the backbone")]
 
 
 def _need(name: str, note: str) -> str:

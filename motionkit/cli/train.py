@@ -7,28 +7,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from motionkit.cli.key_help import told
+from motionkit.cli.schemas import TrainConfig
 from motionkit.errors import Cancelled, UserError
 from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import Start
-    from motionkit.cli.schemas import TrainConfig
 
-HELP = """usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
+HELP = f"""usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
-  method=NAME             a method that has a trainer; its settings are method.KEY=VALUE
-  data=sprites            the procedural world; data.setting=easy|full|wild
-  data=FOLDER             a folder of clips (short for data=folder data.path=FOLDER)
-  steps=N seed=0 size=N   default: the trainer's own
-  train.KEY=VALUE         the trainer's own settings (`--cfg job` lists them)
-  gpu=NAME                auto, cpu, mps, 8gb, 12gb, 24gb, 80gb
-  output=FOLDER           checkpoints, curve and weights; training in the same folder again goes on where it was
-  resume=false            start again in that folder
-  progress=terminal|jsonl|none
+{told(TrainConfig, "method=NAME data=sprites steps=N seed=0 size=N train.KEY=VALUE gpu=NAME")}
+{told(TrainConfig, "output=FOLDER resume=true progress=NAME")}
 
   --cfg job               print the whole configuration and stop
   -m                      sweep: seed=0,1,2 -m
 """
+
 
 _STARTS = ("-m", "--multirun", "-r", "--run")  # other flags only show something
 

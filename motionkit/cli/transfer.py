@@ -6,37 +6,27 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from motionkit.cli.key_help import told
+from motionkit.cli.schemas import TransferConfig
 from motionkit.errors import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from motionkit.cli.hydra_app import Start
-    from motionkit.cli.schemas import TransferConfig
     from motionkit.context import Progress
 
-HELP = """usage: motionkit transfer [key=value ...] [-m] [--cfg job]
+HELP = f"""usage: motionkit transfer [key=value ...] [-m] [--cfg job]
 
 inputs
-  reference=FILE          image or video of the character (mp4, gif, png, jpg, webp, or a folder of images)
-  driving=FILE            video of the motion
-  prompt=TEXT             what the result shows; source_prompt= what the reference shows; negative_prompt= what to avoid
-  poses= masks= depth= correspondence= keypoints=    ready-made maps in place of the estimators
+{told(TransferConfig, "reference=FILE driving=FILE prompt=TEXT source_prompt=TEXT negative_prompt=TEXT")}
+{told(TransferConfig, "start=T end=T reference_start=T reference_end=T")}
+{told(TransferConfig, "poses=FILE masks=FILE depth=FILE correspondence=FILE keypoints=FILE")}
 how
-  method=NAME             see `motionkit methods`; its settings are method.KEY=VALUE (`motionkit methods NAME`)
-  backbone=NAME           see `motionkit backbones`; backbone.path=FOLDER for weights of your own
-                          backbone.lora=FILE merges a LoRA into them; backbone.lora_scale=1.0
-  gpu=NAME                auto, cpu, mps, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE
-  seed=0 frames=N size=N|WxH fps=N
-  start=T end=T           the part of the driving clip: seconds (2.5, 1:05) or frames (60f); without end= the frames
-                          follow each other from start= on; reference_start= reference_end= of a reference video
-  cache=false             make every stage again;  progress=terminal|jsonl|none
+{told(TransferConfig, "method=NAME backbone=NAME gpu=NAME sampler=NAME seed=0 frames=N size=N|WxH fps=N")}
+{told(TransferConfig, "cache=true progress=NAME")}
 output
-  output=FILE             .mp4, .webm, .mov, .gif, .webp, .png, or a new folder for png frames; the run folder
-                          runs/transfer/... is made anyway
-  alpha=true              the subject alone, the rest transparent (not mp4); null: where the reference is transparent
-  audio=false             without the driving clip's sound;  loop=pingpong  forwards and backwards
-  output_metadata=false   leave the settings out of the mp4's comment tag
+{told(TransferConfig, "output=FILE alpha=null audio=true loop=none output_metadata=true")}
 
   --cfg job               print the whole configuration and stop
   -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side);

@@ -42,6 +42,7 @@ def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str 
         Inputs(**given),
         backbone=choice_of(words.backbone, start),
         gpu=words.gpu,
+        sampler=words.sampler,
         seed=words.seed,
         frames=words.frames,
         size=words.size,

@@ -55,7 +55,6 @@ class SamplerSpec:
         sampler: "package.module:Class" of a `Sampler`, imported on use.
         predictions: what the models that it can walk predict: "epsilon", "v_prediction", "flow_prediction".
         paper_url: where it is described.
-        conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
     """
 
     name: str
@@ -63,7 +62,6 @@ class SamplerSpec:
     sampler: str
     predictions: tuple[str, ...]
     paper_url: str = ""
-    conf: str | None = None
 
 
 DDIM = SamplerSpec(

@@ -13,9 +13,11 @@ from motionkit.metrics.fidelity import ssim as ssim
 from motionkit.metrics.fidelity import subject_mask as subject_mask
 from motionkit.metrics.keypoints import keypoint_error as keypoint_error
 from motionkit.metrics.keypoints import pck as pck
-from motionkit.metrics.suite import FACTS as FACTS
-from motionkit.metrics.suite import Fact as Fact
-from motionkit.metrics.suite import measure as measure
+from motionkit.metrics.measure import Measure as Measure
+from motionkit.metrics.measure import Request as Request
+from motionkit.metrics.measures import columns as columns
+from motionkit.metrics.measures import facts as facts
+from motionkit.metrics.measures import measure as measure
 from motionkit.metrics.summary import Accumulator as Accumulator
 from motionkit.metrics.summary import Interval as Interval
 from motionkit.metrics.summary import bootstrap_interval as bootstrap_interval
@@ -24,3 +26,4 @@ from motionkit.metrics.temporal import motion_amount as motion_amount
 from motionkit.metrics.temporal import motion_error as motion_error
 from motionkit.metrics.temporal import motion_ratio as motion_ratio
 from motionkit.metrics.temporal import warping_error as warping_error
+from motionkit.settings.fact import Fact as Fact

@@ -18,10 +18,11 @@ import numpy as np
 import yaml
 
 from motionkit.errors import MissingWeights, UserError, unknown
-from motionkit.metrics.measures import MEASURES, Measure, Request
+from motionkit.metrics.measure import Measure, Request, lacks
 from motionkit.metrics.needs import NEEDS, locate
 from motionkit.metrics.sets import SETS, SetFigure, SetMeasure
-from motionkit.metrics.suite import Fact
+from motionkit.registry import METRICS
+from motionkit.settings.fact import Fact
 from motionkit.weights.hashing import hash_json, hash_path
 
 _KEYS = ("name", "version", "summary", "video", "sets")
@@ -49,7 +50,7 @@ class MetricProtocol:
     @cached_property
     def facts(self) -> dict[str, Fact]:
         """Name -> what a table says about it: first those of one video, then those of a set."""
-        return {name: MEASURES[name].fact for name in self.measures} | {
+        return {name: METRICS.get(name).fact for name in self.measures} | {
             name: SETS[name].fact for name in self.set_measures
         }
 
@@ -89,26 +90,14 @@ class MetricProtocol:
 
     @property
     def _every(self) -> dict[str, Measure | SetMeasure]:
-        every: dict[str, Measure | SetMeasure] = {name: MEASURES[name] for name in self.measures}
+        every: dict[str, Measure | SetMeasure] = {name: METRICS.get(name) for name in self.measures}
         return every | {name: SETS[name] for name in self.set_measures}
 
     @cached_property
     def missing(self) -> dict[str, str]:
         """Figure -> the one line that says which weights it lacks on this machine; looked up once."""
-        return {name: line for name, measure in self._every.items() if (line := self._lacks(measure))}
-
-    def _lacks(self, measure: Measure | SetMeasure) -> str:
-        from motionkit.metrics.judges import weights_path
-
-        for judge in measure.judges:
-            if not (path := weights_path(judge)).is_file():
-                return f"{measure.fact.title} needs the sprite judge {path.name}: train it with `make train-{judge}`"
-        for need in measure.needs:
-            try:
-                locate(need, self.weights.get(need))
-            except MissingWeights as error:
-                return f"{measure.fact.title}: {error}"
-        return ""
+        lines = {name: lacks(m.fact, m.judges, m.needs, self.weights) for name, m in self._every.items()}
+        return {name: line for name, line in lines.items() if line}
 
     def video(
         self,
@@ -123,7 +112,7 @@ class MetricProtocol:
 
         Args:
             video, truth: (F, H, W, 3) uint8 of one shape.
-            driving: (F, h, w, 3) uint8 with the same number of frames; looked at only when there is no truth.
+            driving: (F, h, w, 3) uint8 with the same number of frames; measured by only when there is no truth.
             reference: (h, w, 3) uint8, what the video should keep to.
             prompt: what was asked for.
 
@@ -131,14 +120,9 @@ class MetricProtocol:
             ValueError: shapes that do not go together.
             UserError: weights that are there but cannot be used.
         """
-        request = Request(video, driving if truth is None else None, truth, reference, prompt, self.weights)
-        values: dict[str, float | None] = {}
-        for name in self.measures:
-            measure = MEASURES[name]
-            if request.has(measure.fact.needs):
-                value = None if name in self.missing else measure.call(request)
-                values[name] = float(value) if value is not None and np.isfinite(value) else None
-        return values
+        request = Request(video, driving, truth, reference, prompt, self.weights)
+        asked = {name: spec for name in self.measures if request.has((spec := METRICS.get(name)).fact.needs)}
+        return {name: None if name in self.missing else spec.of(request) for name, spec in asked.items()}
 
     def sets(
         self, videos: Sequence[np.ndarray], truths: Sequence[np.ndarray], prompts: Sequence[str] = ()
@@ -209,8 +193,7 @@ def parse(data: Any, where: str) -> MetricProtocol:
     if absent := [key for key in _KEYS if key not in data]:
         raise UserError(f"{where}: lacks {absent[0]}: a metric protocol has {', '.join(_KEYS)}")
     for key in data["video"]:
-        if key not in MEASURES:
-            raise unknown(f"metric in {where}", str(key), MEASURES)
+        METRICS.get(str(key))
     sets: dict[str, dict[str, Any]] = {}
     for key, given in (data["sets"] or {}).items():
         if key not in SETS:

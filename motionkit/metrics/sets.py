@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from motionkit.metrics.frechet import Distance, energy_distance, frechet_distance, measured
-from motionkit.metrics.suite import Fact
+from motionkit.metrics.needs import NEEDS
+from motionkit.settings.fact import Fact
 
 Videos = Sequence[np.ndarray]
 Features = Callable[[np.ndarray, Mapping[str, Any], Mapping[str, str]], np.ndarray]
@@ -126,6 +127,7 @@ SETS: dict[str, SetMeasure] = {
             "lower",
             "truth",
             "Fréchet distance of clips in the logits of I3D (Kinetics-400), each whole clip, or window, one vector.",
+            NEEDS["i3d"].title,
         ),
         _extracted("i3d_features", "i3d"),
         settings=_CLIPS,
@@ -140,6 +142,7 @@ SETS: dict[str, SetMeasure] = {
             "lower",
             "truth",
             "Fréchet distance of clips in the features of a 3D ResNet-50 (Kinetics-400), mean of parts of 16 frames.",
+            NEEDS["resnet3d"].title,
         ),
         _extracted("resnet3d_features", "resnet3d"),
         settings=_CLIPS,
@@ -154,6 +157,7 @@ SETS: dict[str, SetMeasure] = {
             "lower",
             "truth",
             "Fréchet distance of single frames in the features of Inception-v3 (2015).",
+            NEEDS["inception"].title,
         ),
         _extracted("inception_features", "inception"),
         settings={"least": 2048, "frames": 1},
@@ -170,6 +174,7 @@ SETS: dict[str, SetMeasure] = {
             "truth",
             "Fréchet distance of clips in the features of the sprite clip judge (pocket: a small network of the sprite "
             "world; not FVD by I3D).",
+            "sprite clip judge",
         ),
         _pocket_clip,
         settings={"least": 16, "frames": 4},
@@ -185,6 +190,7 @@ SETS: dict[str, SetMeasure] = {
             "truth",
             "Energy distance of clips in the same features, without bias: comparable between sets of different size, "
             "and the surer one for few clips.",
+            "sprite clip judge",
         ),
         _pocket_clip,
         energy_distance,
@@ -202,6 +208,7 @@ SETS: dict[str, SetMeasure] = {
             "truth",
             "Fréchet distance of single frames in the features of the sprite frame classifier (pocket: not FID by "
             "Inception).",
+            "sprite frame classifier",
         ),
         _pocket_frames,
         settings={"least": 8, "frames": 1},

@@ -7,7 +7,6 @@ downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1)
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -190,33 +189,3 @@ def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None
     words = _words(folder, text, model.config.text_config.max_position_embeddings)
     out = model(pixel_values=pixels, input_ids=words.input_ids, attention_mask=words.attention_mask)
     return float(out.logits_per_video[0, 0] / model.logit_scale.exp())
-
-
-def rank_by_consistency(
-    drawing: np.ndarray, videos: Sequence[np.ndarray], clip_path: str | Path | None = None
-) -> tuple[list[float], str]:
-    """How well each video keeps to the drawing, and by which ruler; the caller sorts, no video is dropped.
-
-    The ruler is CLIP when its weights are on this machine (or at `clip_path`), else the sprite clip judge, which knows
-    the sprite world only; without either every score is 0 and the ruler says so.
-
-    Args:
-        drawing: (H, W, 3) uint8.
-        videos: each (F, H, W, 3) uint8, F >= 2.
-
-    Returns:
-        scores, higher is better, one for each video in the given order; a name of the ruler for manifests.
-
-    Raises:
-        MissingWeights, UserError: `clip_path` was given and cannot be used.
-    """
-    from motionkit.metrics import clipscorer
-
-    if clip_path is not None or available("clip"):
-        folder = locate("clip", clip_path)
-        name = f"CLIP cosine to the drawing, mean of frames 1.. ({clip_path or HUB['clip']})"
-        return [clip_consistency(v, drawing, folder) for v in videos], name
-    if clipscorer.available():
-        name = "sprite clip judge, cosine to the drawing, mean of frames 1.. (CLIP's weights are not on this machine)"
-        return [clipscorer.reference_consistency(v, drawing) for v in videos], name
-    return [0.0 for _ in videos], "none (neither CLIP's weights nor the sprite clip judge are on this machine)"

@@ -1,20 +1,17 @@
-"""Which point of frame 0 each subject pixel shows: features of diffusion and DINOv2, files, or the sprite network.
-
-The features are SD-DINO's: Zhang et al. 2023, arXiv 2305.15347 (a tale of two features), with DINOv2: Oquab et al.
-2023, arXiv 2304.07193 (Apache-2.0). Imports no torch by itself.
-"""
+"""Which point of frame 0 each subject pixel shows, by an estimator or a file. Imports no torch by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motionkit.errors import UserError, unknown
-from motionkit.perception import files, networks
+from motionkit.errors import UserError
+from motionkit.perception import files
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.files import Correspondence as Correspondence
 from motionkit.settings.setting import check, setting
 
@@ -23,13 +20,13 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.base import VideoBackbone
 
-BACKENDS = {
-    "auto": "files where path is given, pocket on a pocket backbone, sd_dino on a UNet of SD 1.x, else dino",
-    "sd_dino": "features of the UNet and of DINOv2",
-    "dino": "features of DINOv2 alone",
-    "files": "a ready-made correspondence",
-    "pocket": "the sprite network",
-}
+BACKENDS = Words(
+    "correspondence",
+    {
+        "auto": "files where path is given, pocket on a pocket backbone, sd_dino on a UNet of SD 1.x, else dino",
+        "files": "a ready-made correspondence",
+    },
+)
 SD_FAMILIES = ("sd", "animatediff")  # UNets whose decoder has the three points that SD-DINO reads
 Step = Callable[[int, int], None]  # done, total
 
@@ -61,8 +58,7 @@ class CorrespondenceSettings:
 
     def on(self, pocket: bool = False, family: str = "") -> str:
         """The back end that `backend` means on a backbone of that family. Raises: UserError for an unknown one."""
-        if self.backend not in BACKENDS:
-            raise unknown("correspondence backend", str(self.backend), BACKENDS)
+        BACKENDS.check(self.backend)
         if self.backend != "auto":
             return self.backend
         if self.path:
@@ -84,17 +80,12 @@ class CorrespondenceSettings:
         Raises: MissingWeights, UserError: what would also stop `correspond`.
         """
         backend = self.on(pocket, family)
-        if backend in ("sd_dino", "dino"):
-            return networks.files(networks.NETWORKS["dinov2"], self.weights)
-        return files.pocket_file(backend)
+        return {} if backend == "files" else Asked("correspondence", backend).weights(self)
 
     def facts(self, pocket: bool = False, family: str = "") -> dict[str, Any]:
         """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
         backend = self.on(pocket, family)
-        if backend not in ("sd_dino", "dino"):
-            return {"backend": backend, **files.pocket_facts(backend)}
-        network = networks.NETWORKS["dinov2"]
-        return {"backend": backend, network.model_type: networks.facts(network, self.weights)}
+        return {"backend": backend} if backend == "files" else Asked("correspondence", backend).facts(self)
 
 
 def correspond(
@@ -136,36 +127,8 @@ def correspond(
     if backend == "files":
         assert settings.path is not None
         return _from_file(settings.path, masks)
-    from motionkit.perception import matching
-
-    if backend == "pocket":
-        return Correspondence(points=_by_parts(frames, masks, device))
-    if backend == "sd_dino" and backbone is None:
-        raise UserError("correspondence: sd_dino reads the UNet of a loaded backbone: give one, or use backend=dino")
-    from motionkit.perception import dense_features
-
-    folder = networks.locate(networks.NETWORKS["dinov2"], settings.weights)  # refuse before the UNet works
-    groups = []
-    if backend == "sd_dino":
-        assert backbone is not None
-        layers = dense_features.sd_features(backbone, frames, subject, settings, progress)
-        groups.append([matching.reduce(layer, masks, settings.components) for layer in layers])
-    groups.append([dense_features.dino_features(frames, str(folder), settings.dino_side, device, dtype, progress)])
-    points = matching.match_features(
-        groups, masks, settings.grid, smooth=settings.smooth, mutual=settings.mutual, device=device
-    )
-    return Correspondence(points=points)
-
-
-def _by_parts(frames: np.ndarray, masks: np.ndarray, device: torch.device | str) -> np.ndarray:
-    """Points (F, H, W, 2) by the sprite network's parts and places; subject pixels that it misses are filled in."""
-    from motionkit.perception.matching import fill, pixels_to_points
-    from motionkit.perception.pocket_maps import PocketMaps, match
-
-    reading = PocketMaps.load().maps(frames, device)
-    part = np.where(masks, reading.part, -1)
-    points = pixels_to_points(match(replace(reading, part=part)), *masks.shape[1:])
-    return fill(points, np.isfinite(points).all(-1), masks, "correspondence: the sprite network")
+    view = View(frames, None, masks, subject, backbone, device=device, dtype=dtype, progress=progress)
+    return Asked("correspondence", backend).read(view, settings)
 
 
 def _from_file(path: str, masks: np.ndarray) -> Correspondence:

@@ -1,8 +1,4 @@
-"""How near each pixel is: Depth Anything, ready-made depth or the sprite network; larger is nearer.
-
-Depth Anything V2: Yang et al. 2024, arXiv 2406.09414 (Small: Apache-2.0; Base and Large: CC BY-NC 4.0). Imports no
-torch by itself.
-"""
+"""How near each pixel is, by an estimator or ready-made depth; larger is nearer. Imports no torch by itself."""
 
 from __future__ import annotations
 
@@ -13,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motionkit.errors import UserError, unknown
-from motionkit.perception import files, networks
+from motionkit.errors import UserError
+from motionkit.perception import files
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
     import torch
 
-BACKENDS = {
-    "auto": "files where path is given, else the sprite network on a pocket backbone, else depth_anything",
-    "depth_anything": "Depth Anything V2",
-    "files": "ready-made depth",
-    "pocket": "the sprite network",
-}
+BACKENDS = Words(
+    "depth",
+    {
+        "auto": "files where path is given, else the sprite network on a pocket backbone, else depth_anything",
+        "files": "ready-made depth",
+    },
+)
 Step = Callable[[int, int], None]  # done, total
 _PATCH = 14
 
@@ -47,8 +45,7 @@ class DepthSettings:
 
     def on(self, pocket: bool = False) -> str:
         """The back end that `backend` means. Raises: UserError for an unknown one."""
-        if self.backend not in BACKENDS:
-            raise unknown("depth backend", str(self.backend), BACKENDS)
+        BACKENDS.check(self.backend)
         if self.backend != "auto":
             return self.backend
         return "files" if self.path else "pocket" if pocket else "depth_anything"
@@ -64,17 +61,13 @@ class DepthSettings:
 
         Raises: MissingWeights, UserError: what would also stop `estimate_depth`.
         """
-        if self.on(pocket) == "depth_anything":
-            return networks.files(networks.NETWORKS["depth_anything"], self.weights)
-        return files.pocket_file(self.on(pocket))
+        backend = self.on(pocket)
+        return {} if backend == "files" else Asked("depth", backend).weights(self)
 
     def facts(self, pocket: bool = False) -> dict[str, Any]:
         """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
         backend = self.on(pocket)
-        if backend != "depth_anything":
-            return {"backend": backend, **files.pocket_facts(backend)}
-        network = networks.NETWORKS["depth_anything"]
-        return {"backend": backend, network.model_type: networks.facts(network, self.weights)}
+        return {"backend": backend} if backend == "files" else Asked("depth", backend).facts(self)
 
 
 def estimate_depth(
@@ -109,41 +102,5 @@ def estimate_depth(
     if backend == "files":
         assert settings.path is not None
         return files.read_depth(settings.path, *frames.shape[:3])
-    if backend == "pocket":
-        from motionkit.perception.pocket_maps import PocketMaps
-
-        return PocketMaps.load().maps(frames, device).depth.astype(np.float32)
-    return _depth_anything(frames, settings, device, dtype, progress)
-
-
-def _depth_anything(
-    frames: np.ndarray,
-    settings: DepthSettings,
-    device: torch.device | str,
-    dtype: torch.dtype | None,
-    progress: Step | None,
-) -> np.ndarray:
-    import torch
-    from torch.nn import functional
-
-    from motionkit.perception.pixels import nearest_scale, to_pixels
-
-    model, folder = networks.load(networks.NETWORKS["depth_anything"], settings.weights, device, dtype)
-    metric = getattr(model.config, "depth_estimation_type", "relative") == "metric"
-    count, height, width = frames.shape[:3]
-    inner = nearest_scale(height, width, settings.size, model.config.patch_size)
-    mean_std, parts = networks.normalisation(folder), []
-    with torch.inference_mode():
-        for start in range(0, count, settings.batch):
-            x = to_pixels(frames[start : start + settings.batch], *inner, *mean_std)
-            seen = model(x.to(device, model.dtype)).predicted_depth[:, None].float()  # (f, 1, h, w)
-            if metric:  # metres: nearer is smaller
-                seen = 1 / seen.clamp_min(1e-3)
-            whole = functional.interpolate(seen, (height, width), mode="bicubic", align_corners=False)
-            parts.append(whole[:, 0].clamp_min(0).cpu())
-            if progress:
-                progress(min(start + settings.batch, count), count)
-    depth = torch.cat(parts).numpy()
-    if not np.isfinite(depth).all():
-        raise UserError("depth: Depth Anything gave values that are not numbers; try gpu.dtype=float32")
-    return depth
+    view = View(frames, device=device, dtype=dtype, progress=progress)
+    return Asked("depth", backend).array(view, settings, "float32")

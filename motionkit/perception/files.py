@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ from motionkit.media import Limits, read_clip
 from motionkit.media.arrays import read_arrays
 from motionkit.media.limits import shown
 from motionkit.weights.finding import shipped
-from motionkit.weights.hashing import hash_files
 
 _ARRAYS = (".npy", ".npz")
 _LIMITS = Limits()
@@ -232,14 +230,7 @@ def _grey(maps: np.ndarray, path: str, what: str) -> np.ndarray:
     return maps
 
 
-def pocket_file(backend: str) -> dict[str, Path]:
-    """The sprite network's file, where that is the back end. Raises: MissingWeights when it is not there."""
-    if backend != "pocket":
-        return {}
+def pocket_file() -> dict[str, Path]:
+    """The sprite network's file. Raises: MissingWeights when it is not there."""
     other = "make them with `make train-pocket-maps`, or give masks=, depth= and correspondence="
     return {"pocket_maps": shipped("perception", "pocket_maps.safetensors", get=other)}
-
-
-def pocket_facts(backend: str) -> dict[str, Any]:
-    """The hash of the sprite network's file, where that is the back end. Raises: as `pocket_file`."""
-    return {name: {"sha256": digest} for name, digest in hash_files(pocket_file(backend)).items()}

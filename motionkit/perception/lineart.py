@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.perception.built_in import LINEART_WEIGHTS as WANTED
+from motionkit.perception.estimators import Estimator, Lines, View
 from motionkit.perception.ink import find_ink
 from motionkit.perception.paper import LONGEST, shrink
-from motionkit.weights.finding import Wanted, find
+from motionkit.weights.finding import find
 
-FILES = ("sk_model.pth", "sk_model2.pth")
-WANTED = Wanted(
-    "the weights of source=lineart",
-    FILES,
-    hub_id="lllyasviel/Annotators",
-    setting="sketch.weights",
-    instead="use source=edges",
-)
+FILES = WANTED.files
+
+if TYPE_CHECKING:
+    from motionkit.perception.sketch import SketchSettings
+
 _SHORTEST = 0.03  # outlines shorter than this share of the longer side are texture
 _CARTOON = 0.75  # from this share of edges beside drawn lines on, a picture has drawn outlines
 _DRAWN = 0.04  # dark lines up to this wide, of the longer side, are outlines that someone drew
@@ -168,3 +167,23 @@ def load_detector(weights: str) -> Detector:
 def weight_files(weights: str) -> list[Path]:
     """The network's two files, in a folder or the hub cache. Raises: MissingWeights when one is not there."""
     return [find(WANTED, weights) / name for name in FILES]
+
+
+class Edges(Estimator):
+    """Outlines by `edges`."""
+
+    def read(self, view: View, settings: SketchSettings) -> Lines:
+        """Lines that have no width of their own."""
+        return Lines(edges(view.frames[0], view.side), False)
+
+
+class Lineart(Estimator):
+    """Lines by `detect`."""
+
+    def weights(self, settings: SketchSettings) -> dict[str, Path]:
+        """The network's two files by name. Raises: MissingWeights."""
+        return {file.name: file for file in weight_files(settings.weights)}
+
+    def read(self, view: View, settings: SketchSettings) -> Lines:
+        """Lines as the network draws them."""
+        return Lines(detect(view.frames[0], settings.weights, settings.coarse, view.side), True)

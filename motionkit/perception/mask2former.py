@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from PIL import Image
 
 from motionkit.errors import UserError
+from motionkit.perception import networks
+from motionkit.perception.estimators import Estimator, View
+from motionkit.perception.masks import MaskSettings
 from motionkit.perception.networks import NETWORKS, load, locate
 from motionkit.weights.model_files import read_json
 
@@ -110,3 +114,21 @@ def _words(text: str) -> list[str]:
         w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w
         for w in re.findall(r"[a-z]+", text.lower())
     ]
+
+
+class Mask2Former(Estimator):
+    """Masks by `segment`."""
+
+    def weights(self, settings: MaskSettings) -> dict[str, Path]:
+        """The network's files. Raises: MissingWeights, UserError."""
+        networks.need_module(NETWORKS["mask2former"])
+        return networks.files(NETWORKS["mask2former"], settings.classes)
+
+    def facts(self, settings: MaskSettings) -> dict[str, Any]:
+        """Id and hash of the network."""
+        return {"mask2former": networks.facts(NETWORKS["mask2former"], settings.classes)}
+
+    def read(self, view: View, settings: MaskSettings) -> np.ndarray:
+        """Masks (F, H, W) bool, each frame on its own."""
+        given = (settings.classes, settings.smallest, view.device, view.dtype, view.progress)
+        return segment(view.frames, view.subject, *given)

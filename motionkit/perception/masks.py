@@ -1,4 +1,4 @@
-"""Where the subject is in each frame of a clip: SAM 2, Mask2Former, ready-made masks or the sprite network.
+"""Where the subject is in each frame of a clip: by an estimator (SAM 2, Mask2Former, ...) or ready-made masks.
 
 SAM 2: Ravi et al. 2024, arXiv 2408.00714 (code and weights Apache-2.0). Mask2Former: Cheng et al. 2022, arXiv
 2112.01527 (code MIT; COCO's classes). Imports no torch by itself.
@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motionkit.errors import UserError, unknown
-from motionkit.perception import files, networks
+from motionkit.errors import UserError
+from motionkit.perception import files
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.settings.setting import setting
 
 if TYPE_CHECKING:
     import torch
 
-BACKENDS = {
-    "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2",
-    "sam2": "one object, followed through the clip from its place in frame 0",
-    "mask2former": "COCO's classes, each frame on its own",
-    "files": "ready-made masks",
-    "pocket": "the sprite network",
-}
+BACKENDS = Words(
+    "masks",
+    {
+        "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2",
+        "files": "ready-made masks",
+    },
+)
 Step = Callable[[int, int], None]  # done, total
 
 
@@ -61,8 +62,7 @@ class MaskSettings:
 
     def on(self, pocket: bool = False) -> str:
         """The back end that `backend` means. Raises: UserError for an unknown one."""
-        if self.backend not in BACKENDS:
-            raise unknown("mask backend", str(self.backend), BACKENDS)
+        BACKENDS.check(self.backend)
         if self.backend != "auto":
             return self.backend
         return "files" if self.path else "pocket" if pocket else "sam2"
@@ -89,23 +89,13 @@ class MaskSettings:
 
         Raises: MissingWeights, UserError: what would also stop `segment`.
         """
-        found: dict[str, Path] = {}
-        for network, path in self._networks(pocket):
-            networks.need_module(network)
-            found |= networks.files(network, path)
-        return found | files.pocket_file(self.on(pocket))
+        backend = self.on(pocket)
+        return {} if backend == "files" else Asked("masks", backend).weights(self)
 
     def facts(self, pocket: bool = False) -> dict[str, Any]:
         """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
-        found = {network.model_type: networks.facts(network, path) for network, path in self._networks(pocket)}
-        return {"backend": self.on(pocket), **found, **files.pocket_facts(self.on(pocket))}
-
-    def _networks(self, pocket: bool) -> list[tuple[networks.Network, str | None]]:
         backend = self.on(pocket)
-        wanted = [("sam2", self.weights)] if backend == "sam2" else []
-        if backend == "mask2former" or (backend == "sam2" and not self.started):
-            wanted.append(("mask2former", self.classes))
-        return [(networks.NETWORKS[name], path) for name, path in wanted]
+        return {"backend": backend} if backend == "files" else Asked("masks", backend).facts(self)
 
 
 def segment(
@@ -142,53 +132,11 @@ def segment(
     backend = settings.on(pocket)
     if backend == "files":
         assert settings.path is not None
-        return believed(files.read_masks(settings.path, *frames.shape[:3]), settings.smallest, subject)
-    if backend == "pocket":
-        return _by_sprites(frames, subject, settings, device)
-    from motionkit.perception import mask2former, sam2
-
-    if backend == "mask2former":
-        found = mask2former.segment(frames, subject, settings.classes, settings.smallest, device, dtype, progress)
-        return believed(found, settings.smallest, subject)
-    start = _start(frames, subject, settings, device, dtype)
-    masks = sam2.follow(frames, start, settings.weights, device, dtype, progress)
+        masks = files.read_masks(settings.path, *frames.shape[:3])
+    else:
+        view = View(frames, subject=subject, device=device, dtype=dtype, progress=progress)
+        masks = Asked("masks", backend).array(view, settings, "bool")
     return believed(masks, settings.smallest, subject)
-
-
-def _start(
-    frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str, dtype: torch.dtype | None
-) -> Any:
-    """Where SAM 2 starts in frame 0: the user's box, point or mask, else what Mask2Former finds there."""
-    from motionkit.perception import mask2former
-    from motionkit.perception.sam2 import Start
-
-    mask = None
-    if settings.start is not None:
-        mask = believed(files.read_masks(settings.start, 1, *frames.shape[1:3]), settings.smallest, subject)[0]
-    elif not settings.started:
-        networks.files(networks.NETWORKS["sam2"], settings.weights)  # refuse before the other network works
-        mask = mask2former.segment(frames[:1], subject, settings.classes, settings.smallest, device, dtype)[0]
-    return Start(mask, settings.box, settings.point)
-
-
-def _by_sprites(frames: np.ndarray, subject: str, settings: MaskSettings, device: torch.device | str) -> np.ndarray:
-    """Masks (F, H, W) by the sprite network, of the one character that is meant where there are several."""
-    from motionkit.perception.one_of import choose
-    from motionkit.perception.pocket_maps import PocketMaps
-    from motionkit.sprites.kinds import COLOURS
-
-    masks = believed(PocketMaps.load().maps(frames, device).mask > 0.5, settings.smallest, subject)
-    height, width = frames.shape[1:3]
-    place = None
-    if settings.start is not None:
-        place = files.read_masks(settings.start, 1, height, width)[0]
-    elif settings.started:
-        x, y = settings.point or (0.0, 0.0)
-        left, top, right, bottom = settings.box or (x, y, x, y)
-        place = np.zeros((height, width), bool)
-        rows = slice(int(top * (height - 1)), int(np.ceil(bottom * (height - 1))) + 1)
-        place[rows, int(left * (width - 1)) : int(np.ceil(right * (width - 1))) + 1] = True
-    return believed(choose(masks, frames, subject, COLOURS, place), settings.smallest, subject)
 
 
 def believed(masks: np.ndarray, smallest: float, subject: str) -> np.ndarray:

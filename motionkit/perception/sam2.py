@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from motionkit.errors import UserError
+from motionkit.perception import files, mask2former, networks
+from motionkit.perception.estimators import Estimator, View
+from motionkit.perception.masks import MaskSettings, believed
 from motionkit.perception.networks import NETWORKS, load, normalisation
 from motionkit.perception.pixels import to_pixels
 
@@ -101,3 +105,37 @@ def _points(start: Start) -> tuple[Tensor, Tensor]:
     if start.point is not None:
         points, labels = [*points, start.point], [*labels, _INSIDE]
     return torch.tensor(points, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
+
+
+class Sam2(Estimator):
+    """Masks by `follow`, from the user's box, point or mask in frame 0, else from what Mask2Former finds there."""
+
+    def weights(self, settings: MaskSettings) -> dict[str, Path]:
+        """The files of the networks that are asked. Raises: MissingWeights, UserError."""
+        found: dict[str, Path] = {}
+        for network, path in self._networks(settings):
+            networks.need_module(network)
+            found |= networks.files(network, path)
+        return found
+
+    def facts(self, settings: MaskSettings) -> dict[str, Any]:
+        """Id and hash of each network."""
+        return {network.model_type: networks.facts(network, path) for network, path in self._networks(settings)}
+
+    def _networks(self, settings: MaskSettings) -> list[tuple[networks.Network, str | None]]:
+        asked = [(NETWORKS["sam2"], settings.weights)]
+        return asked if settings.started else [*asked, (NETWORKS["mask2former"], settings.classes)]
+
+    def read(self, view: View, settings: MaskSettings) -> np.ndarray:
+        """Masks (F, H, W) bool of one object."""
+        start = self._start(view, settings)
+        return follow(view.frames, start, settings.weights, view.device, view.dtype, view.progress)
+
+    def _start(self, view: View, settings: MaskSettings) -> Start:
+        frames, subject, smallest, mask = view.frames, view.subject, settings.smallest, None
+        if settings.start is not None:
+            mask = believed(files.read_masks(settings.start, 1, *frames.shape[1:3]), smallest, subject)[0]
+        elif not settings.started:
+            networks.files(NETWORKS["sam2"], settings.weights)  # refuse before the other network works
+            mask = mask2former.segment(frames[:1], subject, settings.classes, smallest, view.device, view.dtype)[0]
+        return Start(mask, settings.box, settings.point)

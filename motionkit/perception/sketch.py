@@ -13,16 +13,18 @@ import cv2
 import numpy as np
 
 from motionkit.errors import UserError, unknown
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.facts import measure
 from motionkit.perception.ink import Ink, find_ink, redraw
 from motionkit.settings.setting import check, setting
 
-SOURCES = {
-    "auto": "a drawing is taken as one, another picture goes through its outlines",
-    "drawing": "the picture is a drawing",
-    "edges": "outlines, found by OpenCV",
-    "lineart": "lines drawn by a network of controlnet-aux (needs its weights)",
-}
+SOURCES = Words(
+    "drawing",
+    {
+        "auto": "a drawing is taken as one, another picture goes through its outlines",
+        "drawing": "the picture is a drawing, whatever it looks like",
+    },
+)
 BINARISERS = ("otsu", "none")
 SMALLEST = 16  # pixels; nothing can be drawn on less
 LARGEST = 2**26  # pixels of a frame
@@ -52,8 +54,7 @@ class SketchSettings:
         Raises:
             UserError: one line that names the setting.
         """
-        if self.source not in SOURCES:
-            raise unknown("sketch source", str(self.source), SOURCES)
+        SOURCES.check(self.source)
         check(self, "sketch ")
 
 
@@ -144,17 +145,12 @@ def _cleaned(
 def _pictured(
     frame: np.ndarray, settings: SketchSettings, source: str, inner: tuple[int, int], notes: dict[str, Any]
 ) -> np.ndarray:
-    from motionkit.perception import lineart
-
-    if source == "lineart":
-        mask = lineart.detect(frame, settings.weights, settings.coarse, max(inner))
-    else:
-        mask = lineart.edges(frame, max(inner))
+    mask, widths = Asked("drawing", source).read(View(frame[None], side=max(inner)), settings)
     notes["outline_fraction"] = round(float(mask.mean()), 4)
     if not mask.any():
         raise UserError(f"nothing is drawn: the picture has no outlines either (source={source}); give a clearer one")
     thickness = settings.thickness
-    if thickness is None and source == "edges":  # edges have no width of their own
+    if thickness is None and not widths:
         thickness = max(settings.least, max(inner) / 128)
     return redraw(mask, *inner, thickness, settings.least)
 

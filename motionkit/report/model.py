@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from motionkit.report.tiles import Panel
+from motionkit.settings.fact import Fact
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Entry:
         name: the method.
         manifest: of its run; may hold little when the run failed.
         frames: (F, H, W, 3) uint8, or None when the run failed.
-        metrics: values by the names of `motionkit.metrics.FACTS`; None is printed as a dash.
+        metrics: values by the names of the report's facts; None is printed as a dash.
         shown: pictures that the model saw, as bytes of png files, by name.
         reason: why the run failed, in one line.
     """
@@ -40,6 +41,7 @@ class Report:
         request: what was asked for, label to text.
         before, after: panels left of the methods (driving, reference) and right of them (truth).
         notes: remarks below the table of metrics.
+        facts: what its columns may be, in their order; those without any value are left out.
     """
 
     title: str
@@ -49,6 +51,7 @@ class Report:
     fps: float
     after: Sequence[Panel] = ()
     notes: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
 
     def panels(self) -> list[Panel]:
         """All videos of the report, in the order in which they are shown."""

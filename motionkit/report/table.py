@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from motionkit.metrics.suite import FACTS, Fact
 from motionkit.report.model import Entry, Report
 from motionkit.report.text import memory, number, seconds
+from motionkit.settings.fact import Fact
 
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
 def table(report: Report) -> str:
     """The section with the table, the meaning of its columns and the report's notes."""
-    used = [fact for fact in FACTS.values() if any(fact.name in entry.metrics for entry in report.entries)]
+    used = [fact for fact in report.facts if any(fact.name in entry.metrics for entry in report.entries)]
     best = {fact.name: _best(fact, report.entries) for fact in used}
     head = "".join(
         f'<th title="{escape(fact.meaning)}">{escape(fact.title)} {ARROWS[fact.better]}'
@@ -24,9 +24,7 @@ def table(report: Report) -> str:
     head += "".join(f"<th>{name}<small>&nbsp;</small></th>" for name in ("Time", "Peak memory", "Inputs used"))
     rows = "".join(_row(entry, used, best) for entry in report.entries)
     meaning = "".join(
-        f"<dt>{escape(fact.title)} {ARROWS[fact.better]}</dt>"
-        f"<dd>{escape(fact.meaning)} Range: {escape(fact.span)}{escape(' ' + fact.unit if fact.unit else '')}.</dd>"
-        for fact in used
+        f"<dt>{escape(fact.title)} {ARROWS[fact.better]}</dt><dd>{escape(fact.legend)}</dd>" for fact in used
     )
     notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in report.notes)
     return (

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.context import NullProgress, Progress, Reporter, RunContext
+from motionkit.diffusion.samplers import choose_sampler
 from motionkit.errors import UserError
 from motionkit.media.output_files import Finish, check_output, check_writable
 from motionkit.running import cache_files
@@ -47,6 +48,7 @@ class Request:
         config: the method's settings: a mapping, its dataclass, or None for the defaults.
         backbone: which one, and with which weights.
         gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.settings.gpu.Plan`.
+        sampler: a name of the entry points `motionkit.samplers`; "auto" is the backbone's own.
         seed: from 0 to 2^63 - 1.
         frames, fps: number and rate of the video's frames; None as `motionkit.running.canvas.fit` says.
         size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
@@ -64,6 +66,7 @@ class Request:
     config: Any = None
     backbone: BackboneChoice = BackboneChoice()
     gpu: Any = "cpu"
+    sampler: str = "auto"
     seed: int = 0
     frames: int | None = None
     size: int | str | tuple[int, int] | None = None
@@ -256,6 +259,7 @@ def plan_run(
     shape = (fitted.frames, fitted.height, fitted.width, fitted.fps)
     folder = Path(request.folder or tempfile.gettempdir())  # until the run begins
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
+    context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler) or "auto"
     transfer = registry.load_object(spec.transfer)(settings, backbone, context)
     return RunPlan(request, spec, settings, request.inputs, fitted, memory, backbone, context, transfer, say)
 

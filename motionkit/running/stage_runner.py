@@ -162,7 +162,9 @@ class StageRunner:
         plan = self.run.plan
         dtype = (plan.dtype, plan.autocast, *(["tiled"] if plan.vae_tiling else []))
         size = (self.run.frames, self.run.height, self.run.width)
-        return {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
+        shared = {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
+        own = self.handle is None or self.run.sampler == self.handle.spec.sampler
+        return shared if own else shared | {"sampler": self.run.sampler}
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[dict[str, Any]]:
@@ -199,6 +201,7 @@ class StageRunner:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "method": manifest.method_facts(spec, registry.dist_of(spec)),
             "backbone": {"name": self.handle.spec.name} if self.handle else None,
+            "sampler": run.sampler if self.handle else None,
             "seed": run.seed,
             "frames": run.frames,
             "size": {"height": run.height, "width": run.width},

@@ -67,7 +67,7 @@ def setting(
     >>> declared(Config)["steps"].span
     '1 to 1000'
     """
-    words = dict(choices) if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
+    words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")  # uncopied: a table may grow
     metadata = {_KEY: Setting(help, words, low, high, unit)}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)

@@ -42,10 +42,7 @@ def take_over(loop: Loop, folder: Path) -> bool:
     file = folder / "weights.safetensors"
     if loop.checkpoint.exists() or not file.exists():
         return False
-    stored = load_file(file)
-    packed = {k.removesuffix(eight_bit.SCALE) for k in stored if k.endswith(eight_bit.SCALE)}
-    weights = {k: v.float() for k, v in stored.items() if not k.endswith(eight_bit.SCALE) and k not in packed}
-    weights |= {k: eight_bit.unpack(stored[k], stored[k + eight_bit.SCALE]) for k in packed}
+    weights = eight_bit.unpack_all(load_file(file))
     try:
         for model in (loop.model, loop.ema):
             model.load_state_dict(weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ from motionkit.context import NullProgress, Reporter
 from motionkit.errors import UserError
 from motionkit.media import replacing
 from motionkit.settings.setting import setting
+from motionkit.training.tracker import NullTracker, Tracker
 from motionkit.weights.model_files import read_json
 
 if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan
+    from motionkit.training.workers import Workers
 
 
 @dataclass
@@ -48,6 +50,7 @@ class TrainJob:
         size: side of the square frames, or None for the trainer's own.
         folder: checkpoints, curve and weights go here, and nowhere else.
         resume: go on from the last checkpoint in `folder` instead of starting again.
+        tracker: is told the values of every step.
     """
 
     config: Any
@@ -60,6 +63,13 @@ class TrainJob:
     size: int | None = None
     resume: bool = True
     progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
+    tracker: Tracker = field(default_factory=NullTracker)
+
+    def seen_by(self, workers: Workers) -> TrainJob:
+        """The job as one of several processes has it: only the first shows progress and feeds the tracker."""
+        if not workers.rank:
+            return self
+        return replace(self, progress=Reporter(NullProgress()), tracker=NullTracker())
 
     def claim(self, facts: dict[str, Any], phases: tuple[str, ...] = (".",)) -> None:
         """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.

@@ -23,9 +23,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.pocket_sd import read_unet
 from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
-from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
+from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
 
 ADAPTER = dict(
     block_out_channels=(48, 96, 192),
@@ -137,20 +138,17 @@ def main() -> None:
     if not (base / "unet").is_dir():
         raise UserError(f"no image UNet at {base / 'unet'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(args.seed)
-    unet, adapter = build(UNet2DConditionModel.from_pretrained(base / "unet").float())
+    unet, adapter = build(read_unet(base / "unet"))
     unet.to(args.device)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
     text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
     model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
-    batches = VideoBatches("pocket-animatediff", vae, tokenizer, args.batch or 4, args.seed, args.device)
-    loss = make_loss(
-        unet,
-        text,
-        batches,
-        lambda step: SHORT if step < SHORT_SHARE * args.steps else LONG,
-        load_critic(args.critic).to(args.device),
+    lengths, batch = Lengths(SHORT, LONG, round(SHORT_SHARE * args.steps)), args.batch or 4
+    batches = VideoBatches(
+        "pocket-animatediff", vae, tokenizer, batch, args.seed, args.device, 0.0, lengths, args.workers
     )
+    loss = make_loss(unet, text, batches, lengths.at, load_critic(args.critic).to(args.device))
     settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
 
     def finished(made: nn.ModuleDict) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,10 +24,10 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import recipe
+from motionkit.training.pocket_sd import read_unet, recipe
 from motionkit.training.stage import run_stage, stage_arguments
 from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
-from motionkit.training.video_batches import VIDEO_SCHEDULE, VideoBatches
+from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
 from motionkit.weights.eight_bit import pack
 
 UNET = dict(
@@ -83,7 +83,7 @@ def export(unet: UNet3DConditionModel, text: CLIPTextModel, folder: Path) -> Non
 
 def build(base: Path, start: Path | None = None) -> nn.ModuleDict:
     """The two models that learn, `unet` and `text`, as `pocket-sd` (or an exported folder `start`) has them."""
-    unet = from_image_unet(UNet2DConditionModel.from_pretrained(base / "unet").float(), **UNET)
+    unet = from_image_unet(read_unet(base / "unet"), **UNET)
     if start:
         given = load_file(start / "unet" / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict(given, strict=False)
@@ -121,10 +121,11 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
     batch = args.batch or 4
-    batches = VideoBatches("pocket-modelscope", vae, tokenizer, batch, args.seed, args.device, LINES)
-    loss = make_loss(
-        model, batches, lambda step: 8 if step < 0.8 * args.steps else 10, load_critic(args.critic).to(args.device)
+    lengths = Lengths(8, 10, round(0.8 * args.steps))
+    batches = VideoBatches(
+        "pocket-modelscope", vae, tokenizer, batch, args.seed, args.device, LINES, lengths, args.workers
     )
+    loss = make_loss(model, batches, lengths.at, load_critic(args.critic).to(args.device))
     settings = recipe(args.folder, args.steps, args.lr, log_every=20, ema=0.998, scale=rate, second=args.second)
     facts = {"batch": batch, "lines": LINES}
     run_stage(Loop(model, loss, settings), args, lambda made: export(made["unet"], made["text"], out), facts)

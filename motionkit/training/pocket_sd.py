@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from motionkit.backbones.folders import MODEL
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.training.ahead import Ahead
@@ -25,6 +27,8 @@ from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_l
 from motionkit.training.captioned import LENGTH, WORDS, encoded, pictures, words
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.weights import eight_bit
+from motionkit.weights.reading import load_model, read_config
 
 UNET = dict(
     sample_size=32,
@@ -135,14 +139,23 @@ def even_times(count: int, generator: torch.Generator) -> Tensor:
 
 
 def export(model: TextToImage, folder: Path) -> None:
-    """Writes unet, text_encoder and scheduler in hub layout, fp16 safetensors."""
-    unet = UNet2DConditionModel(**UNET)
-    unet.load_state_dict(model.unet.state_dict())
-    unet.half().save_pretrained(folder / "unet")
+    """Writes unet (in eight bits, which costs no quality), text_encoder (fp16) and scheduler in hub layout."""
+    (folder / "unet").mkdir(parents=True, exist_ok=True)
+    model.unet.save_config(folder / "unet")
+    state = {k: v.detach().cpu() for k, v in model.unet.state_dict().items()}
+    save_file(eight_bit.pack(state), folder / "unet" / f"{MODEL}.safetensors", {"format": "pt"})
     text = CLIPTextModel(model.text.config)
     text.load_state_dict(model.text.state_dict())
     text.half().save_pretrained(folder / "text_encoder")
     DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+
+
+def read_unet(folder: Path) -> UNet2DConditionModel:
+    """The image UNet of a folder in float32, eight bits or not. Raises: UserError for damaged files."""
+    config = read_config(folder / "config.json", "UNet2DConditionModel")
+    unet = load_model(lambda: UNet2DConditionModel.from_config(config), [folder], MODEL, torch.float32)
+    assert isinstance(unet, UNet2DConditionModel)
+    return unet
 
 
 def is_matrix(name: str) -> bool:

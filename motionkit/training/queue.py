@@ -50,17 +50,21 @@ class Stage:
 
 
 _LARGE = ("--batch", "256", "--steps", "9000", "--noises", "4")
+_CLIPS = ("--batch", "32", "--steps", "4000")
 STAGES = (
     Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
     Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
     Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's", gpu=_LARGE),
+    Stage("pocket-pose", f"{_HERE}.pocket_pose", 0.7, "bodies of an unseen style in 90 % of the clips"),
     Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px", gpu=_LARGE),
     Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
-    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6"),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6", gpu=_CLIPS),
     Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
-    Stage("pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked"),
+    Stage(
+        "pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked", gpu=_CLIPS
+    ),
 )
 
 

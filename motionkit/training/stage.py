@@ -15,7 +15,8 @@ from typing import Any
 from torch import nn
 
 from motionkit.training.handover import hand_over, take_over
-from motionkit.training.loop import Loop, stoppable, write_record
+from motionkit.training.loop import Loop, write_record
+from motionkit.training.stopping import stoppable
 
 SET = Path("benchmarks/pocket/next")  # the set of weights that is being made, in hub layout
 HANDOVER = Path("benchmarks/pocket/handover")

@@ -129,7 +129,7 @@ def figures(
     out["gradient"] = (subject_gradient(made).mean() / subject_gradient(pixels(data)).mean()).item()
     if sheet:
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        grid(made).quantize(64).save(sheet, optimize=True)
+        grid(made).quantize(256).save(sheet, optimize=True)
     return out
 
 

@@ -7,6 +7,7 @@ the motion there and not in the words. For the same reason part of the timesteps
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from transformers import CLIPTokenizer
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
+from motionkit.training.ahead import Ahead
 from motionkit.training.captioned import LENGTH
 from motionkit.training.drawings import drawn
 from motionkit.training.pocket_sd import SCHEDULE
@@ -54,10 +56,43 @@ class Batch(NamedTuple):
         return self.alpha.sqrt() * self.noisy - (1 - self.alpha).sqrt() * v.float()
 
 
+class Lengths(NamedTuple):
+    """How many frames the clips of a step have: `short` before the step `until`, `long` from there."""
+
+    short: int
+    long: int
+    until: int
+
+    def at(self, step: int) -> int:
+        """Frames of a step's clips."""
+        return self.short if step < self.until else self.long
+
+
+class Rendered(NamedTuple):
+    """Clips (B, F, H, W, 3) uint8, what is said, the subject's cells (B, 1, F, h, w), places of the motions (B,)."""
+
+    pixels: np.ndarray
+    said: list[str]
+    subject: np.ndarray
+    motion: np.ndarray
+
+
+def rendered(name: str, seed: int, count: int, lines: float, lengths: Lengths, step: int) -> Rendered:
+    """The clips of a step; `lines` is the share of clips that are shown as drawings."""
+    data = clips(name, seed, step, count, lengths.at(step))
+    sketched = [bool(rng_of("drawing", seed, step, i).uniform() < lines) for i in range(count)]
+    rng = rng_of(f"{name} captions", seed, step)
+    pixels = np.stack([drawn(c, rng) if d else c.frames for c, d in zip(data, sketched, strict=True)])
+    said = [caption(c, d, rng) for c, d in zip(data, sketched, strict=True)]
+    subject = subject_cells(data, data[0].size // 4, data[0].size // 4).byte().numpy()
+    return Rendered(pixels, said, subject, np.array([TRAIN_MOTIONS.index(c.motion.name) for c in data]))
+
+
 class VideoBatches:
     """The batch of a step, the same whenever it is asked for.
 
-    `lines` is the share of clips that are shown as line drawings.
+    `lines` is the share of clips that are shown as drawings. With `lengths` and `workers`, so many processes render
+    ahead, for steps of those lengths.
     """
 
     def __init__(
@@ -69,51 +104,51 @@ class VideoBatches:
         seed: int,
         device: str,
         lines: float = 0.0,
+        lengths: Lengths | None = None,
+        workers: int = 0,
     ) -> None:
         self.name, self.vae, self.tokenizer, self.count = name, vae, tokenizer, count
         self.seed, self.device, self.lines = seed, device, lines
         self.scheduler = DDIMScheduler(**VIDEO_SCHEDULE)
         self.patch = int((vae.config.in_channels // 3) ** 0.5)
+        self.ahead = None
+        if lengths and workers:
+            self.ahead = Ahead(partial(rendered, name, seed, count, lines, lengths), workers)
 
     @torch.no_grad()
     def at(self, step: int, frames: int) -> Batch:
         """The batch of a step, of clips of that length."""
-        data, drawn = self._clips(step, frames)
-        rng = rng_of(f"{self.name} captions", self.seed, step)
-        z = self._encode(data, drawn, rng)
-        said = [caption(c, d, rng) for c, d in zip(data, drawn, strict=True)]
+        made = self._rendered(step, frames)
+        z = self._encode(made.pixels)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         noise = draw_noise(z.shape, generator).to(self.device)
         t = draw_times(len(z), generator).to(self.device)
         noisy, target = self.scheduler.add_noise(z, noise, t), self.scheduler.get_velocity(z, noise, t)
-        subject = subject_cells(data, z.shape[3], z.shape[4]).to(self.device)
-        told = torch.tensor([bool(words) for words in said], device=self.device)
+        subject = torch.from_numpy(made.subject).float().to(self.device)
+        told = torch.tensor([bool(words) for words in made.said], device=self.device)
         alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)
-        return Batch(noisy, t, self._words(said), target, subject, self._motions(data), told, alpha)
+        motion = torch.from_numpy(made.motion).to(self.device)
+        return Batch(noisy, t, self._words(made.said), target, subject, motion, told, alpha)
 
     @torch.no_grad()
     def clean(self, step: int, frames: int) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, F, h, w) of a step's clips, and the places (B,) of their motions in TRAIN_MOTIONS."""
-        data, drawn = self._clips(step, frames)
-        z = self._encode(data, drawn, rng_of(f"{self.name} captions", self.seed, step))
-        return z, self._motions(data)
+        made = self._rendered(step, frames)
+        return self._encode(made.pixels), torch.from_numpy(made.motion).to(self.device)
 
-    def _motions(self, data: list[SpriteClip]) -> Tensor:
-        return torch.tensor([TRAIN_MOTIONS.index(c.motion.name) for c in data], device=self.device)
+    def _rendered(self, step: int, frames: int) -> Rendered:
+        if self.ahead is not None:
+            made = self.ahead(step)
+            if made.pixels.shape[1] == frames:
+                return made
+        return rendered(self.name, self.seed, self.count, self.lines, Lengths(frames, frames, 0), step)
 
-    def _clips(self, step: int, frames: int) -> tuple[list[SpriteClip], list[bool]]:
-        data = clips(self.name, self.seed, step, self.count, frames)
-        return data, [self._is_drawing(step, i) for i in range(len(data))]
-
-    def _encode(self, data: list[SpriteClip], drawn: list[bool], rng: np.random.Generator) -> Tensor:
-        x = torch.cat([pictures(c, d, rng) for c, d in zip(data, drawn, strict=True)]).to(self.device)
+    def _encode(self, pixels: np.ndarray) -> Tensor:
+        x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.autocast(self.device, torch.bfloat16):
             z = self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist.mean.float()
         z = z * self.vae.config.scaling_factor
-        return z.unflatten(0, (len(data), -1)).transpose(1, 2)  # (B, 4, F, h, w)
-
-    def _is_drawing(self, step: int, index: int) -> bool:
-        return bool(rng_of("drawing", self.seed, step, index).uniform() < self.lines)
+        return z.unflatten(0, (len(pixels), -1)).transpose(1, 2)  # (B, 4, F, h, w)
 
     def _words(self, said: list[str]) -> Tensor:
         coded = self.tokenizer(said, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
@@ -124,12 +159,6 @@ def subject_cells(data: list[SpriteClip], height: int, width: int) -> Tensor:
     """Latent cells (B, 1, F, h, w) near the subject: 1, elsewhere 0."""
     m = torch.from_numpy(np.stack([c.mask for c in data])).float()  # (B, F, H, W)
     return F.max_pool2d(m, 8, 4, 2)[:, None, :, :height, :width]  # (B, 1, F, h, w)
-
-
-def pictures(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> Tensor:
-    """Frames (F, 3, H, W) in [-1, 1], in colour or as a drawing by hand."""
-    frames = drawn(clip, rng) if drawing else clip.frames
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # (F, 3, H, W)
 
 
 def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:

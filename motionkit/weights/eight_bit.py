@@ -30,6 +30,15 @@ def unpack(coded: Tensor, scale: Tensor) -> Tensor:
     return coded.float() * scale.float().view(-1, *[1] * (coded.dim() - 1))
 
 
+def unpack_all(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float32 weights of everything that `pack` wrote."""
+    plain = {name: value for name, value in stored.items() if not name.endswith(SCALE)}
+    return {
+        name: unpack(value, stored[name + SCALE]) if name + SCALE in stored else value.float()
+        for name, value in plain.items()
+    }
+
+
 def scale_of(name: str, names: Collection[str]) -> str | None:
     """The name of a weight's scales, where the file has them."""
     return name + SCALE if name + SCALE in names else None

@@ -22,7 +22,7 @@ class Wanted:
         files: the names that a folder has to have; left out where `missing_in` tells.
         missing_in: folder -> the names of what it lacks.  checked: a place that exists -> the folder or file to use, or
             an error: MissingWeights where something is lacking, UserError for another kind of model.
-        shipped: the folder (or file) in the package, where it comes with motionkit.
+        shipped: the folder (or file) in the package, where it comes with it; a relative path is below the assets.
         beside: folders that are looked into, in order, before the hub's cache.
         hub_id: the repository that holds it; None where there is none.
         patterns: what is fetched of it, where that is not just what is missing.  also: names fetched beside those.
@@ -89,7 +89,7 @@ def find(wanted: Wanted, given: str | Path | None = None, online: bool | None = 
         raise MissingWeights(f"{wanted.title}: no {_kinds(wanted)} {given} ({wanted.setting} is {wanted.accepts})")
     if not given:
         if wanted.shipped is not None:
-            return wanted.check(wanted.shipped)
+            return wanted.check(places.assets() / wanted.shipped)
         for folder in wanted.beside:
             if not wanted.lacks(folder):
                 return wanted.check(folder)

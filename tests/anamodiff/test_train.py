@@ -1,6 +1,8 @@
 """The trainer: on folders and on sprites, resumed exactly, and able to learn a warp."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from motionkit.diffusion.warp import identity_grid, warp
-from motionkit.errors import UserError
+from motionkit.errors import Cancelled, UserError
 from motionkit.media import write_frames, write_gif
 from motionkit.methods.anamodiff.config import AnaMoDiffConfig
 from motionkit.methods.anamodiff.data import FolderPairs, Pairs, SpritePairs, _held_out
@@ -135,6 +137,34 @@ def test_training_that_was_stopped_ends_as_an_uninterrupted_one(tmp_path):
         ("train flow", 1),
     ]
     assert calls[5:] == [("train flow", 1), ("train flow", 2)]
+
+
+def test_a_signal_ends_the_training_with_its_state_and_nothing_exported(tmp_path):
+    this = job(tmp_path, steps=4)
+    real, told = this.progress.tick, []
+
+    def tick(stage, done, total, preview=None):
+        real(stage, done, total, preview)
+        if (stage, done) == ("train joint", 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    class Told:
+        def on_step(self, step, values):
+            told.append((step, *sorted(values)[:1]))
+
+        def on_end(self):
+            told.append("end")
+
+    this.progress.tick, this.tracker = tick, Told()
+    with pytest.raises(Cancelled):
+        train(this)
+    assert torch.load(tmp_path / "joint" / "last.pt", weights_only=True)["step"] == 2
+    assert not list(tmp_path.glob("*.safetensors")) and not (tmp_path / "flow").exists()
+    this.progress.tick = real
+    train(this)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    assert [t[0] for t in told if t != "end"] == [1, 2, 3, 4] and told.count("end") == 2
+    assert told[0][1].startswith("joint/") and told[-2][1].startswith("flow/")
 
 
 def test_a_given_detector_is_kept_as_it_is(tmp_path):

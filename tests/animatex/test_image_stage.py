@@ -127,6 +127,8 @@ def test_figures_and_a_sheet(net, vae, tmp_path):
     found = figures(net.eval(), vae, 16, tmp_path / "sheet.png")
     assert set(found) == {"x0", "net", "still", "autoencoder"} and len(found["x0"]) == 3
     assert found["still"]["subject"] > found["net"]["subject"]  # it is not trained
+    other = figures(net.eval(), vae, 16, estimate=True)
+    assert other["still"] == found["still"] and other["x0"] != found["x0"]  # other pose pictures, the same truth
     assert found["still"]["keypoints"] > 2 and (tmp_path / "sheet.png").exists()
 
 

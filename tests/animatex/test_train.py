@@ -21,7 +21,6 @@ from motionkit.methods.animatex.train import _clips, _examples, _loop, train
 from motionkit.methods.animatex.train_batch import recoloured
 from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
 from motionkit.methods.animatex.train_data import clips_in, pictures_of, read_given, tensor_of
-from motionkit.methods.animatex.train_loop import Workers
 from motionkit.methods.animatex.train_loss import complete, make_loss, noised
 from motionkit.methods.animatex.train_model import denoiser, learns, start
 from motionkit.perception.pose import PoseClip
@@ -30,6 +29,8 @@ from motionkit.running.execute import execute
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
 from motionkit.training.job import DataConfig, TrainJob
+from motionkit.training.loop import Loop, LoopSettings
+from motionkit.training.workers import Workers
 
 SIZE = 32
 
@@ -67,7 +68,7 @@ def parts(folder, tmp_path_factory):
 
     this = job(tmp_path_factory.mktemp("run"), folder)
     backbone = start(backbones.get("tiny-animatex"), this.options, Plan(), 0)
-    clips = _clips(this, this.options, backbone, folder, SIZE, Workers())
+    clips = _clips(this, this.options, backbone, folder, SIZE)
     return backbone, this, clips, _examples(this, this.options, backbone, clips)
 
 
@@ -106,22 +107,22 @@ class TestClips:
         write_video(tmp_path / "in" / "one.mp4", frames, 8.0)
         points = np.random.default_rng(1).random((3, 18, 2))
         save(PoseClip.of(points, (SIZE, SIZE)), tmp_path / "in" / "one.npz")
-        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE, Workers())
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE)
         assert np.allclose(clips.poses(clips.train[0]).points, points, atol=1e-6)
         save(PoseClip.of(points[:2], (SIZE, SIZE)), tmp_path / "in" / "one.npz")
         with pytest.raises(UserError, match=r"one.npz holds 2 poses, the clip beside it has 3 frames"):
-            _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE, Workers())
+            _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE)
 
     def test_clips_without_anybody_are_left_out_or_refused(self, tmp_path, parts, folder):
         backbone, this, *_ = parts
         place = tmp_path / "in"
         write_video(place / "grey.mp4", np.full((3, SIZE, SIZE, 3), 127, np.uint8), 8.0)
         with pytest.raises(UserError, match="nobody was found in any of the 1 clips"):
-            _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE, Workers())
+            _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE)
         source = clips_in(folder)[0]
         for suffix in (".mp4", ".json"):
             (place / f"horse{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
-        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE, Workers())
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE)
         assert [e.name for e in clips.train] == ["horse.mp4"] and "1 of 2 clips left out" in clips.notes[0]
 
     @pytest.mark.parametrize(
@@ -207,15 +208,16 @@ class TestLoss:
             full = model(batch, noisy, given)
         assert torch.allclose(dropped, bare, atol=1e-5) and (full - bare).abs().max() > 1e-3
 
-    def test_accumulated_batches_give_the_gradient_of_a_large_one(self, parts):
+    def test_accumulated_batches_give_the_gradient_of_a_large_one(self, parts, tmp_path):
         backbone, this, clips, _ = parts
         gradients = []
         for given in ({"batch": 2}, {"batch": 1, "accumulate": 2}):
             own = replace(this.options, pose_weight=0.0, **given)
             model = denoiser(backbone, own).eval()
             model.zero_grad()
-            loss, _ = make_loss(model, _examples(this, own, backbone, clips), backbone, own)(0)
-            loss.backward()
+            loss = make_loss(model, _examples(this, own, backbone, clips), backbone, own)
+            settings = LoopSettings(tmp_path, 1, 0.0, clip=float("inf"), accumulate=own.accumulate)
+            Loop(model, loss, settings)._gradients()
             gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
         assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 100
         for name, value in gradients[0].items():

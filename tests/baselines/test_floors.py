@@ -7,7 +7,8 @@ import pytest
 from motionkit import media
 from motionkit.errors import UserError
 from motionkit.methods.warp.config import FLOWS, PATHS
-from motionkit.methods.warp.method import backward_warp, compose, dense_flow
+from motionkit.methods.warp.method import backward_warp, compose
+from motionkit.perception.flow import dense_flow
 from motionkit.running.execute import execute
 from motionkit.testing import moving_shapes, picture
 from motionkit.transfer import Inputs

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionkit.metrics import bootstrap_interval
+from motionkit.metrics import bootstrap_interval, facts
 from motionkit.metrics.sets import SetFigure
-from motionkit.metrics.suite import FACTS
 from motionkit.table.bench import Cell, Entry, summary
 from motionkit.table.bench.engine import Done, Outcome, Row
 from motionkit.table.bench.summary import Figure, ranked, summarise
@@ -18,7 +17,7 @@ METRICS = SimpleNamespace(
     name="few",
     version=1,
     hash="ab" * 32,
-    facts={name: FACTS[name] for name in ("psnr", "l1", "motion_ratio_truth")},
+    facts={name: facts()[name] for name in ("psnr", "l1", "motion_ratio_truth")},
     measures=("psnr", "l1", "motion_ratio_truth"),
     missing={},
 )
@@ -126,7 +125,7 @@ def test_markdown_and_json_say_everything(protocol, tmp_path):
     rows = {"a": every(protocol, 30), "b|c": every(protocol, 10) | {(0, 0): "too\ngreen"}, "no": "not on | this one"}
     sets = {"a": {"fvd": SetFigure(skipped="FVD needs weights: i3d.pt"), "fid": SetFigure(3.0, 2.0, 4.0, 6, "", "n=6")}}
     outcome = table(protocol, tmp_path, **rows)
-    outcome.metrics.facts |= {"fvd": FACTS["l1"], "fid": FACTS["psnr"]}
+    outcome.metrics.facts |= {"fvd": facts()["l1"], "fid": facts()["psnr"]}
     outcome.metrics.missing["psnr"] = "PSNR needs weights: psnr.pt"
     try:
         summary = summarise(outcome, sets)

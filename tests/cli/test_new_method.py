@@ -80,7 +80,7 @@ def test_it_runs_from_the_command_line_and_its_settings_count(site, tmp_path, mo
         one, other = media.read_clip(tmp_path / "one").frames, media.read_clip(tmp_path / "other").frames
         assert (one[0] == other[0]).all() and (one[2] != other[2]).any()
         assert main([*words, "method.strength=99"]) == 2
-        assert "method.strength=99.0 is outside -10 to 10" in capsys.readouterr().err
+        assert "method.strength=99 is outside -10 to 10" in capsys.readouterr().err
         with pytest.raises(UserError, match="taken by motionkit-paper-puppet"):
             new_method.check_name("paper-puppet")
     finally:

@@ -9,12 +9,12 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from motionkit.weights import hashing as files
 from motionkit.cli import main
 from motionkit.errors import UserError
 from motionkit.running import cache, cache_files
 from motionkit.running.cache import StageCache, StageOutput, cache_root
 from motionkit.running.execute import execute
+from motionkit.weights import hashing as files
 
 
 def run(blend, inputs, tmp_path, **given):

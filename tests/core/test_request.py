@@ -108,6 +108,7 @@ def test_the_keywords_of_0_1_are_fields_of_the_request(blend, inputs):
         "motion": MotionOptions(schedule="base"),
         "lora": LoraOptions("a.pt"),
         "gpu": "8gb",
+        "sampler": "ddim",
         "seed": 3,
         "frames": 4,
         "size": 64,
@@ -131,3 +132,21 @@ def test_the_keywords_of_0_1_are_fields_of_the_request(blend, inputs):
         assert getattr(made, field.name) != getattr(plain, field.name), f"{field.name} was not given"
     with pytest.raises(TypeError, match="sead"):
         motionkit.execute(blend.SPEC, inputs, sead=1)
+
+
+def test_a_sampler_that_a_method_cannot_use_is_refused_with_the_reason(inputs, nothing_made):
+    told = replace(inputs, prompt="a fox")
+    asked = Request("anamodiff", told, {"weights": "random"}, BackboneChoice("tiny-sd"), size=32)
+    with pytest.raises(UserError, match="anamodiff needs sampler=ddim, not flow-euler: "):
+        check(replace(asked, sampler="flow-euler"))
+    with pytest.raises(UserError, match="sampler.*dimm.*ddim"):
+        check(replace(asked, sampler="dimm"))
+    assert {check(replace(asked, sampler=name)).context.sampler for name in ("auto", "ddim")} == {"ddim"}
+
+
+def test_another_sampler_than_the_backbones_own_has_stages_of_its_own(blend, inputs, tmp_path, monkeypatch):
+    first = execute(Request(blend.ON_TINY, inputs, folder=tmp_path / "1", size=32))
+    monkeypatch.setattr("motionkit.running.request.choose_sampler", lambda *given: "another")
+    other = execute(Request(blend.ON_TINY, inputs, folder=tmp_path / "2", size=32))
+    assert (first.manifest["sampler"], other.manifest["sampler"]) == ("ddim", "another")
+    assert other.manifest["stages"]["prepare"]["key"] != first.manifest["stages"]["prepare"]["key"]

@@ -26,13 +26,7 @@ LAYERS = (
     ("__init__", "__main__"),
 )
 # Arrows against the order that are still to go, (module, room): a line is struck out when its arrow is gone.
-STILL = {
-    (
-        "motionkit.report.table",
-        "metrics",
-    ): "what a figure is called and which way is better is declared in metrics.suite",
-    ("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one",
-}
+STILL = {("motionkit.methods.anamodiff.supervised", "running"): "a plan is made where training should be given one"}
 
 
 def imports(path, top_level=False):

@@ -14,15 +14,15 @@ from torch import nn
 from motionkit.backbones import load
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.errors import Cancelled, UserError
-from motionkit.methods.flipsketch.train import prepare, train
+from motionkit.methods.flipsketch.train import build, prepare, train
 from motionkit.methods.flipsketch.train_config import Recipe, TrainOptions
 from motionkit.methods.flipsketch.train_data import DrawingClips
-from motionkit.methods.flipsketch.train_loop import gathered
 from motionkit.methods.flipsketch.train_lora import Factors, text_layers, unet_layers, without_factors, write_lora
 from motionkit.methods.flipsketch.train_loss import Texts, clip_loss
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
 from motionkit.training.job import DataConfig, TrainJob
+from motionkit.training.workers import Workers
 
 FEW = "mid_block"  # layers, where a test does not need all
 
@@ -65,6 +65,19 @@ def shaken(backbone, **given):
 def sample(frames=2):
     g = torch.Generator().manual_seed(0)
     return torch.randn(1, 4, frames, 8, 8, generator=g), torch.tensor([500]), torch.randn(1, 5, 16, generator=g)
+
+
+class Told:
+    """A tracker that remembers."""
+
+    def __init__(self):
+        self.steps, self.ends = [], 0
+
+    def on_step(self, step, values):
+        self.steps.append((step, dict(values)))
+
+    def on_end(self):
+        self.ends += 1
 
 
 class TestFile:
@@ -194,6 +207,20 @@ class TestStops:
         assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 2
         assert signal.getsignal(signal.SIGINT) is handler and "stopping after this step" in capsys.readouterr().err
 
+    def test_a_stop_in_the_last_step_writes_no_file_either(self, clips, tmp_path):
+        this = job(tmp_path, clips, steps=2)
+        self.interrupted(this, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 2
+        assert not (tmp_path / "lora.safetensors").exists()
+        train(this)
+        assert (tmp_path / "lora.safetensors").exists()
+
+    def test_a_tracker_is_told_every_step(self, clips, tmp_path):
+        told = Told()
+        train(replace(job(tmp_path, clips, steps=2), tracker=told))
+        assert [step for step, _ in told.steps] == [1, 2] and told.ends == 1
+        assert all({"loss", "lr"} <= set(values) for _, values in told.steps)
+
     def test_a_folder_of_another_run_is_refused_or_begun_again(self, clips, tmp_path):
         train(job(tmp_path, clips, steps=1))
         with pytest.raises(UserError, match=r"other settings \(rank\).*resume=false"):
@@ -203,27 +230,6 @@ class TestStops:
 
 
 class TestLoss:
-    def test_gathered_gradients_are_those_of_the_mean(self):
-        weights = [nn.Parameter(torch.tensor([1.0, 2.0])), nn.Parameter(torch.tensor(3.0)), nn.Parameter(torch.ones(2))]
-
-        def losses():
-            for i in (1.0, 2.0):
-                yield (weights[0] * i).square().sum() + i * weights[1]
-
-        mean = sum(losses()) / 2
-        wanted = torch.autograd.grad(mean, weights[:2])
-        value, logs = gathered(losses(), 2, weights, scale=1024.0)
-        value.backward()
-        assert value.item() == mean.item() and logs == {"skipped": 0.0}
-        assert torch.equal(weights[0].grad, wanted[0]) and torch.equal(weights[1].grad, wanted[1])
-        assert not weights[2].grad.any()
-
-    def test_an_overflow_of_half_precision_is_a_step_without_gradient(self):
-        weight = nn.Parameter(torch.tensor(1.0))
-        value, logs = gathered(iter([weight * float("inf")]), 1, [weight], scale=1024.0)
-        value.backward()
-        assert logs == {"skipped": 1.0} and weight.grad == 0
-
     @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
     def test_a_perfect_prediction_has_no_loss(self, kind):
         backbone = tiny()
@@ -340,20 +346,14 @@ class TestSettings:
         assert {t.dtype for t in written.values()} == {torch.float32}
         assert all(torch.isfinite(t).all() and t.abs().max() > 0 for t in written.values())
 
-    def test_half_precision_gradients_are_scaled(self, clips, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(("autocast", "scale"), [("float16", 1024.0), (None, 1.0)])
+    def test_half_precision_gradients_are_scaled(self, clips, tmp_path, autocast, scale):
         """On a CPU float16 is never planned; the road that a GPU without bfloat16 takes is followed here."""
-        from motionkit.methods.flipsketch import train_loss
-
-        scales = []
-        monkeypatch.setattr(
-            train_loss, "gathered", lambda losses, count, weights, scale: scales.append(scale) or (next(losses), {})
-        )
-        backbone, given = tiny(), options()
-        factors = shaken(backbone)
+        this, backbone = job(tmp_path, clips), tiny()
         source = DrawingClips(clips, backbone, 32, 2, tmp_path)
-        backbone.plan = replace(backbone.plan, autocast="float16")
-        loss, _ = train_loss.make_loss(backbone, source, given, factors, 0)(0)
-        assert scales == [1024.0] and loss.requires_grad
+        backbone.plan = replace(backbone.plan, autocast=autocast)
+        _, loop = build(this, this.options, backbone, source, 32, Workers())
+        assert loop.scale.value == scale and loop.scale.dynamic == (autocast is not None)
 
 
 class TestCommands:

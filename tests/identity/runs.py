@@ -48,12 +48,19 @@ def transfer(case: Case, assets: Path, folder: Path) -> Outcome:
     import motionkit
 
     method = motionkit.load(case.method, case.backbone, case.gpu, **case.settings)
-    clips = (str(assets / "example" / name) for name in ("source.mp4", "driving.mp4"))
+    clips = (part(assets / "example" / name, case.options["frames"]) for name in ("source.mp4", "driving.mp4"))
     with generated(method.spec.transfer) as arrays:
         result = method(*clips, **PROMPTS, **case.options, seed=3, folder=folder / "run", use_cache=False)
     stages = {name: result.manifest["stages"][name]["content"] for name in ("prepare", "fit")}
     made = {name: hash_arrays({name: array}) for name, array in (arrays | {"frames": result.frames}).items()}
     return Outcome(stages | made, small=shrink(result.frames))
+
+
+def part(file: Path, frames: int) -> Any:
+    """That many frames spread over a clip: which part of a longer one a method would take is not what is guarded."""
+    from motionkit import media
+
+    return media.resample(media.read_clip(file), frames=frames)
 
 
 @contextmanager
@@ -74,9 +81,13 @@ def generated(transfer: str) -> Iterator[dict[str, np.ndarray]]:
 
 def compare(case: Case, assets: Path, folder: Path) -> Outcome:
     """Every figure of every method against the example's truth."""
+    from motionkit import media
+
     example = assets / "example"
     files = {"reference": "source.mp4", "driving": "driving.mp4", "truth": "truth.mp4"}
-    clips = [f"{key}={example / file}" for key, file in files.items()]
+    for key, file in files.items():
+        media.write_frames(folder / key, part(example / file, 4).frames)
+    clips = [f"{key}={folder / key}" for key in files]
     texts = [f"{key}={value}" for key, value in PROMPTS.items()]
     motionkit_command("compare", *case.words, *clips, *texts, "gpu=cpu", "cache=false", f"output={folder / 'out'}")
     cells = json.loads((folder / "out" / "metrics.json").read_text())["cells"]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from motionkit import metrics
 from motionkit.errors import MissingWeights
-from motionkit.metrics import clipscorer, suite
+from motionkit.metrics import clipscorer
 from motionkit.metrics.judges import ClipNet, load_judge
 from motionkit.sprites import MOTIONS, Motion, character, render_clip
 from motionkit.sprites.world import DOING
@@ -107,11 +108,11 @@ def test_size_and_padding_change_little():
 
 
 @shipped
-def test_the_suite_reads_reference_and_prompt():
+def test_reference_and_prompt_are_read():
     clip = render_clip(character(5, "horse"), Motion("walk"), 8, 128).lines(2)
-    values = suite.measure(clip, reference=clip[0], prompt="a drawing of a horse walking")
+    values = metrics.measure(clip, reference=clip[0], prompt="a drawing of a horse walking")
     assert values["first_frame"] == pytest.approx(1) and values["reference_consistency"] > 0.7
     assert values["motion_agreement"] > 0.5 and values["kind_agreement"] > 0.3
-    assert set(values) <= set(suite.FACTS)
-    assert "motion_agreement" not in suite.measure(clip, prompt="a portrait")
-    assert "reference_consistency" not in suite.measure(clip)
+    assert set(values) <= set(metrics.facts())
+    assert "motion_agreement" not in metrics.measure(clip, prompt="a portrait")
+    assert "reference_consistency" not in metrics.measure(clip)

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motionkit import metrics
-from motionkit.metrics import suite
 
 
 def walking(step=2, frames=6, side=48):
@@ -153,21 +152,21 @@ def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says():
 def test_measure_gives_what_can_be_had():
     video, _ = walking()
     frames = np.rint(video * 255).astype(np.uint8)
-    alone = suite.measure(frames)
+    alone = metrics.measure(frames)
     assert set(alone) == {"warping_error", "motion_amount"}
-    assert set(suite.measure(frames, driving=frames)) == {"warping_error", "motion_amount", "motion_ratio"}
-    full = suite.measure(frames, driving=frames[:, ::2, ::2], truth=frames)
-    assert set(full) <= set(metrics.FACTS) - {"motion_ratio"}
+    assert set(metrics.measure(frames, driving=frames)) == {"warping_error", "motion_amount", "motion_ratio"}
+    full = metrics.measure(frames, driving=frames[:, ::2, ::2], truth=frames)
+    assert set(full) <= set(metrics.facts()) - {"motion_ratio"}
     assert full["psnr"] == 100 and full["ssim"] == pytest.approx(1)
     assert full["motion_ratio_truth"] == 1
-    assert suite.measure(frames[:1], frames[:1])["motion_ratio"] is None
+    assert metrics.measure(frames[:1], frames[:1])["motion_ratio"] is None
     blank = np.full_like(frames, 9)
-    assert suite.measure(frames, truth=blank)["subject_psnr"] is None  # nothing differs from the border
-    assert suite.measure(frames, truth=blank)["motion_ratio_truth"] is None
+    assert metrics.measure(frames, truth=blank)["subject_psnr"] is None  # nothing differs from the border
+    assert metrics.measure(frames, truth=blank)["motion_ratio_truth"] is None
 
 
-def test_measure_takes_joints_from_the_pose_estimator(monkeypatch):
-    from motionkit.metrics import pose
+def test_measure_takes_joints_from_the_pose_estimator(monkeypatch, tmp_path):
+    from motionkit.metrics import judges, pose
 
     def estimate(frames):
         """Every joint is where the frame is black; the first half of them is unsure."""
@@ -180,11 +179,12 @@ def test_measure_takes_joints_from_the_pose_estimator(monkeypatch):
         place[:, :6, :2] += 50 * np.random.default_rng(len(frames)).random()
         return place
 
-    monkeypatch.setattr(pose, "available", lambda: True)
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(judges, "weights_path", lambda name: tmp_path / "there")
     monkeypatch.setattr(pose, "estimate", estimate)
     truth, video = np.full((2, 60, 100, 3), 255, np.uint8), np.full((2, 60, 100, 3), 255, np.uint8)
     truth[:, 20, 30], video[0, 20, 38], video[1, 20, 30] = 0, 0, 0
-    values = suite.measure(video, truth=truth)
+    values = metrics.measure(video, truth=truth)
     assert values["keypoint_error"] == 4 and values["pck"] == 0.5  # 8 pixels off in one frame of two
-    monkeypatch.setattr(pose, "available", lambda: False)
-    assert "keypoint_error" not in suite.measure(video, truth=truth)
+    monkeypatch.setattr(judges, "weights_path", lambda name: tmp_path / "nowhere")
+    assert "keypoint_error" not in metrics.measure(video, truth=truth)

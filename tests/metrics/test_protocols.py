@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from motionkit import metrics
 from motionkit.errors import UserError
-from motionkit.metrics import judges, protocols, suite
-from motionkit.metrics.measures import MEASURES
+from motionkit.metrics import judges, protocols
 from motionkit.metrics.sets import SETS
 from motionkit.sprites import render_clip
 from motionkit.sprites.sampling import stream
@@ -54,13 +54,6 @@ def test_the_written_ones_are_known():
         protocol = protocols.get(name)
         assert protocol.name == name and protocol.version >= 1 and protocol.summary
         assert list(protocol.facts) == [*protocol.measures, *protocol.set_measures]
-
-
-def test_every_fact_stands_under_its_own_name():
-    for key, measure in (MEASURES | SETS).items():
-        assert measure.fact.name == key
-        assert measure.fact.better in ("higher", "lower", "one", "none")
-        assert measure.fact.needs in ("nothing", "truth", "driving", "reference", "prompt")
 
 
 def test_the_hash_is_of_what_decides_a_figure(tmp_path, monkeypatch):
@@ -110,10 +103,10 @@ def test_a_protocol_with_a_mistake_is_refused(change, words):
         protocols.parse([], "own.yaml")
 
 
-def test_figures_of_a_video_are_those_of_the_suite(sprites):
+def test_figures_of_a_video_are_those_of_a_comparison(sprites):
     video, truth = sprites[0], sprites[1]
     found = protocols.get(OFFLINE).video(video, truth=truth, reference=truth[0], prompt="a horse walking")
-    for name, value in suite.measure(video, None, truth, truth[0], "a horse walking").items():
+    for name, value in metrics.measure(video, None, truth, truth[0], "a horse walking").items():
         assert found[name] == value, name
     assert "motion_ratio" not in found
 

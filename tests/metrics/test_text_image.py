@@ -10,7 +10,7 @@ import torch
 
 import motionkit
 from motionkit.errors import MissingWeights, UserError
-from motionkit.metrics import clipscorer, text_image
+from motionkit.metrics import text_image
 
 TOKENIZER = Path(motionkit.__file__).parent / "assets" / "pocket-sd" / "tokenizer"
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -134,27 +134,6 @@ def test_another_model_and_damaged_files_are_refused(folders, tmp_path):
     (broken / "model.safetensors").unlink()
     with pytest.raises(MissingWeights, match="lacks its weights"):
         text_image.locate("clip", broken)
-
-
-def test_ranking_by_clip_when_it_is_there(folders):
-    drawing = video(4)[0]
-    still, other = np.repeat(drawing[None], 3, 0), video(5, 3)
-    scores, ruler = text_image.rank_by_consistency(drawing, [other, still], folders["clip"])
-    assert "CLIP" in ruler and scores[1] == pytest.approx(1, abs=1e-5) and scores[1] > scores[0]
-    with pytest.raises(MissingWeights):  # a path that was given is never passed over in silence
-        text_image.rank_by_consistency(drawing, [other], "/nowhere/at/all")
-
-
-def test_ranking_without_clip_says_so_and_is_never_empty(no_hub, monkeypatch):
-    from motionkit.sprites import Motion, character, render_clip
-
-    cat, robot = (render_clip(character(s, k), Motion("walk"), 4, 128).lines() for s, k in ((1, "cat"), (2, "robot")))
-    if clipscorer.available():
-        scores, ruler = text_image.rank_by_consistency(cat[0], [robot, cat])
-        assert "sprite clip judge" in ruler and scores[1] > scores[0]
-    monkeypatch.setattr(clipscorer, "available", lambda: False)
-    scores, ruler = text_image.rank_by_consistency(cat[0], [robot, cat])
-    assert scores == [0.0, 0.0] and ruler.startswith("none")
 
 
 def test_clip_score_is_the_cosine_of_frames_and_words(folders, no_hub):

@@ -9,6 +9,7 @@ import pytest
 import tiny_networks
 import torch
 
+from motionkit import registry
 from motionkit.cli import doctor
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception import networks
@@ -174,8 +175,17 @@ def test_the_doctor_lists_them_and_fetches_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("MOTIONKIT_ONLINE", "1")
     monkeypatch.setattr("huggingface_hub.snapshot_download", _only_local)
     rows = doctor.vision()
-    assert [row[0] for row in rows] == [network.title for network in NETWORKS.values()]
-    assert all(state == "missing" and "hf download" in line for _, state, line in rows)
+    assert [row[0] for row in rows] == registry.ESTIMATORS.names()
+    seen = {name: (state, line) for name, state, line in rows}
+    missing = {name for name, (state, _) in seen.items() if state == "missing"}
+    assert missing == {f"masks.{n}" for n in ("sam2", "mask2former")} | {
+        f"pose.{n}" for n in ("dwpose", "openpose")
+    } | {"depth.depth_anything", "correspondence.dino", "correspondence.sd_dino", "drawing.lineart"}
+    assert all("hf download" in seen[name][1] for name in missing)
+    assert "yolox_l.onnx" in seen["pose.dwpose"][1] and "CC BY-NC" in seen["depth.depth_anything"][1]
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path / "empty"))  # where the toolkit's own weights are missing
+    states = {name: state for name, state, _ in doctor.vision()}
+    assert {states[f"{kind}.pocket"] for kind in ("pose", "masks", "depth", "correspondence")} == {"WRONG"}
 
 
 def _only_local(*arguments, local_files_only=False, **named):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from motionkit.media import read_clip
+from motionkit.metrics import facts
 from motionkit.report import Entry, Panel, Report, write_report
 
 EVIL = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -54,6 +55,7 @@ def report(**changes):
         "fps": 8.0,
         "after": [Panel("truth", clip(50))],
         "notes": ["a remark"],
+        "facts": list(facts().values()),
     }
     return Report(**values | changes)
 

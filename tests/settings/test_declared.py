@@ -9,10 +9,14 @@ import pytest
 
 import motionkit
 from motionkit.backbones.catalog import BackboneConfig
+from motionkit.cli.bench import BenchConfig
+from motionkit.cli.compare import CompareConfig
+from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import UserError
 from motionkit.perception.sketch import SketchSettings
 from motionkit.registry import load_object, spec
-from motionkit.settings.config import method_settings, typed
+from motionkit.running.choices import method_settings
+from motionkit.settings.config import typed
 from motionkit.settings.gpu import GpuConfig
 from motionkit.settings.presets import PresetSettings, resolved, settings
 from motionkit.settings.schema import facts
@@ -25,6 +29,7 @@ METHODS = {name: load_object(spec(name).config) for name in OWN}
 PRESET = {name: schema for name, schema in METHODS.items() if issubclass(schema, PresetSettings)}
 TRAINERS = {name: load_object(spec(name).train_config) for name in OWN if spec(name).train_config}
 GROUPS = (GpuConfig, BackboneConfig, DataConfig, Cluster, SketchSettings)
+VERBS = (TransferConfig, TrainConfig, CompareConfig, BenchConfig)
 EVERY = [*METHODS.values(), *TRAINERS.values(), *GROUPS]
 
 
@@ -32,7 +37,7 @@ def label(schema):
     return f"{schema.__module__.rpartition('motionkit.')[2]}.{schema.__name__}"
 
 
-@pytest.mark.parametrize("schema", EVERY, ids=label)
+@pytest.mark.parametrize("schema", [*EVERY, *VERBS], ids=label)
 def test_every_setting_has_a_sentence_of_help(schema):
     known = declared(schema)
     names = [name for name, _, _ in walk(schema)]

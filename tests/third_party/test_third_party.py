@@ -17,18 +17,19 @@ from motionkit.cli import main
 from motionkit.diffusion.samplers import choose_sampler, make_sampler
 from motionkit.errors import UserError
 from motionkit.methods.animatex.sample import sample
+from motionkit.metrics import protocols
 from motionkit.settings.gpu import Plan
 from motionkit.testing import check_transfer, moving_shapes, picture
 
 HERE = Path(__file__).parent
-EXAMPLES = ("motionkit-example-ghost", "motionkit-example-broken", "motionkit-example-ancestral")
-PACKAGES = ("motionkit_ghost", "motionkit_broken", "motionkit_ancestral")
+KINDS = ("ghost", "broken", "ancestral", "brightness", "blob")
+EXAMPLES, PACKAGES = [f"motionkit-example-{kind}" for kind in KINDS], [f"motionkit_{kind}" for kind in KINDS]
 RUN = "import sys; from motionkit.cli import main; sys.exit(main())"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder into which pip has installed both examples."""
+    """A folder into which pip has installed the examples."""
     sources, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("site")
     for name in EXAMPLES:  # copies, because a build leaves files beside its sources
         shutil.copytree(HERE / name, sources / name)
@@ -84,6 +85,8 @@ def test_doctor_shows_where_the_broken_one_fails(site):
     assert ran.returncode == 1
     assert "motionkit-example-ghost 0.3.0" in ran.stdout
     assert re.search(r"sampler ancestral +ok +motionkit-example-ancestral 0.1.0", ran.stdout)
+    assert re.search(r"metric brightness +ok +motionkit-example-brightness 0.2.0", ran.stdout)
+    assert re.search(r"pose\.blob +ok +knows one thing .* from motionkit-example-blob", ran.stdout)
     assert "motionkit_broken.py" in ran.stdout and "ImportError: libspectre.so.9 is not there" in ran.stdout
 
 
@@ -117,6 +120,24 @@ def test_its_dataclass_judges_its_settings(installed, clips, capsys, setting, sa
     assert len(errors) == 1 and says in errors[0]
 
 
+BLOB = ("method=animatex", "backbone=tiny-animatex", "method.sample.steps=2", "frames=4", "output=out.mp4")
+
+
+def test_its_pose_estimator_drives_animatex(installed, clips):
+    assert transfer(*BLOB, "method.pose.backend=blob") == 0
+    manifest = json.loads(next(clips.glob("runs/transfer/*/manifest.json")).read_text())
+    assert manifest["config"]["pose"]["backend"] == "blob"
+    notes = manifest["notes"]["poses"]
+    assert "blob, gaps=keep" in notes["notes"] and notes["reference_pose"] == "its own"
+    assert media.read_clip(clips / "out.mp4").frames.std() > 0
+
+
+def test_a_misspelt_estimator_gets_the_nearest_in_one_line(installed, clips, capsys):
+    assert transfer(*BLOB, "method.pose.backend=blub") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("motionkit: error:")]
+    assert "blob" in line and "dwpose" in line
+
+
 def test_asking_for_the_broken_one_gives_its_error(installed, clips, capsys):
     assert transfer("method=broken") == 2
     assert "libspectre.so.9 is not there" in capsys.readouterr().err
@@ -146,3 +167,17 @@ def test_its_sampler_walks_any_method_that_does_not_invert(installed):
     assert choose_sampler(registry.spec("animatex"), backbone.spec, "ancestral") == "ancestral"
     with pytest.raises(UserError, match="vidmp3 needs sampler=ddim, not ancestral"):
         choose_sampler(registry.spec("vidmp3"), load("tiny-sd", Plan()).spec, "ancestral")
+
+
+def test_its_metric_is_a_column_of_a_comparison_behind_the_built_in_ones(installed, clips):
+    words = ("methods=[still]", "reference=me.png", "driving=moves.mp4", "gpu=cpu", "output=out")
+    assert main(["compare", *words]) == 0
+    facts = json.loads((clips / "out" / "metrics.json").read_text())
+    figures = facts["cells"][0]["metrics"]
+    assert figures["brightness"] == pytest.approx(picture(48, 64).frames.mean() / 255, abs=0.01)
+    assert list(figures)[-1] == "brightness" and "motion_amount" in figures
+    assert facts["metrics"]["brightness"]["by"] == "light meter"
+    page = (clips / "out" / "report.html").read_text()
+    assert "Mean of all pixels" in page and "Made by: light meter" in page
+    parsed = protocols.parse({"name": "x", "version": 1, "summary": "", "video": ["brightness"], "sets": {}}, "x.yaml")
+    assert parsed.video(picture(48, 64).frames) == {"brightness": picture(48, 64).frames.mean() / 255}

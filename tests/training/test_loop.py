@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from motionkit.errors import UserError
+from motionkit.errors import Cancelled, UserError
 from motionkit.training.loop import Loop, LoopSettings, stoppable
+from motionkit.training.loss_scale import LossScale
 
 
 def _loss_of(model):
@@ -103,3 +104,125 @@ def test_a_signal_stops_after_the_step(tmp_path):
     with stoppable(loop):
         loop.run()
     assert loop.step == 4
+
+
+def _signalled(loss, at):
+    import os
+    import signal
+
+    def wrapped(number):
+        if number == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(number)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_to_the_end_is_cancelled_by_a_signal_even_in_the_last_step(tmp_path, at):
+    model = _model()
+    loop = Loop(model, _signalled(_loss_of(model), at), LoopSettings(tmp_path, 4))
+    with pytest.raises(Cancelled, match=f"after step {at + 1} of 4"):
+        loop.to_the_end()
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == at + 1
+    again = Loop(model, _loss_of(model), LoopSettings(tmp_path, 4))
+    again.to_the_end()
+    assert again.finished
+
+
+def test_before_each_step_a_training_may_be_cancelled(tmp_path):
+    model, seen = _model(), []
+
+    def before(step):
+        seen.append(step)
+        if step == 2:
+            raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled, match="after step 2 of 4"):
+        Loop(model, _loss_of(model), LoopSettings(tmp_path, 4), before=before).run()
+    assert seen == [0, 1, 2] and torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 2
+
+
+def test_several_batches_to_a_step_have_the_gradient_of_their_mean(tmp_path):
+    model, numbers = _model(), []
+    plain = _loss_of(model)
+
+    def loss(number):
+        numbers.append(number)
+        return plain(number)
+
+    loop = Loop(model, loss, LoopSettings(tmp_path, 3, accumulate=2))
+    values = loop._gradients()
+    mean = (plain(0)[0] + plain(1)[0]) / 2
+    wanted = torch.autograd.grad(mean, list(model.parameters()))
+    assert all(torch.allclose(p.grad, w) for p, w in zip(model.parameters(), wanted, strict=True))
+    assert values["loss"] == pytest.approx(mean.item()) and values["error"] == pytest.approx(mean.item())
+    numbers.clear()
+    loop.run()
+    assert numbers == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_step_whose_gradients_overflow_is_skipped_and_the_scale_halves(tmp_path):
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(weight.weight)
+    worst = torch.finfo(torch.float32).max
+
+    def loss(step):
+        huge = worst / 512 if step == 1 else 1.0
+        value = weight(torch.ones(1, 1)).sum()
+        return value + (value - value.detach()) * huge, {}  # small, with a huge gradient in step 1
+
+    scale = LossScale(1024.0, every=2)
+    loop = Loop(weight, loss, LoopSettings(tmp_path, 4, 0.1, log_every=1, warmup=0), scale=scale)
+    kept = []
+    loop.before = lambda step: kept.append(weight.weight.item())
+    loop.run()
+    assert kept[0] != kept[1] == kept[2] != kept[3]
+    rows = [row.split(",") for row in (tmp_path / "curve.csv").read_text().split()]
+    assert [float(row[rows[0].index("skipped")]) for row in rows[1:]] == [0, 1, 0, 0]
+    assert scale.value == 1024  # halved once, doubled once
+    other = LossScale(1024.0)
+    Loop(weight, loss, LoopSettings(tmp_path, 4, 0.1), scale=other).resume()
+    assert (other.value, other.good) == (scale.value, scale.good)
+
+
+def test_a_gradient_that_is_no_number_leaves_the_weights(tmp_path):
+    model = nn.Linear(1, 1, bias=False)
+    before = model.weight.detach().clone()
+
+    def loss(step):
+        return (model.weight - model.weight.detach()).abs().sqrt().sum(), {}  # 0, with a gradient of 0 / 0
+
+    with pytest.raises(UserError, match="diverged at step 0"):
+        Loop(model, loss, LoopSettings(tmp_path, 2)).run()
+    assert torch.equal(model.weight, before)
+
+
+def test_lines_after_the_last_checkpoint_are_taken_from_the_curve(tmp_path):
+    model = _model()
+    Loop(model, _loss_of(model), LoopSettings(tmp_path, 9, log_every=1)).run(until=3)
+    with (tmp_path / "curve.csv").open("a") as curve:
+        curve.write("4,9,0.5,0.5\n")
+    Loop(model, _loss_of(model), LoopSettings(tmp_path, 9, log_every=1)).run(until=5)
+    steps = [line.split(",")[0] for line in (tmp_path / "curve.csv").read_text().split()]
+    assert steps == ["step", "1", "2", "3", "4", "5"]
+
+
+def test_a_tracker_is_told_each_step_and_the_end_of_a_failure_too(tmp_path):
+    told, model = [], _model()
+    plain = _loss_of(model)
+
+    class Told:
+        def on_step(self, step, values):
+            told.append((step, set(values)))
+
+        def on_end(self):
+            told.append("end")
+
+    def loss(step):
+        value, logs = plain(step)
+        return (value if step < 2 else value * float("nan")), logs
+
+    with pytest.raises(UserError):
+        Loop(model, loss, LoopSettings(tmp_path, 4), tracker=Told()).run()
+    assert told == [(1, {"lr", "loss", "error"}), (2, {"lr", "loss", "error"}), "end"]

@@ -14,18 +14,15 @@ import cv2
 import numpy as np
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.perception.built_in import DWPOSE_WEIGHTS as WANTED
+from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.pose.clip import POINTS, UNSEEN, PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.perception.pose.people import choose
 from motionkit.perception.pose.skeleton import WHOLEBODY, assemble, crop_of, decode_simcc
 from motionkit.weights import finding
-from motionkit.weights.finding import Wanted
 
-HUB_ID = "yzd-v/DWPose"
-FILES = ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")
-WANTED = Wanted(
-    "DWPose's weights", FILES, hub_id=HUB_ID, setting="method.pose.weights", instead="give the poses as a file"
-)
+FILES = WANTED.files
 SIDE, PAD = 640, 114  # the detector's square input
 WIDTH, HEIGHT = 288, 384  # the pose network's input
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -33,7 +30,7 @@ MIN_DETECTION, OVERLAP = 0.3, 0.45
 Network = Callable[[np.ndarray], list[np.ndarray]]  # one float32 batch in, the outputs in order
 
 
-def check(settings: PoseSettings, file: Path | None = None) -> None:
+def check(settings: PoseSettings) -> None:
     """onnxruntime and both files are here. Raises: MissingWeights."""
     locate(settings.weights)
     if importlib.util.find_spec("onnxruntime") is None:
@@ -42,7 +39,7 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
         )
 
 
-def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+def read(frames: np.ndarray, settings: PoseSettings, *, device: str = "cpu") -> PoseClip:
     """One person's poses in frames (F, H, W, 3) uint8 RGB.
 
     Raises:
@@ -156,3 +153,19 @@ def joints(picture: np.ndarray, box: np.ndarray, poser: Network) -> tuple[np.nda
     if tuple(o.shape for o in out[:2]) != wanted:
         raise UserError(f"{FILES[1]} returns {[o.shape for o in out[:2]]}, not {list(wanted)}: it is another network")
     return decode_simcc(out[0], out[1], centre, extent)
+
+
+class DWPose(Estimator):
+    """Poses by `read`."""
+
+    def check(self, settings: PoseSettings) -> None:
+        """onnxruntime and both files are here. Raises: MissingWeights."""
+        check(settings)
+
+    def weights(self, settings: PoseSettings) -> dict[str, Path]:
+        """Both ONNX files by name. Raises: MissingWeights."""
+        return dict(zip(FILES, locate(settings.weights), strict=True))
+
+    def read(self, view: View, settings: PoseSettings) -> PoseClip:
+        """One person's poses."""
+        return read(view.frames, settings, device=str(view.device))

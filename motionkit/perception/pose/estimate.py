@@ -1,23 +1,24 @@
 """Poses of a clip by the estimator of one's choice, or from a file; one clear line where nothing was found.
 
-Each estimator is a module of its own that is imported when it is asked for.
+Each estimator is a part of its own that is imported when it is asked for.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from motionkit.errors import UserError, unknown
+from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.people import CHOICES
 from motionkit.settings.setting import setting
 
-BACKENDS = ("dwpose", "openpose", "pocket")  # "files" is taken where a file is given
+BACKENDS = Words(
+    "pose", {"auto": "a file where one is given, pocket for the pocket models, else dwpose", "files": "a file of poses"}
+)
 GAPS = ("keep", "fill")
 
 
@@ -25,17 +26,7 @@ GAPS = ("keep", "fill")
 class PoseSettings:
     """How poses are found."""
 
-    backend: str = setting(
-        "Who estimates poses.",
-        "auto",
-        choices={
-            "auto": "a file where one is given, pocket for the pocket models, else dwpose",
-            "files": "a file of poses",
-            "dwpose": "DWPose, whole bodies",
-            "openpose": "OpenPose as controlnet-aux has it",
-            "pocket": "the sprite network",
-        },
-    )
+    backend: str = setting("Who estimates poses.", "auto", choices=BACKENDS)
     weights: str = setting("The estimator's weights: a folder or hub id; empty is the authors' hub id.", "")
     person: str = setting(
         "Whose poses are taken where there are several people.",
@@ -59,11 +50,8 @@ def choose_backend(settings: PoseSettings, file: Path | None = None, pocket: boo
     Raises:
         UserError: unknown words, or `files` without a file.
     """
-    for what, word, known in (
-        ("pose estimator", settings.backend, ("auto", "files", *BACKENDS)),
-        ("person", settings.person, CHOICES),
-        ("treatment of gaps", settings.gaps, GAPS),
-    ):
+    BACKENDS.check(settings.backend)
+    for what, word, known in (("person", settings.person, CHOICES), ("treatment of gaps", settings.gaps, GAPS)):
         if word not in known:
             raise unknown(what, word, known)
     if settings.backend == "files" and file is None:
@@ -79,21 +67,19 @@ def check(settings: PoseSettings, file: Path | None = None, pocket: bool = False
     Raises:
         UserError, MissingWeights: one line that says what to do.
     """
-    _module(choose_backend(settings, file, pocket)).check(settings, file)
+    name = choose_backend(settings, file, pocket)
+    if name == "files":
+        from motionkit.perception.pose import files
+
+        files.check(settings, file)
+    else:
+        Asked("pose", name).check(settings)
 
 
 def weight_files(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> dict[str, Path]:
     """The weights that decide the poses, by name; none where they come from a file. Raises: MissingWeights."""
     name = choose_backend(settings, file, pocket)
-    if name == "files":
-        return {}
-    if name == "pocket":
-        from motionkit.perception.pose.pocket import weight_files as both_files
-
-        return both_files()
-    module = _module(name)
-    found = module.locate(settings.weights)
-    return {f: (found / f if isinstance(found, Path) else found[i]) for i, f in enumerate(module.FILES)}
+    return {} if name == "files" else Asked("pose", name).weights(settings)
 
 
 def read_poses(
@@ -124,7 +110,12 @@ def read_poses(
         MissingWeights: the estimator's library or weights are not here.
     """
     name = choose_backend(settings, file, pocket)
-    clip = _module(name).read(frames, settings, file=file, device=device)
+    if name == "files":
+        from motionkit.perception.pose import files
+
+        clip = files.read(frames, settings, file=file)
+    else:
+        clip = _checked(Asked("pose", name).read(View(frames, device=device), settings), frames, name)
     return settle(replace(clip, fps=fps or clip.fps), settings, what, name, required)
 
 
@@ -151,8 +142,10 @@ def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required
     return replace(clip, notes=tuple(notes))
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"motionkit.perception.pose.{name}")
+def _checked(clip: PoseClip, frames: np.ndarray, name: str) -> PoseClip:
+    if not isinstance(clip, PoseClip) or len(clip) != len(frames):
+        raise UserError(f"pose estimator {name} did not give one pose for each of {len(frames)} frames: it is broken")
+    return clip
 
 
 def _listed(flags: np.ndarray) -> str:

@@ -13,21 +13,18 @@ from typing import Any
 import numpy as np
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.perception.built_in import OPENPOSE_WEIGHTS as WANTED
+from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.perception.pose.people import box_of, choose
 from motionkit.weights import finding
-from motionkit.weights.finding import Wanted
 
-HUB_ID = "lllyasviel/Annotators"
-FILES = ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")
+FILES = WANTED.files
 FACE_POINTS = 68
-WANTED = Wanted(
-    "OpenPose's weights", FILES, hub_id=HUB_ID, setting="method.pose.weights", instead="give the poses as a file"
-)
 
 
-def check(settings: PoseSettings, file: Path | None = None) -> None:
+def check(settings: PoseSettings) -> None:
     """controlnet-aux and its three files are here. Raises: MissingWeights."""
     locate(settings.weights)
     if importlib.util.find_spec("controlnet_aux") is None:
@@ -37,7 +34,7 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
         )
 
 
-def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+def read(frames: np.ndarray, settings: PoseSettings, *, device: str = "cpu") -> PoseClip:
     """One person's poses in frames (F, H, W, 3) uint8 RGB.
 
     Raises:
@@ -100,3 +97,20 @@ def _points(keypoints: Sequence[Any] | None, count: int) -> np.ndarray:
         if point is not None and point.x >= 0 and point.y >= 0:
             out[i] = point.x, point.y
     return out
+
+
+class OpenPose(Estimator):
+    """Poses by `read`."""
+
+    def check(self, settings: PoseSettings) -> None:
+        """controlnet-aux and its three files are here. Raises: MissingWeights."""
+        check(settings)
+
+    def weights(self, settings: PoseSettings) -> dict[str, Path]:
+        """The three files by name. Raises: MissingWeights."""
+        folder = locate(settings.weights)
+        return {name: folder / name for name in FILES}
+
+    def read(self, view: View, settings: PoseSettings) -> PoseClip:
+        """One person's poses."""
+        return read(view.frames, settings, device=str(view.device))

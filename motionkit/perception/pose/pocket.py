@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from motionkit.errors import UserError
 from motionkit.perception import pocket_networks
+from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.sprites import BONES
@@ -58,7 +59,7 @@ class JointNet(nn.Module):
         return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre
 
 
-def check(settings: PoseSettings, file: Path | None = None) -> None:
+def check(settings: PoseSettings) -> None:
     """Both nets are in the package, and no other weights were asked for. Raises: UserError, MissingWeights."""
     if settings.weights:
         raise UserError("the pocket pose estimator has its own weights: leave the weights of the pose settings out")
@@ -96,7 +97,7 @@ def to_openpose(points: np.ndarray, net: JointNet) -> np.ndarray:
     return out
 
 
-def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+def read(frames: np.ndarray, settings: PoseSettings) -> PoseClip:
     """The poses of a sprite in frames (F, H, W, 3) uint8; frames that show no sprite have no pose.
 
     The estimator knows squares that a sprite fills: of other shapes it sees the square of the shorter side in which it
@@ -121,3 +122,19 @@ def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None
 def _points(frames: np.ndarray) -> np.ndarray:
     """Twelve points of each square frame with their certainty (F, 12, 3), a few frames at a time."""
     return np.concatenate([pocket_networks.points(part) for part in np.array_split(frames, -(-len(frames) // 32))])
+
+
+class PocketPose(Estimator):
+    """Poses by `read`."""
+
+    def check(self, settings: PoseSettings) -> None:
+        """Both nets are in the package, and no other weights were asked for. Raises: UserError, MissingWeights."""
+        check(settings)
+
+    def weights(self, settings: PoseSettings) -> dict[str, Path]:
+        """The files of both nets by name. Raises: MissingWeights."""
+        return weight_files()
+
+    def read(self, view: View, settings: PoseSettings) -> PoseClip:
+        """The poses of a sprite."""
+        return read(view.frames, settings)

@@ -11,8 +11,8 @@ from typing import Any
 from motionkit import registry
 from motionkit.media import replacing
 from motionkit.media.output_files import write_json, writing
-from motionkit.metrics.suite import Fact
 from motionkit.running import manifest
+from motionkit.settings.fact import Fact
 from motionkit.table.bench import ablations, protocol
 from motionkit.table.bench.ledger import AGREES, DISAGREES, LEAST, NOISE, NOT_RUN, OPEN, Finding, Ledger, Verdict
 from motionkit.table.bench.protocol import Reducers, dotted

@@ -124,7 +124,7 @@ def _figures(summary: Summary) -> str:
         for line, text in zip(summary.lines, texts, strict=True)
     )
     meaning = "".join(
-        f"<dt>{escape(f.title)} {ARROWS[f.better]}</dt><dd>{escape(f.meaning)}</dd>" for f in facts.values()
+        f"<dt>{escape(f.title)} {ARROWS[f.better]}</dt><dd>{escape(f.legend)}</dd>" for f in facts.values()
     )
     return _section("Figures", head, rows) + f'<dl class="meaning">{meaning}</dl></section>'
 

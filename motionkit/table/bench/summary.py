@@ -11,7 +11,7 @@ import numpy as np
 
 from motionkit.metrics import bootstrap_interval
 from motionkit.metrics.sets import SetFigure
-from motionkit.metrics.suite import Fact
+from motionkit.settings.fact import Fact
 from motionkit.table.bench import tasks
 from motionkit.table.bench.cell import video_of
 from motionkit.table.bench.engine import Outcome, Row

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from motionkit.metrics import published
-from motionkit.metrics.suite import Fact
 from motionkit.running import manifest
+from motionkit.settings.fact import Fact
 from motionkit.table.bench import tasks
 from motionkit.table.bench.protocol import deviations
 from motionkit.table.bench.summary import COSTS, LEAST, Figure, Line, Summary
@@ -63,7 +63,7 @@ def markdown(summary: Summary) -> str:
     blocks += [*_table(head, rows), ""]
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
-    meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.meaning}" for fact in summary.facts.values()]
+    meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.legend}" for fact in summary.facts.values()]
     return "\n".join([*blocks, "What the columns mean:", "", *meaning, "", published.markdown(methods_of(summary))])
 
 

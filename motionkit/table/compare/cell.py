@@ -113,7 +113,8 @@ class Cell:
 def configuration(plan: RunPlan) -> dict[str, Any]:
     """Everything but the inputs that a video depends on: versions, settings, weights, precision, seed, size."""
     run, memory, backbone = plan.context, plan.memory, plan.backbone
-    return {
+    own = backbone is None or run.sampler == backbone.spec.sampler
+    return ({} if own else {"sampler": run.sampler}) | {
         "motionkit": __version__,
         "method": (plan.spec.name, plan.spec.version),
         "settings": plain(plan.settings),

@@ -16,7 +16,7 @@ from PIL import Image
 from motionkit import __version__
 from motionkit.media import replacing
 from motionkit.media.output_files import write_json, writing
-from motionkit.metrics import FACTS, Fact, bootstrap_interval
+from motionkit.metrics import bootstrap_interval, facts
 from motionkit.report.page import document
 from motionkit.report.table import ARROWS
 from motionkit.report.text import data, number, seconds
@@ -81,7 +81,7 @@ def write_index(folder: Path, done: Sequence[Done], total: int) -> None:
             "jobs": total,
             "summary": summary,
             "each": jobs,
-            "metrics": {name: asdict(fact) for name, fact in FACTS.items() if name in used},
+            "metrics": {name: asdict(fact) for name, fact in facts().items() if name in used},
         },
     )
     body = "\n".join((_header(done, total), _table(summary), _jobs(done)))
@@ -124,7 +124,7 @@ def _header(done: Sequence[Done], total: int) -> str:
 
 
 def _table(summary: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
-    used = [fact for fact in FACTS.values() if any(fact.name in row for row in summary.values())]
+    used = [fact for fact in facts().values() if any(fact.name in row for row in summary.values())]
     head = "".join(
         f'<th title="{escape(fact.meaning)}">{escape(fact.title)} {ARROWS[fact.better]}'
         f"<small>{escape(fact.unit) or '&nbsp;'}</small></th>"
@@ -135,17 +135,13 @@ def _table(summary: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> s
         f"{_cell(row.get('seconds'))}</tr>"
         for method, row in summary.items()
     )
-    meaning = "".join(f"<dt>{escape(fact.title)}</dt><dd>{escape(_meaning(fact))}</dd>" for fact in used)
+    meaning = "".join(f"<dt>{escape(fact.title)}</dt><dd>{escape(fact.legend)}</dd>" for fact in used)
     return (
         '<section><h2>Figures over all jobs</h2><div class="scroll"><table><thead><tr><th>Method<small>&nbsp;</small>'
         f"</th>{head}<th>Time<small>s</small></th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="soft">Mean, [95 % bootstrap interval], number of jobs with a value.</p>'
         f'<dl class="meaning">{meaning}</dl></section>'
     )
-
-
-def _meaning(fact: Fact) -> str:
-    return f"{fact.meaning} Range: {fact.span}{' ' + fact.unit if fact.unit else ''}."
 
 
 def _cell(figure: Mapping[str, float | None] | None) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 REPORT, GRID, METRICS = "report.html", "grid.mp4", "metrics.json"
 _ASPECT_SLACK = 0.02
-_JUDGED = ("reference_consistency", "motion_agreement", "kind_agreement")
 
 
 def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
@@ -93,7 +92,8 @@ def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) 
     }
     after = [Panel("truth", truth)] if truth is not None else []
     title = "Motion transfer: " + ", ".join(entry.name for entry in entries)
-    return Report(title, request, before, entries, fitted.fps, after, _notes(shared, entries))
+    facts = list(metrics.facts().values())
+    return Report(title, request, before, entries, fitted.fps, after, _notes(shared, entries), facts)
 
 
 def _length(clip: Clip) -> str:
@@ -112,28 +112,31 @@ def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
     inputs = shared.request.inputs
     clips = [clip for clip in (inputs.driving, inputs.reference) if clip]
     notes = [f"{shown(clip.name)}: {note}" for clip in clips for note in clip.notes]
-    if any(entry.metrics.get("keypoint_error") is not None for entry in entries):
+    judges = _judges(entries)
+    if "pose" in judges:
         error = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in _stated_error().items())
         notes.append(
             "Joints are found by a small network that knows the sprite world only; on anything else they mean little. "
             f"Its own error on held-out characters: {error}."
         )
-    if any(entry.metrics.get(name) is not None for entry in entries for name in _JUDGED):
-        notes.append(_about_the_judge())
+    if "clipscorer" in judges:
+        notes.append(_about_the_clip_judge())
     return notes
 
 
-def _about_the_judge() -> str:
-    """Which ruler stands behind the columns of `_JUDGED`, and how good it is."""
-    from motionkit.metrics import clipscorer, text_image
+def _judges(entries: Sequence[Entry]) -> set[str]:
+    """The sprite judges behind the figures that have a value."""
+    used = {name for entry in entries for name, value in entry.metrics.items() if value is not None}
+    return {judge for spec in metrics.columns() if spec.name in used for judge in spec.judges}
 
-    if not clipscorer.available():
-        return f"Reference consistency is by CLIP ({text_image.HUB['clip']})."
+
+def _about_the_clip_judge() -> str:
+    from motionkit.metrics import clipscorer
+
     own = clipscorer.stated_accuracy()
-    ruler = "CLIP" if text_image.available("clip") else "the sprite clip judge"
     return (
-        f"Reference consistency is by {ruler}; motion and kind as told are by the sprite clip judge, a small network "
-        "that knows the sprite world only: on anything else it means little. Its own accuracy on held-out clips: "
+        "The sprite clip judge is a small network that knows the sprite world only: on anything else its figures mean "
+        "little. Its own accuracy on held-out clips: "
         f"motion {own['motion_colour']:.0%}, kind {own['kind_colour']:.0%}; as line drawings {own['motion_lines']:.0%} "
         f"and {own['kind_lines']:.0%}."
     )
@@ -156,7 +159,7 @@ def _figures(shared: Shared, entries: Sequence[Entry], has_truth: bool) -> dict[
         "size": {"height": fitted.height, "width": fitted.width},
         "truth": has_truth,
         "cells": [row(entry) for entry in entries],
-        "metrics": {name: asdict(fact) for name, fact in metrics.FACTS.items() if name in used},
+        "metrics": {name: asdict(fact) for name, fact in metrics.facts().items() if name in used},
         "keypoints_measured_by": _stated_error() if "keypoint_error" in used else None,
     }
 

@@ -8,5 +8,4 @@ SPEC = SamplerSpec(
     "motionkit_ancestral.sampler:Ancestral",
     ("epsilon", "v_prediction"),
     "https://arxiv.org/abs/2010.02502",
-    "pkg://motionkit_ancestral.conf",
 )

@@ -1,0 +1,63 @@
+"""The file that holds the whole state of a training: weights, their means, the optimisers' moments and the step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from motionkit.errors import UserError
+
+if TYPE_CHECKING:
+    from motionkit.training.loop import Loop
+
+
+def write(loop: Loop, path: Path) -> None:
+    """Writes the state under a temporary name, then renames it."""
+    state = {
+        "model": loop.model.state_dict(),
+        "ema": loop.ema.state_dict(),
+        "optimizer": loop.optimizer.state_dict(),
+        "step": loop.step,
+        "seconds": loop.seconds,
+        "begun": loop.begun,
+    }
+    if loop.muon:
+        state["muon"] = loop.muon.state_dict()
+    if loop.scale.dynamic:
+        state["scale"] = loop.scale.state()
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def copy_to(folder: Path, path: Path) -> None:
+    """A copy of the file, named like the folder that it lies in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = folder / f"{path.parent.name}.pt"
+    shutil.copy2(path, copied.with_suffix(".part"))
+    os.replace(copied.with_suffix(".part"), copied)
+
+
+def read(loop: Loop, path: Path) -> None:
+    """Puts a file's state into a loop; the scale of the loss may be missing, as in files that were written before it.
+
+    Raises:
+        UserError: the state is of another model.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        loop.model.load_state_dict(state["model"])
+        loop.ema.load_state_dict(state["ema"])
+        loop.optimizer.load_state_dict(state["optimizer"])
+        if loop.muon:
+            loop.muon.load_state_dict(state["muon"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{path} is of another model ({first}); give another folder or delete it") from error
+    loop.step, loop.seconds, loop.begun = int(state["step"]), float(state["seconds"]), int(state.get("begun", 0))
+    if "scale" in state:
+        loop.scale.restore(state["scale"])

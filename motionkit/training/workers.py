@@ -1,0 +1,81 @@
+"""The processes that share a training: each takes its part of the batches, and the first one writes.
+
+`torchrun --nproc_per_node N -m motionkit train ... output=FOLDER` starts N of them (as does `accelerate launch`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+_PATIENCE = timedelta(days=2)  # while the first process encodes all clips
+
+
+class Workers:
+    """This process among those that share the training.
+
+    Args:
+        device: on which it computes: joins the processes that a launcher started, if it did. None: this process alone.
+
+    Attributes:
+        rank: this process's number, from 0.
+        world: how many there are.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        self.rank, self.device = 0, torch.device("cpu")
+        self.world = 1 if device is None else int(os.environ.get("WORLD_SIZE", "1"))
+        if device is None or self.world == 1:
+            return
+        if device.startswith("cuda"):
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.device)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        self.rank = dist.get_rank()
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.world > 1:
+            dist.barrier()
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process runs the block, and then the others, who find on disk what it made."""
+        if self.rank:
+            self.wait()
+        try:
+            yield
+        finally:
+            if not self.rank:
+                self.wait()
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give each parameter the mean of all processes' gradients."""
+        if self.world == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= self.world
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; all have to ask."""
+        if self.world == 1:
+            return flag
+        found = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(found)
+        return bool(found > 0)
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give the tensors of all processes the first one's values, in place."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)

@@ -1,1 +1,0 @@
-"""Settings that come with the sampler."""
