@@ -76,7 +76,7 @@ def test_training_on_sprites_says_that_it_draws_them(tmp_path):
     [
         (["tr"], {"transfer", "train"}),
         ([""], set(VERBS)),
-        (["transfer", "ref"], {"reference="}),
+        (["transfer", "refe"], {"reference=", "reference_start=", "reference_end="}),
         (["transfer", "method="], {f"method={name}" for name in registry.names()}),
         (["transfer", "method=flipsketch", "method.preset="], {f"method.preset={n}" for n in ("best", "paper", "app")}),
         (["transfer", "method=flipsketch", "method.sample.st"], {"method.sample.steps="}),
@@ -122,5 +122,5 @@ _motionkit; printf '%s\\n' "${COMPREPLY[@]}"
 
     assert complete("motionkit tran") == ["transfer"]
     assert complete("motionkit transfer method=fl") == ["flipsketch"]  # after =, where bash begins a word
-    assert complete("motionkit transfer refer") == ["option -o nospace", "reference="]
+    assert complete("motionkit transfer driv") == ["option -o nospace", "driving="]
     assert complete("motionkit transfer reference=re")[0] == "option -o default"
