@@ -322,7 +322,7 @@ class TestConfig:
         ("values", "line"),
         [
             ({"preset": "fast"}, "method.preset=fast is unknown: choose paper, app, best"),
-            ({"motion": 2.0}, "method.motion=2.0 is outside 0 to 1"),
+            ({"motion": 2.0}, "method.motion=2 is outside 0 to 1"),
             ({"mode": "extrapolate"}, "needs what happens next"),
             ({"next_prompts": ["x"]}, "is for method.mode=extrapolate, not animate"),
             ({"mode": "extrapolate", "next_prompts": [" "]}, "holds an empty sentence"),
