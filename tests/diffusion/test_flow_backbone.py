@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 
-from motionkit.backbones import catalog, tiny
+from motionkit.backbones import catalog, tiny, tiny_sizes
 from motionkit.backbones.sd import StableDiffusion, check_parts
 from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.inversion import invert
@@ -27,7 +27,7 @@ SPEC = replace(
 
 @pytest.fixture(scope="module")
 def backbone():
-    sizes = tiny.ARCHITECTURE
+    sizes = tiny_sizes.ARCHITECTURE
     with torch.random.fork_rng():
         torch.manual_seed(0)
         parts = tiny.components() | {
@@ -35,7 +35,7 @@ def backbone():
             "unet": UNet2DConditionModel(**sizes["unet"], in_channels=16, out_channels=16),
             "scheduler": FlowMatchEulerDiscreteScheduler(shift=2.0),
         }
-    parts["unet"].conv_out.weight.data *= tiny.OUTPUT_SCALE
+    parts["unet"].conv_out.weight.data *= tiny_sizes.OUTPUT_SCALE
     return StableDiffusion(SPEC, Plan(), **parts, fingerprint="flow")
 
 
