@@ -3,96 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from motionkit.backbones.spec import BackboneConfig as BackboneConfig
+from motionkit.backbones.spec import BackboneSpec as BackboneSpec
 from motionkit.errors import unknown
-from motionkit.settings.setting import setting
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """What is known of a backbone before it is loaded.
-
-    Attributes:
-        name: the word on the command line.  family: "sd", "sdxl", ...: what a method asks of a backbone.
-        summary, weights, licence: one line each; `weights` says where they come from.
-        default_size: side in pixels.  size_multiple: height and width are multiples of this.
-        portrait: its own frames are half as high again as wide; default_size is their width.
-        hub_id: repository on the Hugging Face hub, or None.  asset: folder below `motionkit/assets`, or None.
-        loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
-        approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
-        expects: (field of the UNet's configuration, value) that tell this model from its relatives.
-        latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
-        predictions: what its UNet may predict (its own files say which).  sampler: what walks it when none is named.
-        base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
-        per_frame_motion_norm: whether those were trained with group norms over each frame alone.
-        converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
-        sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
-    """
-
-    name: str
-    family: str
-    summary: str
-    weights: str
-    default_size: int
-    size_multiple: int
-    loader: str
-    licence: str
-    approx_gb: float
-    hub_id: str | None = None
-    asset: str | None = None
-    hub_variant: str = ""
-    expects: tuple[tuple[str, int], ...] = ()
-    latent_channels: int = 4
-    time_stride: int = 1
-    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
-    sampler: str = "ddim"
-    base: str | None = None
-    motion_id: str | None = None
-    per_frame_motion_norm: bool = False
-    converter: str | None = None
-    portrait: bool = False
-    sizes: str = "motionkit.backbones.tiny_sizes:architecture"
-
-    @property
-    def made_up(self) -> bool:
-        """Whether its weights are drawn from a seed."""
-        return self.hub_id is None and self.asset is None
-
-    @property
-    def default_frame(self) -> tuple[int, int]:
-        """(height, width) in pixels of the frames that it was made for."""
-        return self.default_size * 3 // 2 if self.portrait else self.default_size, self.default_size
-
-    @property
-    def frame_name(self) -> str:
-        """The same as people write it: "128 px", or "512x768 px", width first."""
-        height, width = self.default_frame
-        return f"{width}x{height} px" if self.portrait else f"{width} px"
-
-
-@dataclass
-class BackboneConfig:
-    """The `backbone` group: which one, and with which weights."""
-
-    name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
-    path: str | None = setting("A local folder in hub layout, or another hub id; null is its own place.", None)
-    online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
-    motion_adapter: str | None = setting(
-        "AnimateDiff: a folder with a MotionAdapter, or a hub id; null is the backbone's own.", None
-    )
-    per_frame_motion_norm: bool | None = setting(
-        "AnimateDiff: whether group norms of its modules see each frame alone; null is as they were trained.", None
-    )
-    motion_schedule: str = setting(
-        "AnimateDiff: whose noise schedule is used.",
-        "module",
-        choices={"module": "the one that the modules were trained with", "base": "the image model's"},
-    )
-    lora: str | None = setting("A LoRA file, or a folder that holds one; null for none.", None)
-    lora_scale: float = setting("How strongly the LoRA counts; 1 is as it was trained.", 1.0)
-
 
 _SD = "motionkit.backbones.sd:load"
 _MODELSCOPE = "motionkit.backbones.modelscope:load"
