@@ -94,10 +94,13 @@ def unet_arguments(config: AnimateXConfig) -> dict[str, Any]:
 
 
 def begin_as(net: ImageNet, unet: UNet2DConditionModel) -> None:
-    """Takes the layers of a text-to-image UNet over; the first convolution's new input channels begin at zero."""
+    """Takes the layers of a text-to-image UNet over; the first convolution reads its new channels as it was drawn.
+
+    From zero the branches beside the noise would learn nothing until that convolution has grown.
+    """
     state = {k: v.clone() for k, v in unet.state_dict().items()}
     old = state["conv_in.weight"]
-    state["conv_in.weight"] = torch.zeros_like(net.unet.conv_in.weight)
+    state["conv_in.weight"] = net.unet.conv_in.weight.detach().clone()
     state["conv_in.weight"][:, : old.shape[1]] = old
     net.unet.load_state_dict(state)
 
