@@ -67,6 +67,8 @@ def main(what, folder, *given):
             print(f"rank {workers.rank} done")
         except Cancelled as error:
             print(f"rank {workers.rank} cancelled: {error}")
+        sys.stdout.flush()
+        os._exit(0)  # all is done and written; on a busy machine gloo's threads may abort the interpreter's own end
 
 
 if __name__ == "__main__":
