@@ -29,7 +29,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
+from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.diffusion.guidance import guide
 

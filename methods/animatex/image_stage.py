@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.animatex.config import POCKET_GRID
+from motionkit.methods.animatex.net.config import POCKET_GRID
 from motionkit.errors import UserError
 from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
 from motionkit.training.captioned import words

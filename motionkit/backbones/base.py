@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from motionkit.backbones import placement
-from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.noise_levels import level_at, prediction_of, target_of, to_eps_x0
 from motionkit.errors import UserError
 from motionkit.settings import gpu

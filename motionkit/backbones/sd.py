@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from motionkit.backbones import folders
 from motionkit.backbones.base import VideoBackbone, patch_of
-from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.tiny import components

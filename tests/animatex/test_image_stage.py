@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from motionkit.backbones.animatex import Conditions
-from motionkit.backbones.animatex.config import POCKET_GRID, from_dict
+from motionkit.methods.animatex.net import Conditions
+from motionkit.methods.animatex.net.config import POCKET_GRID, from_dict
 from motionkit.methods.animatex.image_batches import (
     MOMENTS,
     ImagePairs,

@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from motionkit.backbones.animatex.backbone import AnimateXBackbone
+from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.animatex.config import PRESETS

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from motionkit.backbones.animatex.config import POCKET, RELEASED, TINY, IndicatorConfig, from_dict
-from motionkit.backbones.animatex.indicator import ImplicitPoseIndicator
-from motionkit.backbones.animatex.sites import AppearanceMotion
+from motionkit.methods.animatex.net.config import POCKET, RELEASED, TINY, IndicatorConfig, from_dict
+from motionkit.methods.animatex.net.indicator import ImplicitPoseIndicator
+from motionkit.methods.animatex.net.sites import AppearanceMotion
 from motionkit.errors import UserError
 
 

@@ -6,8 +6,8 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch import Tensor
 
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.network import AnimateXNetwork
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.network import AnimateXNetwork
 from motionkit.errors import UserError
 from motionkit.weights.reading import as_layer
 

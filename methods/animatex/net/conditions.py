@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motionkit.backbones.animatex.config import REFERENCE_MODES
+from motionkit.methods.animatex.net.config import REFERENCE_MODES
 from motionkit.errors import unknown
 
 Kept = tuple[Tensor, Tensor]  # keys and values of one attention layer, (N, heads, S, d) each
