@@ -27,9 +27,9 @@ from .sample import Window, WindowModel, offset_noise, sample, windows
 from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
     from motionkit.methods.animatex.net import Conditions, Prepared
     from motionkit.methods.animatex.net.backbone import AnimateXBackbone
-    from motionkit.backbones.base import VideoBackbone
 
 _log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
 from motionkit.backbones import catalog, folders, motion_files
-from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places

@@ -1,4 +1,4 @@
-"""The facts about motionkit's own backbones, each registered by its name in the group `motionkit.backbones`; no torch."""
+"""The facts about motionkit's own backbones, entry points of the group `motionkit.backbones`; no torch."""
 
 from __future__ import annotations
 

@@ -9,12 +9,12 @@ from diffusers import UNet3DConditionModel
 from safetensors.torch import load_file
 
 from motionkit.backbones import load
+from motionkit.errors import MissingWeights, UserError
 from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, Keep, draw_keep, join
 from motionkit.methods.animatex.net.config import POCKET, TINY, from_dict
 from motionkit.methods.animatex.net.keys import authors_name, prefixes
 from motionkit.methods.animatex.net.start import from_video_unet
 from motionkit.methods.animatex.net.tiny import components
-from motionkit.errors import MissingWeights, UserError
 from motionkit.settings.gpu import Plan
 
 FRAMES, SIDE = 3, 32

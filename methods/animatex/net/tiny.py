@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.methods.animatex.net.config import TINY, AnimateXConfig
-from motionkit.methods.animatex.net.tiny_sizes import CONFIGS, IMAGE_ENCODER
-from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny_sizes import OUTPUT_SCALE
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.config import TINY, AnimateXConfig
+from motionkit.methods.animatex.net.tiny_sizes import CONFIGS, IMAGE_ENCODER
 from motionkit.settings.gpu import Plan
 
 
