@@ -59,7 +59,7 @@ SPEC = MethodSpec(
     suits=(
         Need("predictions", ("epsilon", "v_prediction"), _DDIM),
         Need("reads_text", (True,), _NO_TEXT),
-        Need("roles", ("temporal_self",), _PICTURES),
+        Need("attends_in_time", (True,), _PICTURES),
         Need("unet_class", ("UNet2DConditionModel", "UNet3DConditionModel"), _OTHER),
     ),
     stages=(

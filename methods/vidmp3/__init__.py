@@ -59,7 +59,7 @@ SPEC = MethodSpec(
     refuses={"sdxl": _XL, "animatex": _NO_TEXT},
     suits=(
         Need("reads_text", (True,), _NO_TEXT),
-        Need("roles", ("temporal_self",), "it has no attention along time, which is what carries the motion"),
+        Need("attends_in_time", (True,), "it has no attention along time, which is what carries the motion"),
     ),
     stages=(
         Stage(

@@ -81,6 +81,11 @@ class BackboneSpec:
         return self.sd1_unet and not self.makes_clips
 
     @property
+    def attends_in_time(self) -> bool:
+        """Whether it has attention along time, or can be given some."""
+        return TEMPORAL in self.roles or self.inflatable
+
+    @property
     def made_up(self) -> bool:
         """Whether its weights are drawn from a seed."""
         return self.hub_id is None and self.asset is None

@@ -35,7 +35,7 @@ _POINTS = """
 tiny-$name = "$package.backbone:BACKBONE"
 """
 _PACKAGES = ', "$package.backbone"'
-_README = """- **Its own backbone**: `$package/backbone/` holds what is declared of `tiny-$name`, its network and its loader,
+_README = """- **Its own backbone**: `$package/backbone/` holds the facts about `tiny-$name`, its network and loader,
   at toy size and with random weights. `motionkit backbones tiny-$name` says which methods run on it, and
   `python -m motionkit.testing tiny-$name` whether it is what it declares.
 """
