@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
-    "motionkit.backbones.animatex.lend": "motionkit.backbones.animatex.missing_parts",
+    "motionkit.backbones.animatex": "motionkit.methods.animatex.net",
+    "motionkit.backbones.animatex.lend": "motionkit.methods.animatex.net.missing_parts",
     "motionkit.backbones.eight_bit": "motionkit.weights.eight_bit",
     "motionkit.backbones.files": "motionkit.backbones.folders",
     "motionkit.backbones.half": "motionkit.backbones.mixed_precision",
@@ -84,8 +86,20 @@ class _Package(ModuleType):
             super().__setattr__(name, value)
 
 
+def new_name(name: str) -> str | None:
+    """Where a module is now: of the table, or inside a package of the table; None for a name that has not moved."""
+    if name in MOVED:
+        return MOVED[name]
+    package, _, inner = name.rpartition(".")
+    above = sys.modules.get(package) if package in MOVED else None
+    return f"{MOVED[package]}.{inner}" if hasattr(above, "__path__") else None
+
+
 class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the module's new place for an old name; last in line, so that a module that exists is never touched."""
+    """Gives the module's new place for an old name.
+
+    First in line: the finder of files would load a second copy of what lies in a package under its old name.
+    """
 
     def __init__(self) -> None:
         self.specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
@@ -94,12 +108,17 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """A spec for a name that has moved, or None."""
-        return importlib.machinery.ModuleSpec(name, self) if name in MOVED else None
+        new = new_name(name)
+        if new is None or (name not in MOVED and importlib.util.find_spec(new) is None):
+            return None
+        return importlib.machinery.ModuleSpec(name, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """The module at its new place."""
-        warnings.warn(f"{spec.name} is now {MOVED[spec.name]}: import it from there", FutureWarning, stacklevel=4)
-        module = importlib.import_module(MOVED[spec.name])
+        new = new_name(spec.name)
+        assert new is not None
+        warnings.warn(f"{spec.name} is now {new}: import it from there", FutureWarning, stacklevel=4)
+        module = importlib.import_module(new)
         for name, place in NAMES.get(spec.name, {}).items():
             setattr(module, name, getattr(importlib.import_module(place), name))
         self.specs[spec.name] = module.__spec__
@@ -114,5 +133,5 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def install() -> None:
     """Make the old names importable, once, and keep them out of the way of functions."""
     if not any(isinstance(finder, _Forward) for finder in sys.meta_path):
-        sys.meta_path.append(_Forward())
+        sys.meta_path.insert(0, _Forward())
     sys.modules["motionkit"].__class__ = _Package

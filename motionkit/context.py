@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import torch
 
     from motionkit.settings.gpu import Plan
-    from motionkit.transfer import Tensors
+
+    Tensors = dict[str, torch.Tensor]
+else:
+    Tensors = dict
 
 
 class Progress(Protocol):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from motionkit.backbones.spec import BackboneSpec
     from motionkit.diffusion.samplers import SamplerSpec
     from motionkit.metrics.measure import Measure
     from motionkit.perception.estimators import EstimatorSpec
@@ -130,12 +131,13 @@ class Group(Generic[Kind]):
 
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
+BACKBONES: Group[BackboneSpec] = Group("motionkit.backbones", "backbone", "motionkit.backbones.spec:BackboneSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
 METRICS: Group[Measure] = Group("motionkit.metrics", "metric", "motionkit.metrics.measure:Measure")
 ESTIMATORS: Group[EstimatorSpec] = Group(
     "motionkit.estimators", "estimator", "motionkit.perception.estimators:EstimatorSpec"
 )
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS, ESTIMATORS)
+GROUPS: tuple[Group[Any], ...] = (METHODS, BACKBONES, SAMPLERS, METRICS, ESTIMATORS)
 
 
 def names() -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
+from motionkit.context import Tensors as Tensors
 from motionkit.errors import UserError
 from motionkit.weights.hashing import hash_path
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip, Sound
 
-    Tensors = dict[str, torch.Tensor]
-else:
-    Tensors = dict
-
 MAPS = ("poses", "masks", "depth", "correspondence", "keypoints")
 
 
@@ -40,6 +37,26 @@ class Requirement:
 
     name: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a method asks of a backbone that it does not know by name.
+
+    Attributes:
+        fact: an attribute of `BackboneSpec`.
+        among: its value is one of these; where it is a tuple, one of its items is.
+        why: one line that says why the method has no meaning without it.
+    """
+
+    fact: str
+    among: tuple[Any, ...]
+    why: str
+
+    def met(self, backbone: BackboneSpec) -> bool:
+        """Whether that backbone has it."""
+        value = getattr(backbone, self.fact)
+        return not set(self.among).isdisjoint(value if isinstance(value, tuple) else (value,))
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class MethodSpec:
         backbones: names of the backbones it runs on; () when it needs none.
         refuses: family of backbones -> one line that says why the method has no meaning on any of them.
         no_backbones: the same for single backbones of a family on which it does run.
+        suits: what makes it run on a backbone of which it says nothing else, such as another package's; () for none.
         samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
@@ -97,6 +115,7 @@ class MethodSpec:
     default_backbone: str | None = None
     refuses: Mapping[str, str] = field(default_factory=dict)
     no_backbones: Mapping[str, str] = field(default_factory=dict)
+    suits: tuple[Need, ...] = ()
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
     train_config: str | None = None
@@ -120,7 +139,12 @@ class MethodSpec:
         """Why it does not run on that backbone, in one line; "" where it does, or where it says nothing."""
         if not self.backbones or backbone.name in self.backbones:
             return ""
-        return self.no_backbones.get(backbone.name) or self.refuses.get(backbone.family, "")
+        said = self.no_backbones.get(backbone.name) or self.refuses.get(backbone.family)
+        return said or next((need.why for need in self.suits if not need.met(backbone)), "")
+
+    def runs_on(self, backbone: BackboneSpec) -> bool:
+        """Whether it runs on that backbone: one that it names, or one that has all that it asks for."""
+        return backbone.name in self.backbones or (bool(self.suits) and not self.refusal(backbone))
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Name the first required input that is missing.

@@ -225,7 +225,6 @@ _BEST: dict[str, Any] = _PAPER | {
 PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": _PAPER, "best": _BEST}
 
 LORA_TARGETS = ("attn1", "attn2", "attn_temp")
-INFLATED = ("sd",)  # families whose UNet gets new layers along time; a video model keeps its own
 
 
 @dataclass

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from motionkit import backbones
-from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
 from motionkit.training.loop import Loop, arguments

@@ -27,9 +27,9 @@ from .sample import Window, WindowModel, offset_noise, sample, windows
 from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
-    from motionkit.backbones.animatex import Conditions, Prepared
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.methods.animatex.net import Conditions, Prepared
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class AnimateX(Transfer):
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
-        from motionkit.backbones.animatex import Conditions
+        from motionkit.methods.animatex.net import Conditions
 
         backbone, mode = self.backbone, self.config.reference_mode
         reference = floats(picture)  # (1, 3, H, W)
@@ -188,7 +188,7 @@ class AnimateX(Transfer):
 
 def joined_pair(uncond: Prepared, cond: Prepared) -> Prepared:
     """Both halves as a batch of two."""
-    from motionkit.backbones.animatex import join
+    from motionkit.methods.animatex.net import join
 
     return join([uncond, cond])
 

@@ -27,7 +27,7 @@ from .train_loss import Denoiser, make_loss, measure
 from .train_model import check_plan, denoiser, start, write_compact, write_folder
 
 if TYPE_CHECKING:
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
     from motionkit.training.job import TrainJob
 
 

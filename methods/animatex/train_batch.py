@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.backbones.animatex import Conditions, Keep, draw_keep
+from motionkit.methods.animatex.net import Conditions, Keep, draw_keep
 from motionkit.perception.pose import PoseClip
 from motionkit.weights.hashing import seed_from
 

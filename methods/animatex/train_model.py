@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit import backbones
-from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
-from motionkit.backbones.animatex.config import POCKET, RELEASED
-from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.backbone import SCHEDULE, AnimateXBackbone, look
+from motionkit.methods.animatex.net.config import POCKET, RELEASED
+from motionkit.methods.animatex.net.network import AnimateXNetwork
+from motionkit.methods.animatex.net.start import from_video_unet
 from motionkit.settings.gpu import Plan
 from motionkit.weights import eight_bit, places
 from motionkit.weights.building import drawing

@@ -23,7 +23,6 @@ from . import SPEC
 from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
 from .maps import choose_lambda, motion_size
-from .options import INFLATED
 from .pack import Pack, save_pack
 from .perceive import Eyes, perceive
 from .resize import plates, resize, shrink, widen
@@ -64,7 +63,7 @@ class VidMP3(Transfer):
                 "method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
                 "or backbone.path=FOLDER"
             )
-        if self.backbone.spec.family in INFLATED:
+        if self.backbone.spec.inflatable:
             self._check_inflated()
         self._inputs = inputs
         self._eyes().check()

@@ -39,22 +39,22 @@ class Eyes:
         given: the rooms whose files came with the request, and are hashed as its inputs.
         plain: without networks, where no file is given.
         pocket: the backbone is of the sprite world.
-        family: of the backbone.
+        backbone: what is declared of it.
     """
 
     config: VidMP3Config
     given: tuple[str, ...]
     plain: bool
     pocket: bool
-    family: str
+    backbone: BackboneSpec
 
     @classmethod
     def of(cls, config: VidMP3Config, inputs: Inputs | None, backbone: BackboneSpec) -> Eyes:
         """For a request (None: its files are not known yet) on a backbone."""
         given = {name: getattr(inputs, name) for name in _FIELDS} if inputs else {}
         rooms = {name: replace(getattr(config, name), path=path) for name, path in given.items() if path}
-        simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.name.startswith("tiny-"))
-        return cls(replace(config, **rooms), tuple(rooms), simple, backbone.name.startswith("pocket-"), backbone.family)
+        simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.made_up)
+        return cls(replace(config, **rooms), tuple(rooms), simple, backbone.name.startswith("pocket-"), backbone)
 
     def room(self, name: str) -> Any:
         """The settings of "masks", "depth" or "correspondence"."""
@@ -66,7 +66,7 @@ class Eyes:
         return not (self.plain and room.backend == "auto" and not room.path)
 
     def _where(self, name: str) -> dict[str, Any]:
-        return {"pocket": self.pocket} | ({"family": self.family} if name == "correspondence" else {})
+        return {"pocket": self.pocket} | ({"backbone": self.backbone} if name == "correspondence" else {})
 
     def check(self) -> None:
         """Refuse settings that cannot be. Raises: UserError, one line."""

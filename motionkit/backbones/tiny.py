@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny_sizes import OUTPUT_SCALE, VIDEO_UNET, architecture
 from motionkit.backbones.tiny_tokenizer import vocabulary
 from motionkit.errors import UserError

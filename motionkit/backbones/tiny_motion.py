@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny import components
 from motionkit.backbones.tiny_sizes import ADAPTER, OUTPUT_SCALE, XL_TEXT, XL_UNET, architecture
 from motionkit.errors import UserError

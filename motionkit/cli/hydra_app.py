@@ -101,9 +101,11 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    for group, names in {"backbone": ("auto", "pocket", "tiny", *catalog.specs()), "gpu": ("auto", *TIERS)}.items():
+    for group, names in {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS)}.items():
         for name in names:
             _register_option(store, group, name)
+    for name, spec in catalog.specs().items():
+        _register_option(store, "backbone", name, spec.conf)
     for name in registry.names():
         _register_method(store, name)
     OmegaConf.register_new_resolver("motionkit.hash", _own_hash, use_cache=True, replace=True)
@@ -144,19 +146,20 @@ def _search_paths() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-    class MethodSearchPath(SearchPathPlugin):
-        """Adds the configuration folders that third-party methods declare."""
+    class PartSearchPath(SearchPathPlugin):
+        """Adds the configuration folders that third-party methods and backbones declare."""
 
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
             """Append each of them once."""
-            for name in registry.names():
-                if conf := registry.spec(name).conf:
-                    search_path.append(f"method-{name}", conf)
+            declared = {f"method-{name}": registry.spec(name).conf for name in registry.names()}
+            declared |= {f"backbone-{name}": spec.conf for name, spec in catalog.specs().items()}
+            for name, conf in declared.items():
+                if conf:
+                    search_path.append(name, conf)
 
-    if not any(
-        plugin.__name__ == MethodSearchPath.__name__ for plugin in Plugins.instance().discover(SearchPathPlugin)
-    ):
-        Plugins.instance().register(MethodSearchPath)
+    known = Plugins.instance().discover(SearchPathPlugin)
+    if not any(plugin.__name__ == PartSearchPath.__name__ for plugin in known):
+        Plugins.instance().register(PartSearchPath)
 
 
 def compose(verb: str, schema: type, words: list[str]) -> Any:

@@ -22,7 +22,7 @@ SCHEMAS = {
 }
 _OPTIONS = {
     "sprites": "what output source driving motion colour seed count split setting size frames lines",
-    "new-method": "output",
+    "new-method": "output backbone",
     "doctor": "extras",
     "cache": "age size",
 }
@@ -88,6 +88,8 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
 
     if key in ("method", "methods"):
         return registry.names()
+    if verb == "new-method" and key == "backbone":
+        return ["true"]
     if key in ("backbone", "backbones"):
         return ["auto", "pocket", "tiny", *catalog.specs()]
     known = {

@@ -12,7 +12,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.table import table
 from motionkit.errors import UserError, unknown
-from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.running.lazy_backbone import backbones_of, choose_backbone
 from motionkit.settings.schema import Fact, facts, schema, summary
 from motionkit.settings.setting import nested
 from motionkit.transfer import MethodSpec
@@ -65,7 +65,7 @@ def overview() -> str:
         spec = registry.spec(name)
         uses = f" ({', '.join(need.name for need in spec.uses)})" if spec.uses else ""
         needs = ", ".join(need.name for need in spec.requires) + uses
-        rows.append((name, needs, ", ".join(spec.backbones) or "none needed", spec.status, spec.summary))
+        rows.append((name, needs, ", ".join(backbones_of(spec)) or "none needed", spec.status, spec.summary))
     text = table(("method", "needs (uses)", "backbones", "status", "what"), rows)
     text += "\n\n`motionkit methods NAME` tells more, `motionkit cite NAME` gives the BibTeX."
     return text + broken()
@@ -120,7 +120,7 @@ def _need(name: str, note: str) -> str:
 
 
 def _backbones(spec: MethodSpec) -> str:
-    return ", ".join(f"{b} (default)" if b == spec.default_backbone else b for b in spec.backbones) or "none needed"
+    return ", ".join(f"{b} (default)" if b == spec.default_backbone else b for b in backbones_of(spec)) or "none needed"
 
 
 def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:

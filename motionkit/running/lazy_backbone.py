@@ -33,9 +33,17 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
     for candidate in spec.backbones:
         if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
             return candidate
-    reason = spec.refusal(catalog.get(name))
+    if spec.runs_on(backbone := catalog.get(name)):
+        return name
+    reason = spec.refusal(backbone)
     because = f": {reason}" if reason else ""
-    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(spec.backbones)}")
+    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(backbones_of(spec))}")
+
+
+def backbones_of(spec: MethodSpec) -> list[str]:
+    """Every backbone that a method runs on: those that it names, then those of other packages that suit it."""
+    others = [name for name, found in catalog.specs().items() if name not in spec.backbones and spec.runs_on(found)]
+    return [*spec.backbones, *others]
 
 
 class LazyBackbone:

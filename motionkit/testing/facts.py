@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, fields, is_dataclass
 
-from motionkit.backbones import catalog
+from motionkit.backbones import BackboneSpec, catalog
 from motionkit.errors import UserError
 from motionkit.registry import load_object
 from motionkit.running.cache import pick_settings
@@ -17,6 +17,7 @@ from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, Transfer
 
+_FACTS = tuple(field.name for field in fields(BackboneSpec))
 STATUSES = ("working", "reproducing")
 
 
@@ -104,7 +105,10 @@ def backbones_exist(subject: Subject) -> None:
     both = [name for family in spec.refuses for name in families[family] if name in spec.backbones]
     expect(not both, f"their family is refused: {listed(both)}")
     expect(spec.backbones or not (spec.refuses or spec.no_backbones), "it refuses backbones and needs none")
-    reasons = [*spec.refuses.values(), *spec.no_backbones.values()]
+    strange = [need.fact for need in spec.suits if not hasattr(BackboneSpec, need.fact) and need.fact not in _FACTS]
+    expect(not strange, f"no such fact of a backbone: {listed(strange)}; there are {listed(_FACTS)}")
+    expect(spec.backbones or not spec.suits, "it says what suits it and names no backbone to start with")
+    reasons = [*spec.refuses.values(), *spec.no_backbones.values(), *(need.why for need in spec.suits)]
     expect(all(r.strip() and "\n" not in r for r in reasons), "a refused backbone needs a reason of one line")
     expect(spec.default_backbone in (spec.backbones or (None,)), f"default_backbone {spec.default_backbone!r}")
 

@@ -7,8 +7,6 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from motionkit.backbones.animatex import Conditions
-from motionkit.backbones.animatex.config import POCKET_GRID, from_dict
 from motionkit.methods.animatex.image_batches import (
     MOMENTS,
     ImagePairs,
@@ -20,6 +18,8 @@ from motionkit.methods.animatex.image_batches import (
 )
 from motionkit.methods.animatex.image_net import ImageNet, inflated
 from motionkit.methods.animatex.image_stage import attention_loss, conditions, grid_offsets, make_loss, true_tokens
+from motionkit.methods.animatex.net import Conditions
+from motionkit.methods.animatex.net.config import POCKET_GRID, from_dict
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop
 from motionkit.training.pocket_sd import recipe

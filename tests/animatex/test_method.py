@@ -6,10 +6,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.animatex.config import PRESETS
+from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.perception.pose.files import save
 from motionkit.running.execute import execute

@@ -26,6 +26,18 @@ def test_names_that_went_elsewhere_are_found_in_the_old_module():
             assert getattr(module, name) is getattr(importlib.import_module(place), name)
 
 
+@pytest.mark.parametrize("old", ["motionkit.backbones.animatex", "motionkit.bench"])
+def test_what_lies_in_a_package_that_moved_is_loaded_once(old):
+    inner = {"motionkit.backbones.animatex": "config", "motionkit.bench": "entry"}[old]
+    for name in (old, f"{old}.{inner}"):
+        sys.modules.pop(name, None)
+    with pytest.warns(FutureWarning, match=f"{MOVED[old]}.{inner}"):
+        module = importlib.import_module(f"{old}.{inner}")
+    assert module is importlib.import_module(f"{MOVED[old]}.{inner}")
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(f"{old}.nowhere")
+
+
 def test_unknown_name_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("motionkit.nowhere")

@@ -8,8 +8,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.sites import attention, mlp
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.sites import attention, mlp
 
 
 class TemporalTransformer(TransformerTemporalModel):

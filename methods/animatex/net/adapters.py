@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from motionkit.backbones.animatex.config import AnimateXConfig
+from motionkit.methods.animatex.net.config import AnimateXConfig
 
 CHUNK_PIXELS = 512 * 512  # the first convolution keeps 32 numbers per pixel: about 34 MB at a time in float32
 

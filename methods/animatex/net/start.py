@@ -6,9 +6,9 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch import Tensor
 
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.network import AnimateXNetwork
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.network import AnimateXNetwork
 from motionkit.weights.reading import as_layer
 
 _TEMPORAL = ("transformer_in.", "temp_attentions.")

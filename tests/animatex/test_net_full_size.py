@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from motionkit.backbones.animatex.backbone import empty_network
-from motionkit.backbones.animatex.config import RELEASED
-from motionkit.backbones.animatex.convert import rename
-from motionkit.backbones.animatex.keys import BUFFERS
+from motionkit.methods.animatex.net.backbone import empty_network
+from motionkit.methods.animatex.net.config import RELEASED
+from motionkit.methods.animatex.net.convert import rename
+from motionkit.methods.animatex.net.keys import BUFFERS
 
 LIST = Path(__file__).parent / "animatex_keys.txt.gz"  # name and shape of each entry of the released state dict
 TENSORS, PARAMETERS = 2099, 1_817_708_556

@@ -9,12 +9,12 @@ from diffusers import UNet3DConditionModel
 from safetensors.torch import load_file
 
 from motionkit.backbones import load
-from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, Keep, draw_keep, join
-from motionkit.backbones.animatex.config import POCKET, TINY, from_dict
-from motionkit.backbones.animatex.keys import authors_name, prefixes
-from motionkit.backbones.animatex.start import from_video_unet
-from motionkit.backbones.animatex.tiny import components
 from motionkit.errors import MissingWeights, UserError
+from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, Keep, draw_keep, join
+from motionkit.methods.animatex.net.config import POCKET, TINY, from_dict
+from motionkit.methods.animatex.net.keys import authors_name, prefixes
+from motionkit.methods.animatex.net.start import from_video_unet
+from motionkit.methods.animatex.net.tiny import components
 from motionkit.settings.gpu import Plan
 
 FRAMES, SIDE = 3, 32
@@ -185,7 +185,7 @@ def test_gradients_reach_every_weight_that_the_conditions_use(backbone):
 
 def test_many_tokens_pass_a_few_at_a_time_with_the_same_result(backbone, monkeypatch):
     """Whole clips, single frames and pixels: chunks of every size, for a batch of clips with contexts of their own."""
-    from motionkit.backbones.animatex import sites
+    from motionkit.methods.animatex.net import sites
 
     network, x = backbone.network, noise(1, batch=2)
     prepared = join([backbone.prepare(made_up(2)), backbone.prepare(made_up(3))])
@@ -401,7 +401,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
-    from motionkit.backbones.animatex.convert import read_checkpoint
+    from motionkit.methods.animatex.net.convert import read_checkpoint
 
     class Evil:
         def __reduce__(self):

@@ -11,8 +11,8 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from motionkit.backbones.animatex.conditions import Kept, Prepared
-from motionkit.backbones.animatex.config import AnimateXConfig
+from motionkit.methods.animatex.net.conditions import Kept, Prepared
+from motionkit.methods.animatex.net.config import AnimateXConfig
 
 
 class AppearanceMotion(Transformer2DModel):

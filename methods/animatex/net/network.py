@@ -12,12 +12,12 @@ from diffusers import UNet3DConditionModel
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex.adapters import ReferenceGrid, latent_branch, pixel_branch, token_maker
-from motionkit.backbones.animatex.conditions import Conditions, Keep, Prepared
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.indicator import JOINTS, ImplicitPoseIndicator
-from motionkit.backbones.animatex.sites import AppearanceMotion
-from motionkit.backbones.animatex.temporal import temporal_module
+from motionkit.methods.animatex.net.adapters import ReferenceGrid, latent_branch, pixel_branch, token_maker
+from motionkit.methods.animatex.net.conditions import Conditions, Keep, Prepared
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.indicator import JOINTS, ImplicitPoseIndicator
+from motionkit.methods.animatex.net.sites import AppearanceMotion
+from motionkit.methods.animatex.net.temporal import temporal_module
 
 
 class AnimateXNetwork(nn.Module):

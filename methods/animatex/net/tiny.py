@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.animatex.config import TINY, AnimateXConfig
-from motionkit.backbones.animatex.tiny_sizes import CONFIGS, IMAGE_ENCODER
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny_sizes import OUTPUT_SCALE
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.config import TINY, AnimateXConfig
+from motionkit.methods.animatex.net.tiny_sizes import CONFIGS, IMAGE_ENCODER
 from motionkit.settings.gpu import Plan
 
 
@@ -17,7 +17,7 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     """A toy with weights drawn from `seed`, apart from the global generator. Raises: UserError when a path is given."""
     import torch
 
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
     from motionkit.weights.building import drawing
 
     if path:
@@ -39,8 +39,8 @@ def components(config: AnimateXConfig = TINY) -> dict[str, Any]:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     from motionkit.backbones import tiny
-    from motionkit.backbones.animatex.backbone import SCHEDULE
-    from motionkit.backbones.animatex.network import AnimateXNetwork
+    from motionkit.methods.animatex.net.backbone import SCHEDULE
+    from motionkit.methods.animatex.net.network import AnimateXNetwork
 
     parts = tiny.components("v_prediction")
     network = AnimateXNetwork(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from motionkit.backbones.animatex.config import AnimateXConfig
+from motionkit.methods.animatex.net.config import AnimateXConfig
 
 BUFFERS = ("pose_embedding_before.pos_embed.pos_table",)  # sinusoids, computed anew here
 _RESNET = {

@@ -13,14 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from motionkit.backbones.animatex.conditions import Conditions as Conditions
-    from motionkit.backbones.animatex.conditions import Keep as Keep
-    from motionkit.backbones.animatex.conditions import Prepared as Prepared
-    from motionkit.backbones.animatex.conditions import draw_keep as draw_keep
-    from motionkit.backbones.animatex.conditions import join as join
-    from motionkit.backbones.animatex.config import AnimateXConfig as AnimateXConfig
-    from motionkit.backbones.animatex.config import IndicatorConfig as IndicatorConfig
-    from motionkit.backbones.animatex.network import AnimateXNetwork as AnimateXNetwork
+    from motionkit.methods.animatex.net.conditions import Conditions as Conditions
+    from motionkit.methods.animatex.net.conditions import Keep as Keep
+    from motionkit.methods.animatex.net.conditions import Prepared as Prepared
+    from motionkit.methods.animatex.net.conditions import draw_keep as draw_keep
+    from motionkit.methods.animatex.net.conditions import join as join
+    from motionkit.methods.animatex.net.config import AnimateXConfig as AnimateXConfig
+    from motionkit.methods.animatex.net.config import IndicatorConfig as IndicatorConfig
+    from motionkit.methods.animatex.net.network import AnimateXNetwork as AnimateXNetwork
 
 _PUBLIC = {
     **{name: "conditions" for name in ("Conditions", "Keep", "Prepared", "draw_keep", "join")},

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from motionkit.backbones.animatex.adapters import token_maker
-from motionkit.backbones.animatex.config import IndicatorConfig
+from motionkit.methods.animatex.net.adapters import token_maker
+from motionkit.methods.animatex.net.config import IndicatorConfig
 
 JOINTS = 18
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motionkit.backbones.animatex.config import REFERENCE_MODES
 from motionkit.errors import unknown
+from motionkit.methods.animatex.net.config import REFERENCE_MODES
 
 Kept = tuple[Tensor, Tensor]  # keys and values of one attention layer, (N, heads, S, d) each
 

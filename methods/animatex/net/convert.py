@@ -17,12 +17,12 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
-from motionkit.backbones.animatex.backbone import SCHEDULE, empty_network
-from motionkit.backbones.animatex.config import RELEASED, AnimateXConfig, from_dict
-from motionkit.backbones.animatex.keys import BUFFERS, authors_name, prefixes
-from motionkit.backbones.animatex.missing_parts import Linked, link_missing_parts
-from motionkit.backbones.animatex.stream import write_stream
 from motionkit.errors import UserError, unknown
+from motionkit.methods.animatex.net.backbone import SCHEDULE, empty_network
+from motionkit.methods.animatex.net.config import RELEASED, AnimateXConfig, from_dict
+from motionkit.methods.animatex.net.keys import BUFFERS, authors_name, prefixes
+from motionkit.methods.animatex.net.missing_parts import Linked, link_missing_parts
+from motionkit.methods.animatex.net.stream import write_stream
 from motionkit.weights.model_files import MODEL, read_json
 
 DTYPES = ("float16", "bfloat16", "float32")

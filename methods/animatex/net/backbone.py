@@ -11,12 +11,12 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from motionkit.backbones import folders, placement
-from motionkit.backbones.animatex.conditions import Conditions, Prepared
-from motionkit.backbones.animatex.config import CLASS_NAME, AnimateXConfig, from_dict
-from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.conditions import Conditions, Prepared
+from motionkit.methods.animatex.net.config import CLASS_NAME, AnimateXConfig, from_dict
+from motionkit.methods.animatex.net.network import AnimateXNetwork
 from motionkit.settings.gpu import Plan
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import TEXT, read_json

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from motionkit.backbones import tiny_sizes
-from motionkit.backbones.animatex.config import TINY
+from motionkit.methods.animatex.net.config import TINY
 
 IMAGE_ENCODER: dict[str, Any] = {
     "hidden_size": 16,
