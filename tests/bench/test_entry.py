@@ -10,7 +10,8 @@ from motionkit.errors import UserError
 from motionkit.running import request
 from motionkit.running.request import plan_for
 from motionkit.table.bench import Entry, Options, entries_of, tasks
-from motionkit.table.bench.entry import cells_of, settled, side_of
+from motionkit.table.bench.entry import settled, side_of
+from motionkit.table.bench.planned import cells_of
 
 
 def test_every_method_on_every_backbone_that_it_takes():
