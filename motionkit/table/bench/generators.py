@@ -165,7 +165,8 @@ class Caption:
 
     Attributes:
         kind, motion, colour: what the sentence names; a drawing has no colour.
-        truth: (F, H, W, 3) uint8, a true clip of those words, of a character of its own.  clip: the same in colour.
+        truth: (F, H, W, 3) uint8, a true clip of that kind and motion, of a character in a colour of its own.
+        clip: the same in colour.
     """
 
     index: int
