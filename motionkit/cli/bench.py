@@ -100,7 +100,8 @@ a second start resumes, and starts that run at the same time in one folder share
 reported, tried again on the next start, and makes the exit code 1.
 
 `merge` copies the cells of several folders into output= and writes their tables from there; it needs no weights of
-methods. A cell that two folders have with another content is told, kept from the first, and makes the exit code 1.
+methods. A cell that two folders have with another content is told, kept from the first, and makes the exit code 1. The
+ledger of bench=ablations is written by one more start of that command with the merged folder as output=.
 """
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from motionkit.backbones import VideoBackbone, load
+from motionkit.backbones import load
+from motionkit.backbones.base import VideoBackbone
 from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.loop import denoise
 from motionkit.diffusion.samplers import make_sampler
