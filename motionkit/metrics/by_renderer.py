@@ -13,7 +13,7 @@ from motionkit.metrics.measure import Measure, Request
 from motionkit.settings.fact import Fact
 
 _GROWTH = 2  # pixels
-_RENDERED, _POSE = "pixels, on the renderer's mask", "sprite pose judge, against the renderer's joints"
+_RENDERED, _POSE = "pixels", "sprite pose judge"
 
 
 def grown(mask: np.ndarray, by: int = _GROWTH) -> np.ndarray:

@@ -68,8 +68,8 @@ def _make(cell: Cell, case: tasks.Case) -> None:
     request = request_of(cell.protocol, cell.seed, cell.options, chosen)
     began = time.process_time()  # of all threads of this process
     seed = cell.seed if not cell.entry.yardstick else 1000 * cell.seed + cell.index  # another noise for each case
-    asked = {"inputs": cell.entry.inputs(case), "config": cell.entry.settings_for(case), "seed": seed}
-    plan = check(replace(request, **asked))
+    inputs, settings = cell.entry.inputs(case), cell.entry.settings_for(case)
+    plan = check(replace(request, inputs=inputs, config=settings, seed=seed))
     _check_machine(cell, plan.memory)
     (cell.folder / RECORD).unlink(missing_ok=True)
     result = cell.kept.run(plan)

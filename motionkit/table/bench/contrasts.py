@@ -33,8 +33,9 @@ def held(outcome: Outcome) -> list[Held]:
     found = []
     for one in outcome.protocol.contrasts:
         if one.row in rows and one.against in rows:
-            values = [rows[label].values(one.figure) for label in (one.against, one.row)]
-            found.append(Held(one, judge(Claim(one.figure, one.sign, one.says), *values, outcome.protocol.reducers)))
+            claim, base = Claim(one.figure, one.sign, one.says), rows[one.against].values(one.figure)
+            verdict = judge(claim, base, rows[one.row].values(one.figure), outcome.protocol.reducers)
+            found.append(Held(one, verdict))
     return found
 
 
