@@ -37,12 +37,8 @@ lint: setup ## formatter, linter and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-bench: setup ## quality of every method against the known truth
-	$(BIN)/python benchmarks/quality_pocket_sd.py
-	$(BIN)/python benchmarks/quality_anamodiff.py
-	$(BIN)/python benchmarks/quality_pocket_modelscope.py
-	$(BIN)/python benchmarks/quality_flipsketch.py
-	$(BIN)/python benchmarks/speed_flipsketch.py
+bench: setup ## every method against the known truth (BENCH="bench=anamodiff bench.pairs=4" for another protocol)
+	$(BIN)/motionkit bench $(BENCH)
 
 CORE ?= 0
 train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)

@@ -7,6 +7,7 @@ and kinds that a prompt names are found by their words ("a drawing of a horse wa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +116,7 @@ def motion_agreement(video: np.ndarray, prompt: str) -> float | None:
 def kind_agreement(video: np.ndarray, prompt: str) -> float | None:
     """Probability that the judge gives to the kind that the prompt names, [0, 1]; None when it names none it knows."""
     verdict = judge(video)
-    wanted = _word_in(prompt, {kind: (kind, f"{kind}s") for kind in verdict.kind})
+    wanted = label_in(prompt, verdict.kind)
     return None if wanted is None else verdict.kind[wanted]
 
 
@@ -136,6 +137,11 @@ def joint_path(video: np.ndarray) -> float:
 def motion_in(prompt: str) -> str | None:
     """The motion of the sprite world that a prompt names, in any of its forms ("walk", "walks", "walking")."""
     return _word_in(prompt, {name: (name, f"{name}s", f"{name}es", doing) for name, doing in DOING.items()})
+
+
+def label_in(prompt: str, labels: Iterable[str]) -> str | None:
+    """The first of some labels, such as kinds or colours, that a prompt names ("horse", "horses"); None for none."""
+    return _word_in(prompt, {label: (label, f"{label}s") for label in labels})
 
 
 def _word_in(prompt: str, forms: dict[str, tuple[str, ...]]) -> str | None:

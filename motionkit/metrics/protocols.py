@@ -6,7 +6,7 @@ and the bytes of the judges and of the weights that the user named, so figures o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -107,6 +107,8 @@ class MetricProtocol:
         truth: np.ndarray | None = None,
         reference: np.ndarray | None = None,
         prompt: str = "",
+        source_prompt: str = "",
+        known: Mapping[str, Callable[[], np.ndarray]] | None = None,
     ) -> dict[str, float | None]:
         """Every figure of one video whose inputs are there; None without a value here (`missing` says why, by name).
 
@@ -115,12 +117,14 @@ class MetricProtocol:
             driving: (F, h, w, 3) uint8 with the same number of frames; measured by only when there is no truth.
             reference: (h, w, 3) uint8, what the video should keep to.
             prompt: what was asked for.
+            source_prompt: what the driving video shows.
+            known: what only a renderer knows, as of `motionkit.metrics.measure.Request`.
 
         Raises:
             ValueError: shapes that do not go together.
             UserError: weights that are there but cannot be used.
         """
-        request = Request(video, driving, truth, reference, prompt, self.weights)
+        request = Request(video, driving, truth, reference, prompt, self.weights, source_prompt, known or {})
         asked = {name: spec for name in self.measures if request.has((spec := METRICS.get(name)).fact.needs)}
         return {name: None if name in self.missing else spec.of(request) for name, spec in asked.items()}
 

@@ -22,6 +22,7 @@ from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
+from motionkit.table.store import CELLS
 from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip
     from motionkit.running.canvas import Fitted
-
-CELLS = "cells"
 
 
 @dataclass(frozen=True)
