@@ -7,7 +7,7 @@ USABLE = $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 1
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(call USABLE,$$p); then echo $$p; break; fi; done)
 # Freed memory is kept: its pages asked for again cost up to a tenth of a training step.
 KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
-TRAIN = $(KEEP) $(BIN)/python -m motionkit.training
+TRAIN = $(KEEP) $(BIN)/python -m motionkit.training.recipes
 
 .PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
@@ -49,7 +49,7 @@ train-pocket: setup ## train the next set of pocket weights on one core, from wh
 	$(TRAIN).queue --core $(CORE) $(if $(COPIES),--second $(COPIES))
 
 train-pocket-gpu: ## the same on a GPU, for six minutes at a time: run it again to go on (PYTHON=python3)
-	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
+	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.recipes.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
 
 train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resumes)
 	$(TRAIN).pocket_vae

@@ -26,7 +26,7 @@ from motionkit.metrics.scorer import classify, stated_accuracy
 from motionkit.running.execute import plan_for
 from motionkit.sprites import COLOURS, TRAIN_KINDS
 from motionkit.sprites.kinds import rng_of
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.sprite_batches import clips
 
 
 def captions(count: int, seed: int) -> list[tuple[str, str]]:

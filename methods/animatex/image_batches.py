@@ -20,7 +20,7 @@ from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
 from motionkit.training.ahead import Ahead
-from motionkit.training.auxiliary import part_cells
+from motionkit.training.recipes.auxiliary import part_cells
 
 from .pool import IndicatorSettings, PosePool, transform
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from motionkit.metrics.judges import load_judge, weights_path
 from motionkit.perception.pose import PoseSettings, read_poses
-from motionkit.training.pocket_sd import SCHEDULE
-from motionkit.training.stage import SET
-from motionkit.training.text_figures import clean_errors, decoded, grid, subject_gradient
+from motionkit.training.recipes.pocket_sd import SCHEDULE
+from motionkit.training.recipes.stage import SET
+from motionkit.training.recipes.text_figures import clean_errors, decoded, grid, subject_gradient
 
 from .image_batches import ImagePairs, Pairs, skeleton
 from .image_net import ImageNet

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from motionkit.backbones.animatex.adapters import ReferenceGrid, pixel_branch
 from motionkit.backbones.animatex.config import AnimateXConfig
 from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.training.auxiliary import AuxiliaryHead, Listener
+from motionkit.training.recipes.auxiliary import AuxiliaryHead, Listener
 from motionkit.weights.reading import as_layer
 
 

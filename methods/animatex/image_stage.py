@@ -17,11 +17,11 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionkit.backbones.animatex.config import POCKET_GRID
 from motionkit.errors import UserError
-from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
-from motionkit.training.captioned import words
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import SCHEDULE, even_times, read_unet, recipe
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.auxiliary import WEIGHT, offset_loss, part_loss
+from motionkit.training.recipes.captioned import words
+from motionkit.training.recipes.pocket_sd import SCHEDULE, even_times, read_unet, recipe
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 
 from .image_batches import ImagePairs, Pairs

@@ -16,7 +16,7 @@ from motionkit.methods.anamodiff.supervised import (
     truth_keypoints,
 )
 from motionkit.methods.anamodiff.weights import load_network, pocket_folder
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.sprite_batches import clips
 
 
 def test_keypoints_move_with_the_picture():
@@ -100,8 +100,8 @@ def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypa
 
     from motionkit.methods.anamodiff import lofnet_stage
     from motionkit.methods.anamodiff.weights import load_network
-    from motionkit.training import pocket_sd
-    from motionkit.training.pocket_vae import CONFIG
+    from motionkit.training.recipes import pocket_sd
+    from motionkit.training.recipes.pocket_vae import CONFIG
 
     monkeypatch.chdir(tmp_path)
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))

@@ -22,8 +22,8 @@ from motionkit.methods.animatex.image_net import ImageNet, inflated
 from motionkit.methods.animatex.image_stage import attention_loss, conditions, grid_offsets, make_loss, true_tokens
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop
-from motionkit.training.pocket_sd import recipe
-from motionkit.training.pocket_vae import CONFIG
+from motionkit.training.recipes.pocket_sd import recipe
+from motionkit.training.recipes.pocket_vae import CONFIG
 
 SMALL = replace(POCKET_GRID, channels=(16, 16, 32), groups=8, head_dim=8, context_dim=32)
 
@@ -139,7 +139,7 @@ def test_the_clip_stage_goes_on_from_pictures(vae, tmp_path, monkeypatch):
 
     from motionkit.methods.animatex import clip_stage, image_stage
     from motionkit.methods.animatex.image_stage import export
-    from motionkit.training import pocket_sd
+    from motionkit.training.recipes import pocket_sd
 
     monkeypatch.chdir(tmp_path)
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))

@@ -8,9 +8,16 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from transformers import CLIPTextModel
 
-from motionkit.training import colour_decoder, fold_latents, pocket_decoder, pocket_modelscope, pocket_sd, verb_critic
-from motionkit.training.fold_latents import fold, statistics
-from motionkit.training.pocket_vae import CONFIG
+from motionkit.training.recipes import (
+    colour_decoder,
+    fold_latents,
+    pocket_decoder,
+    pocket_modelscope,
+    pocket_sd,
+    verb_critic,
+)
+from motionkit.training.recipes.fold_latents import fold, statistics
+from motionkit.training.recipes.pocket_vae import CONFIG
 
 SIZES = dict(block_out_channels=(16, 16, 32), norm_num_groups=8)
 

@@ -23,10 +23,10 @@ from motionkit.backbones.folders import MODEL
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.training.ahead import Ahead
-from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
-from motionkit.training.captioned import LENGTH, WORDS, encoded, pictures, words
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
+from motionkit.training.recipes.captioned import LENGTH, WORDS, encoded, pictures, words
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 from motionkit.weights.reading import load_model, read_config
 

@@ -1,6 +1,6 @@
 """Trains the network that gives mask, depth order and part correspondence of sprite-like frames.
 
-    python -m motionkit.training.pocket_maps [--steps N] [--folder runs/train/pocket-maps]
+    python -m motionkit.training.recipes.pocket_maps [--steps N] [--folder runs/train/pocket-maps]
 
 Frames of the train split in the settings asked for, letters and the flag among them, some with a second character;
 turned, scaled, mirrored, barred, recoloured, blurred and noisy. What it must say is the world's own truth.
@@ -23,7 +23,7 @@ from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_maps_figures import evaluate
+from motionkit.training.recipes.pocket_maps_figures import evaluate
 from motionkit.weights.small_nets import save_net
 
 SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others

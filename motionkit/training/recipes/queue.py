@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motionkit.errors import UserError
-from motionkit.training.stage import SET, UNFINISHED
+from motionkit.training.recipes.stage import SET, UNFINISHED
 
 # Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
 RUNS = Path("runs/pocket")
-_HERE, _METHODS = "motionkit.training", "motionkit.methods"
+_HERE, _METHODS = "motionkit.training.recipes", "motionkit.methods"
 
 
 @dataclass(frozen=True)
