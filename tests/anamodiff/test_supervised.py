@@ -121,6 +121,27 @@ def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypa
     assert json.loads((folder / "records" / "anamodiff-lofnet.json").read_text())["figures"]["flow_px"] > 0
 
 
+def test_the_keypoint_stage_leaves_its_network_and_its_figures(tmp_path, monkeypatch):
+    import json
+    import sys
+
+    from motionkit.methods.anamodiff import keypoint_stage
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keypoint_stage, "by_style", lambda measure: measure("wild"))
+    monkeypatch.setattr(
+        keypoint_stage, "evaluate_keypoints", lambda net, setting: evaluate_keypoints(net, count=4, setting=setting)
+    )
+    small = keypoint_stage.KEYPOINT_CONFIG | dict(block_expansion=8, max_features=16)
+    monkeypatch.setattr(keypoint_stage, "KEYPOINT_CONFIG", small)
+    monkeypatch.setattr(sys, "argv", ["keypoint_stage", "--steps", "2", "--batch", "4"])
+    keypoint_stage.main()
+    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    net, facts = load_network(folder / "anamodiff" / "keypoints.safetensors", "keypoints")
+    record = json.loads((folder / "records" / "anamodiff-keypoints.json").read_text())
+    assert facts["figures"] == record["figures"] and record["steps"] == 2 and record["figures"]["mean_px"] > 0
+
+
 def test_pairs_say_what_the_source_shows():
     data = pairs("visible test", 0, 0, 4, "train", 32)
     assert data.visible.shape == (4, 32, 32) and data.visible.min() == 0 and data.visible.max() == 1
