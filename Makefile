@@ -59,7 +59,7 @@ train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd ag
 	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
-	$(TRAIN).pocket_maps
+	$(TRAIN).pocket_maps --out motionkit/assets/perception/pocket_maps.safetensors
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
 	$(TRAIN).queue --only verb-critic pocket-animatediff
