@@ -29,7 +29,7 @@ from .image_net import ImageNet, begin_as
 
 ATTENTION = 0.05  # weight of -log of the attention on the true place
 SUBJECT = 2.0  # further weight of cells near the subject
-DROPPED = 0.1  # share of pairs without reference and pose, for guidance
+DROPPED = 0.05  # share of pairs without reference and pose, for guidance
 
 
 def true_tokens(places: Tensor, visible: Tensor, side: int, cell: int = 8) -> tuple[Tensor, Tensor]:
