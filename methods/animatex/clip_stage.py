@@ -21,8 +21,8 @@ from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
 from motionkit.training.loop import Loop, arguments
-from motionkit.training.pocket_sd import SCHEDULE, recipe
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.pocket_sd import SCHEDULE, recipe
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 from motionkit.weights.hashing import hash_tensors
 from motionkit.weights.model_files import MODEL, TEXT

@@ -182,6 +182,8 @@ def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, 
     facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
         del facts["variant"]  # runs that began before there were variants go on
+    if not options.renew:
+        del facts["renew"]  # and so do those before there was this
     facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
     job.claim(facts | {"recipe": asdict(replace(options.recipe, steps=0))})
 

@@ -90,6 +90,9 @@ class TrainOptions:
         None,
         choices={"transformer": "attention", "mamba": "Mamba"},
     )
+    renew: bool = setting(
+        "Whether the layers along time begin anew even where the start has some of that kind, to compare kinds.", False
+    )
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
     learn: str = setting(
         "Which weights learn.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN

@@ -76,7 +76,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
             raise UserError(f"train.backbone={spec.name} is no Animate-X model")
-        return _with_temporal(found, options.temporal, plan, seed)
+        return _with_temporal(found, options.temporal, plan, seed, options.renew)
     if spec.name not in VIDEO:
         raise UserError(
             f"train.start={options.start}: {spec.name} has no video model to begin as: give train.start=own"
@@ -106,11 +106,14 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     )
 
 
-def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int) -> AnimateXBackbone:
+def _with_temporal(
+    backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int, renew: bool = False
+) -> AnimateXBackbone:
     """The backbone with layers along time of that kind: its own where they are, else new ones, which add nothing."""
-    if temporal in (None, backbone.network.config.temporal):
+    own = backbone.network.config.temporal
+    if temporal in (None, own) and not renew:
         return backbone
-    config = replace(backbone.network.config, temporal=str(temporal))
+    config = replace(backbone.network.config, temporal=temporal or own)
     with drawing(seed):
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}

@@ -7,7 +7,7 @@ import torch
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception import pocket_maps as pm
 from motionkit.sprites import Motion, character, render_clip
-from motionkit.training.pocket_maps_figures import clip_of, measure
+from motionkit.training.recipes.pocket_maps_figures import clip_of, measure
 from motionkit.weights.small_nets import save_net
 
 shipped = pytest.mark.skipif(not pm.weights_path().is_file(), reason="the weights are not in this checkout")

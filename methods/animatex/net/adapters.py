@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.config import FOLDED, AnimateXConfig
 
 CHUNK_PIXELS = 512 * 512  # the first convolution keeps 32 numbers per pixel: about 34 MB at a time in float32
 
@@ -71,6 +71,24 @@ def pixel_branch(config: AnimateXConfig, width: int) -> Branch:
     return Branch(conv, width, config.branch_depth)
 
 
+class FoldedPictures(nn.Module):
+    """Pictures as they are, without weights, where `pixel_branch` has convolutions: nothing has to be learnt first."""
+
+    def __init__(self, config: AnimateXConfig) -> None:
+        super().__init__()
+        self.factor = config.factor
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, 3, F, H, W) in [0, 1] to (B, 12, F, H / factor, W / factor)."""
+        flat = folded(frames.transpose(1, 2).flatten(0, 1), self.factor)  # (B F, 12, h, w)
+        return flat.unflatten(0, (frames.shape[0], -1)).transpose(1, 2)
+
+
+def folded(pictures: Tensor, factor: int) -> Tensor:
+    """Pictures (N, 3, H, W) to (N, 12, H / factor, W / factor): halves of a cell, averaged, as channels."""
+    return functional.pixel_unshuffle(functional.avg_pool2d(pictures, factor // 2), 2)
+
+
 def latent_branch(config: AnimateXConfig, width: int) -> Branch:
     """Latents (B, 4, F, h, w) to (B, width, F, h, w)."""
     inner = config.branch_channels
@@ -97,9 +115,8 @@ class ReferenceGrid(nn.Module):
 
     def __init__(self, config: AnimateXConfig, width: int = 64, groups: int = 8) -> None:
         super().__init__()
-        out, self.pool = config.context_dim, config.factor // 2
-        pose = 3 * (config.factor // self.pool) ** 2
-        self.enter = nn.Conv2d(config.latent_channels + pose, width, 3, padding=1)
+        out, self.factor = config.context_dim, config.factor
+        self.enter = nn.Conv2d(config.latent_channels + FOLDED, width, 3, padding=1)
         self.fine = _residual(width, groups)
         self.down = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, out, 3, 2, 1))
         self.coarse = nn.ModuleList(_residual(out, groups) for _ in range(2))
@@ -109,9 +126,7 @@ class ReferenceGrid(nn.Module):
 
     def forward(self, latent: Tensor, pose: Tensor) -> Tensor:
         """Latent (B, 4, h, w) and pose image (B, 3, H, W) in [0, 1] to tokens (B, h/2 w/2, D), row by row."""
-        pose = functional.avg_pool2d(pose, self.pool)
-        pose = functional.pixel_unshuffle(pose, pose.shape[-1] // latent.shape[-1])  # (B, 12, h, w)
-        x = self.enter(torch.cat([latent, pose], 1))
+        x = self.enter(torch.cat([latent, folded(pose, self.factor)], 1))
         x = self.down(x + self.fine(x))  # (B, D, h/2, w/2)
         for layer in self.coarse:
             x = x + layer(x)

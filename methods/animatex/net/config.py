@@ -12,6 +12,7 @@ CLASS_NAME = "AnimateXNetwork"
 TEMPORAL = ("transformer", "mamba")
 MOTION = ("block", "attention")
 QUERIES = ("both", "keypoints", "learned", "features")
+FOLDED = 12  # channels of a picture whose squares of two by two pixels are folded into channels
 REFERENCE_MODES = ("local", "latent", "both")
 
 
@@ -61,6 +62,8 @@ class AnimateXConfig:
         latent_channels: of the autoencoder.
         factor: pixels per latent along a side, a multiple of 4.
         concat_channels: of the reference and pose branches beside the latents.
+        folded_poses: pose pictures stand beside the latents as they are, folded to 12 channels of the latents' size, in
+            place of both branches; the reference is read as a grid then, and not beside the latents.
         branch_channels, branch_depth: width of those branches' convolutions, layers of their mixing over frames.
         motion: "block", a whole transformer block as released, or "attention" alone: x + CA(x, f_i), as in the paper.
         motion_scale: how much the motion attention adds (`our_weight` in the authors' code).
@@ -83,6 +86,7 @@ class AnimateXConfig:
     latent_channels: int = 4
     factor: int = 8
     concat_channels: int = 8
+    folded_poses: bool = False
     branch_channels: int = 32
     branch_depth: int = 1
     motion: str = "block"
@@ -113,6 +117,12 @@ class AnimateXConfig:
         if self.factor % 4 or self.factor <= 0:
             raise UserError(f"an Animate-X network needs 4, 8, 12, ... pixels per latent, not factor={self.factor}")
 
+        if self.folded_poses and (self.concat_channels != FOLDED or not self.reference_grid):
+            raise UserError(
+                f"folded poses of an Animate-X network need concat_channels={FOLDED} and a reference_grid, "
+                f"not {self.concat_channels} and {self.reference_grid}"
+            )
+
     @property
     def slot_channels(self) -> int:
         """Channels that enter the UNet: latents and what is beside them."""
@@ -139,8 +149,9 @@ class AnimateXConfig:
         values = asdict(self) | {"mamba": dict(self.mamba)}
         if not self.parallel:
             del values["parallel"]
-        if not self.reference_grid:
-            del values["reference_grid"]
+        for name in ("reference_grid", "folded_poses"):
+            if not values[name]:
+                del values[name]
         if self.indicator.query == "both":
             del values["indicator"]["query"]
         return {"_class_name": CLASS_NAME, **values, "channels": list(self.channels), "attention": list(self.attention)}
@@ -192,8 +203,8 @@ POCKET = AnimateXConfig(
         expansion=2,
     ),
 )
-# The one that is trained at image level first: the reference as a grid of tokens, pose pictures read frame by frame.
-POCKET_GRID = replace(POCKET, reference_grid=16, concat_channels=16, branch_depth=0)
+# The one that is trained at image level first: the reference as a grid of tokens, pose pictures as they are.
+POCKET_GRID = replace(POCKET, reference_grid=16, concat_channels=FOLDED, folded_poses=True, branch_depth=0)
 TINY = AnimateXConfig(
     channels=(8, 16),
     attention=(True, False),

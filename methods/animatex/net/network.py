@@ -12,7 +12,13 @@ from diffusers import UNet3DConditionModel
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 from torch import Tensor, nn
 
-from motionkit.methods.animatex.net.adapters import ReferenceGrid, latent_branch, pixel_branch, token_maker
+from motionkit.methods.animatex.net.adapters import (
+    FoldedPictures,
+    ReferenceGrid,
+    latent_branch,
+    pixel_branch,
+    token_maker,
+)
 from motionkit.methods.animatex.net.conditions import Conditions, Keep, Prepared
 from motionkit.methods.animatex.net.config import AnimateXConfig
 from motionkit.methods.animatex.net.indicator import JOINTS, ImplicitPoseIndicator
@@ -38,7 +44,10 @@ class AnimateXNetwork(nn.Module):
         self.image_tokens = token_maker(config.feature_dim, config.context_dim, config.image_tokens)
         if config.reference_grid:
             self.grid = ReferenceGrid(config)
-        self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
+        if config.folded_poses:
+            self.pose: nn.Module = FoldedPictures(config)
+        else:
+            self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
         self.slot_pose = pixel_branch(config, config.slot_channels)
         self.slot_latent = latent_branch(config, config.slot_channels)
 
@@ -136,9 +145,10 @@ class AnimateXNetwork(nn.Module):
         return self.indicator(keypoints, features)
 
     def beside(self, conditions: Conditions, keep: Keep | None = None) -> Tensor | None:
-        """The channels beside the noise, (B, 8, F, h, w): the reference's pixels plus the pose images."""
+        """The channels beside the noise, (B, 8, F, h, w): the reference's pixels (if it has a branch) and the poses."""
         parts = []
-        if conditions.reference is not None:  # the same in every frame: one is computed
+        if conditions.reference is not None and not self.config.folded_poses:
+            # the same in every frame: one is computed
             local = self.local(conditions.reference[:, :, None]).expand(-1, -1, conditions.frames, -1, -1)
             parts.append(local if keep is None else _masked(local, keep.local))
         if conditions.pose_images is not None:

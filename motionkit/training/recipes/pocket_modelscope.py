@@ -24,10 +24,10 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import read_unet, recipe
-from motionkit.training.stage import run_stage, stage_arguments
-from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
-from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
+from motionkit.training.recipes.pocket_sd import read_unet, recipe
+from motionkit.training.recipes.stage import run_stage, stage_arguments
+from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
+from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
 from motionkit.weights.eight_bit import pack
 
 UNET = dict(

@@ -16,11 +16,11 @@ from torch import Tensor
 from motionkit.errors import UserError
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip
-from motionkit.training.drawings import drawn
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.pocket_vae import PATCH, psnr, random_affine, warp_both
-from motionkit.training.sprite_batches import clips, masks, pixels
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.drawings import drawn
+from motionkit.training.recipes.pocket_vae import PATCH, psnr, random_affine, warp_both
+from motionkit.training.recipes.sprite_batches import clips, masks, pixels
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 
 TRAINED = ("decoder.", "post_quant_conv.")
 WEIGHT = 3.0  # extra weight of the subject, and of the ink of a drawing

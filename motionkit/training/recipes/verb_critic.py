@@ -20,8 +20,8 @@ from motionkit.errors import UserError
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.stage import SET, run_stage, stage_arguments
-from motionkit.training.video_batches import Batch, VideoBatches
+from motionkit.training.recipes.stage import SET, run_stage, stage_arguments
+from motionkit.training.recipes.video_batches import Batch, VideoBatches
 
 MOST_NOISE = 1.5  # standard deviation of what is added to latents in training: predictions are never clean
 CRITIC = SET / "verb-critic" / "critic.pt"

@@ -1,4 +1,4 @@
-"""Trains the judges of the sprite world: `python -m motionkit.training.judges pose|scorer`."""
+"""Trains the judges of the sprite world: `python -m motionkit.training.recipes.judges pose|scorer`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from motionkit.metrics.judges import PoseNet, ScoreNet, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, SpriteClip
 from motionkit.sprites.kinds import BACKGROUNDS
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.sprite_batches import clips, pixels
+from motionkit.training.recipes.sprite_batches import clips, pixels
 from motionkit.weights.small_nets import save_net
 
 GROUPS = {"kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS), "background": list(BACKGROUNDS)}

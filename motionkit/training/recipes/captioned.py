@@ -14,8 +14,8 @@ from transformers import CLIPTokenizer
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS
 from motionkit.sprites.kinds import BACKGROUNDS, article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.auxiliary import part_cells
-from motionkit.training.sprite_batches import clips, masks
+from motionkit.training.recipes.auxiliary import part_cells
+from motionkit.training.recipes.sprite_batches import clips, masks
 
 WORDS = (
     *COLOURS,

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
-from motionkit.training.sprite_batches import clips, masks, pixels
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
+from motionkit.training.recipes.sprite_batches import clips, masks, pixels
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import places
 
 ASSETS = places.PACKAGE
@@ -104,7 +104,7 @@ def main() -> None:
     stage_arguments(parser)
     args = parser.parse_args()
     if not args.base.is_dir():
-        raise UserError(f"no autoencoder at {args.base}: run `python -m motionkit.training.pocket_vae` first")
+        raise UserError(f"no autoencoder at {args.base}: run `python -m motionkit.training.recipes.pocket_vae` first")
     torch.manual_seed(args.seed)
     vae = AutoencoderKL.from_pretrained(args.base).float()
     before = figures(vae)

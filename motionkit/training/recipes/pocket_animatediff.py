@@ -23,10 +23,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.pocket_sd import read_unet
-from motionkit.training.stage import run_stage, stage_arguments
-from motionkit.training.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
-from motionkit.training.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
+from motionkit.training.recipes.pocket_sd import read_unet
+from motionkit.training.recipes.stage import run_stage, stage_arguments
+from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
+from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
 
 ADAPTER = dict(
     block_out_channels=(48, 96, 192),

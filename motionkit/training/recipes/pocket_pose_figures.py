@@ -1,6 +1,6 @@
 """How well a body is found in three styles: `easy` and `wild` as trained, and `foreign`, which no training sees.
 
-    python -m motionkit.training.pocket_pose_figures [--weights FILE] [--clips 24] [--shipped]
+    python -m motionkit.training.recipes.pocket_pose_figures [--weights FILE] [--clips 24] [--shipped]
 
 All characters are of the test split, held-out kinds and motions among them. `--shipped` measures the estimator that
 stands behind the pocket poses instead.

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from motionkit.errors import UserError
 from motionkit.training.loop import arguments, write_record
-from motionkit.training.pocket_vae import PATCH
-from motionkit.training.sprite_batches import clips, pixels
-from motionkit.training.stage import stage_arguments
+from motionkit.training.recipes.pocket_vae import PATCH
+from motionkit.training.recipes.sprite_batches import clips, pixels
+from motionkit.training.recipes.stage import stage_arguments
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """How right the pocket maps are, on held-out sprite clips whose masks, depth and correspondence are known exactly.
 
-`python -m motionkit.training.pocket_maps_figures` prints the shipped network's figures with bootstrap intervals.
+`python -m motionkit.training.recipes.pocket_maps_figures` prints the shipped network's figures with bootstrap bounds.
 """
 
 from __future__ import annotations

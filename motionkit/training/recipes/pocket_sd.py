@@ -23,10 +23,10 @@ from motionkit.backbones.folders import MODEL
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError
 from motionkit.training.ahead import Ahead
-from motionkit.training.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
-from motionkit.training.captioned import LENGTH, WORDS, encoded, pictures, words
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
+from motionkit.training.recipes.captioned import LENGTH, WORDS, encoded, pictures, words
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 from motionkit.weights.reading import load_model, read_config
 
@@ -58,9 +58,9 @@ NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does n
 class TextToImage(nn.Module):
     """The two trained networks as one module, and in training a head that tells the parts (see `auxiliary`)."""
 
-    def __init__(self, vocabulary: int, head: bool = False) -> None:
+    def __init__(self, vocabulary: int, head: bool = False, sizes: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.unet = UNet2DConditionModel(**UNET)
+        self.unet = UNet2DConditionModel(**(sizes or UNET))
         self.unet.set_attn_processor(
             AttnProcessor()
         )  # on a CPU the fused kernel's backward is slow for short sequences
@@ -171,15 +171,21 @@ def recipe(folder: Path, steps: int, lr: float, muon: bool = True, **others: Any
     return LoopSettings(folder, steps, lr, fused=True, clip=float("inf"), muon=is_matrix, **{"decay": 0.2} | others)
 
 
-def build(folder: Path, seed: int, head: bool, device: str) -> tuple[TextToImage, AutoencoderKL, CLIPTokenizer]:
-    """The networks to train, and the autoencoder and tokenizer of a set's folder. Raises: UserError."""
+def build(
+    folder: Path, seed: int, head: bool, device: str, sizes: dict[str, Any] | None = None
+) -> tuple[TextToImage, AutoencoderKL, CLIPTokenizer]:
+    """The networks to train (a UNet of other sizes if given), and the autoencoder and tokenizer of a set's folder.
+
+    Raises:
+        UserError: there is no autoencoder.
+    """
     if not (folder / "vae").is_dir():
         raise UserError(f"no autoencoder at {folder / 'vae'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(seed)
     size = build_tokenizer(dict.fromkeys(WORDS), folder / "tokenizer", LENGTH)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     vae = AutoencoderKL.from_pretrained(folder / "vae").float().eval().requires_grad_(False).to(device)
-    return TextToImage(size, head).to(device, memory_format=torch.channels_last), vae, tokenizer
+    return TextToImage(size, head, sizes).to(device, memory_format=torch.channels_last), vae, tokenizer
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What `pocket-sd` can draw: its autoencoder on held-out characters, and samples judged against their captions.
 
-    python -m motionkit.training.picture_figures --captions 100 --seed 0 [--sheet samples.png]
+    python -m motionkit.training.recipes.sample_figures --captions 100 --seed 0 [--sheet samples.png]
 
 Captions name a kind and a colour that training showed; the judge is the sprite classifier, whose own accuracy on true
 pictures is printed beside. The last line is one JSON object.

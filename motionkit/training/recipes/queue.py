@@ -10,62 +10,15 @@ import argparse
 import os
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from motionkit.errors import UserError
-from motionkit.training.stage import SET, UNFINISHED
+from motionkit.training.recipes.stage import SET, UNFINISHED
+from motionkit.training.recipes.stages import STAGES, Stage
 
 # Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
-RUNS = Path("runs/pocket")
-_HERE, _METHODS = "motionkit.training", "motionkit.methods"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training.
-
-    Attributes:
-        name: of its folder in runs/ and of its record.  module: what is run.  hours: core-hours that are meant.
-        gate: what should be reached before the next one.  options: further ones of its command.
-        gpu: those of a run on a GPU, where a larger batch costs no more time.
-    """
-
-    name: str
-    module: str
-    hours: float
-    gate: str
-    options: tuple[str, ...] = ()
-    gpu: tuple[str, ...] = ()
-
-    def command(self, second: Path | None = None, workers: int | None = None) -> list[str]:
-        """The command that runs it; on a GPU with so many processes that render ahead, if that is given."""
-        copies = ["--second", str(second)] if second else []
-        folder = ["--folder", str(RUNS / self.name)]
-        fast = [] if workers is None else ["--device", "cuda", "--workers", str(workers), *self.gpu]
-        return [sys.executable, "-m", self.module, *folder, *copies, *self.options, *fast]
-
-
-_LARGE = ("--batch", "256", "--steps", "9000", "--noises", "4")
-_CLIPS = ("--batch", "32", "--steps", "4000")
-STAGES = (
-    Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
-    Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
-    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's", gpu=_LARGE),
-    Stage("pocket-pose", f"{_HERE}.pocket_pose", 0.7, "bodies of an unseen style in 90 % of the clips"),
-    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px", gpu=_LARGE),
-    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
-    Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
-    Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
-    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6", gpu=_CLIPS),
-    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
-    Stage(
-        "pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked", gpu=_CLIPS
-    ),
-)
 
 
 def is_finished(stage: Stage, folder: Path = SET) -> bool:

@@ -1,6 +1,6 @@
 """Trains the network that gives mask, depth order and part correspondence of sprite-like frames.
 
-    python -m motionkit.training.pocket_maps [--steps N] [--folder runs/train/pocket-maps]
+    python -m motionkit.training.recipes.pocket_maps [--steps N] [--settings easy wild]
 
 Frames of the train split in the settings asked for, letters and the flag among them, some with a second character;
 turned, scaled, mirrored, barred, recoloured, blurred and noisy. What it must say is the world's own truth.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.errors import UserError
 from motionkit.perception.pocket_maps import SIZE, MapsNet, weights_path
 from motionkit.sprites import LETTERS, TRAIN_KINDS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
-from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.pocket_maps_figures import evaluate
+from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.recipes.pocket_maps_figures import evaluate
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights.small_nets import save_net
 
 SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others
@@ -166,35 +167,28 @@ def is_matrix(name: str) -> bool:
 
 
 def main() -> None:
-    """Command line: trains, measures on the test split, ships."""
-    parser = arguments(__doc__.splitlines()[0], "runs/train/pocket-maps", 1700, 3e-3)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-maps", 1700, 3e-3)
+    stage_arguments(parser)
     parser.add_argument("--muon", action="store_true", help="Muon trains all but the first layer and the head")
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), help="settings of the world, drawn evenly")
     args = parser.parse_args()
     torch.manual_seed(args.seed + 30)
     net = MapsNet().to(args.device, memory_format=torch.channels_last)
     batch = args.batch or 16
-    settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.997)
+    settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.997, second=args.second)
     if args.muon:
         settings = replace(settings, muon=is_matrix, clip=float("inf"), decay=0.4)
     loop = Loop(net, make_loss(net, batch, args.seed + 9, args.device, args.settings), settings)
-    if args.export_only and not loop.resume():
-        raise UserError(f"no checkpoint in {args.folder}")
-    trained = (loop.ema if args.export_only else loop.run()).float().cpu()
-    figures = evaluate(trained)
-    save_net(args.out or weights_path(), trained, {}, figures)
-    record = {
-        "steps": loop.step,
-        "seconds": round(loop.seconds),
-        "batch": batch,
-        "lr": args.lr,
-        "settings": args.settings,
-        "figures": figures,
-        "parameters": sum(p.numel() for p in net.parameters()),
-    }
-    write_record(args.folder / "record.json", record)
-    print(record)
+    out = args.out or args.set / "perception" / weights_path().name
+
+    def finished(trained: MapsNet) -> dict[str, Any]:
+        trained = trained.float().cpu()
+        figures = evaluate(trained)
+        save_net(out, trained, {}, figures)
+        return figures
+
+    run_stage(loop, args, finished, {"batch": batch, "lr": args.lr, "settings": args.settings})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains the net of joints behind the pocket poses: `python -m motionkit.training.pocket_joints`.
+"""Trains the net of joints behind the pocket poses: `python -m motionkit.training.recipes.pocket_joints`.
 
 It sees sprites' true points, moved by as much as the pose estimator errs, and no pictures; a minute on one core.
 """

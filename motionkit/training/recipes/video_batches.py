@@ -21,10 +21,10 @@ from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.ahead import Ahead
-from motionkit.training.captioned import LENGTH
-from motionkit.training.drawings import drawn
-from motionkit.training.pocket_sd import SCHEDULE
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.captioned import LENGTH
+from motionkit.training.recipes.drawings import drawn
+from motionkit.training.recipes.pocket_sd import SCHEDULE
+from motionkit.training.recipes.sprite_batches import clips
 
 VIDEO_SCHEDULE = SCHEDULE | dict(beta_end=0.02)  # alpha_bar ends at 0.0002; AnimateDiff's SDXL branch ends there too
 SHARES = (0.0, 0.5, 0.7)  # of the noise's variance, each in a third of the clips (arXiv 2305.10474)

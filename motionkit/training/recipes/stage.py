@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from motionkit.training.handover import hand_over, take_over
 from motionkit.training.loop import Loop, write_record
+from motionkit.training.recipes.handover import hand_over, take_over
 from motionkit.training.stopping import stoppable
 
 SET = Path("benchmarks/pocket/next")  # the set of weights that is being made, in hub layout

@@ -18,9 +18,9 @@ from transformers import CLIPTokenizer
 from motionkit.metrics import scorer
 from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
-from motionkit.training.captioned import encoded, subject_cells, words
-from motionkit.training.pocket_sd import SCHEDULE, TextToImage
-from motionkit.training.sprite_batches import clips, pixels
+from motionkit.training.recipes.captioned import encoded, subject_cells, words
+from motionkit.training.recipes.pocket_sd import SCHEDULE, TextToImage
+from motionkit.training.recipes.sprite_batches import clips, pixels
 
 SIGMAS = (0.8, 2.0, 5.0)  # noise over signal
 GUIDANCE, STEPS = 3.0, 25
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("runs/pocket/pocket-sd/sheet.png"))
     parser.add_argument("--count", type=int, default=32)
     args = parser.parse_args()
-    from motionkit.training.pocket_sd import build
+    from motionkit.training.recipes.pocket_sd import build
 
     model, vae, tokenizer = build(args.set / "pocket-sd", 0, False, "cpu")
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)

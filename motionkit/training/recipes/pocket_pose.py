@@ -1,7 +1,7 @@
-"""Trains the network that finds the driving body: `python -m motionkit.training.pocket_pose`.
+"""Trains the network that finds the driving body: `python -m motionkit.training.recipes.pocket_pose`.
 
 Characters of the train split in the `wild` and the `easy` setting, pictures of empty stages, letters and flags among
-them, which show no body. The judge of results (`motionkit.training.judges pose`) is a training of its own.
+them, which show no body. The judge of results (`motionkit.training.recipes.judges pose`) is a training of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from motionkit.sprites import BONES, LETTERS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import random_character, random_motion
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.pocket_maps import spoil
-from motionkit.training.pocket_pose_figures import evaluate
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.pocket_maps import spoil
+from motionkit.training.recipes.pocket_pose_figures import evaluate
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights.small_nets import save_net
 
 SETTINGS = {"wild": 0.7, "easy": 0.3}  # shares of the pictures

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.sprite_batches import clips, masks, pixels
+from motionkit.training.recipes.sprite_batches import clips, masks, pixels
 from motionkit.weights import places
 
 PATCH = 4

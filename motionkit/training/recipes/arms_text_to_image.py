@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from motionkit.training.loop import Loop, arguments
-from motionkit.training.pocket_sd import build, make_loss, recipe
-from motionkit.training.stage import SET
-from motionkit.training.text_figures import x0_errors
+from motionkit.training.recipes.pocket_sd import build, make_loss, recipe
+from motionkit.training.recipes.stage import SET
+from motionkit.training.recipes.text_figures import x0_errors
 
 ARMS = {  # parts head, Muon, batch
     "A1 plain": (False, False, 16),
