@@ -141,6 +141,7 @@ class RunContext:
         plan: the effective memory plan; `device` and `dtype` come from it.
         progress: call `progress.tick(stage, done, total)` in every long loop; it also cancels.
         folder: the run's folder; write nothing outside it.
+        remarks: lines for the user; `remark` adds to them.
         sampler: the name of the sampler that was asked for, for `motionkit.diffusion.samplers.make_sampler`.
         matte: (frames, height, width) uint8, how much of each pixel of the result is the subject; a method whose spec
             says that it `mattes` sets it in `generate`.
@@ -157,6 +158,7 @@ class RunContext:
     checkpoints: Callable[[str], Checkpoint] = lambda stage: NoCheckpoint()
     shown: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     sampler: str = "auto"
     matte: np.ndarray | None = None
 
@@ -190,6 +192,11 @@ class RunContext:
         """Put a value into the manifest; raises TypeError, here and not after the stage, when JSON cannot hold it."""
         json.dumps(value)
         self.notes[key] = value
+
+    def remark(self, line: str) -> None:
+        """Tell the user one line before the run begins, and the manifest; for a method's `check`. "" is nothing."""
+        if line and line not in self.remarks:
+            self.remarks.append(line)
 
     @contextmanager
     def collect(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:

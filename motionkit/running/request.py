@@ -137,7 +137,7 @@ class RunPlan:
         steps = (self.spec, self.transfer, self.fitted, self.context, self.backbone, self.settings, asked.use_cache)
         runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
         result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
-        for line in result.manifest["remarks"][len(self.fitted.lines) :]:
+        for line in result.manifest["remarks"][len(self.fitted.lines) + len(self.context.remarks) :]:
             self.say(line)
         return result
 
@@ -177,7 +177,7 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     plan = plan_run(request, chosen, fitted, progress, say)
     plan.transfer.check(fitted.inputs)
     _tell_unknown_words(plan)
-    for line in fitted.lines:
+    for line in (*fitted.lines, *plan.context.remarks):
         say(line)
     return plan
 
