@@ -39,6 +39,8 @@ SPEC = MethodSpec(
         "pocket-sd",
         "sd14",
         "sd15",
+        "tiny-sdxl",
+        "sdxl",
         "tiny-animatediff-sd15",
         "tiny-animatediff-sdxl",
         "pocket-animatediff",
@@ -49,10 +51,7 @@ SPEC = MethodSpec(
         "modelscope",
     ),
     default_backbone="pocket-sd",
-    refuses={
-        "sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states",
-        "animatex": _NO_TEXT,
-    },
+    refuses={"animatex": _NO_TEXT},
     stages=(
         Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),

@@ -254,7 +254,7 @@ TUNED: Mapping[str, Mapping[str, Any]] = dict.fromkeys(_SMALL, _POCKET)
 PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": _PAPER, "best": _BEST}
 
 LORA_TARGETS = ("attn1", "attn2", "attn_temp")
-INFLATED = ("sd",)  # families whose UNet gets new layers along time; a video model keeps its own
+INFLATED = ("sd", "sdxl")  # families whose UNet gets new layers along time; a video model keeps its own
 
 
 @dataclass

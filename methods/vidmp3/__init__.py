@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Requirement, Stage
 
-_XL = "new layers along time are put into SD 1.x's UNet alone: for XL take one with motion modules, animatediff-sdxl"
 _NO_TEXT = "it reads no prompt, so an edited one would change nothing"
 
 SPEC = MethodSpec(
@@ -54,9 +53,11 @@ SPEC = MethodSpec(
         "pocket-sd",
         "sd14",
         "sd15",
+        "tiny-sdxl",
+        "sdxl",
     ),
     default_backbone="pocket-animatediff",
-    refuses={"sdxl": _XL, "animatex": _NO_TEXT},
+    refuses={"animatex": _NO_TEXT},
     stages=(
         Stage(
             "prepare",

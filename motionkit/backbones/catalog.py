@@ -66,6 +66,17 @@ _SPECS = (
         expects=_SD1,
     ),
     BackboneSpec(
+        "tiny-sdxl",
+        "sdxl",
+        "Stable Diffusion XL's classes at toy size, random seeded weights: for tests",
+        "none: made from the seed",
+        64,
+        16,
+        "motionkit.backbones.tiny:load",
+        "Apache-2.0",
+        0.001,
+    ),
+    BackboneSpec(
         "sdxl",
         "sdxl",
         "Stable Diffusion XL base 1.0, 1024 px",
