@@ -13,7 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.guidance import Guidance, idle_negative
 from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import UserError
 from motionkit.settings.presets import settings
@@ -68,6 +68,8 @@ class VidMP3(Transfer):
             self._check_inflated()
         self._inputs = inputs
         self._eyes().check()
+        self.run.remark(self._eyes().remark())
+        self.run.remark(idle_negative(inputs.negative_prompt, config.sample.guidance))
         self.weights()
         if config.pack:
             read(config.pack, self.backbone.spec, config.names)
