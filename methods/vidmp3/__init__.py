@@ -85,6 +85,8 @@ SPEC = MethodSpec(
     ),
     distinct_frames=True,
     stride=4,
+    most={"preset=paper": 16},
+    edits=True,
     status="reproducing",
     version="3",
     year=2025,

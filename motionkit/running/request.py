@@ -166,13 +166,15 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     check_values(request)
     chosen = choose(request)
     chosen.spec.check_inputs(request.inputs)
+    most = chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
     if not clips.is_read(request):
-        request = clips.read(request, chosen.spec.stride, say)
+        request = clips.read(request, chosen.spec.stride, say, most)
     chosen.spec.check_length(request.inputs, request.frames)
     backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
     shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
     shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
-    fitted = canvas.fit(request.inputs, backbone, *shape)
+    own = chosen.spec.edits and not request.common
+    fitted = canvas.fit(request.inputs, backbone, *shape, most=most, edits=own)
     canvas.check_matte(chosen.spec, fitted, request.alpha)
     plan = plan_run(request, chosen, fitted, progress, say)
     plan.transfer.check(fitted.inputs)
