@@ -96,6 +96,10 @@ class Reporter:
         if done >= total:
             self.end(stage)
 
+    def walk(self, stage: str) -> Walk:
+        """What `motionkit.diffusion.loop.denoise` takes as its progress: `tick`, and a look at its latents."""
+        return Walk(self, stage)
+
     def check(self) -> None:
         """Stop here if the watcher wants it.
 
@@ -109,6 +113,27 @@ class Reporter:
         """End every stage that is still open."""
         for stage in list(self._open):
             self.end(stage)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The progress of a walk down a grid: `tick` under a stage, and the latents after each step.
+
+    A `Progress` that has a method `on_latents(stage, done, latents, timestep) -> latents` is given the latents
+    (B, C, F, h, w) after each step, before it is told that the step is finished, and returns those to go on with.
+    """
+
+    reporter: Reporter
+    stage: str
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` steps are finished."""
+        self.reporter.tick(self.stage, done, total)
+
+    def latents(self, done: int, latents: torch.Tensor, timestep: float) -> torch.Tensor:
+        """The latents to go on with, after the step at that timestep."""
+        look = getattr(self.reporter.progress, "on_latents", None)
+        return latents if look is None else look(self.stage, done, latents, timestep)
 
 
 class Checkpoint(Protocol):

@@ -131,7 +131,7 @@ class AnimateX(Transfer):
             sampler=sampler,
             size=size,
             overlap=overlap,
-            progress=lambda done, total: run.progress.tick("denoise", done, total),
+            progress=run.progress.walk("denoise"),
         )
         return backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()  # (F, 3, H, W)
 

@@ -208,13 +208,7 @@ class VidMP3(Transfer):
             config.start_t,
         )
         latents = denoise(
-            scene,
-            self._sampler(),
-            start.to(run.device),
-            asked,
-            config.steps,
-            keep,
-            lambda done, total: run.progress.tick("edit", done, total),
+            scene, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
         )
         return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
 
