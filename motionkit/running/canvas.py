@@ -157,7 +157,7 @@ def working_size(
         own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
         side = -(-own // multiple) * multiple
         return backbone.default_frame if backbone else (side, side)
-    height, width = _parse_size(size)
+    height, width = parse_size(size)
     for side in (height, width):
         if not 0 < side <= MAX_SIDE:
             raise UserError(f"size={size}: a side is between {multiple} and {MAX_SIDE} pixels")
@@ -186,7 +186,8 @@ def own_shape(shaping: Inputs, backbone: BackboneSpec) -> tuple[int, int]:
     return max(sizes, key=lambda size: (min(size[0] / height, size[1] / width), -size[0] * size[1]))
 
 
-def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+def parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a side, of "WIDTHxHEIGHT", or of (height, width). Raises: UserError for what is no size."""
     if isinstance(size, tuple | list):
         if len(size) != 2 or not all(isinstance(side, int) for side in size):
             raise UserError(f"size={size}: give (height, width), two whole numbers")
