@@ -80,7 +80,7 @@ DIFFERS = (  # from the authors' inference, under the preset `released`
     "the result plays as fast as the driving clip where theirs plays at 8 frames a second",
     "pictures pass no JPEG file on their way where theirs do",
 )
-_WORKING: Mapping[str, Any] = {"draw.side": 0, "window.size": 32}
+_WORKING: dict[str, Any] = {"draw.side": 0, "window.size": 32}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "released": _RELEASED,
     # The reference as a latent on the time axis, poses fitted roughly to it (appendix A), 50 DDIM steps.

@@ -57,7 +57,7 @@ ELSEWHERE = (
 
 
 def _synonyms() -> dict[str, tuple[str, ...]]:
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for classes, words in _ALSO.items():
         meant = (classes,) if classes in NAMES.values() else tuple(classes.split())
         found |= dict.fromkeys(words.split(), meant)

@@ -94,8 +94,9 @@ class ForegroundNet(nn.Module):
     def __init__(self, width: int = _WIDTH) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, width, 3, stride=2, padding=1)
-        for name, (depth, *channels, dilated) in STAGES.items():
-            setattr(self, name, ResidualU(depth, *(c * width // _WIDTH for c in channels), dilated))
+        for name, (depth, channels, inside, out, dilated) in STAGES.items():
+            sizes = [c * width // _WIDTH for c in (channels, inside, out)]
+            setattr(self, name, ResidualU(depth, sizes[0], sizes[1], sizes[2], dilated))
         for i, channels in enumerate(_SIDES, 1):
             setattr(self, f"side{i}", nn.Conv2d(channels * width // _WIDTH, 1, 3, padding=1))
 
@@ -107,7 +108,8 @@ class ForegroundNet(nn.Module):
             levels.append(x)
         for level in range(5, 0, -1):
             x = getattr(self, f"stage{level}d")(torch.cat([_like(x, levels[level - 1]), levels[level - 1]], 1))
-        return _like(self.side1(x), pixels)
+        side: Any = self.side1
+        return _like(side(x), pixels)
 
 
 def _halved(x: Tensor) -> Tensor:
