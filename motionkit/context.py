@@ -99,6 +99,10 @@ class Reporter:
         if done >= total:
             self.end(stage)
 
+    def walk(self, stage: str) -> Walk:
+        """What `motionkit.diffusion.loop.denoise` takes as its progress: `tick`, and a look at its latents."""
+        return Walk(self, stage)
+
     def check(self) -> None:
         """Stop here if the watcher wants it.
 
@@ -112,6 +116,27 @@ class Reporter:
         """End every stage that is still open."""
         for stage in list(self._open):
             self.end(stage)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The progress of a walk down a grid: `tick` under a stage, and the latents after each step.
+
+    A `Progress` that has a method `on_latents(stage, done, latents, timestep) -> latents` is given the latents
+    (B, C, F, h, w) after each step, before it is told that the step is finished, and returns those to go on with.
+    """
+
+    reporter: Reporter
+    stage: str
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` steps are finished."""
+        self.reporter.tick(self.stage, done, total)
+
+    def latents(self, done: int, latents: torch.Tensor, timestep: float) -> torch.Tensor:
+        """The latents to go on with, after the step at that timestep."""
+        look = getattr(self.reporter.progress, "on_latents", None)
+        return latents if look is None else look(self.stage, done, latents, timestep)
 
 
 class Checkpoint(Protocol):
@@ -144,6 +169,7 @@ class RunContext:
         plan: the effective memory plan; `device` and `dtype` come from it.
         progress: call `progress.tick(stage, done, total)` in every long loop; it also cancels.
         folder: the run's folder; write nothing outside it.
+        remarks: lines for the user; `remark` adds to them.
         sampler: the name of the sampler that was asked for, for `motionkit.diffusion.samplers.make_sampler`.
         matte: (frames, height, width) uint8, how much of each pixel of the result is the subject; a method whose spec
             says that it `mattes` sets it in `generate`.
@@ -160,6 +186,7 @@ class RunContext:
     checkpoints: Callable[[str], Checkpoint] = lambda stage: NoCheckpoint()
     shown: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     sampler: str = "auto"
     matte: np.ndarray | None = None
 
@@ -193,6 +220,11 @@ class RunContext:
         """Put a value into the manifest; raises TypeError, here and not after the stage, when JSON cannot hold it."""
         json.dumps(value)
         self.notes[key] = value
+
+    def remark(self, line: str) -> None:
+        """Tell the user one line before the run begins, and the manifest; for a method's `check`. "" is nothing."""
+        if line and line not in self.remarks:
+            self.remarks.append(line)
 
     @contextmanager
     def collect(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:

@@ -96,6 +96,8 @@ class MethodSpec:
         stochastic: whether another seed gives another video.
         stride: every so many frames of a driving video at 24 frames per second or so, as the paper takes them; None
             where it does not say: a fast clip is then lowered to 8 frames per second.
+        most: frames that are taken where no number is given, by backbone or by "preset=NAME"; 10 for any other.
+        edits: whether the driving clip itself is edited: on full-size weights its own shape then decides the size.
         mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
@@ -125,6 +127,8 @@ class MethodSpec:
     stochastic: bool = True
     distinct_frames: bool = False
     stride: int | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
+    edits: bool = False
     mattes: bool = False
     year: int = 0
     version: str = "1"
@@ -134,6 +138,11 @@ class MethodSpec:
     def stage(self, name: str) -> Stage | None:
         """The declared stage of that name, or None when its output is not cached."""
         return next((stage for stage in self.stages if stage.name == name), None)
+
+    def most_frames(self, backbone: str | None, settings: Any) -> int | None:
+        """How many frames are taken at most where a request gives no number; None is the toolkit's own default."""
+        asked = (f"preset={getattr(settings, 'preset', '')}", backbone or "")
+        return next((self.most[key] for key in asked if key in self.most), None)
 
     def refusal(self, backbone: BackboneSpec) -> str:
         """Why it does not run on that backbone, in one line; "" where it does, or where it says nothing."""

@@ -42,6 +42,8 @@ SPEC = MethodSpec(
         "pocket-sd",
         "sd14",
         "sd15",
+        "tiny-sdxl",
+        "sdxl",
         "tiny-animatediff-sd15",
         "tiny-animatediff-sdxl",
         "pocket-animatediff",
@@ -52,10 +54,7 @@ SPEC = MethodSpec(
         "modelscope",
     ),
     default_backbone="pocket-sd",
-    refuses={
-        "sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states",
-        "animatex": _NO_TEXT,
-    },
+    refuses={"animatex": _NO_TEXT},
     suits=(
         Need("predictions", ("epsilon", "v_prediction"), _DDIM),
         Need("reads_text", (True,), _NO_TEXT),

@@ -53,5 +53,6 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.animatex.train_config:TrainOptions",
     status="reproducing",
     stride=2,
+    most={"animatex": 32},
     year=2025,
 )

@@ -77,6 +77,21 @@ SD15 = BackboneSpec(
     sd1_unet=True,
     row=4,
 )
+TINY_SDXL = BackboneSpec(
+    "tiny-sdxl",
+    "sdxl",
+    "Stable Diffusion XL's classes at toy size, random seeded weights: for tests",
+    "none: made from the seed",
+    64,
+    16,
+    "motionkit.backbones.tiny:load",
+    "Apache-2.0",
+    0.001,
+    layout=layouts.SDXL,
+    pipeline=_PIPELINE_XL,
+    xl_unet=True,
+    row=4.5,
+)
 SDXL = BackboneSpec(
     "sdxl",
     "sdxl",
@@ -92,6 +107,7 @@ SDXL = BackboneSpec(
     expects=(("cross_attention_dim", 2048),),
     layout=layouts.SDXL,
     pipeline=_PIPELINE_XL,
+    xl_unet=True,
     row=5,
 )
 TINY_MODELSCOPE = BackboneSpec(

@@ -31,7 +31,7 @@ class BackboneSpec:
         pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
-        sd1_unet: whether its layers within a frame are those of SD 1.x's UNet, under diffusers' names.
+        sd1_unet, xl_unet: whether its layers within a frame are those of SD 1.x's UNet, or XL's, under diffusers' names.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
         predictions: what its network may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
@@ -72,13 +72,14 @@ class BackboneSpec:
     makes_clips: bool = False
     roles: tuple[str, ...] = (SPATIAL, CROSS)
     sd1_unet: bool = False
+    xl_unet: bool = False
     conf: str | None = None
     row: float = 1000
 
     @property
     def inflatable(self) -> bool:
         """Whether new layers along time can be put into its UNet (`inflate`), which makes single pictures."""
-        return self.sd1_unet and not self.makes_clips
+        return (self.sd1_unet or self.xl_unet) and not self.makes_clips
 
     @property
     def attends_in_time(self) -> bool:

@@ -90,7 +90,9 @@ class TrainConfig:
     train: Any = setting("The trainer's own settings (`--cfg job` lists them).", None)
     steps: int | None = setting("Steps of the optimiser; null is the trainer's own number.", None)
     seed: int = setting("The same seed makes the same weights.", 0, low=0, high=2**63 - 1)
-    size: int | None = setting("Side of the square frames in pixels; null is the trainer's own.", None)
+    size: str | None = setting(
+        "A side of the frames in pixels, or WIDTHxHEIGHT where the trainer takes that; null is the trainer's own.", None
+    )
     output: str | None = setting(
         "Checkpoints, curve and weights; training in the same folder again resumes. Null is a new folder "
         "below runs/train/.",

@@ -99,7 +99,7 @@ def train(config: TrainConfig, start: Start) -> None:
         options,
         config.steps,
         config.seed,
-        config.size,
+        _frame(config.size),
         config.resume,
         Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
     )
@@ -111,10 +111,22 @@ def train(config: TrainConfig, start: Start) -> None:
 
 def _check_numbers(config: TrainConfig) -> None:
     check_seed(config.seed)
-    for name in ("steps", "size"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"{name}={value}: give 1 or more, or leave {name}= out for the trainer's own")
+    value = config.steps
+    if value is not None and value < 1:
+        raise UserError(f"steps={value}: give 1 or more, or leave steps= out for the trainer's own")
+    _frame(config.size)
+
+
+def _frame(size: str | int | None) -> int | tuple[int, int] | None:
+    """A size as the job has it. Raises: UserError for what is none."""
+    from motionkit.running.canvas import parse_size
+
+    if size is None:
+        return None
+    height, width = parse_size(size)
+    if min(height, width) < 1:
+        raise UserError(f"size={size}: give 1 or more, or leave size= out for the trainer's own")
+    return height if height == width else (height, width)
 
 
 def _how_to_go_on(config: TrainConfig, folder: Path) -> str:

@@ -64,6 +64,13 @@ def guide(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> T
     return out * (rescale * cond.std(dims, keepdim=True) / out.std(dims, keepdim=True) + 1 - rescale)
 
 
+def idle_negative(negative: str, scale: float) -> str:
+    """A line for a negative prompt that was given and that guidance at this scale never reads; "" otherwise."""
+    if not negative.strip() or scale != 1:
+        return ""
+    return "negative_prompt has no effect at method.sample.guidance=1: give another scale, such as 7.5, or leave it out"
+
+
 @dataclass(frozen=True)
 class Prompts:
     """Text states of what is wanted and of what is to be avoided, each (B or 1, L, C)."""

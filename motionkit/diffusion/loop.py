@@ -34,13 +34,13 @@ def denoise(
         grid: `sampler.grid(...)`, a part of it, or steps of the method's own.
         guidance: how the model is called, and its predictions mixed.
         before_step, after_step: change the latents at the step's level, and at the level below.
-        progress: told after each step; may cancel.
+        progress: told after each step; may cancel. A `motionkit.context.Walk` may look at the latents, and change them.
         doing: the word for the walk in an error.
 
     Raises:
         UserError: names the step at which the model returned NaN or infinity.
     """
-    x = latents.float()
+    x, look = latents.float(), getattr(progress, "latents", None)
     for done, step in enumerate(grid, 1):
         if before_step:
             x = before_step(x, step)
@@ -48,6 +48,8 @@ def denoise(
         x = sampler.step(prediction, step, x)
         if after_step:
             x = after_step(x, step)
+        if look:
+            x = look(done, x, step.t)
         if progress:
             progress(done, len(grid))
     return x

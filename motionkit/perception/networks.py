@@ -30,7 +30,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # what all of these n
 
 @dataclass(frozen=True)
 class Network:
-    """A vision network of transformers.
+    """A vision network of transformers, or one of our own in a hub folder of that kind.
 
     Attributes:
         title: its name for people.  architecture: the class in transformers.  model_type: what config.json calls it.
@@ -99,6 +99,18 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             "correspondence=FILE with a ready-made one",
         ),
     }
+)
+
+# Written here (`motionkit.perception.rmbg`), for transformers has no such class of its own.
+RMBG = Network(
+    "RMBG",
+    "BriaRMBG",
+    "SegformerForSemanticSegmentation",  # what its config.json says, though it is no Segformer
+    "briaai/RMBG-1.4",
+    "0.18 GB",
+    "bria-rmbg-1.4: no commercial use without BRIA's agreement",
+    "masks.weights",
+    "masks=FOLDER with ready-made masks",
 )
 
 

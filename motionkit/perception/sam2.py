@@ -132,7 +132,7 @@ class Sam2(Estimator):
         return follow(view.frames, start, settings.weights, view.device, view.dtype, view.progress)
 
     def _start(self, view: View, settings: MaskSettings) -> Start:
-        frames, subject, smallest, mask = view.frames, view.subject, settings.smallest, None
+        frames, subject, smallest, mask = view.frames, settings.seen_as or view.subject, settings.smallest, None
         if settings.start is not None:
             mask = believed(files.read_masks(settings.start, 1, *frames.shape[1:3]), smallest, subject)[0]
         elif not settings.started:

@@ -48,6 +48,8 @@ def fit(
     fps: float | None = None,
     reads: Collection[str] = SHAPING,
     stride: int | None = None,
+    most: int | None = None,
+    edits: bool = False,
 ) -> Fitted:
     """Take a part of each clip and letterbox it; a result has the reference's shape, or else the driving clip's.
 
@@ -55,6 +57,8 @@ def fit(
     many as its duration holds) at a usable rate, see `motionkit.media.part.choose`; a reference video at most as many.
 
     Args:
+        most: frames of the driving clip where no number is given, in place of 10.
+        edits: without a size the edited clip's own shape decides the working size, on full-size weights.
         stride: the method's own step through a fast clip, in frames; None lowers it to 8 frames per second.
         reads: the inputs that may shape the result: a clip that is edited keeps its own shape, whatever picture was
             given beside it.
@@ -68,13 +72,14 @@ def fit(
         reference=inputs.reference if "reference" in reads else None,
         driving=inputs.driving if "driving" in reads else None,
     )
-    height, width = working_size(shaping, backbone, size)
+    own = edits and size is None and backbone is not None and backbone.hub_id is not None
+    height, width = own_shape(shaping, backbone) if own and backbone else working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
     check_numbers(frames, fps)
     if driving is not None:
         if len(driving) < 2:
             raise UserError("driving is a single picture: a motion needs at least two frames")
-        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride))
+        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride, most=most or DEFAULT_FRAMES))
         frames = len(driving)
     frames = _count(DEFAULT_FRAMES if frames is None else frames)
     if reference is not None and len(reference) > frames:
@@ -152,7 +157,7 @@ def working_size(
         own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
         side = -(-own // multiple) * multiple
         return backbone.default_frame if backbone else (side, side)
-    height, width = _parse_size(size)
+    height, width = parse_size(size)
     for side in (height, width):
         if not 0 < side <= MAX_SIDE:
             raise UserError(f"size={size}: a side is between {multiple} and {MAX_SIDE} pixels")
@@ -166,7 +171,23 @@ def working_size(
     return height, width
 
 
-def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+def own_shape(shaping: Inputs, backbone: BackboneSpec) -> tuple[int, int]:
+    """(height, width) in which the most of a clip is seen, of no more pixels than the backbone's own frame.
+
+    Both are multiples of what the backbone needs, so a narrow bar may be left.
+    """
+    clip = shaping.reference or shaping.driving
+    own_height, own_width = backbone.default_frame
+    if clip is None:
+        return own_height, own_width
+    step, budget = backbone.size_multiple, own_height * own_width
+    height, width = clip.source_size
+    sizes = [(h, w) for h in range(step, budget // step + 1, step) for w in range(step, budget // h + 1, step)]
+    return max(sizes, key=lambda size: (min(size[0] / height, size[1] / width), -size[0] * size[1]))
+
+
+def parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a side, of "WIDTHxHEIGHT", or of (height, width). Raises: UserError for what is no size."""
     if isinstance(size, tuple | list):
         if len(size) != 2 or not all(isinstance(side, int) for side in size):
             raise UserError(f"size={size}: give (height, width), two whole numbers")

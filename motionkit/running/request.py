@@ -137,7 +137,7 @@ class RunPlan:
         steps = (self.spec, self.transfer, self.fitted, self.context, self.backbone, self.settings, asked.use_cache)
         runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
         result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
-        for line in result.manifest["remarks"][len(self.fitted.lines) :]:
+        for line in result.manifest["remarks"][len(self.fitted.lines) + len(self.context.remarks) :]:
             self.say(line)
         return result
 
@@ -166,18 +166,20 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     check_values(request)
     chosen = choose(request)
     chosen.spec.check_inputs(request.inputs)
+    most = chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
     if not clips.is_read(request):
-        request = clips.read(request, chosen.spec.stride, say)
+        request = clips.read(request, chosen.spec.stride, say, most)
     chosen.spec.check_length(request.inputs, request.frames)
     backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
     shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
     shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
-    fitted = canvas.fit(request.inputs, backbone, *shape)
+    own = chosen.spec.edits and not request.common
+    fitted = canvas.fit(request.inputs, backbone, *shape, most=most, edits=own)
     canvas.check_matte(chosen.spec, fitted, request.alpha)
     plan = plan_run(request, chosen, fitted, progress, say)
     plan.transfer.check(fitted.inputs)
     _tell_unknown_words(plan)
-    for line in fitted.lines:
+    for line in (*fitted.lines, *plan.context.remarks):
         say(line)
     return plan
 

@@ -208,7 +208,7 @@ class StageRunner:
             "fps": run.fps,
             "inputs": manifest.input_facts(spec, given),
             "inputs_used": list(spec.used(given)),
-            "remarks": list(self.fitted.lines),
+            "remarks": [*self.fitted.lines, *run.remarks],
             "config": asdict(self.settings),
             "lora": self.handle.lora.facts() if self.handle and self.handle.lora else None,
             "plan": manifest.plain(run.plan),

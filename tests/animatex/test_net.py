@@ -379,7 +379,8 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
 
     assert "it is not there" in said(None)
     assert "lacks 1 of" in said({k: v for k, v in state.items() if k != "out.0.bias"}, sizes)
-    assert "has 1 that are not the network's, e.g. spare" in said(state | {"spare": torch.ones(1)}, sizes)
+    lost = {k: v for k, v in state.items() if k != "out.0.bias"} | {"spare": torch.ones(1)}
+    assert "has 1 that are not the network's, e.g. spare" in said(lost, sizes)
     assert "time_embed.0.bias has shape [2]" in said(state | {"time_embed.0.bias": torch.ones(2)}, sizes)
     assert "holds values beyond float16" in said(state | {"out.0.bias": torch.full((8,), 1e6)}, sizes)
     assert "lacks 1" in said(state) and "holds no weights" in said({"step": 3})
@@ -398,6 +399,80 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
         load("animatex", Plan(), path=str(folder / "theirs.pth"))
     with pytest.raises(MissingWeights, match="motionkit convert animatex CHECKPOINT FOLDER"):
         load("animatex", Plan())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model_state": s, "epoch": 3},
+        lambda s: {"model": {f"module.{k}": v for k, v in s.items()}, "optimizer": {"state": {}}},
+        lambda s: {"module": {"model": s}},
+        lambda s: {"state_dict": {f"_orig_mod.module.{k}": v for k, v in s.items()}},
+    ],
+    ids=["flat", "model_state", "model-module.", "module-model", "compiled"],
+)
+def test_what_trainers_wrap_around_a_checkpoint_is_taken_off(wrap, checkpoint):
+    from motionkit.backbones.animatex.convert import read_checkpoint
+
+    folder, _ = checkpoint
+    state = torch.load(folder / "theirs.pth", weights_only=True)["state_dict"]
+    torch.save(wrap(state), folder / "wrapped.pth")
+    found = read_checkpoint(folder / "wrapped.pth")
+    assert found.keys() == state.keys() and all(torch.equal(found[k], v) for k, v in state.items())
+
+
+def test_extra_weights_are_left_out_and_said(checkpoint, capsys):
+    folder, parts = checkpoint
+    content = torch.load(folder / "theirs.pth", weights_only=True)
+    content["state_dict"] |= {"spare.weight": torch.ones(2), "lpips.lin0": torch.ones(1)}
+    torch.save(content, folder / "theirs.pth")
+    assert convert(folder, "dtype=float32") == 0
+    said = capsys.readouterr().out
+    assert "2 weights (lpips.lin0, spare.weight)" in said
+    written = load_file(folder / "made" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert written.keys() == parts["network"].state_dict().keys()
+
+
+def test_a_network_of_the_local_mode_needs_no_branch_of_the_other(checkpoint, capsys):
+    folder, parts = checkpoint
+    content = torch.load(folder / "theirs.pth", weights_only=True)
+    kept = {k: v for k, v in content["state_dict"].items() if not k.startswith("randomref_")}
+    assert len(kept) < len(content["state_dict"])
+    torch.save({"state_dict": kept}, folder / "theirs.pth")
+    assert convert(folder, "dtype=float32") == 0 and "no branch for the reference" in capsys.readouterr().out
+    loaded = load("animatex", Plan(), path=str(folder / "made"))
+    assert loaded.network.config.reference == "local"
+    x, given = noise(1), made_up(2).with_reference("local")
+    with torch.no_grad():
+        expected = parts["network"].eval()(x, 301, parts["network"].prepare(given))
+    torch.testing.assert_close(loaded.denoise(x, 301, prepared=loaded.prepare(given)), expected, atol=1e-6, rtol=0)
+    one = next(k for k in content["state_dict"] if k.startswith("randomref_"))
+    torch.save({"state_dict": kept | {one: content["state_dict"][one]}}, folder / "theirs.pth")
+    assert convert(folder, "dtype=float32") == 2  # a part of the branch is a damaged file
+
+
+def test_the_pose_indicator_is_exact_in_half_precision():
+    """Its coordinates do not move: bfloat16 has 8 bits, and the steps of keypoints near .9 would be 3 of 768 pixels."""
+    whole, half = (
+        load("tiny-animatex", Plan(dtype=dtype, autocast=cast))
+        for dtype, cast in (("float32", None), ("bfloat16", "bfloat16"))
+    )
+    half.network.indicator.load_state_dict(whole.network.indicator.state_dict())
+    given = made_up(2)
+    near = replace(given, keypoints=given.keypoints + 1e-3)  # less than a step of bfloat16 there
+    seen = []
+    for conditions in (given, near):
+        moved = conditions.to(half.device, half.network.dtype)
+        assert moved.keypoints.dtype == moved.clip_frames.dtype == torch.float32
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            tokens = half.network.motion_tokens(moved)
+        assert tokens.dtype == torch.bfloat16
+        with torch.no_grad():
+            exact = whole.network.motion_tokens(conditions)
+        torch.testing.assert_close(tokens, exact.to(torch.bfloat16), atol=0, rtol=0)
+        seen.append(half.network.indicator(moved.keypoints, moved.clip_frames))
+    assert (seen[0] - seen[1]).abs().amax() > 0
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):

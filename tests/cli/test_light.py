@@ -83,7 +83,7 @@ def test_the_detail_of_a_method(cli):
     for fact in (
         "arxiv.org",
         "pocket-sd (default)",
-        "not sdxl",
+        "not animatex",
         "method.lora.steps",
         "motionkit train method=anamodiff",
     ):

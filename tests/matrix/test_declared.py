@@ -15,9 +15,9 @@ BUILT_IN = [name for name in registry.names() if registry.registered(name).dist 
 ON_BACKBONES = [name for name in BUILT_IN if registry.spec(name).backbones]
 # What the toolkit is for: the cells that must not be lost.
 WANTED = {
-    "anamodiff": {"sd", "animatediff", "animatediff-xl", "modelscope"},
+    "anamodiff": {"sd", "sdxl", "animatediff", "animatediff-xl", "modelscope"},
     "flipsketch": {"modelscope", "animatediff", "animatediff-xl"},
-    "vidmp3": {"animatediff", "animatediff-xl", "modelscope", "sd"},
+    "vidmp3": {"animatediff", "animatediff-xl", "modelscope", "sd", "sdxl"},
     "animatex": {"animatex"},
 }
 

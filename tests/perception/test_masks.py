@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.perception import sam2
-from motionkit.perception.mask2former import classes_of
+from motionkit.perception import coco, sam2
+from motionkit.perception.coco import classes_of
 from motionkit.perception.masks import MaskSettings, believed, segment
 from motionkit.perception.one_of import choose, components
 from motionkit.sprites import render_clip
@@ -94,8 +94,8 @@ def test_mask2former_says_what_it_sees_instead(networks, frames):
     settings = MaskSettings("mask2former", classes=networks["mask2former"])
     with pytest.raises(UserError, match="no 'person' found: Mask2Former sees car: name one of these"):
         segment(frames, "person", settings)
-    with pytest.raises(UserError, match=r"no class for 'jeep': name one of .* \(bear, car, person, sky, teddy bear\)"):
-        segment(frames, "jeep", settings)
+    with pytest.raises(UserError, match=r"no class for 'fox': name one of .* \(bear, car, person, sky, teddy bear\)"):
+        segment(frames, "fox", settings)
 
 
 def test_mask2former_finds_sam2s_start(networks, frames, monkeypatch):
@@ -218,3 +218,50 @@ def test_characters_that_touch_are_parted():
     assert len(components(both[-1])) == 1
     found = choose(both, frames, "blue", COLOURS)
     assert (found & blue)[-1].sum() > 0.85 * blue[-1].sum() and (found & red)[-1].sum() < 0.15 * red[-1].sum()
+
+
+# The paper's own subjects (its figures and its table of edits), and the class in which each is looked for.
+PAPERS = {
+    "silver jeep": {"car"},
+    "man": {"person"},
+    "woman": {"person"},
+    "girl": {"person"},
+    "black swan": {"bird"},
+    "kitten": {"cat"},
+    "plane": {"airplane"},
+    "bike": {"bicycle", "motorcycle"},
+    "monkey": None,
+    "tiger": None,
+}
+
+
+@pytest.mark.parametrize(("subject", "classes"), PAPERS.items())
+def test_the_papers_subjects_are_found_by_name_or_by_standing_in_front(subject, classes):
+    settings = MaskSettings()
+    settings.check(subject=subject)
+    assert settings.on(subject=subject) == ("sam2" if classes else "rmbg")
+    if classes:
+        assert {coco.NAMES[i] for i in coco.classes_of(subject)} == classes
+
+
+def test_coco_has_its_classes_and_every_other_word_means_one_of_them():
+    assert len(coco.NAMES) == 133 and coco.NAMES[79] == "toothbrush" and coco.NAMES[132] == "rug-merged"
+    assert all(set(meant) <= set(coco.NAMES.values()) for meant in coco.SYNONYMS.values())
+    assert coco.classes_of("hot dogs") == {52} and coco.classes_of("a police car") == {2}
+
+
+def test_a_subject_is_looked_for_as_something_else():
+    assert MaskSettings(seen_as="dog").on(subject="fox") == "sam2"
+    assert MaskSettings(box=(0.1, 0.1, 0.5, 0.5)).on(subject="fox") == "sam2"
+    with pytest.raises(UserError, match="no class for 'fxo'"):
+        MaskSettings(seen_as="fxo").check(subject="fox")
+    for backend in ("sam2", "mask2former"):
+        with pytest.raises(UserError, match="masks.backend=rmbg"):
+            MaskSettings(backend).check(subject="fox")
+        MaskSettings(backend, seen_as="dog").check(subject="fox")
+
+
+def test_mask2former_looks_for_the_other_class(networks, frames):
+    settings = MaskSettings("mask2former", classes=networks["mask2former"], seen_as="car")
+    plain = MaskSettings("mask2former", classes=networks["mask2former"])
+    assert (segment(frames, "monkey", settings) == segment(frames, "car", plain)).all()

@@ -51,6 +51,7 @@ class AnimateXBackbone(StableDiffusion):
         self, *arguments: Any, network: AnimateXNetwork, image_encoder: CLIPVisionModelWithProjection, **parts: Any
     ) -> None:
         self.network, self.image_encoder = network, image_encoder
+        network.indicator.float()  # it reads coordinates
         super().__init__(*arguments, unet=network.unet, **parts)
         if self.factor != network.config.factor:
             raise UserError(

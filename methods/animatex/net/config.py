@@ -71,6 +71,7 @@ class AnimateXConfig:
         temporal: "transformer" as released, or "mamba" as in the paper.  mamba: its sizes, see `mamba.MambaTemporal`.
         dropout: in training, of the ResBlocks and temporal convolutions.
         indicator: sizes of the implicit pose indicator.
+        reference: how the reference entered in training, a word of REFERENCE_MODES; "" where that is not known.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -96,9 +97,12 @@ class AnimateXConfig:
     mamba: Mapping[str, Any] = field(default_factory=dict)
     dropout: float = 0.1
     indicator: IndicatorConfig = IndicatorConfig()
+    reference: str = ""
 
     def __post_init__(self) -> None:
         """Refuse sizes that build nothing. Raises: UserError."""
+        if self.reference not in ("", *REFERENCE_MODES):
+            raise unknown("reference mode", self.reference, REFERENCE_MODES)
         if self.temporal not in TEMPORAL:
             raise unknown("temporal module", self.temporal, TEMPORAL)
         if self.motion not in MOTION:
@@ -149,6 +153,8 @@ class AnimateXConfig:
         values = asdict(self) | {"mamba": dict(self.mamba)}
         if not self.parallel:
             del values["parallel"]
+        if not self.reference:
+            del values["reference"]
         for name in ("reference_grid", "folded_poses"):
             if not values[name]:
                 del values[name]

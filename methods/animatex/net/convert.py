@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import DDIMScheduler
@@ -20,12 +21,14 @@ from torch import Tensor
 from motionkit.errors import UserError, unknown
 from motionkit.methods.animatex.net.backbone import SCHEDULE, empty_network
 from motionkit.methods.animatex.net.config import RELEASED, AnimateXConfig, from_dict
-from motionkit.methods.animatex.net.keys import BUFFERS, authors_name, prefixes
+from motionkit.methods.animatex.net.keys import BUFFERS, REFERENCE_BRANCH, authors_name, prefixes
 from motionkit.methods.animatex.net.missing_parts import Linked, link_missing_parts
 from motionkit.methods.animatex.net.stream import write_stream
 from motionkit.weights.model_files import MODEL, read_json
 
 DTYPES = ("float16", "bfloat16", "float32")
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module")
+PREFIXES = ("module.", "_orig_mod.", "model.", "unet.")
 OPTIONS = ("dtype", "config", "base", "image_encoder")
 
 
@@ -48,7 +51,8 @@ def run(source: Path, target: Path, options: Mapping[str, str]) -> str:
     weights = read_checkpoint(source)
     count = convert(weights, target, config, getattr(torch, dtype), source)
     linked = link_missing_parts(target, options)
-    return "\n".join([f"{target}: {count} weights, {dtype}", *linked.lines, _next(target, linked)])
+    lines = [f"{target}: {count} weights, {dtype}", *remarks(config, weights), *linked.lines]
+    return "\n".join([*lines, _next(target, linked)])
 
 
 def _next(target: Path, linked: Linked) -> str:
@@ -65,6 +69,8 @@ def convert(
     Nothing stays under its final name when it breaks off. Raises: UserError when names or shapes are not the network's.
     """
     renamed = rename(config, weights, str(source))
+    if compared(config, weights).branch:
+        config = replace(config, reference="local")
     folder = target / "unet"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +83,9 @@ def convert(
 
 
 def read_checkpoint(source: Path) -> dict[str, Tensor]:
-    """The state dict of a file, flat or below "state_dict", read without running anything that it may hold.
+    """The state dict of a file, read without running anything that it may hold.
+
+    It may lie flat, or below a key of `WRAPPERS`, and all names may begin with a prefix of `PREFIXES`.
 
     Raises: UserError: not such a file, or one that holds more than weights.
     """
@@ -90,29 +98,81 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
         broken = "it is damaged or holds more than weights; nothing was run"
         reason = broken if source.exists() else "it is not there"
         raise UserError(f"cannot read {source} as an Animate-X checkpoint: {reason}") from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = _unwrapped(content)
     if not tensors:
-        raise UserError(f"{source} holds no weights (no state dict, and none under state_dict)")
+        raise UserError(f"{source} holds no weights (no state dict, and none under {', '.join(WRAPPERS)})")
     return tensors
 
 
-def rename(config: AnimateXConfig, weights: Mapping[str, Tensor], source: str = "the checkpoint") -> dict[str, Tensor]:
-    """Their weights under our names and in our shapes; every one has to have its place, the sinusoids are left out.
+def _unwrapped(content: Any) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by their own names: a trainer's wrappings are taken off."""
+    while isinstance(content, Mapping) and (inner := next((content[w] for w in WRAPPERS if _holds(content, w)), None)):
+        content = inner
+    state = content if isinstance(content, Mapping) else {}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    while tensors and (prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), "")):
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
 
-    Raises: UserError naming what is missing, what is too much, or another shape.
+
+def _holds(content: Mapping[str, Any], key: str) -> bool:
+    return isinstance(content.get(key), Mapping)
+
+
+class Compared(NamedTuple):
+    """A checkpoint held against a network.
+
+    Attributes:
+        theirs: their name of each of our weights.  lost: what they lack.
+        branch: our weights of the branch that takes the reference as a latent, where all of it is missing.
+        extra: what they have besides.
     """
-    table, own = prefixes(config), empty_network(config).state_dict()
-    theirs = {name: authors_name(name, table) for name in own}
-    lost = sorted(set(theirs.values()) - set(weights))
-    extra = sorted(set(weights) - set(theirs.values()) - set(BUFFERS))
-    if lost or extra:
-        which = f"lacks {len(lost)} of {len(own)} weights, e.g. {lost[0]}" if lost else ""
-        also = f"has {len(extra)} that are not the network's, e.g. {extra[0]}" if extra else ""
-        wrong = " and ".join(filter(None, (which, also)))
-        raise UserError(f"{source} {wrong}: not an Animate-X network of these sizes")
+
+    theirs: dict[str, str]
+    lost: list[str]
+    branch: list[str]
+    extra: list[str]
+
+
+def compared(config: AnimateXConfig, weights: Mapping[str, Tensor]) -> Compared:
+    """Which names fit a network of these sizes."""
+    table = prefixes(config)
+    theirs = {name: authors_name(name, table) for name in empty_network(config).state_dict()}
+    branch = [name for name in theirs if name.startswith(REFERENCE_BRANCH)]
+    branch = branch if not any(theirs[name] in weights for name in branch) else []
+    lost = sorted({theirs[name] for name in theirs.keys() - set(branch)} - set(weights))
+    return Compared(theirs, lost, branch, sorted(set(weights) - set(theirs.values()) - set(BUFFERS)))
+
+
+def remarks(config: AnimateXConfig, weights: Mapping[str, Tensor]) -> list[str]:
+    """What a user should know of a checkpoint that was converted, a line each."""
+    found, lines = compared(config, weights), []
+    if found.branch:
+        lines.append(
+            "  it has no branch for the reference as a latent: the folder says reference=local, as such a network runs"
+        )
+    if found.extra:
+        few = ", ".join(found.extra[:3]) + (", ..." if len(found.extra) > 3 else "")
+        lines.append(f"  left out, for the network has no place for them: {len(found.extra)} weights ({few})")
+    return lines
+
+
+def rename(config: AnimateXConfig, weights: Mapping[str, Tensor], source: str = "the checkpoint") -> dict[str, Tensor]:
+    """Their weights under our names and in our shapes; what has no place is left out (see `remarks`).
+
+    Where the branch of the reference's latent is missing as a whole, zeros stand in: nothing reads them in local mode.
+    Raises: UserError naming what is missing, or another shape.
+    """
+    own, (theirs, lost, branch, extra) = empty_network(config).state_dict(), compared(config, weights)
+    if lost:
+        also = f" and has {len(extra)} that are not the network's, e.g. {extra[0]}" if extra else ""
+        which = f"lacks {len(lost)} of {len(own)} weights, e.g. {lost[0]}"
+        raise UserError(f"{source} {which}{also}: not an Animate-X network of these sizes")
     renamed = {}
     for name, value in own.items():
+        if name in branch:
+            renamed[name] = torch.zeros(value.shape)
+            continue
         found = weights[theirs[name]]
         shape = tuple(found.shape)
         if shape not in (tuple(value.shape), (*value.shape, 1)):  # 1x1 convolutions over time are linear layers here

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from motionkit.methods.animatex.net.config import AnimateXConfig
 
 BUFFERS = ("pose_embedding_before.pos_embed.pos_table",)  # sinusoids, computed anew here
+REFERENCE_BRANCH = ("slot_latent.", "slot_pose.")  # our names of what takes the reference as a latent
 _RESNET = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",

@@ -133,7 +133,10 @@ class AnimateXNetwork(nn.Module):
         return tokens if keep is None else _masked(tokens, keep.image)
 
     def motion_tokens(self, conditions: Conditions, keep: Keep | None = None) -> Tensor:
-        """Motion tokens f_i (B T, 4, D); zero keypoints and features stand for missing ones."""
+        """Motion tokens f_i (B T, 4, D); zero keypoints and features stand for missing ones.
+
+        They are made in the precision of the indicator's weights, whatever autocast says around it.
+        """
         text, slots = conditions.text, conditions.frames + 1
         keypoints, features = conditions.keypoints, conditions.clip_frames
         if keypoints is None:
@@ -142,7 +145,9 @@ class AnimateXNetwork(nn.Module):
             features = text.new_zeros(len(text), slots, self.config.feature_dim)
         if keep is not None:
             keypoints, features = _masked(keypoints, keep.rest), _masked(features, keep.rest)
-        return self.indicator(keypoints, features)
+        dtype = self.indicator.resampler.latents.dtype
+        with torch.autocast(text.device.type, enabled=False):
+            return self.indicator(keypoints.to(dtype), features.to(dtype)).to(text.dtype)
 
     def beside(self, conditions: Conditions, keep: Keep | None = None) -> Tensor | None:
         """The channels beside the noise, (B, 8, F, h, w): the reference's pixels (if it has a branch) and the poses."""
