@@ -31,7 +31,7 @@ class BackboneSpec:
         pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
-        sd1_unet, xl_unet: whether its layers within a frame are those of SD 1.x's UNet, or XL's, under diffusers' names.
+        sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
         predictions: what its network may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.

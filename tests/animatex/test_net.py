@@ -413,7 +413,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
     ids=["flat", "model_state", "model-module.", "module-model", "compiled"],
 )
 def test_what_trainers_wrap_around_a_checkpoint_is_taken_off(wrap, checkpoint):
-    from motionkit.backbones.animatex.convert import read_checkpoint
+    from motionkit.methods.animatex.net.convert import read_checkpoint
 
     folder, _ = checkpoint
     state = torch.load(folder / "theirs.pth", weights_only=True)["state_dict"]

@@ -12,11 +12,11 @@ from functools import cache
 from motionkit.backbones import catalog
 from motionkit.errors import unknown
 from motionkit.settings.setting import setting
-from motionkit.transfer import MethodSpec, Requirement
+from motionkit.transfer import MethodSpec, Need, Requirement
 
 NAMES = ("copy", "autoencoder", "text")
 _RUNS = "motionkit.table.bench.yardstick_runs"
-_NO_TEXT = {"animatex": "it reads no prompt"}
+_READS = Need("reads_text", (True,), "it reads no prompt")
 
 
 @dataclass
@@ -47,7 +47,7 @@ def spec(name: str) -> MethodSpec:
     if name == "autoencoder":
         what = "The driving clip through the backbone's autoencoder."
         return _spec("autoencoder", what, "PlainConfig", "driving", every)
-    readers = tuple(one for one in every if catalog.get(one).family not in _NO_TEXT)
+    readers = tuple(one for one in every if catalog.get(one).reads_text)
     return _spec("text", "What the backbone draws of the prompt alone.", "TextConfig", "prompt", readers)
 
 
@@ -64,6 +64,6 @@ def _spec(name: str, summary: str, config: str, needs: str, backbones: tuple[str
         requires=(Requirement(needs),),
         backbones=backbones,
         default_backbone="pocket-sd" if backbones else None,
-        refuses=_NO_TEXT if name == "text" else {},
+        suits=(_READS,) if name == "text" else (),
         stochastic=name == "text",
     )
