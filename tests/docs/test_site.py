@@ -1,6 +1,7 @@
 """The site: links, what is made of declarations, what is read from files of figures, and the build itself."""
 
-import importlib.metadata
+import doctest
+import importlib
 import importlib.util
 import json
 import re
@@ -129,6 +130,13 @@ def test_pictures_are_small_and_move():
         if path.suffix == ".webp":
             with Image.open(path) as picture:
                 assert picture.n_frames >= 8, path
+
+
+@pytest.mark.parametrize("name", ["text", "joint_names"])
+def test_examples_in_docstrings_hold(name):
+    pytest.importorskip("griffe")
+    ran = doctest.testmod(importlib.import_module(f"docs.generate.{name}"))
+    assert ran.attempted and not ran.failed
 
 
 def test_a_link_to_a_file_outside_the_site_becomes_its_name():
