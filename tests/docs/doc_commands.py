@@ -39,7 +39,7 @@ def quick(words):
     else:
         listed = next(word for word in words if word.startswith("methods=")).partition("=")[2].strip("[]").split(",")
         more = [w.replace("method.", f"settings.{n}.") for n in listed for w in QUICK.get(n, "").split()[1:]]
-    return [*words, *(word for word in more if word.partition("=")[0] not in given), "gpu=cpu"]
+    return [*words, *(word for word in (*more, "frames=4") if word.partition("=")[0] not in given), "gpu=cpu"]
 
 
 def run(line, as_written=False):
