@@ -263,6 +263,15 @@ class Transfer(abc.ABC):
     def prepare(self, inputs: Inputs) -> Tensors:
         """Perceive: everything that depends on the clips and not on the wanted result."""
 
+    def picture(self, inputs: Inputs) -> np.ndarray | None:
+        """What the backbone has to know how to draw, (H, W, 3) uint8: the first frame of the first clip that is read.
+
+        Called after `prepare`. None where there is nothing of the kind.
+        """
+        used = self.spec.used(inputs)
+        clips = [getattr(inputs, name) for name in ("reference", "driving") if name in used]
+        return next((clip.frames[0] for clip in clips if clip is not None), None)
+
     def fit(self, inputs: Inputs, prepared: Tensors) -> Tensors:
         """Tune on this pair of clips; a method that tunes nothing keeps this default."""
         return {}

@@ -60,6 +60,7 @@ POCKET_ANIMATEX = BackboneSpec(
     "Apache-2.0",
     0.05,
     asset="pocket-animatex",
+    familiar_db=25.5,
     **_NETWORK,
     row=16,
 )
@@ -74,6 +75,7 @@ POCKET_ANIMATEX_MAMBA = BackboneSpec(
     "Apache-2.0",
     0.05,
     asset="pocket-animatex-mamba",
+    familiar_db=25.5,
     **_MAMBA,
     row=17,
 )

@@ -116,6 +116,11 @@ class FlipSketch(Transfer):
 
     # prepare
 
+    def picture(self, inputs: Inputs) -> np.ndarray | None:
+        """The drawing as the model gets it: cleaned."""
+        shown = self.run.shown.get("sketch")
+        return None if shown is None else shown[0]
+
     @torch.no_grad()
     def prepare(self, inputs: Inputs) -> Tensors:
         """The drawing, its inverted noise, and the reference branch: what serves every prompt and seed."""

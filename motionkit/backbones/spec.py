@@ -32,6 +32,8 @@ class BackboneSpec:
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
         sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
+        familiar_db: for a small world: the PSNR in dB that its autoencoder keeps on pictures of that world; a picture
+            below is unlike it.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
         predictions: what its network may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
@@ -65,6 +67,7 @@ class BackboneSpec:
     converter: str | None = None
     portrait: bool = False
     sizes: str = "motionkit.backbones.tiny_sizes:architecture"
+    familiar_db: float | None = None
     layout: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: layouts.SD, hash=False)
     unet_class: str = "UNet2DConditionModel"
     pipeline: str = ""

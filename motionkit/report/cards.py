@@ -31,13 +31,15 @@ def _card(entry: Entry) -> str:
     )
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _facts(entry).items() if v)
     failed = f'<p><span class="bad">failed</span> {escape(entry.reason)}</p>' if entry.frames is None else ""
+    remarks = "".join(f"<p>{escape(str(line))}</p>" for line in manifest.get("remarks") or ())
     strips = "".join(
         f'{escape(name)}<div class="strip"><img src="{data("image/png", picture)}" alt="{escape(name)}"></div>'
         for name, picture in entry.shown.items()
     )
     seen = f"<details><summary>What the model saw</summary>{strips}</details>" if strips else ""
     return (
-        f'<article class="card"><h3>{title}</h3>{failed}<div class="chips">{chips}</div><dl class="facts">{facts}</dl>'
+        f'<article class="card"><h3>{title}</h3>{failed}{remarks}'
+        f'<div class="chips">{chips}</div><dl class="facts">{facts}</dl>'
         f"{seen}{_json('Settings', manifest.get('config'))}{_json('Notes', manifest.get('notes'))}"
         f"{_json('Memory plan', manifest.get('plan'))}</article>"
     )

@@ -68,6 +68,11 @@ class LazyBackbone:
         self._loaded: VideoBackbone | None = None
 
     @property
+    def own_weights(self) -> bool:
+        """Whether its weights are those that its name stands for, not another folder's."""
+        return self._path is None
+
+    @property
     def loaded(self) -> bool:
         """Whether the weights are in memory."""
         return self._loaded is not None

@@ -21,6 +21,7 @@ from motionkit.media.output_files import Finish, staged, write_json, writing
 from motionkit.running import manifest
 from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
 from motionkit.running.canvas import Fitted
+from motionkit.running.familiar import unfamiliar
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
@@ -85,9 +86,18 @@ class StageRunner:
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
         with self._timed("generate"):
+            self._say_unfamiliar()
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
         return self._cut(_to_uint8(video))
+
+    def _say_unfamiliar(self) -> None:
+        if (
+            self.handle
+            and self.handle.own_weights
+            and (line := unfamiliar(self.handle, self.transfer.picture(self.fitted.inputs)))
+        ):
+            self.facts["remarks"].append(line)
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
         """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
