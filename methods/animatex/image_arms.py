@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -23,7 +24,7 @@ from .image_batches import ImagePairs
 from .image_figures import figures
 from .image_net import ImageNet
 
-BRANCHES = dict(folded_poses=False, concat_channels=16)  # convolutions that read pictures of reference and pose
+BRANCHES: dict[str, Any] = dict(folded_poses=False, concat_channels=16)  # convolutions that read pictures of reference and pose
 
 
 def main() -> None:
