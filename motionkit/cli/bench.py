@@ -27,13 +27,13 @@ class BenchConfig:
 
     bench: Any = setting(
         "A protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self, pose-cross (and "
-        "-64: at 64 px), transfer-still; or ablations: the papers' rows. Fewer cases (bench.pairs=4), other frames=, "
-        "size= and seeds=[0,1] make another protocol with another hash.",
+        "-64: at 64 px), transfer-still; or ablations: the papers' rows. Fewer cases (bench.pairs=4) or other frames=, "
+        "size= or seeds=[0,1] make another protocol with another hash.",
         None,
     )
-    methods: list[str] = setting("What is measured, as [still,warp]; see `motionkit methods`.", factory=list)
+    methods: list[str] = setting("Methods to measure, such as [still,warp]; see `motionkit methods`.", factory=list)
     backbones: list[str] = setting(
-        "Every method on each of them, patterns too: [pocket-*] (without it: each on its own); unsupported pairs are "
+        "Run every method on each of these, such as [pocket-*] (default: each on its own); unsupported pairs are "
         "listed with the reason.",
         factory=list,
     )
@@ -44,15 +44,15 @@ class BenchConfig:
     )
     settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
     ablations: list[str] = setting(
-        "With bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
+        "With bench=ablations: rows, such as [flipsketch-*]; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
         "by protocol: 'bench.pairs={drawing:6,edit:5}'.",
         factory=list,
     )
     weights: dict[str, str] = setting("Weights of a metric that do not come with the package.", factory=dict)
-    least: dict[str, int] = setting("The fewest clips with which a metric is taken.", factory=dict)
+    least: dict[str, int] = setting("The smallest number of clips for which a metric is computed.", factory=dict)
     gpu: Any = setting("One of auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE.", None)
     online: bool = setting("Whether missing weights may be downloaded.", False)
-    cache: bool = setting("Whether finished stages are taken from the cache; times then lack them.", False)
+    cache: bool = setting("Whether finished stages are taken from the cache; times then leave them out.", False)
     runner: str = setting(
         "How cells are run: one after another, side by side, or as jobs of a cluster.",
         "serial",
@@ -63,7 +63,7 @@ class BenchConfig:
     cluster: Cluster = field(default_factory=Cluster)
     output: str | None = setting(
         "Folder of results/results.html, .md, .json and .png, and cells/; null is runs/bench/NAME. Where cases, "
-        "settings or metrics were changed, results-HASH/ stands in place of results/; bench=ablations writes "
+        "settings or metrics were changed, results-HASH/ is written in place of results/; bench=ablations writes "
         "ledger/ledger.md and .json, of some of the rows ledger-HASH/. The page's path is printed.",
         None,
     )
@@ -77,7 +77,8 @@ what
 how
 {told(BenchConfig, "runner=serial workers=2 threads=1 gpu=NAME online=false cache=false")}
   cluster.KEY=VALUE       For submitit: cluster.kind=slurm or local; cluster.partition= minutes= gpus= memory_gb= cells=
-                          (per job); with gpus= it is started on a node with such a GPU, since the plan is made there.
+                          (per job); with gpus=, start it on a node with such a GPU, since the memory plan is made
+                          there.
 output
 {told(BenchConfig, "output=FOLDER")}
 
@@ -108,7 +109,9 @@ def main(argv: list[str]) -> int:
     if config.bench["name"] == LEDGER:
         for word in argv:
             if word.lstrip("+").startswith(("methods=", "backbones=", "backbone.", "settings.")):
-                raise UserError(f"{word}: the rows of bench=ablations say it themselves: choose by ablations=[NAME]")
+                raise UserError(
+                    f"{word}: the rows of bench=ablations set it themselves: choose rows by ablations=[NAME]"
+                )
         return _ablations(config, start)
     if config.ablations:
         raise UserError("ablations=[...] are rows of bench=ablations: add bench=ablations, or leave them out")
@@ -158,7 +161,9 @@ def _variants(given: Any, start: Start) -> Path | None:
         return None
     folder = start.resolve(str(given))
     if not folder.is_dir():
-        raise UserError(f"bench.variants={given}: no such folder; it holds a folder per trained variant, and `full`")
+        raise UserError(
+            f"bench.variants={given}: no such folder; it should hold a folder per trained variant, and `full`"
+        )
     return folder
 
 
@@ -176,7 +181,7 @@ def _runner(config: BenchConfig, folder: Path) -> Runner:
 
         if plan_for(config.gpu).device == "cpu":
             raise UserError(
-                f"cluster.gpus={config.cluster.gpus}, but the plan is made where the benchmark is started, "
+                f"cluster.gpus={config.cluster.gpus}, but the memory plan is made where the benchmark is started, "
                 "and here it is for the CPU: start it on a node with such a GPU"
             )
     return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class CompareConfig(RequestConfig):
     """The primary configuration of `motionkit compare`."""
 
-    methods: list[str] = setting("What is compared, as [still,warp]; see `motionkit methods`.", factory=list)
+    methods: list[str] = setting("Methods to compare, such as [still,warp]; see `motionkit methods`.", factory=list)
     settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
-    truth: str | None = setting("The true video, when it is known: figures are then taken against it.", None)
+    truth: str | None = setting("The true video, when it is known: metrics are then computed against it.", None)
     jobs: str | None = setting(
         "Many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*, prompt.txt, "
         "masks.* ...; a CSV file: a row for each job, columns named as the keys, and name; paths start from its "

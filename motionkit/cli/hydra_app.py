@@ -253,7 +253,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         check_writable(Path.cwd() / "runs")
         return []
     except FileNotFoundError:
-        lost, why = True, "the working folder is gone"
+        lost, why = True, "the current folder no longer exists"
     except UserError as error:
         lost, why = False, str(error)
     if lost and shows:
@@ -265,10 +265,10 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         return []
     output = local_path(given.get("output", "").strip("'\""))
     if multirun or output == Path() or (lost and not output.is_absolute()):
-        other = "" if multirun else ", or give output= with a whole path"
-        raise UserError(f"{why}: go to another folder{other}")
+        other = "" if multirun else ", or give output= with a full path"
+        raise UserError(f"{why}: change to another folder{other}")
     if lost:
-        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+        os.chdir("/")  # Hydra asks where it is; relative paths cannot be resolved any more
     base = output.absolute().parent
     check_writable(base)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
@@ -279,7 +279,7 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        pass  # it holds something, which is then worth keeping
+        pass  # it is not empty, so it is kept
 
 
 def _from_hydra(error: BaseException) -> bool:
@@ -287,7 +287,7 @@ def _from_hydra(error: BaseException) -> bool:
 
 
 def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
-    """What Hydra says, as one line, with the nearest name when one is unknown."""
+    """Hydra's error as one line, with the nearest name when one is unknown."""
     text = str(error)
     if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)

@@ -58,7 +58,7 @@ def train(config: TrainConfig, start: Start) -> None:
     """One training run, from a typed configuration.
 
     Raises:
-        UserError: the method has no trainer, or anything else that the user can mend.
+        UserError: the method has no trainer, or anything else that the user can fix.
     """
     from motionkit import registry
     from motionkit.cli.transfer import progress
@@ -114,13 +114,13 @@ def _check_numbers(config: TrainConfig) -> None:
     for name in ("steps", "size"):
         value = getattr(config, name)
         if value is not None and value < 1:
-            raise UserError(f"{name}={value}: give 1 or more, or leave {name}= out for the trainer's own")
+            raise UserError(f"{name}={value}: give 1 or more, or leave {name}= out for the trainer's default")
 
 
 def _how_to_go_on(config: TrainConfig, folder: Path) -> str:
     if not folder.is_dir() or not any(folder.iterdir()):
-        return "cancelled before anything was kept"
+        return "cancelled before anything was saved"
     changes = [] if config.output else [f"with output={shlex.quote(str(folder))}"]
     changes += [] if config.resume else ["without resume=false"]
     changed = f", {' and '.join(changes)}," if changes else ""
-    return f"cancelled; what was done is in {folder}: the same command{changed} goes on from there"
+    return f"cancelled; progress is saved in {folder}: the same command{changed} resumes"

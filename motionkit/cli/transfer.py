@@ -45,7 +45,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
     """One run, from a typed configuration to files.
 
     Raises:
-        UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
+        UserError: anything that the user can fix; whatever is cheap to check is checked before torch loads.
     """
     from motionkit.cli.words import request_of
     from motionkit.running.request import check
@@ -60,7 +60,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
 
 def say(line: str) -> None:
-    """A line for the user that is no result, on stderr."""
+    """Print a remark for the user, on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A typed configuration as a `Request`: paths start where the user did; what cannot work is refused by its check."""
+"""A typed configuration as a `Request`: paths start from the user's folder; its check refuses the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def request_of(config: TransferConfig, start: Start) -> Request:
 
 
 def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str = "", **more: Any) -> Request:
-    """What every method would be asked; raises as `request_of`."""
+    """The part of a request that is the same for every method; raises as `request_of`."""
     texts = {name: getattr(words, name) for name in TEXTS}
     given: dict[str, Any] = {name: text if text.strip() else "" for name, text in texts.items()}  # no blanks alone
     more |= {name: getattr(words, name) for name in PART}
@@ -62,5 +62,5 @@ def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
 
 
 def path_of(value: str | None, start: Start) -> Any:
-    """A path of the user's against the folder of the start; None, and blanks, which are refused later, as they are."""
+    """A user's path, resolved against the folder of the start; None and blanks (refused later) stay as they are."""
     return str(start.resolve(value)) if value and value.strip() else value

@@ -49,8 +49,8 @@ def _help() -> str:
     lines = [
         "usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
         "           [pairs=FILE.csv] [frames=N] [seed=0]",
-        "  ids=FILE.txt    one name a line; for videoswap an edit or a clip;  frames=N  instants of each clip",
-        "  pairs=FILE.csv  columns source and driving, for task=cross; without it a ring is drawn by seed=0",
+        "  ids=FILE.txt one name per line; for videoswap an edit or a clip;  frames=N  instants of each clip",
+        "  pairs=FILE.csv  columns source and driving, for task=cross; without it clips are paired at random (seed=0)",
         f"  split=test      for {' and '.join(known.name for known in SETS.values() if known.has_splits)}",
         "",
     ]

@@ -11,7 +11,7 @@ from motionkit.data.videoswap import read_videoswap
 from motionkit.errors import UserError, unknown
 
 _FASHION, _TIKTOK = "a person turning around", "a person dancing"  # these sets have no captions: ours
-_TIKTOK_FPS = 30.0  # at which its makers took the pictures from the videos
+_TIKTOK_FPS = 30.0  # at which its authors took the pictures from the videos
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,19 @@ def open_set(name: str, root: str | Path, options: Options | None = None, say: S
 
 
 def _check_options(known: DataSet, task: str, options: Options) -> None:
-    """Refuse what cannot be, and what would be given in vain."""
+    """Refuse impossible options, and those that would have no effect."""
     if options.frames is not None and options.frames < 1:
-        raise UserError(f"frames={options.frames}: give a number from 1 up")
+        raise UserError(f"frames={options.frames}: give 1 or more")
     if options.split is not None and not known.has_splits:
         raise UserError(f"split={options.split}: {known.title} has no splits; leave it out")
     if options.pairs is not None and task != "cross":
         raise UserError(f"pairs={options.pairs}: task={task} has no pairs; leave it out{_or_cross(known)}")
     if options.pairs is not None and options.ids is not None:
-        raise UserError(f"ids={options.ids}: the pairs name their clips themselves; leave one of the two out")
+        raise UserError(f"ids={options.ids}: the pairs already name the clips; leave one of the two out")
     if options.seed is not None and task != "cross":
-        raise UserError(f"seed={options.seed}: task={task} draws nothing; leave it out{_or_cross(known)}")
+        raise UserError(f"seed={options.seed}: task={task} uses no random numbers; leave it out{_or_cross(known)}")
     if options.seed is not None and options.pairs is not None:
-        raise UserError(f"seed={options.seed}: with pairs nothing is drawn; leave one of the two out")
+        raise UserError(f"seed={options.seed}: with pairs no random numbers are used; leave one of the two out")
 
 
 def _or_cross(known: DataSet) -> str:
@@ -145,7 +145,7 @@ SETS: dict[str, DataSet] = {
         "no licence file in the repository",
         "ROOT/datasets/paper_evaluation/{animal,human,object}/NAME/frames/*.png, and either the repository's "
         "ROOT/options/test_videoswap/*/*/*.yml or a prompts.csv in paper_evaluation with clip,source_prompt,prompt "
-        "and, if wanted, total_frames (64), over which frames=N are spread; played at 8 a second, as by the authors",
+        "and optionally total_frames (64), over which frames=N are spread; played at 8 a second, as by the authors",
         ("edit",),
         read_videoswap,
     ),
@@ -174,7 +174,7 @@ SETS: dict[str, DataSet] = {
         "Tan et al. 2024 (arXiv 2410.10306)",
         "see its page before use",
         "the published archive's layout is not documented, so arrange it: ROOT/images/NAME.png, ROOT/videos/NAME.mp4, "
-        "and if wanted ROOT/prompts/NAME.txt",
+        "and optionally ROOT/prompts/NAME.txt",
         ("self", "cross"),
         _a2bench,
     ),

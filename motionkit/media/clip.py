@@ -33,7 +33,7 @@ class Clip:
     Attributes:
         frames: (F, H, W, 3) uint8 RGB, F >= 1.
         fps: frames per second; for uneven timing the average, so that `duration` is always F / fps.
-        name: what to call it in reports (the file's stem).
+        name: its name in reports (the file's stem).
         sha256: hash of the pixels, their shape and their timing; not of the file.
         is_image: read from a still picture.
         times: (F,) float64, second at which each frame appears, first is 0; None when frames are evenly spaced.

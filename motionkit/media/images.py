@@ -58,7 +58,7 @@ def read_picture(path: Path, limits: Limits, wanted: Wanted | None = None) -> Cl
 
 
 def _vanishes(image: Image.Image) -> bool:
-    """Whether a transparent picture shows something, but nothing that could be seen on white (chalk on nothing)."""
+    """Whether a transparent picture shows something, but nothing that is visible on white (such as white chalk)."""
     if image.mode.startswith("I") or not has_alpha(image):
         return False
     rgba = np.asarray(image.convert("RGBA"))
@@ -92,7 +92,7 @@ def read_still(path: Path, image: Image.Image, limits: Limits) -> Clip:
         notes = (f"{error}: its colours are read as sRGB",)
     if _vanishes(upright):
         pixels = over_black(np.asarray(upright.convert("RGBA")))
-        notes = (*notes, "the picture is white on nothing: it was laid over black to be seen")
+        notes = (*notes, "the picture is white on a transparent background: it was laid over black to be visible")
     else:
         pixels = to_rgb(upright)
     clip = from_frames(_shrink(pixels, limits), 1.0, path.stem, is_image=True, notes=notes)

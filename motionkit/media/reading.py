@@ -1,4 +1,4 @@
-"""One door for every input: a video, a still or animated picture, or a folder of numbered pictures."""
+"""Reads every kind of input: a video, a still or animated picture, or a folder of numbered pictures."""
 
 from __future__ import annotations
 

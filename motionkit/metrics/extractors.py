@@ -1,6 +1,6 @@
 """The public networks behind FVD, FID-VID and FID: a clip goes in, feature vectors come out; each needs its weights.
 
-How a clip is fitted follows DisCo's evaluation (arXiv 2307.00040), which most tables of the field were made with.
+How a clip is resized follows DisCo's evaluation (arXiv 2307.00040), which most tables of the field were made with.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def i3d_features(video: np.ndarray, path: str | Path | None = None) -> np.ndarra
     """FVD's vector (1, 400) of a clip: I3D's logits at 224 x 224 pixels (Unterthiner et al. 2018, arXiv 1812.01717).
 
     Args:
-        video: (F, H, W, 3) uint8; it is squeezed to a square, as the public scripts do.
+        video: (F, H, W, 3) uint8; it is resized to a square, as the public scripts do.
         path: the weights; None looks where `needs.locate` does.
 
     Raises:

@@ -96,7 +96,7 @@ class _Moment(nn.Module):
 
 
 class ClipNet(nn.Module):
-    """Clips in [0, 1] to what happens in them (`moves`, at 64 pixels) and who is in them (`looks`, at 128 pixels).
+    """Clips in [0, 1] to their motion (`moves`, at 64 pixels) and their character (`looks`, at 128 pixels).
 
     `moves` turns each frame into a posture, which must also tell where the joints are, and mixes postures over time.
     """
@@ -152,7 +152,7 @@ KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet, "clips
 
 
 def weights_path(name: str) -> Path:
-    """Where the shipped weights of a judge lie."""
+    """The path of the shipped weights of a judge."""
     return places.assets() / "judges" / f"{name}.safetensors"
 
 

@@ -23,7 +23,7 @@ _VGG = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 51
 _ALEX = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))  # channels, kernel, ...
 _TAPS = {"vgg16": (3, 8, 15, 22, 29), "alexnet": (1, 4, 7, 9, 11)}  # the ReLUs that are compared
 _HEADS = {"vgg16": "vgg", "alexnet": "alex"}
-LEAST_SIDE = 64  # pixels; fewer leave nothing for the last layers
+LEAST_SIDE = 64  # pixels; smaller frames vanish before the last layers
 _BATCH = 4  # pairs of frames at once, to bound memory
 
 

@@ -40,7 +40,7 @@ def estimate(frames: np.ndarray) -> np.ndarray:
 
 
 def against(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
-    """Keypoint error (pixels) and PCK of a video against the true one; None when no joint of that one is sure.
+    """Keypoint error (pixels) and PCK of a video against the true one; None when no joint of the true video is certain.
 
     Args:
         video, truth: (F, H, W, 3) uint8 of one shape.

@@ -1,4 +1,4 @@
-"""Agreement by large public models when their weights are on this machine: CLIP between pictures, X-CLIP with a text.
+"""Similarity by large public models when their weights are on this machine: CLIP between pictures, X-CLIP with a text.
 
 CLIP: Radford et al., arXiv 2103.00020 (weights MIT). X-CLIP: Ni et al., arXiv 2208.02816 (weights MIT). Nothing is
 downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1) reports both kinds of figure.

@@ -1,4 +1,4 @@
-"""Which of several videos keeps best to a drawing, by CLIP or else by the sprite network; the choice a method makes.
+"""Ranks several videos by how well they match a drawing, by CLIP or else by the sprite network; for a method's choice.
 
 CLIP: Radford et al., arXiv 2103.00020 (weights MIT). The FlipSketch authors' app filters by the same cosine. Figures
 are measured apart from this, in `metrics`.
@@ -29,7 +29,7 @@ CLIP = Network(
     "0.6 GB",
     "MIT",
     "method.clip",
-    "leave it out: then the sprite network ranks",
+    "leave it out: then the sprite network is used",
     pickled=True,
 )
 _USUAL = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -39,7 +39,7 @@ _CLIP_BATCH, _LOOKS_BATCH = 16, 64  # pictures at once, to bound memory
 def rank_by_consistency(
     drawing: np.ndarray, videos: Sequence[np.ndarray], clip_path: str | Path | None = None
 ) -> tuple[list[float], str]:
-    """How well each video keeps to the drawing, and what saw it; the caller sorts, no video is dropped.
+    """How well each video matches the drawing, and which network measured it; the caller sorts, no video is dropped.
 
     That is CLIP when its weights are on this machine (or at `clip_path`), else the sprite network, which knows the
     sprite world only; without either every score is 0 and the name says so.
@@ -49,8 +49,8 @@ def rank_by_consistency(
         videos: each (F, H, W, 3) uint8, F >= 2.
 
     Returns:
-        scores, the mean cosine of frames 1.. with the drawing, [-1, 1], one for each video in the given order; a name
-        of what saw it for manifests.
+        scores, the mean cosine of frames 1.. with the drawing, [-1, 1], one for each video in the given order; the name
+        of the network for manifests.
 
     Raises:
         MissingWeights, UserError: `clip_path` was given and cannot be used.

@@ -51,12 +51,12 @@ class LineFacts:
         reasons = (
             (self.ink == 0, "no strokes"),
             (self.ink > MOST_INK, f"{self.ink:.0%} of it is dark"),
-            (self.greys > MOST_GREYS, f"{self.greys:.0%} of it is shades between ink and paper"),
+            (self.greys > MOST_GREYS, f"{self.greys:.0%} of it is grey, neither ink nor paper"),
             (self.fill > MOST_FILL, f"{self.fill:.0%} of it is coloured areas"),
             (self.thin < LEAST_THIN, f"only {self.thin:.0%} of its ink is thin strokes"),
             (self.length < LEAST_LENGTH, "its marks are blobs, not strokes"),
             (self.crowded > MOST_CROWDED, "it has texture all over"),
-            (self.unsteady > MOST_UNSTEADY, "its dark places are too unequal for strokes"),
+            (self.unsteady > MOST_UNSTEADY, "its dark areas are too uneven for strokes"),
         )
         return tuple(text for broken, text in reasons if broken)
 

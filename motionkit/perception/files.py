@@ -1,7 +1,7 @@
 """Ready-made masks, depth and correspondence: pictures, a video or arrays, checked and brought to the clip's frame.
 
-Maps of another size are fitted as the clip itself was (whole, centred, see `media.letterbox`); the rest of the frame is
-background. Arrays are read without unpickling. Imports no torch.
+Maps of another size are letterboxed as the clip itself was (whole, centred, see `media.letterbox`); the rest of the
+frame is background. Arrays are read without unpickling. Imports no torch.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def read_masks(path: str, count: int, height: int, width: int) -> np.ndarray:
 def _white(maps: np.ndarray, path: str) -> float:
     """The value that is white in masks: 1, 255 or 65535."""
     if maps.dtype.kind == "f" and not np.isfinite(maps).all():
-        raise UserError(f"masks: {shown(path)} holds values that are no numbers: give 0 and 1, or 0 and 255")
+        raise UserError(f"masks: {shown(path)} holds values that are not numbers: give 0 and 1, or 0 and 255")
     least, most = float(maps.min(initial=0)), float(maps.max(initial=0))
     white = 1.0 if most <= 1 else 255.0 if most <= 255 else 65535.0
     if least < 0 or not white / 2 < most <= white and most > 0:
         raise UserError(
-            f"masks: {shown(path)} holds values from {least:g} to {most:g}, of which none is white: give 0 and 1, or "
+            f"masks: {shown(path)} holds values from {least:g} to {most:g}, none of them clearly white: give 0 and 1, or "
             "0 and 255"
         )
     return white

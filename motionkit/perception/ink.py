@@ -75,7 +75,7 @@ def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
 
 
 def _noise(darkness: np.ndarray) -> float:
-    """Standard deviation of the grain where it is worst (in shadow); most pixels of most blocks are taken as paper."""
+    """Standard deviation of the grain where it is largest (in shadow); most pixels of most blocks count as paper."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # Immerkaer 1996
     fine = np.abs(cv2.filter2D(darkness, -1, kernel))
     side = max(4, max(darkness.shape) // 32)

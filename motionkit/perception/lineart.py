@@ -147,7 +147,7 @@ def load_detector(weights: str) -> Detector:
     folder = find(WANTED, weights)
     try:
         from controlnet_aux import LineartDetector
-    except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
+    except Exception as error:  # it imports a dozen annotators, any of which may fail with any error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise MissingWeights(
             f"source=lineart needs controlnet-aux, which cannot be imported ({reason}): "

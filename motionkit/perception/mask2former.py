@@ -43,7 +43,7 @@ def segment(
         (F, H, W) bool.
 
     Raises:
-        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was seen.
+        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was found.
         MissingWeights, UserError: as `networks.load`.
     """
     from transformers import AutoImageProcessor
@@ -71,7 +71,7 @@ def segment(
             progress(i + 1, len(frames))
     if not masks.any():
         told = ", ".join(sorted(plain(name) for name in seen))
-        told = f"sees {told}: name one of these" if told else "sees nothing: name another subject"
+        told = f"found {told}: name one of these" if told else "found nothing: name another subject"
         raise UserError(f"no {subject!r} found: Mask2Former {told}, {_ELSEWHERE}")
     return masks
 

@@ -68,7 +68,7 @@ class MapsNet(nn.Module):
 
 @dataclass(frozen=True)
 class PocketReading:
-    """What the network sees in a clip of F frames of H x W pixels.
+    """The network's output for a clip of F frames of H x W pixels.
 
     Attributes:
         mask: (F, H, W) float32 in [0, 1], probability that a pixel shows a character.
@@ -101,7 +101,7 @@ class PocketMaps:
 
     @torch.no_grad()
     def maps(self, frames: np.ndarray, device: torch.device | str = "cpu") -> PocketReading:
-        """Look at a clip of any size; the long side is brought to 128 pixels and back.
+        """Run on a clip of any size; the long side is resized to 128 pixels and back.
 
         Args:
             frames: (F, H, W, 3) uint8 RGB.
@@ -136,9 +136,9 @@ def fitted(height: int, width: int) -> tuple[int, int]:
 
 
 def enlarged(mask: Tensor, depth: Tensor, part: Tensor, place: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """What the network says, as a `PocketReading` holds it, at another size (H, W).
+    """The network's output as a `PocketReading`, at another size (H, W).
 
-    Depth and places are averaged between pixels of one part only: a mean of two parts' places is no place.
+    Depth and places are averaged between pixels of one part only: the mean of two parts' places has no meaning.
 
     Args:
         mask: logits (f, h, w).  depth: (f, h, w).  part: logits (f, 12, h, w).  place: (f, 2, h, w).
@@ -169,8 +169,8 @@ def _grow(x: Tensor, size: tuple[int, int]) -> Tensor:
 def match(reading: PocketReading, reference: int = 0, near: float = NEAR, rigid: bool = True) -> np.ndarray:
     """Where each pixel of the characters is in the reference frame.
 
-    A pixel goes to the reference pixel of its own part whose place along and across the bone is nearest; then each
-    part moves as one stiff piece, as bones do, by the turn and shift that most of its pixels agree on. A part that the
+    A pixel goes to the reference pixel of its own part whose place along and across the bone is nearest; then each part
+    moves as one rigid piece, as bones do, by the turn and shift that most of its pixels agree on. A part that the
     reference frame does not show goes where the nearest pixel of its own frame goes that has a match.
 
     Args:
@@ -178,7 +178,7 @@ def match(reading: PocketReading, reference: int = 0, near: float = NEAR, rigid:
         reference: which frame the places are in.
         near: how much a squared distance of a whole frame counts beside the squared distance of places; 0 for a clip
             whose subject may be anywhere.
-        rigid: whether parts are stiff.
+        rigid: whether parts are rigid.
 
     Returns:
         (F, H, W, 2) float32, (x, y) pixels; NaN where there is no character.

@@ -1,4 +1,4 @@
-"""The small networks of the sprite world that methods are driven by: twelve points of a figure, and who is in a frame.
+"""Small networks of the sprite world that methods use: the twelve points of a character, and who is in a frame.
 
 They are perception's own: no metric measures with them, and the judges of `metrics` are other networks.
 """

@@ -1,4 +1,4 @@
-"""What a person looks at: grids, contact sheets, and a page that opens from disk."""
+"""What people look at: grids, contact sheets, and a page that opens from disk."""
 
 from motionkit.report.model import Entry as Entry
 from motionkit.report.model import Report as Report

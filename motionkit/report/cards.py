@@ -1,4 +1,4 @@
-"""One card per method: what it used, what it took, its settings, and what its model saw."""
+"""One card per method: its inputs, time and memory, settings, and what its model saw."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def table(report: Report) -> str:
     )
     notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in report.notes)
     return (
-        '<section><h2>Figures</h2><div class="scroll"><table>'
+        '<section><h2>Metrics</h2><div class="scroll"><table>'
         f"<thead><tr><th>Method<small>&nbsp;</small></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<dl class="meaning">{meaning}</dl>{notes}</section>'
     )

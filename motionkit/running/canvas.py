@@ -94,19 +94,19 @@ def fit(
 
 
 def check_matte(spec: MethodSpec, fitted: Fitted, alpha: bool | None) -> None:
-    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
+    """Refuse to cut out a subject that cannot be told from its background. Raises: UserError."""
     clip = fitted.shaping
     if not alpha or spec.mattes or (clip is not None and clip.transparent):
         return
     if clip is None or media.subject_mask(clip.frames[:1]) is None:
         raise UserError(
-            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
-            "or transparent: give such a reference"
+            f"alpha=true: {spec.name} makes no mask of its subject, so the background has to be plain "
+            "or transparent: give such a picture"
         )
 
 
 def check_numbers(frames: int | None, fps: float | None) -> None:
-    """Refuse a number of frames or a rate that cannot be. Raises: UserError."""
+    """Refuse an impossible number of frames or frame rate. Raises: UserError."""
     if fps is not None and not SLOWEST <= fps <= FASTEST:
         raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
     if frames is not None:

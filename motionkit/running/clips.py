@@ -44,7 +44,7 @@ class Excerpt:
         """Both clips, the driving one read first: its number of frames is the most that a reference video keeps.
 
         Raises:
-            UserError: a file cannot be read, a number or a time cannot be.
+            UserError: a file cannot be read, a number or a time is impossible.
         """
         from motionkit import media
         from motionkit.running import canvas
@@ -53,7 +53,7 @@ class Excerpt:
         for name, clip in (("", driving), ("reference_", reference)):
             if clip is None and (said := [k for k in ("start", "end") if getattr(self, name + k) is not None]):
                 raise UserError(
-                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, a clip to take a part of"
+                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, the clip to take a part of"
                 )
         part = media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, sound=self.audio)
         driving = self._part(driving, part)
@@ -108,7 +108,7 @@ def read(request: Request, stride: int | None = None, say: Callable[[str], None]
         say: gets a line for each note on a clip: that it is cut off, say.
 
     Raises:
-        UserError: a file cannot be read, a number or a time cannot be.
+        UserError: a file cannot be read, a number or a time is impossible.
     """
     given = request.inputs
     reference, driving = excerpt(request, stride).read(given.reference, given.driving)
@@ -120,6 +120,6 @@ def read(request: Request, stride: int | None = None, say: Callable[[str], None]
 
 
 def say_notes(name: str, clip: Clip | None, say: Callable[[str], None] | None) -> None:
-    """Say what was noted of a clip as it was read."""
+    """Pass on the notes that were made while a clip was read."""
     for note in clip.notes if clip is not None and say is not None else ():
         say(f"{name}: {note}")  # type: ignore[misc]

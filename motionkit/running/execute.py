@@ -39,13 +39,13 @@ def execute(
             default), and the rest of its choice as `backbone_path`, `online`, `motion` and `lora`.
 
     Raises:
-        UserError: anything that the user can mend, in one line.
+        UserError: anything that the user can fix, in one line.
         Cancelled: `progress` asked for it.
     """
     return requests.execute(request_of(method, inputs, **keywords), progress, say, announce)
 
 
 def request_of(method: MethodSpec | str, inputs: Inputs, **keywords: Any) -> Request:
-    """The request that keywords of version 0.1 stand for; raises TypeError for one that there never was."""
+    """The request that keywords of version 0.1 stand for; raises TypeError for an unknown one."""
     choice = BackboneChoice(**{field: keywords.pop(key) for key, field in _CHOICE.items() if key in keywords})
     return Request(method, inputs, backbone=choice, **keywords)

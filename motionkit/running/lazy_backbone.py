@@ -1,4 +1,4 @@
-"""Which backbone a method gets, and the handle that loads its weights on first use."""
+"""Chooses the backbone of a method, and loads its weights on first use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
 
 
 class LazyBackbone:
-    """Stands for a backbone and loads it when something other than its facts is asked for."""
+    """A backbone that is loaded when something other than its declared facts is used."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class LazyBackbone:
         return self._loaded is not None
 
     def check_frames(self, frames: int) -> None:
-        """Refuse a clip that is longer than the backbone's motion modules know, before weights load.
+        """Refuse a clip that is longer than the backbone's motion modules support, before weights load.
 
         Raises:
             UserError: too many frames; MissingWeights: the modules are not here.
@@ -85,7 +85,7 @@ class LazyBackbone:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 
     def unknown_words(self, *texts: str) -> list[str]:
-        """Words of these texts that the backbone was never taught, where it has a list of words; loads no weight."""
+        """Words of these texts that the backbone was not trained on, where it has a list of words; loads no weights."""
         from motionkit.backbones import tiny_tokenizer
         from motionkit.weights import places
 
@@ -108,6 +108,6 @@ class LazyBackbone:
         if self._loaded is None:
             from motionkit import backbones
 
-            gc.collect()  # the weights of an earlier run are gone before these come
+            gc.collect()  # frees the weights of an earlier run before these are loaded
             self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
         return getattr(self._loaded, name)

@@ -118,7 +118,7 @@ class RunPlan:
     say: Callable[[str], None] = silent
 
     def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
-        """Take the run through its stages; nothing appears under its final name until it is whole.
+        """Run the stages; no file gets its final name before it is complete.
 
         When it is cancelled or fails, the folder holds a manifest that says so, and no video.
 
@@ -159,7 +159,7 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
         say: gets a line for each thing that a user should know of how clips were read and fitted, and of the result.
 
     Raises:
-        UserError: anything that the user can mend, in one line.
+        UserError: anything that the user can fix, in one line.
     """
     from motionkit.running import canvas, clips
 
@@ -183,7 +183,7 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
 
 
 def _tell_unknown_words(plan: RunPlan) -> None:
-    """One line and a note in the manifest where a small text encoder was never taught a word of the request."""
+    """Warn, and note in the manifest, where a small text encoder was not trained on a word of the request."""
     if plan.backbone is None:
         return
     inputs, name = plan.fitted.inputs, plan.backbone.spec.name
@@ -191,7 +191,7 @@ def _tell_unknown_words(plan: RunPlan) -> None:
     if unknown := plan.backbone.unknown_words(*texts):
         plan.context.note("unknown_words", unknown)
         _log.warning(
-            "%s was never taught the word%s %s: `motionkit backbones %s` lists those that it knows",
+            "%s was not trained on the word%s %s: `motionkit backbones %s` lists those that it knows",
             name,
             "s" if len(unknown) > 1 else "",
             ", ".join(unknown),
@@ -200,10 +200,10 @@ def _tell_unknown_words(plan: RunPlan) -> None:
 
 
 def check_values(request: Request) -> None:
-    """Refuse values that no method could take: from Python anything can come.
+    """Refuse values of a wrong type, which a Python call may pass.
 
     Raises:
-        UserError: another type than is wanted, an empty path, a seed out of range, an output that cannot be written.
+        UserError: a wrong type, an empty path, a seed out of range, an output that cannot be written.
     """
     given = request.inputs
     _check_types(request)
@@ -211,7 +211,7 @@ def check_values(request: Request) -> None:
     refuse_empty(given, (*CLIPS, *MAPS))
     refuse_empty(request, ("output", "folder"))
     if request.use_cache:
-        cache_files.limit()  # a wrong one is said now, not when a step is kept
+        cache_files.limit()  # reports a wrong limit now, not when a step is saved
     request.finish.check(_path(request.output))
     if request.output is not None:
         paths = [getattr(given, name) for name in (*CLIPS, *MAPS)]
@@ -236,7 +236,7 @@ def _check_types(request: Request) -> None:
             )
     for name in TEXTS:
         if not isinstance(value := getattr(request.inputs, name), str):
-            raise UserError(f"{name}={value!r}: give a text")
+            raise UserError(f"{name}={value!r}: give text")
 
 
 def plan_run(

@@ -1,4 +1,4 @@
-"""Takes a run through its stages, each cached or made and kept; writes result and manifest whole or not at all."""
+"""Runs the stages of a request, each cached or computed and saved; writes each file completely or not at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
 
 @dataclass
 class StageRunner:
-    """One run on its way: the steps, what each one took, and how it ends."""
+    """One run in progress: its steps, the time and memory of each, and how it ends."""
 
     spec: MethodSpec
     transfer: Transfer
@@ -55,11 +55,11 @@ class StageRunner:
         self.settings = resolved(self.settings, self.handle.spec.name if self.handle else None)
 
     def travel(self, given: Inputs, output: Path | None, label: bool) -> Result:
-        """All steps, then the result; a manifest is left however it ends."""
+        """All steps, then the result; a manifest is written however it ends."""
         folder, began = self.run.folder, time.monotonic()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # of an earlier run in this folder
+            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # left by an earlier run in this folder
                 old.unlink(missing_ok=True)
         memory = manifest.PeakMemory(self.run.device)
         self.facts = self._before(given)
@@ -73,7 +73,7 @@ class StageRunner:
             self._close("cancelled" if stopped else "failed", began, memory, error)
             (folder / RESULT).unlink(missing_ok=True)
             if stopped:
-                raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
+                raise Cancelled(f"cancelled; {folder / MANIFEST} lists what was done") from None
             raise
         return result
 
@@ -90,7 +90,7 @@ class StageRunner:
         return self._cut(_to_uint8(video))
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
-        """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
+        """The frames in the input's shape; the whole canvas where a wide or tall input is too narrow for what moves."""
         box = self.fitted.box
         if box is None:
             return frames
@@ -98,13 +98,13 @@ class StageRunner:
             return media.unletterbox(frames, box)
         self.whole = True
         self.facts["remarks"].append(
-            f"the picture is {box.source[1]}x{box.source[0]}, in which the motion finds no room: the result is the "
+            f"the picture is {box.source[1]}x{box.source[0]}, too narrow for this motion: the result is the "
             f"whole {box.canvas[1]}x{box.canvas[0]} (give a picture nearer to that shape)"
         )
         return frames
 
     def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
-        """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
+        """(F, H, W) uint8, where the subject is, if that is wanted: from the method, else by a plain background."""
         clip = self.fitted.shaping
         if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
             return None
@@ -128,7 +128,7 @@ class StageRunner:
         return clip.sound
 
     def _stage(self, name: str, shared: dict[str, Any], parent: str, make: Callable[[], Tensors]) -> StageOutput:
-        """One step: its output from the cache, or made, and kept when the method declares it."""
+        """One step: its output from the cache, or computed, and saved when the method declares it."""
         stage, cache, key = self.spec.stage(name), StageCache(self.spec.name), None
         if stage and self.use_cache:
             facts = shared | {"parent": parent, "seed": self.run.seed}
@@ -154,7 +154,7 @@ class StageRunner:
         return StageOutput(tensors, shown, notes, content_hash(tensors))
 
     def _shared(self) -> dict[str, Any]:
-        """What every stage's key holds; the hashes of all weights go into the manifest as well."""
+        """The facts that enter every stage's key; the hashes of all weights go into the manifest as well."""
         weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
         self.facts["weights"] = weights
         if self.handle:
@@ -168,7 +168,7 @@ class StageRunner:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[dict[str, Any]]:
-        """Measure a step, and end what it left open in the progress."""
+        """Measure a step, and end the progress stages that it left open."""
         self.run.progress.check()
         record = self.stages[name] = {}
         began = time.monotonic()
@@ -190,7 +190,7 @@ class StageRunner:
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and tensor.isnan().any():
                 raise UserError(
-                    f"{self.spec.name}: the step {stage!r} made values that are not numbers (in {name!r}); "
+                    f"{self.spec.name}: the step {stage!r} produced NaN (in {name!r}); "
                     "nothing was written: try another seed, or gpu.dtype=float32"
                 )
 
@@ -237,7 +237,7 @@ class StageRunner:
                 raise
 
     def _write(self, result: Result, output: Path | None, close: Callable[[], None]) -> None:
-        """The videos, which get their names when all of them and the manifest, which `close` writes, have room."""
+        """The videos; they get their final names once all of them and the manifest (see `close`) fit on the disk."""
         finals = [result.folder / RESULT, *([output] if output is not None else [])]
         with contextlib.ExitStack() as stack:
             with self._timed("write"), writing(result.folder):
@@ -266,8 +266,8 @@ class StageRunner:
 def _keep(cache: StageCache, name: str, key: str, output: StageOutput, record: dict[str, Any]) -> None:
     try:
         cache.save(name, key, output)
-    except OSError as error:  # the result is worth more than its cache: go on, and say so
-        note_once(cache.folder, error, "what this step made", "the next run makes it again")
+    except OSError as error:  # the result matters more than its cache: warn and go on
+        note_once(cache.folder, error, "the output of this step", "the next run computes it again")
         record["not_kept"] = f"{cache.folder}: {error.strerror or error}"
 
 

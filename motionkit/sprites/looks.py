@@ -1,4 +1,4 @@
-"""How a character is drawn where the renderer itself varies: contours, fills, light, camera, stage and what spoils it.
+"""How a character is drawn where the renderer itself varies: contours, fills, light, camera, stage and degradations.
 
 A `Look` holds plain numbers, so that the same look gives the same bits. `wild_look` draws one at random.
 """

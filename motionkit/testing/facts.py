@@ -1,4 +1,4 @@
-"""Rules on what a method declares: judged without running it."""
+"""Rules on what a method declares: checked without running it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def backbones_exist(subject: Subject) -> None:
 
 @rule()
 def class_fits(subject: Subject) -> None:
-    """The class can be imported, is a whole `Transfer`, and carries these facts."""
+    """The class can be imported, is a complete `Transfer`, and carries these facts."""
     found = subject.transfer
     expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is no Transfer")
     missing = sorted(getattr(found, "__abstractmethods__", ()))

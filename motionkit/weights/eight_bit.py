@@ -1,4 +1,4 @@
-"""Weights in eight bits, row by row: half the size in the package for less error than a training step makes."""
+"""Weights in eight bits, row by row: half the size in the package, with less error than one training step makes."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def hash_files(present: Mapping[str, Path]) -> dict[str, str]:
 
 
 class _Remembered:
-    """File hashes kept between runs in the cache folder; an unreadable or unwritable memory only costs time."""
+    """File hashes kept between runs in the cache folder; a cache that cannot be read or written only costs time."""
 
     def __init__(self) -> None:
         self.file = user_cache() / "file-hashes.json"

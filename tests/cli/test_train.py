@@ -81,8 +81,8 @@ def test_mistakes_get_one_line(cli, work, trainer, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["output=my weights"], "what was done is in {work}/my weights: the same command goes on from there"),
-        (["output=out", "resume=false"], "the same command, without resume=false, goes on"),
+        (["output=my weights"], "{work}/my weights: the same command resumes"),
+        (["output=out", "resume=false"], "the same command, without resume=false, resumes"),
         ([], "the same command, with output={work}/runs/train/"),
     ],
     ids=["named", "again", "unnamed"],
@@ -107,7 +107,7 @@ def test_ctrl_c_before_anything_was_kept_leaves_no_folder(cli, work, trainer, mo
 
     monkeypatch.setattr(sys.modules["own_trainer"], "train", stop)
     code, _, err = cli("train", "method=warp", "gpu=cpu")
-    assert code == 130 and "cancelled before anything was kept" in err and not list(work.glob("runs/train/*"))
+    assert code == 130 and "cancelled before" in err and not list(work.glob("runs/train/*"))
 
 
 def test_a_configuration_is_shown_without_a_method(cli, work):

@@ -200,7 +200,7 @@ def test_the_part_of_the_clips_that_is_asked_for(cli, work):
         work / "long.mp4", np.random.default_rng(0).integers(0, 256, (90, 32, 32, 3)).astype(np.uint8), 30
     )
     code, out, err = cli(*WARP, "driving=long.mp4", "reference=long.mp4", "start=0:01", "reference_start=45f")
-    assert code == 0 and "driving: frames 1-2.25 s of 3 s at 8 fps; start= end= frames= fps= change it" in err
+    assert code == 0 and "driving: frames 1-2.25 s of 3 s at 8 fps; " in err
     assert "reference: frames 1.5-2.75 s of 3 s" in err
     facts = json.loads((work / out.strip()).with_name("manifest.json").read_text())
     assert facts["frames"] == 10 and facts["fps"] == 8 and "1-2.25 s" in facts["inputs"]["driving"]["notes"][0]

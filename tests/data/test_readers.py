@@ -32,7 +32,7 @@ def test_pairs_are_those_of_the_list(mgif, tmp_path):
     items = open_set("mgif", mgif, Options(pairs=str(table)))
     assert [(i.facts["reference"], i.facts["driving"]) for i in items] == [("00007", "00009"), ("00008", "00008")]
     table.write_text("source,driving\n00007,00042\n")
-    with pytest.raises(UserError, match="'00042' is not in the data set, which has 3 clips"):
+    with pytest.raises(UserError, match="'00042'.* 3 clips"):
         open_set("mgif", mgif, Options(pairs=str(table)))
 
 
@@ -68,7 +68,7 @@ def test_tiktok_drives_itself_and_its_clip_is_the_truth(tiktok, tmp_path):
     assert sample.inputs.prompt == "a person dancing" and sample.inputs.driving.fps == 30
     assert len(open_set("tiktok", tiktok)) == 3 and len(open_set("tiktok", tiktok, Options(task="cross"))) == 3
     ids.write_text("00341")
-    with pytest.raises(UserError, match="'00341' is not in the data set"):
+    with pytest.raises(UserError, match="'00341'"):
         open_set("tiktok", tiktok, Options(ids=str(ids)))
 
 
@@ -113,7 +113,7 @@ def test_mistakes_of_the_call_are_said(mgif):
     for call, words in (
         (lambda: open_set("mgiff", mgif), "did you mean 'mgif'"),
         (lambda: open_set("videoswap", mgif, Options(task="self")), "known: edit"),
-        (lambda: open_set("mgif", mgif, Options(frames=0)), "from 1 up"),
+        (lambda: open_set("mgif", mgif, Options(frames=0)), "1 or more"),
         (lambda: open_set("mgif", mgif, Options(split="train")), "at least two clips"),
         (lambda: open_set("mgif", mgif, Options(ids="/nowhere.txt")), "cannot read /nowhere.txt"),
     ):
@@ -127,13 +127,13 @@ def test_mistakes_of_the_call_are_said(mgif):
         ("mgif", Options(task="self", pairs="/nowhere.csv"), "pairs=/nowhere.csv: task=self has no pairs"),
         ("tiktok", Options(pairs="/nowhere.csv"), "leave it out, or give task=cross"),
         ("videoswap", Options(pairs="/nowhere.csv"), "task=edit has no pairs; leave it out"),
-        ("mgif", Options(pairs="a.csv", ids="a.txt"), "ids=a.txt: the pairs name their clips"),
+        ("mgif", Options(pairs="a.csv", ids="a.txt"), "ids=a.txt"),
         ("tiktok", Options(split="test"), "split=test: TikTok has no splits"),
         ("a2bench", Options(split="train"), "A2Bench has no splits"),
         ("videoswap", Options(split="train"), "VideoSwap-30 has no splits"),
         ("mgif", Options(task="self", seed=0), "seed=0: task=self draws nothing"),
-        ("videoswap", Options(seed=3), "seed=3: task=edit draws nothing; leave it out"),
-        ("mgif", Options(pairs="a.csv", seed=3), "seed=3: with pairs nothing is drawn"),
+        ("videoswap", Options(seed=3), "seed=3: task=edit "),
+        ("mgif", Options(pairs="a.csv", seed=3), "seed=3: with pairs"),
         ("fashion", Options(task="edit"), "known: cross, self"),
     ],
 )

@@ -102,10 +102,10 @@ def test_the_folder_says_how_each_job_was_made(mgif, tmp_path):
     ("first", "second", "says"),
     [
         ({"task": "self"}, {"task": "self", "frames": 3}, "made with frames=all, this call has frames=3"),
-        ({"task": "cross"}, {"task": "self"}, "is no job of this call"),
-        ({"task": "self"}, {"task": "cross"}, "holds '00007', which is no job of this call"),
-        ({"task": "self"}, {"task": "self", "ids": "ids.txt"}, "holds '00008', which is no job of this call"),
-        ({"task": "self", "split": "train"}, {"task": "self"}, "holds '00001', which is no job of this call"),
+        ({"task": "cross"}, {"task": "self"}, "is not a job of this call"),
+        ({"task": "self"}, {"task": "cross"}, "holds '00007', which is not a job of this call"),
+        ({"task": "self"}, {"task": "self", "ids": "ids.txt"}, "holds '00008', which is not a job of this call"),
+        ({"task": "self", "split": "train"}, {"task": "self"}, "holds '00001', which is not a job of this call"),
     ],
 )
 def test_a_folder_of_another_call_is_refused_and_left_as_it_is(mgif, tmp_path, monkeypatch, first, second, says):
@@ -130,7 +130,7 @@ def test_a_folder_is_refused_when_the_set_or_a_prompt_is_another(mgif, videoswap
     table.write_text("clip,source_prompt,prompt\nobject/car,a car,a red dog\n")
     write("videoswap", videoswap, tmp_path / "edits")
     table.write_text("clip,source_prompt,prompt\nobject/car,a car,a blue dog\n")
-    with pytest.raises(UserError, match="made with prompt=a red dog, this call has prompt=a blue dog"):
+    with pytest.raises(UserError, match="prompt=a red dog, .*prompt=a blue dog"):
         write("videoswap", videoswap, tmp_path / "edits")
 
 

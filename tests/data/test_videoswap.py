@@ -85,7 +85,7 @@ def test_every_learnt_token_of_the_authors_becomes_a_plain_word(token, word):
 
 def test_a_token_of_another_form_is_refused(videoswap, file):
     file.write_text(OPTIONS.replace("<catA1> <catA2>", "<new-cat>"))
-    with pytest.raises(UserError, match="kitten_to_catA has a learnt token of an unknown form: <new-cat>"):
+    with pytest.raises(UserError, match="kitten_to_catA .*<new-cat>"):
         open_set("videoswap", videoswap)
 
 
@@ -104,7 +104,7 @@ def test_edits_that_are_no_edit_or_another_again_are_left_out_and_said(videoswap
     ids.write_text("cat_head_turn-kitten_to_dogA\n")  # asked for alone, it is no repetition
     assert names(videoswap, ids=str(ids)) == ["cat_head_turn-kitten_to_dogA"]
     ids.write_text("cat_head_turn-kitten_to_kittenC\n")
-    with pytest.raises(UserError, match="no edit is left"):
+    with pytest.raises(UserError, match="already shows"):
         names(videoswap, ids=str(ids))
 
 
@@ -115,7 +115,7 @@ def test_a_list_names_edits_or_clips_one_a_line_in_its_order(videoswap, own, tmp
     assert names(videoswap, ids=str(ids)) == ["object-car-02", "object-car-03", "animal-cat_head_turn-01"]
     for text, unknown in (("object/car\nobject/cat\n", "object/cat"), ("object/car object-car-03", None)):
         ids.write_text(text)
-        with pytest.raises(UserError, match=f"'{unknown or text}' is no edit and no clip with edits; there are 3"):
+        with pytest.raises(UserError, match=f"'{unknown or text}' is neither"):
             names(videoswap, ids=str(ids))
 
 
@@ -143,7 +143,7 @@ def test_videoswap_takes_prompts_of_ones_own(videoswap, own):
         ("object/car\n", "line 2 has 1 cells for 4 columns"),
         ("object/car,a cat,,\n", "line 2: prompt is empty"),
         ("object/car,a cat,a dog,many\n", "total_frames=many: give a whole number"),
-        ("object/car,a cat,a dog,0\n", "total_frames=0: give a whole number from 1 up"),
+        ("object/car,a cat,a dog,0\n", "total_frames=0: give a whole number"),
         ('object/car,"a cat,a dog,\n', "line 2: unexpected end of data"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_bad_table_of_prompts_is_refused_in_one_line(videoswap, own, rows, say
 )
 def test_a_broken_option_file_is_named(videoswap, file, text):
     file.write_text(text)
-    with pytest.raises(UserError, match="2001.yml is not an option file"):
+    with pytest.raises(UserError, match="2001.yml"):
         open_set("videoswap", videoswap)
     file.write_text(OPTIONS.replace("kitten -> silver", "dog -> silver"))
     with pytest.raises(UserError, match="kitten_to_jeep"):

@@ -76,7 +76,7 @@ def test_png_frames_replace_older_ones_only(tmp_path, moving):
     assert leftovers(folder) == ["00000.png", "00001.png"] and leftovers(folder.parent) == ["frames"]
     assert (read_clip(folder).frames == moving[:2]).all()
     (folder / "thesis.doc").write_text("precious")
-    with pytest.raises(UserError, match="other things"):
+    with pytest.raises(UserError, match="other files"):
         write_frames(folder, moving)
     assert (folder / "thesis.doc").exists()
 

@@ -124,5 +124,5 @@ def test_what_is_wrong_is_one_line(read, name, told, tmp_path):
 
 def test_another_number_of_frames_is_told(masks, tmp_path):
     np.save(tmp_path / "m.npy", masks)
-    with pytest.raises(UserError, match=r"has 3 frame\(s\), the clip 5: .*frames=3"):
+    with pytest.raises(UserError, match="3 frame.* 5: .*frames=3"):
         files.read_masks(str(tmp_path / "m.npy"), 5, 40, 60)

@@ -92,9 +92,9 @@ def test_mask2former_takes_the_segments_of_the_subjects_class(networks, frames):
 
 def test_mask2former_says_what_it_sees_instead(networks, frames):
     settings = MaskSettings("mask2former", classes=networks["mask2former"])
-    with pytest.raises(UserError, match="no 'person' found: Mask2Former sees car: name one of these"):
+    with pytest.raises(UserError, match="no 'person' found: .* car: "):
         segment(frames, "person", settings)
-    with pytest.raises(UserError, match=r"no class for 'jeep': name one of .* \(bear, car, person, sky, teddy bear\)"):
+    with pytest.raises(UserError, match=r"'jeep': .*\(bear, car, person, sky, teddy bear\)"):
         segment(frames, "jeep", settings)
 
 
@@ -120,13 +120,13 @@ def test_classes_are_matched_by_whole_words():
 
 def test_no_subject_is_an_error_and_never_the_whole_picture(square):
     nothing = np.zeros((2, *SIZE), bool)
-    with pytest.raises(UserError, match="no subject 'cat' found: name another subject"):
+    with pytest.raises(UserError, match="no subject 'cat'"):
         believed(nothing, 0.001, "cat")
-    with pytest.raises(UserError, match="cover every frame entirely"):
+    with pytest.raises(UserError, match="cover every frame"):
         believed(~nothing, 0.001, "cat")
     tiny = nothing.copy()
     tiny[0, 3, 3:5] = True
-    with pytest.raises(UserError, match=r"at most 0\.07% of a frame, less than 0\.10%"):
+    with pytest.raises(UserError, match=r"0\.07% .* 0\.10%"):
         believed(tiny, 0.001, "cat")
     tiny[1] = square
     assert (believed(tiny, 0.001, "cat") == np.stack([nothing[0], square])).all()
@@ -208,7 +208,7 @@ def test_of_several_characters_one_is_chosen_by_colour_or_place_and_followed():
     place = np.zeros((60, 100), bool)
     place[30, 72] = True
     assert (choose(both, frames, "a red cat", COLOURS, place) == blue).all()
-    with pytest.raises(UserError, match="no subject at the place"):
+    with pytest.raises(UserError, match="no subject"):
         choose(both, frames, "cat", COLOURS, np.zeros((60, 100), bool))
 
 

@@ -1,4 +1,4 @@
-"""Driving poses fitted to the body of a reference: `compat` as in UniAnimate's tool, `safe` where joints are missing.
+"""Aligns driving poses to the body of a reference: `compat` as in UniAnimate's tool, `safe` where joints are missing.
 
 Animate-X itself aligns nothing; its users scale by hand. UniAnimate (arXiv 2406.01188) publishes the tool whose
 arithmetic `compat` repeats: it needs a whole frontal body in the first frame and takes unseen joints for joints at -1.
@@ -21,7 +21,7 @@ SHORTEST = 0.05  # a bone shorter than this share of the longest one seen is for
 
 
 class Bone(NamedTuple):
-    """A bone whose length is fitted, and the points that its far end carries along."""
+    """A bone whose length is aligned, and the points that move with its far end."""
 
     name: str
     parent: int
@@ -78,14 +78,15 @@ def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[P
 
     Args:
         driving: poses to change.
-        reference: its first frame is the body to fit.
+        reference: its first frame shows the body to align to.
         mode: "none", "safe" or "compat" (see the module).
 
     Returns:
         The poses, as fractions of the reference picture, and what was done (None for "none").
 
     Raises:
-        UserError: unknown mode; nothing to fit by (safe); joints missing so that the result is not finite (compat).
+        UserError: unknown mode; too few joints to align by (safe); joints missing so that the result is not finite
+            (compat).
     """
     if mode not in MODES:
         raise unknown("alignment", mode, MODES)
@@ -96,7 +97,7 @@ def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[P
 
 
 def stretch(xy: np.ndarray, bone: Bone, ratio: float | np.ndarray) -> None:
-    """Moves the far end of a bone and what it carries by (child - parent) (ratio - 1), in place; xy (F, 130, 2).
+    """Moves the far end of a bone and its points by (child - parent) (ratio - 1), in place; xy (F, 130, 2).
 
     Frames in which an end of the bone is NaN keep their points.
     """
@@ -178,7 +179,7 @@ def measure_safe(driving: PoseClip, reference: PoseClip) -> Fit:
 
 
 def apply_safe(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
-    """The fit on every frame in the reference's aspect; what was not seen stays so, the face goes with the nose."""
+    """Align every frame in the reference's aspect; unseen points stay unseen, the face moves with the nose."""
     xy = driving.pixels() * fit.scale
     nose = xy[:, 0].copy()
     for bone in BONES:

@@ -1,6 +1,6 @@
-"""The network that finds the body of a drawn character: every joint, how sure, and whether there is a body at all.
+"""The network that finds the body of a drawn character: every joint, its certainty, and whether there is a body at all.
 
-It is trained on the sprite world's `wild` and `easy` settings and shares nothing with what measures.
+It is trained on the sprite world's `wild` and `easy` settings and shares nothing with the metrics.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from motionkit.sprites.skeleton import BONES
 from motionkit.weights import places
 from motionkit.weights.small_nets import load_net
 
-SIZE = 128  # side of the pictures that it looks at
+SIZE = 128  # side of the input pictures
 FACE = {"nose": 0, "eye_near": 14, "eye_far": 15, "ear_near": 16, "ear_far": 17}  # their OpenPose joints
 POINTS = (*BONES, "neck_base", "hip", *FACE)
 OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and both hips
@@ -38,7 +38,7 @@ OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and b
 
 
 class Found(NamedTuple):
-    """What the network says of N pictures.
+    """The network's output for N pictures.
 
     Attributes:
         value: (N, 19, 2) points in [-1, 1], x first, -1 and 1 on the middle of the border pixels.
@@ -126,7 +126,7 @@ class BodyNet(nn.Module):
         value = chance @ grid + (offset * chance[:, :, None]).sum(-1)
         local = self.local(up).float().flatten(2).unflatten(1, (-1, 2))  # (B, K, 2, h*w)
         sure, seen = (local * chance.detach()[:, :, None]).sum(-1).unbind(-1)
-        # How widely the place is spread tells most of how sure it is.
+        # The spread of the heat map determines most of the certainty.
         spread = (chance * (grid.square().sum(-1))).sum(-1) - (chance @ grid).square().sum(-1)
         sure = sure - 4 * spread.detach().clamp_min(0).sqrt()
         flat = deep.float().flatten(2)

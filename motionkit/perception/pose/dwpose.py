@@ -64,9 +64,9 @@ def open_network(path: Path, device: str = "cpu") -> Network:
     providers = [p for p in wanted if p in onnxruntime.get_available_providers()] + ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(str(path), providers=providers)
-    except Exception as error:  # its errors share no class
+    except Exception as error:  # its errors have no common class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path} is no ONNX model that onnxruntime reads ({reason}): get it again") from error
+        raise UserError(f"{path} is not an ONNX model that onnxruntime can read ({reason}): get it again") from error
     name = session.get_inputs()[0].name
     return lambda batch: session.run(None, {name: batch})
 
@@ -80,13 +80,13 @@ def find(frames: np.ndarray, detector: Network, poser: Network, person: str) -> 
     seen = np.zeros(xy.shape[:2], bool)
     for f, (frame, found, at) in enumerate(zip(frames, boxes, chosen, strict=True)):
         if len(found) and at is None:
-            continue  # others are there, the chosen one is out of sight
+            continue  # others are visible, the chosen one is not
         box = found[at] if at is not None else np.array([0, 0, width, height])
         points, scores = joints(frame[..., ::-1], box, poser)
         one, flags = assemble(points, scores, (height, width))
         xy[f], seen[f] = one[0], flags[0]
     most = max((len(found) for found in boxes), default=0)
-    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    notes = (f"up to {most} people in a frame: one of them is used (person={person})",) if most > 1 else ()
     return PoseClip(xy, seen, (height, width), notes=notes)
 
 

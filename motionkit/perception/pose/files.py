@@ -32,7 +32,7 @@ _FAR = 8.0  # fractions of the picture beyond which coordinates must be pixels
 
 
 def check(settings: PoseSettings, file: Path | None = None) -> None:
-    """The file is there and of a kind that is read. Raises: UserError."""
+    """Check that the file is there and of a supported kind. Raises: UserError."""
     path = Path(file) if file is not None else Path()
     if path.is_dir():
         if not any(path.glob("*.json")):
@@ -137,9 +137,9 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         value = np.array(_filled(value), np.float64)
     if value.dtype.kind not in "fiu":
-        raise ValueError(f"{name} is no array of numbers")
+        raise ValueError(f"{name} is not an array of numbers")
     value = value.astype(np.float64)
-    if value.ndim == len(shape) + 2 and value.shape[1] == 1:  # the authors keep one person on an axis of its own
+    if value.ndim == len(shape) + 2 and value.shape[1] == 1:  # the authors have an extra axis for one person
         value = value[:, 0]
     if value.shape[1:] != shape:
         raise ValueError(f"{name} has shape {value.shape}, not (F, {', '.join(map(str, shape))})")

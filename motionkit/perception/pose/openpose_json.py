@@ -38,7 +38,7 @@ def from_frames(frames: list[dict[str, Any]], size: tuple[int, int], person: str
     parts = {name: np.stack([one[name] for one in taken]) for name in _SHAPES}
     _check_places(parts["points"], size)
     most = max(len(found) for found in people)
-    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    notes = (f"up to {most} people in a frame: one of them is used (person={person})",) if most > 1 else ()
     return PoseClip.of(parts["points"], size, parts["feet"], parts["hands"], parts["faces"], notes=notes)
 
 
