@@ -16,7 +16,7 @@ from motionkit.table.bench.runners import Cluster, make_runner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.table.bench.entry import Options
     from motionkit.table.bench.runners import Runner
 
@@ -44,7 +44,7 @@ class BenchConfig:
     )
     settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
     ablations: list[str] = setting(
-        "With bench=ablations: rows, such as [flipsketch-*]; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
+        "With bench=ablations: rows, e.g. [flipsketch-*]; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
         "by protocol: 'bench.pairs={drawing:6,edit:5}'.",
         factory=list,
     )
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
     words = [f"++{word}" if word.startswith(_OPEN) else word for word in argv]
     config = hydra_app.compose("bench", BenchConfig, words)
     refuse_empty(config, ("output",))
-    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    start = hydra_app.JobFolders(Path.cwd(), Path.cwd())
     from motionkit.table.bench.protocol import LEDGER
 
     if not isinstance(config.bench["name"], str):
@@ -118,7 +118,7 @@ def main(argv: list[str]) -> int:
     return _table(config, start)
 
 
-def _table(config: BenchConfig, start: Start) -> int:
+def _table(config: BenchConfig, start: JobFolders) -> int:
     """One protocol: run, write, say where."""
     from motionkit.cli.words import choice_of
     from motionkit.table.bench import protocol as protocols
@@ -138,7 +138,7 @@ def _table(config: BenchConfig, start: Start) -> int:
     return 1 if outcome.failed else 0
 
 
-def _ablations(config: BenchConfig, start: Start) -> int:
+def _ablations(config: BenchConfig, start: JobFolders) -> int:
     """The papers' ablation rows, each on its protocol."""
     from motionkit.table.bench import ablations, ledger
     from motionkit.table.bench.ledger_page import write_ledger
@@ -156,7 +156,7 @@ def _ablations(config: BenchConfig, start: Start) -> int:
     return 1 if done.failed else 0
 
 
-def _variants(given: Any, start: Start) -> Path | None:
+def _variants(given: Any, start: JobFolders) -> Path | None:
     if given is None:
         return None
     folder = start.resolve(str(given))
@@ -167,7 +167,7 @@ def _variants(given: Any, start: Start) -> Path | None:
     return folder
 
 
-def _options(config: BenchConfig, start: Start) -> Options:
+def _options(config: BenchConfig, start: JobFolders) -> Options:
     from motionkit.table.bench.entry import Options
 
     weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
@@ -187,7 +187,7 @@ def _runner(config: BenchConfig, folder: Path) -> Runner:
     return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))
 
 
-def _folder(config: BenchConfig, start: Start) -> Path:
+def _folder(config: BenchConfig, start: JobFolders) -> Path:
     """Where the cells lie: one folder for all sub-runs of a protocol, which share cells."""
     if config.output is None:
         return start.cwd / "runs" / "bench" / str(config.bench["name"])

@@ -36,7 +36,7 @@ SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class JobFolders:
     """Where a job was started: `cwd` resolves the user's paths, `folder` is the job's own."""
 
     cwd: Path
@@ -183,7 +183,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise one_line(error, verb, overrides) from error
 
 
-def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
+def run(verb: str, job: Callable[[Any, JobFolders], None], words: list[str]) -> int:
     """Start a verb as a Hydra application: overrides, --cfg job, -m and launchers.
 
     Raises:
@@ -233,11 +233,11 @@ def _call(app: Callable[[], Any], argv: list[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _start() -> Start:
+def _start() -> JobFolders:
     from hydra.core.hydra_config import HydraConfig
 
     runtime = HydraConfig.get().runtime
-    return Start(Path(runtime.cwd), Path(runtime.output_dir))
+    return JobFolders(Path(runtime.cwd), Path(runtime.output_dir))
 
 
 def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
 
 HELP = f"""usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
@@ -54,7 +54,7 @@ def data_folder(word: str) -> list[str]:
     return [word]
 
 
-def train(config: TrainConfig, start: Start) -> None:
+def train(config: TrainConfig, start: JobFolders) -> None:
     """One training run, from a typed configuration.
 
     Raises:

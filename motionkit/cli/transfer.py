@@ -13,7 +13,7 @@ from motionkit.errors import unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.context import Progress
 
 HELP = f"""usage: motionkit transfer [key=value ...] [-m] [--cfg job]
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     return run("transfer", transfer, argv)
 
 
-def transfer(config: TransferConfig, start: Start) -> None:
+def transfer(config: TransferConfig, start: JobFolders) -> None:
     """One run, from a typed configuration to files.
 
     Raises:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from motionkit.data import SETS, Options, open_set, write_jobs
+from motionkit.data import SETS, ReadOptions, open_set, write_jobs
 from motionkit.errors import UserError, unknown
 
 _NUMBERS = ("seed", "frames")
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
     name, root, jobs, *rest = arguments
     try:
-        items = open_set(name, root, Options(**_options(rest)), print)
+        items = open_set(name, root, ReadOptions(**_options(rest)), print)
         folder = write_jobs(items, jobs, print)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class ReadOptions:
     """Which part of a data set is read. An option that the set or the task does not use is refused, not ignored.
 
     Attributes:
@@ -99,7 +99,7 @@ class Source:
         return clip if frames is None else media.resample(clip, frames=frames)
 
 
-def requests(sources: Sequence[Source], options: Options) -> list[Item]:
+def requests(sources: Sequence[Source], options: ReadOptions) -> list[Item]:
     """The items of a task "self" or "cross" over those clips.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from motionkit.data.items import PICTURES, VIDEOS, Item, Options, Say, Source, listed, requests, text_of
+from motionkit.data.items import PICTURES, VIDEOS, Item, ReadOptions, Say, Source, listed, requests, text_of
 from motionkit.data.videoswap import read_videoswap
 from motionkit.errors import UserError, unknown
 
@@ -22,7 +22,7 @@ class DataSet:
         layout: its folders, as published or, where it says so, as this toolkit wants them.
         tasks: what it can be read as; the first one is the default.
         read: root, options, and what gets a line for each thing that is left out -> the items.
-        has_splits: whether `Options.split` chooses a sub-folder.
+        has_splits: whether `ReadOptions.split` chooses a sub-folder.
     """
 
     name: str
@@ -31,11 +31,13 @@ class DataSet:
     licence: str
     layout: str
     tasks: tuple[str, ...]
-    read: Callable[[Path, Options, Say], list[Item]]
+    read: Callable[[Path, ReadOptions, Say], list[Item]]
     has_splits: bool = False
 
 
-def open_set(name: str, root: str | Path, options: Options | None = None, say: Say = lambda line: None) -> list[Item]:
+def open_set(
+    name: str, root: str | Path, options: ReadOptions | None = None, say: Say = lambda line: None
+) -> list[Item]:
     """The requests of a data set, undecoded; their facts say the set, its folder, and the options that change a clip.
 
     Args:
@@ -48,7 +50,7 @@ def open_set(name: str, root: str | Path, options: Options | None = None, say: S
     """
     if name not in SETS:
         raise unknown("data set", name, SETS)
-    known, options, folder = SETS[name], options or Options(), Path(root).expanduser()
+    known, options, folder = SETS[name], options or ReadOptions(), Path(root).expanduser()
     task = options.task or known.tasks[0]
     if task not in known.tasks:
         raise unknown(f"task for {name}", task, known.tasks)
@@ -65,7 +67,7 @@ def open_set(name: str, root: str | Path, options: Options | None = None, say: S
     return [replace(item, facts={**shared, **item.facts}) for item in items]
 
 
-def _check_options(known: DataSet, task: str, options: Options) -> None:
+def _check_options(known: DataSet, task: str, options: ReadOptions) -> None:
     """Refuse impossible options, and those that would have no effect."""
     if options.frames is not None and options.frames < 1:
         raise UserError(f"frames={options.frames}: give 1 or more")
@@ -85,7 +87,7 @@ def _or_cross(known: DataSet) -> str:
     return ", or give task=cross" if "cross" in known.tasks else ""
 
 
-def _split(options: Options) -> str:
+def _split(options: ReadOptions) -> str:
     return options.split or "test"
 
 
@@ -94,17 +96,17 @@ def _inside(root: Path, *names: str) -> Path:
     return next((root / name for name in names if (root / name).is_dir()), root)
 
 
-def _mgif(root: Path, options: Options, say: Say) -> list[Item]:
+def _mgif(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     folder = _inside(root, "moving-gif-processed/moving-gif", "moving-gif") / _split(options)
     return requests([Source(file.stem, file) for file in listed(folder, VIDEOS, "MGIF")], options)
 
 
-def _fashion(root: Path, options: Options, say: Say) -> list[Item]:
+def _fashion(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     files = listed(_inside(root, "fashion_dataset") / _split(options), VIDEOS, "Fashion")
     return requests([Source(file.stem, file, prompt=_FASHION) for file in files], options)
 
 
-def _tiktok(root: Path, options: Options, say: Say) -> list[Item]:
+def _tiktok(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     root = _inside(root, "TikTok_dataset/TikTok_dataset", "TikTok_dataset")
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name.isdigit())
     if not folders:
@@ -114,7 +116,7 @@ def _tiktok(root: Path, options: Options, say: Say) -> list[Item]:
     return requests([Source(f.name, f / "images", prompt=_TIKTOK, fps=_TIKTOK_FPS) for f in folders], options)
 
 
-def _a2bench(root: Path, options: Options, say: Say) -> list[Item]:
+def _a2bench(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     pictures = {file.stem: file for file in listed(root / "images", PICTURES, "A2Bench")}
     videos = {file.stem: file for file in listed(root / "videos", VIDEOS, "A2Bench")}
     if odd := sorted(set(pictures) ^ set(videos)):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from motionkit.data.items import PICTURES, Item, Options, Sample, Say, listed, names_in, table, text_of
+from motionkit.data.items import PICTURES, Item, ReadOptions, Sample, Say, listed, names_in, table, text_of
 from motionkit.errors import UserError
 from motionkit.media import from_frames, read_clip
 from motionkit.transfer import Inputs
@@ -33,7 +33,7 @@ class Edit(NamedTuple):
     total_frames: int = TOTAL_FRAMES
 
 
-def read_videoswap(root: Path, options: Options, say: Say) -> list[Item]:
+def read_videoswap(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     """An item for each edit; with `frames`, spread over the clip's `total_frames` as the authors spread them.
 
     The authors' learned concepts are not available: a plain word replaces each. An edit that then asks for what the
@@ -141,17 +141,17 @@ def _from_options(file: Path) -> Iterator[Edit]:
     for name, change in changes.items():
         if len(change) != 2 or change[0] not in prompt:
             raise UserError(f"{file}: the edit {name} does not say which word of the prompt to replace, and by what")
-        target = prompt.replace(change[0], plain(change[1]))
+        target = prompt.replace(change[0], without_tokens(change[1]))
         if "<" in target:
             raise UserError(f"{file}: the edit {name} has a learnt token of an unknown form: {change[1]}")
         yield Edit(clip, prompt, target, f"{path.parts[-2]}-{name}", total)
 
 
-def plain(words: str) -> str:
+def without_tokens(words: str) -> str:
     """Words without the authors' learnt tokens: a pair such as "<catA1> <catA2>" stands for a cat.
 
-    >>> plain("<catA1> <catA2>"), plain("black <porsche1> <porsche2>"), plain("<f35_1> <f35_2>"), plain("jeep")
-    ('cat', 'black porsche', 'f35', 'jeep')
+    >>> [without_tokens(words) for words in ("<catA1> <catA2>", "black <porsche1> <porsche2>", "<f35_1>", "jeep")]
+    ['cat', 'black porsche', 'f35', 'jeep']
     """
     # A name ends before its variant (a capital letter) or an underscore; what follows numbers the tokens of a pair.
     return re.sub(r"<([a-z][a-z0-9]*?)[A-Z_]?\d+>(\s*<\1[A-Z_]?\d+>)*", r"\1", words)

@@ -38,9 +38,9 @@ class Clip:
         is_image: read from a still picture.
         times: (F,) float64, second at which each frame appears, first is 0; None when frames are evenly spaced.
         notes: what reading had to repair, one line each.
-        original: (H0, W0, 3) uint8, a still picture as it was before it was fitted to a working size: what shrinking
+        original: (H0, W0, 3) uint8, a still picture as it was before it was resized to a working size: what shrinking
             would lose, such as thin lines, is still there. None when nothing was lost.
-        fitted_from: (height, width) of the frames before they were fitted to a working size; None when they were not.
+        fitted_from: (height, width) of the frames before they were resized to a working size; None when they were not.
         transparent: the file had transparency, which was laid over white.
         sound: what is heard while the frames are shown; no part of the hash.
     """

@@ -60,7 +60,7 @@ def _display_size(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[i
     width = context.width * max(aspect, 1.0)
     height = context.height / min(aspect, 1.0)
     limits.check_size(path, round(width), round(height))
-    return limits.fit(width, height)
+    return limits.shrunk(width, height)
 
 
 def header_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:

@@ -62,7 +62,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     for canvas, frame in zip(frames, clip.frames, strict=True):
         canvas[box.top : box.top + inner_h, box.left : box.left + inner_w] = resize(frame, inner_h, inner_w)
     original = clip.original if clip.original is not None or len(clip) > 1 else clip.frames[0]
-    fitted = from_frames(
+    placed = from_frames(
         frames,
         clip.fps,
         clip.name,
@@ -72,7 +72,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
         original=original,
         fitted_from=clip.source_size,
     )
-    return replace(fitted, transparent=clip.transparent, sound=clip.sound), box
+    return replace(placed, transparent=clip.transparent, sound=clip.sound), box
 
 
 def unletterbox(frames: np.ndarray, box: Box) -> np.ndarray:

@@ -36,7 +36,7 @@ class Limits:
     max_work: int = 40_000
     max_drawn: int = 2**31
 
-    def fit(self, width: float, height: float) -> tuple[int, int]:
+    def shrunk(self, width: float, height: float) -> tuple[int, int]:
         """(width, height) after shrinking to `longest_side`, never below one pixel."""
         scale = min(1.0, self.longest_side / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))

@@ -49,7 +49,7 @@ def available() -> bool:
 
 
 def stated_accuracy() -> dict[str, float]:
-    """The judge's own figures on held-out characters, in colour, as lines, and degraded; state them with its results."""
+    """The judge's own figures on held-out characters, in colour, as lines, and degraded; state them with results."""
     return dict(load_judge("clipscorer")[1])
 
 

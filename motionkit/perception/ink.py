@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from motionkit.perception.paper import SMALL, flatten, page_of, shrink
+from motionkit.perception.page import SMALL, flatten, page_of, shrink
 
 _FINEST = 2048  # the largest canvas that strokes are redrawn on
 

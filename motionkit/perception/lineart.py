@@ -12,7 +12,7 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.built_in import LINEART_WEIGHTS as WANTED
 from motionkit.perception.estimators import Estimator, Lines, View
 from motionkit.perception.ink import find_ink
-from motionkit.perception.paper import LONGEST, shrink
+from motionkit.perception.page import LONGEST, shrink
 from motionkit.weights.finding import find
 
 FILES = WANTED.files

@@ -70,7 +70,7 @@ def segment(
         if progress:
             progress(i + 1, len(frames))
     if not masks.any():
-        told = ", ".join(sorted(plain(name) for name in seen))
+        told = ", ".join(sorted(class_name(name) for name in seen))
         told = f"found {told}: name one of these" if told else "found nothing: name another subject"
         raise UserError(f"no {subject!r} found: Mask2Former {told}, {_ELSEWHERE}")
     return masks
@@ -95,16 +95,16 @@ def classes_of(subject: str, names: Mapping[int, str]) -> set[int]:
     """
     words = _words(subject)
     for asked in (words, words[-1:]):
-        if found := {number for number, name in names.items() if asked and _words(plain(name)) == asked}:
+        if found := {number for number, name in names.items() if asked and _words(class_name(name)) == asked}:
             return found
-    if found := {number for number, name in names.items() if words and words[-1] in _words(plain(name))}:
+    if found := {number for number, name in names.items() if words and words[-1] in _words(class_name(name))}:
         return found
-    known = sorted({plain(name) for name in names.values()})
+    known = sorted({class_name(name) for name in names.values()})
     shown = ", ".join(known[:80]) + (f" and {len(known) - 80} more" if len(known) > 80 else "")
     raise UserError(f"Mask2Former has no class for {subject!r}: name one of its own ({shown}), {_ELSEWHERE}")
 
 
-def plain(name: str) -> str:
+def class_name(name: str) -> str:
     """A class's name without what COCO's panoptic set adds to it."""
     return re.sub(r"-(merged|other|stuff)\b", "", name)
 

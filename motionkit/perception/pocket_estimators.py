@@ -11,9 +11,9 @@ import numpy as np
 from motionkit.perception import files
 from motionkit.perception.correspondence import Correspondence
 from motionkit.perception.estimators import Estimator, View
+from motionkit.perception.follow_subject import choose
 from motionkit.perception.masks import MaskSettings, believed
 from motionkit.perception.matching import fill, pixels_to_points
-from motionkit.perception.one_of import choose
 from motionkit.perception.pocket_maps import PocketMaps, match
 from motionkit.sprites.kinds import COLOURS
 

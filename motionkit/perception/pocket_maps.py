@@ -120,7 +120,7 @@ class PocketMaps:
     def _read(net: MapsNet, frames: np.ndarray, device: torch.device | str) -> list[np.ndarray]:
         x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(device).float() / 255  # (f,3,H,W)
         size = (x.shape[2], x.shape[3])
-        inside = fitted(*size)
+        inside = network_size(*size)
         if inside != size:
             x = F.interpolate(x, inside, mode="bilinear", antialias=True, align_corners=False)
         # Filled up by its own border: bars of another colour would be an edge to see.
@@ -129,7 +129,7 @@ class PocketMaps:
         return [v.cpu().numpy() for v in enlarged(mask, depth, part, place, size)]
 
 
-def fitted(height: int, width: int) -> tuple[int, int]:
+def network_size(height: int, width: int) -> tuple[int, int]:
     """Height and width with a long side of 128 pixels, neither below 1."""
     scale = SIZE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -220,17 +220,17 @@ def stiff(here: np.ndarray, there: np.ndarray, rounds: int = 4) -> np.ndarray:
     Least squares with Cauchy weights at twice the median distance, so that a few wrong matches count little.
     """
     a, b = (points.astype(np.float64) @ [1, 1j] for points in (here, there))  # (n,)
-    weight, fit = np.ones(len(a)), b
+    weight, moved = np.ones(len(a)), b
     for _ in range(rounds):
         share = weight / weight.sum()
         from_, to = (share * a).sum(), (share * b).sum()
         turn = (share * (b - to) * (a - from_).conj()).sum()
         if abs(turn) < 1e-9:  # all pixels go to one place: no turn can be told
             return there
-        fit = turn / abs(turn) * (a - from_) + to
-        away = abs(b - fit)
+        moved = turn / abs(turn) * (a - from_) + to
+        away = abs(b - moved)
         weight = 1 / (1 + (away / (2 * max(float(np.median(away)), 0.5))) ** 2)
-    return np.stack([fit.real, fit.imag], -1).astype(np.float32)  # (n,2)
+    return np.stack([moved.real, moved.imag], -1).astype(np.float32)  # (n,2)
 
 
 def _fill(points: np.ndarray, subject: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from motionkit.media import replacing
 from motionkit.report.cards import cards
-from motionkit.report.model import Entry, Report
+from motionkit.report.model import MethodResult, Report
 from motionkit.report.table import table
 from motionkit.report.text import backbone, mp4, png, seconds
 from motionkit.report.tiles import Panel, contact_sheet
@@ -84,7 +84,7 @@ def _players(report: Report) -> str:
     )
 
 
-def _figure(panel: Panel, entry: Entry | None, fps: float) -> str:
+def _figure(panel: Panel, entry: MethodResult | None, fps: float) -> str:
     small = ""
     if entry is not None:
         small = " ".join(filter(None, (backbone(entry.manifest), seconds(entry.manifest.get("seconds")))))

@@ -23,7 +23,7 @@ class Excerpt:
     """The part of its clips that a request asks for.
 
     Attributes:
-        frames, fps, stride: as `motionkit.running.canvas.fit`.
+        frames, fps, stride: as `motionkit.running.canvas.place_inputs`.
         start, end, reference_start, reference_end: seconds (2.5, "1:05") or frames ("60f") of the driving clip and of a
             reference video; of the latter a method that wants one picture sees the frame at `reference_start`.
         audio: whether the driving clip's sound is kept.

@@ -33,7 +33,7 @@ def execute(
     whole. When the run is cancelled or fails, its folder holds a manifest that says so, and no video.
 
     Args:
-        say: gets a line for each thing that a user should know of how the clips were fitted and the result written.
+        say: gets a line for each thing that a user should know of how the clips were resized and the result written.
         announce: gets the memory plan once nothing is left to refuse before weights load.
         keywords: the fields of `motionkit.running.request.Request`, where `backbone` is a name (None: the method's
             default), and the rest of its choice as `backbone_path`, `online`, `motion` and `lora`.

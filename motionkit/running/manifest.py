@@ -61,7 +61,7 @@ def input_facts(spec: MethodSpec, inputs: Inputs) -> dict[str, Any]:
     return facts
 
 
-def plain(value: Any) -> Any:
+def as_dict(value: Any) -> Any:
     """A dataclass as a dictionary; anything else as it is."""
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 

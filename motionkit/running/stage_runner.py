@@ -20,7 +20,7 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import Finish, staged, write_json, writing
 from motionkit.running import manifest
 from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
-from motionkit.running.canvas import Fitted
+from motionkit.running.canvas import CanvasInputs
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
@@ -38,9 +38,9 @@ class StageRunner:
 
     spec: MethodSpec
     transfer: Transfer
-    fitted: Fitted
+    on_canvas: CanvasInputs
     run: RunContext
-    handle: LazyBackbone | None
+    backbone: LazyBackbone | None
     settings: Any
     use_cache: bool
     finish: Finish = Finish()
@@ -52,7 +52,7 @@ class StageRunner:
 
     def __post_init__(self) -> None:
         """Keys of stages and the manifest say what is really used: the values of presets are filled in."""
-        self.settings = resolved(self.settings, self.handle.spec.name if self.handle else None)
+        self.settings = resolved(self.settings, self.backbone.spec.name if self.backbone else None)
 
     def travel(self, given: Inputs, output: Path | None, label: bool) -> Result:
         """All steps, then the result; a manifest is written however it ends."""
@@ -79,7 +79,7 @@ class StageRunner:
 
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
-        inputs, transfer = self.fitted.inputs, self.transfer
+        inputs, transfer = self.on_canvas.inputs, self.transfer
         shared = self._shared()
         self.found()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
@@ -91,7 +91,7 @@ class StageRunner:
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
         """The frames in the input's shape; the whole canvas where a wide or tall input is too narrow for what moves."""
-        box = self.fitted.box
+        box = self.on_canvas.box
         if box is None:
             return frames
         if self.keep_shape or not media.spills(frames, box):
@@ -105,11 +105,11 @@ class StageRunner:
 
     def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
         """(F, H, W) uint8, where the subject is, if that is wanted: from the method, else by a plain background."""
-        clip = self.fitted.shaping
+        clip = self.on_canvas.shaping
         if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
             return None
         if (own := self.run.matte) is not None:
-            return media.unletterbox(own, self.fitted.box) if self.fitted.box and not self.whole else own
+            return media.unletterbox(own, self.on_canvas.box) if self.on_canvas.box and not self.whole else own
         mask = media.subject_mask(frames)
         if mask is None:
             self.facts["remarks"].append("the result's background is not plain: it is written without transparency")
@@ -118,7 +118,7 @@ class StageRunner:
 
     def _sound(self, given: Inputs) -> media.Sound | None:
         """The sound of the driving clip, if the method follows that clip and the result is as long as its part."""
-        clip = self.fitted.inputs.driving
+        clip = self.on_canvas.inputs.driving
         if clip is None or clip.sound is None or "driving" not in self.spec.used(given):
             return None
         if self.finish.loop != "none" or abs(len(clip) / clip.fps - self.run.frames / self.run.fps) > 0.5 / clip.fps:
@@ -132,7 +132,7 @@ class StageRunner:
         stage, cache, key = self.spec.stage(name), StageCache(self.spec.name), None
         if stage and self.use_cache:
             facts = shared | {"parent": parent, "seed": self.run.seed}
-            key = stage_key(self.spec, stage, self.fitted.inputs, self.settings, facts)
+            key = stage_key(self.spec, stage, self.on_canvas.inputs, self.settings, facts)
         self.run.checkpoints = _checkpoints(cache, name, key)
         with self._timed(name) as record:
             output = cache.load(name, key) if key else None
@@ -157,13 +157,13 @@ class StageRunner:
         """The facts that enter every stage's key; the hashes of all weights go into the manifest as well."""
         weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
         self.facts["weights"] = weights
-        if self.handle:
-            self.facts["backbone"]["fingerprint"] = self.handle.fingerprint()
+        if self.backbone:
+            self.facts["backbone"]["fingerprint"] = self.backbone.fingerprint()
         plan = self.run.plan
         dtype = (plan.dtype, plan.autocast, *(["tiled"] if plan.vae_tiling else []))
         size = (self.run.frames, self.run.height, self.run.width)
         shared = {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
-        own = self.handle is None or self.run.sampler == self.handle.spec.sampler
+        own = self.backbone is None or self.run.sampler == self.backbone.spec.sampler
         return shared if own else shared | {"sampler": self.run.sampler}
 
     @contextmanager
@@ -200,18 +200,18 @@ class StageRunner:
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "method": manifest.method_facts(spec, registry.dist_of(spec)),
-            "backbone": {"name": self.handle.spec.name} if self.handle else None,
-            "sampler": run.sampler if self.handle else None,
+            "backbone": {"name": self.backbone.spec.name} if self.backbone else None,
+            "sampler": run.sampler if self.backbone else None,
             "seed": run.seed,
             "frames": run.frames,
             "size": {"height": run.height, "width": run.width},
             "fps": run.fps,
             "inputs": manifest.input_facts(spec, given),
             "inputs_used": list(spec.used(given)),
-            "remarks": list(self.fitted.lines),
+            "remarks": list(self.on_canvas.lines),
             "config": asdict(self.settings),
-            "lora": self.handle.lora.facts() if self.handle and self.handle.lora else None,
-            "plan": manifest.plain(run.plan),
+            "lora": self.backbone.lora.facts() if self.backbone and self.backbone.lora else None,
+            "plan": manifest.as_dict(run.plan),
             "versions": manifest.versions(),
         }
 
@@ -226,8 +226,8 @@ class StageRunner:
             "peak_memory": memory.facts(),
             "notes": self.run.notes,
         }
-        if self.handle and self.handle.loaded:
-            self.facts["plan"] = manifest.plain(self.handle.plan)  # what took effect, not what was asked for
+        if self.backbone and self.backbone.loaded:
+            self.facts["plan"] = manifest.as_dict(self.backbone.plan)  # what took effect, not what was asked for
         if status == "failed":
             self.facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         try:
@@ -258,8 +258,8 @@ class StageRunner:
 
     def _label(self) -> str:
         label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}
-        if self.handle:
-            label["backbone"] = self.handle.spec.name
+        if self.backbone:
+            label["backbone"] = self.backbone.spec.name
         return json.dumps(label)
 
 

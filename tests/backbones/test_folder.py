@@ -320,7 +320,7 @@ def test_a_hub_id_loads_from_the_cache_without_the_network(cache, sound_folder, 
     (snapshot / "vae/config.json").unlink()
     with pytest.raises(
         MissingWeights,
-        match="owner/name is no folder here.*: vae/config.json. Get them with: hf download owner/name vae/config.json ",
+        match="owner/name is not a folder.*: vae/config.json. Get them with: hf download owner/name vae/config.json ",
     ):
         load("pocket-sd", PLAN, path="owner/name")
 

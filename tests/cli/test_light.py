@@ -166,7 +166,7 @@ def test_a_defect_is_one_line_unless_debugging(cli, monkeypatch):
 
     monkeypatch.setattr(methods, "main", fail)
     code, _, err = cli("methods")
-    assert code == 1 and err.count("\n") == 1 and "ZeroDivisionError: by zero (a defect" in err
+    assert code == 1 and err.count("\n") == 1 and "ZeroDivisionError: by zero (an internal error" in err
     code, _, err = cli("methods", "--debug")
     assert code == 1 and "Traceback" in err
 

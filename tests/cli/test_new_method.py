@@ -95,7 +95,7 @@ def test_it_runs_from_the_command_line_and_its_settings_count(site, tmp_path, mo
     [
         ([], "takes a name"),
         (["a", "b", "c"], "takes a name"),
-        (["--force", "puppet"], "does not take --force"),
+        (["--force", "puppet"], "--force"),
         (["Puppet"], "lower case"),
         (["2puppets"], "a letter first"),
         (["puppet-"], "words joined"),

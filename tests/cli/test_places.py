@@ -18,7 +18,7 @@ LONG = "n" * 300
 def one_line(found):
     code, out, err = found
     assert (code, out) == (2, "") and err.count("\n") == 1 and err.startswith("motionkit: error: "), err
-    assert "a defect" not in err and len(err) < 700
+    assert "internal error" not in err and len(err) < 700
     return err
 
 

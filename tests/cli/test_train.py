@@ -64,7 +64,7 @@ def test_a_folder_of_clips_is_short_for_the_group(cli, work, trainer):
         (["method=warp", "data=absent/"], "data: no such folder"),
         (["method=warp", "data=spirtes"], "unknown data 'spirtes' (did you mean 'sprites'?)"),
         (["method=warp", "data=folder"], "data.path"),
-        (["method=warp", "steps=0"], "steps=0: give 1 or more, or leave steps= out for the trainer's own"),
+        (["method=warp", "steps=0"], "steps=0: give 1 or more, or leave steps= out"),
         (["method=warp", "steps=-1"], "steps=-1: give 1 or more"),
         (["method=warp", "size=0"], "size=0: give 1 or more"),
         (["method=warp", "seed=-1"], "seed=-1 is outside 0 to 2^63 - 1"),

@@ -117,7 +117,7 @@ def test_a_defect_is_one_line_with_nothing_before_it(cli, work, monkeypatch):
     monkeypatch.setattr("motionkit.running.request.RunPlan.execute", fail)
     code, _, err = cli(*STILL)
     *plan, line = err.splitlines()
-    assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (a defect")
+    assert code == 1 and line.startswith("motionkit: error: ZeroDivisionError: by zero (an internal error")
     assert all(extra.startswith("gpu=cpu: ") for extra in plan) and not list(work.glob("runs/transfer/*"))
 
 
@@ -140,10 +140,10 @@ def test_what_was_noted_of_a_clip_is_said(cli, cut):
 
 def test_compare_says_it_as_well_of_the_truth_too(work, cut, capsys):
     from motionkit.cli import compare
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
 
     compare._read(
-        compare.CompareConfig(backbone={"name": "auto"}, driving="cut.mp4", truth="cut.mp4"), Start(work, work)
+        compare.CompareConfig(backbone={"name": "auto"}, driving="cut.mp4", truth="cut.mp4"), JobFolders(work, work)
     )
     lines = [line for line in capsys.readouterr().err.splitlines() if "the file is cut off" in line]
     assert [line.partition(":")[0] for line in lines] == ["driving", "truth"]

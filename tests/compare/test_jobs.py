@@ -232,7 +232,7 @@ def test_a_bad_list_is_refused_in_one_line(tmp_path, text, says):
         (["a/"], "is an empty job"),
         (["a/drivng.mp4"], "did you mean 'driving'"),
         (["a/reference.png", "a/reference.jpg"], "has reference twice"),
-        (["a/prompt.md"], "is a .txt file"),
+        (["a/prompt.md"], "a .txt file"),
     ],
 )
 def test_a_bad_folder_is_refused_in_one_line(tmp_path, files, says):

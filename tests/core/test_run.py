@@ -220,7 +220,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(blend, inputs, tmp
     [
         ({"reference": np.zeros((8, 8, 3), np.uint8)}, "reference is a ndarray: give a path, or a clip"),
         ({"driving": 3}, "driving is a int"),
-        ({"prompt": 3}, "prompt=3: give a text"),
+        ({"prompt": 3}, "prompt=3: give text"),
     ],
 )
 def test_what_is_no_input_is_named(blend, inputs, tmp_path, change, says):

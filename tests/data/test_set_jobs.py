@@ -7,14 +7,14 @@ import pytest
 from data_folders import clip
 
 from motionkit import media
-from motionkit.data import SETS, Options, __main__, open_set, write_jobs
+from motionkit.data import SETS, ReadOptions, __main__, open_set, write_jobs
 from motionkit.data.job_list import read_jobs
 from motionkit.data.lossless import write_lossless
 from motionkit.errors import UserError
 
 
 def write(name, root, jobs, **options):
-    return write_jobs(open_set(name, root, Options(**options)), jobs)
+    return write_jobs(open_set(name, root, ReadOptions(**options)), jobs)
 
 
 def made(folder):
@@ -76,7 +76,7 @@ def test_what_reading_had_to_repair_is_said_and_kept(mgif, tmp_path):
     media.write_gif(file, noise, 8)
     file.write_bytes(file.read_bytes()[:-200])
     said = []
-    jobs = write_jobs(open_set("mgif", mgif, Options(task="self")), tmp_path / "jobs", said.append)
+    jobs = write_jobs(open_set("mgif", mgif, ReadOptions(task="self")), tmp_path / "jobs", said.append)
     note = "reference, driving, truth: the file is damaged: 5 of 6 frames were read"
     assert said == ["00007", "00008", f"  {note}", "00009"]
     assert (jobs / "00008" / "_notes.txt").read_text() == f"{note}\n" and len(read_jobs(jobs)) == 3
@@ -147,12 +147,16 @@ def test_a_longer_list_goes_on_and_a_stopped_call_leaves_nothing_of_its_own(mgif
 
 
 def test_a_place_that_is_not_known_is_refused(mgif, tmp_path):
-    items = open_set("mgif", mgif, Options(task="self"))
+    items = open_set("mgif", mgif, ReadOptions(task="self"))
     (tmp_path / "file").write_text("")
     (tmp_path / "old" / "00007").mkdir(parents=True)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "_set.json").write_text("{")
-    for name, says in (("file", "is no folder"), ("old", "does not say how it was made"), ("broken", "is damaged")):
+    for name, says in (
+        ("file", "cannot be written"),
+        ("old", "does not say how it was made"),
+        ("broken", "is damaged"),
+    ):
         with pytest.raises(UserError, match=says):
             write_jobs(items, tmp_path / name)
 

@@ -7,8 +7,8 @@ import pytest
 from data_folders import OPTIONS, clip
 
 from motionkit import media
-from motionkit.data import Options, open_set
-from motionkit.data.videoswap import plain
+from motionkit.data import ReadOptions, open_set
+from motionkit.data.videoswap import without_tokens
 from motionkit.errors import UserError
 
 
@@ -25,7 +25,7 @@ def own(videoswap):
 
 
 def names(root, **options):
-    return [item.name for item in open_set("videoswap", root, Options(**options))]
+    return [item.name for item in open_set("videoswap", root, ReadOptions(**options))]
 
 
 def test_videoswap_reads_the_authors_edits(videoswap):
@@ -43,7 +43,7 @@ def test_frames_are_spread_as_far_as_the_authors_go_into_that_clip(videoswap, fi
     frames = clip(1, 100)
     media.write_frames(videoswap / "datasets/paper_evaluation/animal/cat_head_turn/frames", frames)
     file.write_text(OPTIONS.replace("total_frames: 64", f"total_frames: {total}"))
-    item = open_set("videoswap", videoswap, Options(frames=16))[0]
+    item = open_set("videoswap", videoswap, ReadOptions(frames=16))[0]
     taken = item.load().inputs.driving
     assert np.array_equal(taken.frames, frames[: last + 1 : last // 15]) and len(taken) == 16 and taken.fps == 8
     assert item.facts["total_frames"] == str(total)
@@ -51,10 +51,10 @@ def test_frames_are_spread_as_far_as_the_authors_go_into_that_clip(videoswap, fi
 
 def test_without_the_authors_fact_it_is_64_frames_and_never_more_than_there_are(videoswap, file):
     file.write_text(OPTIONS.replace("  total_frames: 64\n", ""))
-    item = open_set("videoswap", videoswap, Options(frames=16))[0]
+    item = open_set("videoswap", videoswap, ReadOptions(frames=16))[0]
     assert np.array_equal(item.load().inputs.driving.frames, clip(1, 70)[:61:4])
     file.write_text(OPTIONS.replace("total_frames: 64", "total_frames: 96"))
-    item = open_set("videoswap", videoswap, Options(frames=16))[0]
+    item = open_set("videoswap", videoswap, ReadOptions(frames=16))[0]
     assert np.array_equal(item.load().inputs.driving.frames, clip(1, 70)[:61:4])  # 70 // 15 = 4
 
 
@@ -80,7 +80,7 @@ def test_without_the_authors_fact_it_is_64_frames_and_never_more_than_there_are(
     ],
 )
 def test_every_learnt_token_of_the_authors_becomes_a_plain_word(token, word):
-    assert plain(token) == word
+    assert without_tokens(token) == word
 
 
 def test_a_token_of_another_form_is_refused(videoswap, file):
@@ -128,7 +128,7 @@ def test_videoswap_takes_prompts_of_ones_own(videoswap, own):
     (item,) = open_set("videoswap", videoswap)
     assert item.load().inputs.prompt == "a bulldog on roller blades, driving" and item.name == "object-car-01"
     own("clip,source_prompt,prompt,total_frames\nanimal/cat_head_turn,a,b,48\nobject/car,a,b,\n")
-    first, second = open_set("videoswap", videoswap, Options(frames=16))
+    first, second = open_set("videoswap", videoswap, ReadOptions(frames=16))
     assert np.array_equal(first.load().inputs.driving.frames, clip(1, 70)[:46:3])
     assert second.facts["total_frames"] == "64"
 

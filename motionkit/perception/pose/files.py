@@ -2,7 +2,7 @@
 
 npz: arrays `points` (F, 18, 2) in fractions of the picture, NaN or -1 where not seen, and where known `feet`
 (F, 2, 2), `hands` (F, 2, 21, 2), `faces` (F, 68, 2), `size` (height, width), `fps`. json: the same names with nested
-lists and null for an unseen point; without `size` they belong to the clip as it was given, before it is fitted to a
+lists and null for an unseen point; without `size` they belong to the clip as it was given, before it is resized to a
 working size. Or a list of OpenPose frames ({"people": [{"pose_keypoints_2d": ...}]}), or a folder
 with one such file for each frame.
 """

@@ -17,7 +17,7 @@ from motionkit import media, registry
 from motionkit.errors import Cancelled, UserError
 from motionkit.media.framing import resize
 from motionkit.media.output_files import write_json, writing
-from motionkit.running.canvas import Fitted
+from motionkit.running.canvas import CanvasInputs as Fitted
 from motionkit.running.choices import Chosen
 from motionkit.running.request import Request, check, plan_run
 from motionkit.table.bench import tasks

@@ -19,8 +19,8 @@ import numpy as np
 from motionkit import __version__, media
 from motionkit.context import Progress
 from motionkit.errors import Cancelled, UserError
-from motionkit.report import Entry
-from motionkit.running.canvas import Fitted
+from motionkit.report import MethodResult as Entry
+from motionkit.running.canvas import CanvasInputs as Fitted
 from motionkit.running.request import Request, RunPlan, check
 from motionkit.running.stage_runner import MANIFEST, SHOWN
 from motionkit.settings.setting import plain

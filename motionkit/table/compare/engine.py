@@ -13,7 +13,7 @@ from motionkit.backbones import catalog
 from motionkit.context import Progress
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import check_writable
-from motionkit.report import Entry
+from motionkit.report import MethodResult as Entry
 from motionkit.running import canvas
 from motionkit.running.choices import method_settings
 from motionkit.running.clips import is_read, read
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip
-    from motionkit.running.canvas import Fitted
+    from motionkit.running.canvas import CanvasInputs as Fitted
 
 CELLS = "cells"
 
@@ -103,7 +103,7 @@ def compare_request(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
     request = request if is_read(request) else read(request, say=say)
-    fitted = canvas.fit(request.inputs, common, request.frames, request.size, request.fps)
+    fitted = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
     for line in fitted.lines:
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None

@@ -14,8 +14,9 @@ from motionkit.errors import UserError
 from motionkit.media.framing import resize
 from motionkit.media.limits import shown
 from motionkit.media.output_files import write_json, writing
-from motionkit.report import Entry, Panel, Report, grid, write_report
-from motionkit.running.canvas import Fitted
+from motionkit.report import MethodResult as Entry
+from motionkit.report import Panel, Report, grid, write_report
+from motionkit.running.canvas import CanvasInputs as Fitted
 from motionkit.table.compare.cell import Shared
 
 if TYPE_CHECKING:
