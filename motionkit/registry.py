@@ -28,7 +28,7 @@ OWN = "motionkit"
 
 
 class Part(Protocol):
-    """What every declared part has: the name by which it is asked for."""
+    """What every declared part has: a name."""
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ class Group(Generic[Kind]):
 
     def _refuse_old(self, found: dict[str, Registered[Kind]]) -> None:
         if not any(part.dist == OWN for part in found.values()):
-            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
+            raise UserError(f"this installation of motionkit is too old to have a {self.what}: install it again")
 
     def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
         return _scan_once(self, plugins_disabled())

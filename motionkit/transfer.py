@@ -241,7 +241,7 @@ class Transfer(abc.ABC):
 
 @dataclass(repr=False)
 class Result:
-    """The outcome of a run: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk.
+    """The outcome of a run: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it is on disk.
 
     `alpha` (F, H, W) uint8 says where the subject is, None where that was not asked for or is not known; `sound` is the
     driving clip's; `loop` as `motionkit.media.output_files.Finish`.
@@ -273,7 +273,7 @@ class Result:
         return [Image.fromarray(np.dstack(pair)) for pair in zip(self.frames, self.alpha, strict=True)]
 
     def _repr_html_(self) -> str:
-        """In a notebook: the video, playing; its first frame and where it lies when it is too large for a page."""
+        """In a notebook: the video, playing; its first frame and its path when it is too large for a page."""
         from motionkit.report.text import in_notebook
 
         return in_notebook(self.frames, self.fps, repr(self))

@@ -125,7 +125,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, UserError):
         print(f"motionkit: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    if isinstance(error, BrokenPipeError):  # the reader has gone, as in `... | head`
+    if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, as in `... | head`
         return _no_stdout()
     if isinstance(error, OSError) and error.errno in _PLACES:
         print(f"motionkit: error: {_place(error)}", file=sys.stderr)

@@ -188,7 +188,7 @@ def _runner(config: BenchConfig, folder: Path) -> Runner:
 
 
 def _folder(config: BenchConfig, start: JobFolders) -> Path:
-    """Where the cells lie: one folder for all sub-runs of a protocol, which share cells."""
+    """The folder of the cells: one folder for all sub-runs of a protocol, which share cells."""
     if config.output is None:
         return start.cwd / "runs" / "bench" / str(config.bench["name"])
     folder = start.resolve(config.output)

@@ -131,7 +131,7 @@ def _read(config: CompareConfig, start: JobFolders) -> tuple[Request, Clip | Non
 
 
 def _folder(config: CompareConfig, inputs: Inputs, start: JobFolders) -> Path:
-    """Where the comparison lies: without `output`, one folder for the same inputs, so that it resumes."""
+    """The comparison's folder: without `output`, one folder for the same inputs, so that it resumes."""
     from motionkit.weights.hashing import hash_json
 
     if config.output is None:

@@ -120,7 +120,7 @@ def builds() -> list[Row]:
         elif _device_of(own) != _device_of(torch):
             rows.append((name, "WRONG", f"{own} was built for another torch than {torch}: {_again(name)}"))
         else:
-            rows.append((name, "ok", f"{own}, made for torch {torch}"))
+            rows.append((name, "ok", f"{own}, built for torch {torch}"))
     return rows
 
 

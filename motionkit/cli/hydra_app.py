@@ -241,7 +241,7 @@ def _start() -> JobFolders:
 
 
 def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
-    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+    """Further words for Hydra where no run folder can be made in the current folder: it is then made beside the output.
 
     Args:
         shows: nothing runs, and nothing is written.

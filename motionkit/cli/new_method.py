@@ -81,7 +81,7 @@ def write_package(name: str, folder: Path) -> list[str]:
         UserError: the folder exists, or cannot be written.
     """
     if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder} exists: give the new package a folder of its own, as a second word")
+        raise UserError(f"{folder} exists: give another folder as the second word")
     check_writable(folder.parent)
     files = rendered(name)
     with writing(folder):

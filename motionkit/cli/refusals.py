@@ -45,7 +45,7 @@ def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> 
     if re.search(r"[/\\]", value) and not re.search(r"[,()]", value):
         own = "; weights of your own are backbone.path=FOLDER" if key == "backbone" else ""
         name = re.split(r"[/\\]", value)[-1] or "NAME"
-        raise UserError(f"{word}: a {key} is chosen by its name: give {key}={name}{own}")
+        raise UserError(f"{word}: choose a {key} by its name: give {key}={name}{own}")
 
 
 def unknown_key(verb: str, key: str, words: Sequence[str]) -> UserError | None:

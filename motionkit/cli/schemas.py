@@ -64,7 +64,7 @@ class TransferConfig(RequestConfig):
         None,
     )
     output_metadata: bool = setting("Whether the settings are written into the mp4's comment tag.", True)
-    audio: bool = setting("Whether the driving clip's sound is kept.", True)
+    audio: bool = setting("Whether the result keeps the driving clip's sound.", True)
     alpha: bool | None = setting(
         "Whether the background is made transparent (not in mp4); null: when the reference is transparent.", None
     )

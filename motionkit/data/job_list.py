@@ -55,7 +55,7 @@ def read_jobs(path: Path) -> list[Job]:
     """The jobs of a folder or of a CSV file, in the order of their names or rows.
 
     Raises:
-        UserError: nothing there, another layout, a key that nobody knows, or two jobs of one name.
+        UserError: nothing there, another layout, an unknown key, or two jobs of one name.
     """
     if os.path.isdir(path):
         jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]

@@ -84,7 +84,7 @@ def _telling(edits: Sequence[Edit], say: Say) -> Iterator[Edit]:
         if edit.prompt == edit.source_prompt:
             say(f"{edit.name} is left out: both prompts are {edit.prompt!r}")
         elif asked in first:
-            say(f"{edit.name} is left out: it asks the same as {first[asked]}, {edit.prompt!r}")
+            say(f"{edit.name} is left out: it asks for the same as {first[asked]}, {edit.prompt!r}")
         else:
             first[asked] = edit.name
             yield edit
@@ -143,12 +143,12 @@ def _from_options(file: Path) -> Iterator[Edit]:
             raise UserError(f"{file}: the edit {name} does not say which word of the prompt to replace, and by what")
         target = prompt.replace(change[0], without_tokens(change[1]))
         if "<" in target:
-            raise UserError(f"{file}: the edit {name} has a learnt token of an unknown form: {change[1]}")
+            raise UserError(f"{file}: the edit {name} has a learned token of an unknown form: {change[1]}")
         yield Edit(clip, prompt, target, f"{path.parts[-2]}-{name}", total)
 
 
 def without_tokens(words: str) -> str:
-    """Words without the authors' learnt tokens: a pair such as "<catA1> <catA2>" stands for a cat.
+    """Words without the authors' learned tokens: a pair such as "<catA1> <catA2>" stands for a cat.
 
     >>> [without_tokens(words) for words in ("<catA1> <catA2>", "black <porsche1> <porsche2>", "<f35_1>", "jeep")]
     ['cat', 'black porsche', 'f35', 'jeep']

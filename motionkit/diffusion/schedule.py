@@ -34,7 +34,7 @@ def grid_of(times: Iterable[float], levels: list[Level], start_t: float | None =
     kept = [step for step in every if start_t is None or step[0] <= start_t]
     if not kept:
         raise UserError(
-            f"start_t={start_t} lies below the last of {len(every)} steps (t={every[-1][0]:g}): no step is left"
+            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}): no step is left"
         )
     return [Step(i, *step) for i, step in enumerate(kept)]
 

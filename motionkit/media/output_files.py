@@ -51,10 +51,10 @@ class Finish:
 
 
 def local_path(text: str) -> Path:
-    """A path as a user types it: "~" is the home folder, unless a file is called so.
+    """A path as a user types it: "~" is the home folder, unless a file has that name.
 
     Raises:
-        UserError: it is an address on the network, or nobody's home.
+        UserError: it is an address on the network, or an unknown home folder.
     """
     if "\0" in text:
         raise UserError("a path must not contain a zero byte")
@@ -65,7 +65,7 @@ def local_path(text: str) -> Path:
         return path
     try:
         return path.expanduser()
-    except RuntimeError as error:  # nobody of that name, or no home folder
+    except RuntimeError as error:  # no user of that name, or no home folder
         raise UserError(f"{text}: there is no such home folder: give the path without ~") from error
 
 

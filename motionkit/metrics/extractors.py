@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from motionkit.errors import UserError
@@ -39,7 +40,7 @@ def i3d_features(video: np.ndarray, path: str | Path | None = None) -> np.ndarra
     """
     net = _network("i3d", locate("i3d", path))
     clip = _resized(video, _I3D_SIDE) / 127.5 - 1  # (F, 3, 224, 224)
-    return _run(net, clip.transpose(0, 1)[None])
+    return _run(net, clip.transpose(0, 1)[None])  # (1, 3, F, 224, 224)
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def resnet3d_features(video: np.ndarray, path: str | Path | None = None) -> np.n
     net = _network("resnet3d", locate("resnet3d", path))
     clip = _resized(video, _RESNET_SIDE) - torch.tensor(_MEAN).view(3, 1, 1)  # (F, 3, 112, 112)
     clip = torch.cat([clip, clip[-1:].expand(-len(clip) % _SEGMENT, -1, -1, -1)])
-    parts = clip.unflatten(0, (-1, _SEGMENT)).transpose(1, 2)  # (S, 3, 16, 112, 112)
+    parts = rearrange(clip, "(s f) c h w -> s c f h w", f=_SEGMENT)  # (S, 3, 16, 112, 112)
     return np.concatenate([_run(net, part[None]) for part in parts]).mean(0, keepdims=True)
 
 

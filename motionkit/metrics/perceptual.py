@@ -95,7 +95,7 @@ def _network(net: str, path: Path) -> tuple[nn.Sequential, list[Tensor]]:
 
 def _taps(features: nn.Sequential, x: Tensor, net: str) -> list[Tensor]:
     """Unit-normalised features of pictures (n, 3, H, W), one (n, C, h, w) for each compared layer."""
-    x = (x - torch.tensor(_SHIFT).view(3, 1, 1)) / torch.tensor(_SCALE).view(3, 1, 1)
+    x = (x - torch.tensor(_SHIFT).view(3, 1, 1)) / torch.tensor(_SCALE).view(3, 1, 1)  # (n, 3, H, W)
     found = []
     for index, layer in enumerate(features):
         x = layer(x)

@@ -66,5 +66,5 @@ def _estimate(video: np.ndarray) -> np.ndarray:
 
 
 def stated_error() -> dict[str, float]:
-    """The estimator's own error on held-out characters (pixels at 128 px), to be stated beside what it measures."""
+    """The estimator's own error on held-out characters (pixels at 128 px), to be stated beside its results."""
     return dict(load_judge("pose")[1])

@@ -184,7 +184,7 @@ def parse(data: Any, where: str) -> MetricProtocol:
     """A protocol from what its YAML holds.
 
     Raises:
-        UserError: a key is missing or unknown, or it names a figure that nobody knows.
+        UserError: a key is missing or unknown, or it names an unknown figure.
     """
     if not isinstance(data, dict):
         raise UserError(f"{where}: a metric protocol is a mapping with {', '.join(_KEYS)}")

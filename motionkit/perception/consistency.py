@@ -97,7 +97,7 @@ def _pictures(model: Any, folder: Path, frames: np.ndarray) -> Tensor:
     side = model.config.vision_config.image_size
     x = torch.from_numpy(_square(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
     x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in normalisation(folder, _USUAL))
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in normalisation(folder, _USUAL))  # (3, 1, 1)
     return (x - mean) / deviation
 
 
@@ -113,7 +113,7 @@ def looks_embedding(frames: np.ndarray) -> np.ndarray:
 
 
 def _square(frames: np.ndarray) -> np.ndarray:
-    """Frames (F, H, W, 3) uint8 padded to squares with their border colour. Raises: ValueError for what is no video."""
+    """Frames (F, H, W, 3) uint8 padded to squares with their border colour. Raises: ValueError for another array."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
     side = max(frames.shape[1:3])

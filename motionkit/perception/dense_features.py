@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from motionkit.backbones.noise_levels import level_at
@@ -166,7 +167,7 @@ def dino_features(
     for start in range(0, len(frames), _BATCH):
         x = to_pixels(frames[start : start + _BATCH], height, width, mean, deviation)
         tokens = model(x.to(device, model.dtype)).last_hidden_state[:, 1:]  # (f, h w, C) without the class token
-        grid = tokens.unflatten(1, (height // patch, width // patch)).movedim(-1, 1)  # (f, C, h, w)
+        grid = rearrange(tokens, "f (h w) c -> f c h w", h=height // patch)  # (f, C, h, w)
         parts.append(grid.float().cpu())
         if progress:
             progress(min(start + _BATCH, len(frames)), len(frames))

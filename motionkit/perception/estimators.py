@@ -89,7 +89,7 @@ class EstimatorSpec:
 
 @dataclass(frozen=True)
 class View:
-    """What an estimator looks at.
+    """The inputs of an estimator.
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB.
@@ -195,7 +195,7 @@ def specs(kind: str) -> list[EstimatorSpec]:
 
 
 class Asked:
-    """An estimator that was asked for by its word, made anew; it is given the settings that it declares.
+    """A new instance of the estimator with that word; it is given the settings that it declares.
 
     Raises:
         UserError: no estimator of that kind and word, or its plugin is broken.

@@ -13,7 +13,7 @@ import numpy as np
 from motionkit.errors import UserError
 
 _GAP = 0.02  # of the longer side: parts that are nearer belong together
-_SPECK = 0.1  # of the largest part: smaller ones are no character
+_SPECK = 0.1  # of the largest part: smaller ones are not characters
 _SURE = 0.9  # share of a part that is nearer to one than to the others
 
 

@@ -56,7 +56,7 @@ def _single(found: np.ndarray, drawn: np.ndarray, longest: int) -> np.ndarray:
     """Edges with a cartoon's drawn outlines as one line each, where most edges are the two sides of such lines."""
     reach = 2 * round(0.008 * longest) + 1
     beside = found & cv2.dilate(drawn.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
-    if beside.sum() < _CARTOON * found.sum():  # a few narrow dark places are no reason to break up their outlines
+    if beside.sum() < _CARTOON * found.sum():  # a few narrow dark places should not break up their outlines
         return found
     return drawn | (found & ~beside)
 

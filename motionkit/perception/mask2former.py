@@ -84,7 +84,7 @@ def _names(weights: str | None) -> dict[int, str]:
 def classes_of(subject: str, names: Mapping[int, str]) -> set[int]:
     """The classes that a subject's words mean: those of just that name, else those with its last word in their name.
 
-    Only whole words count ("car" is no "carrot"), and an s at the end does not.
+    Only whole words count ("car" is not "carrot"), and an s at the end does not.
 
     Raises:
         UserError: none.

@@ -36,7 +36,7 @@ def reduce(features: Tensor, masks: np.ndarray, components: int) -> Tensor:
     centre = seen.mean(0)
     _, basis = torch.linalg.eigh((seen - centre).T @ (seen - centre))  # (C, C), least first
     count = min(components, *seen.shape)
-    return ((rows - centre.float()) @ basis[:, -count:].flip(1).float()).movedim(-1, 1)
+    return ((rows - centre.float()) @ basis[:, -count:].flip(1).float()).movedim(-1, 1)  # (F, K, h, w)
 
 
 def match_features(
@@ -123,7 +123,7 @@ def coarse_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:
     x = torch.from_numpy(masks)[:, None].float()
     most = F.interpolate(x, (height, width), mode="area")[:, 0]  # (F, h, w)
     half = most >= 0.5
-    lost = ~half.flatten(1).any(1)
+    lost = ~half.flatten(1).any(1)  # (F,)
     half[lost] = most[lost] > 0
     return half.numpy()
 
@@ -171,7 +171,7 @@ def fill(values: np.ndarray, known: np.ndarray, masks: np.ndarray, what: str) ->
         )
         owner = np.zeros(labels.max() + 1, np.int64)
         owner[labels[here]] = np.flatnonzero(here)
-        out[f][mask] = values[f].reshape(-1, values.shape[-1])[owner[labels[mask]]]
+        out[f][mask] = values[f].reshape(-1, values.shape[-1])[owner[labels[mask]]]  # (n, C)
     return out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 LONGEST = 1600  # pixels; pictures are read at most this large
 SMALL = 256  # pixels; light and sheets are found at this size
-_WIDEST = 32  # pixels at that size; a darker region that is wider is no stroke
+_WIDEST = 32  # pixels at that size; a wider dark region is not a stroke
 _FLOOR = 0.2  # paper in shadow is no darker than this share of paper in light; what is darker is ink
 _STRAIGHT = 0.95  # overlap of a sheet with the four-sided figure around it
 _STEP = 1.25  # a sheet is this many times brighter than the table beside it

@@ -225,7 +225,7 @@ def stiff(here: np.ndarray, there: np.ndarray, rounds: int = 4) -> np.ndarray:
         share = weight / weight.sum()
         from_, to = (share * a).sum(), (share * b).sum()
         turn = (share * (b - to) * (a - from_).conj()).sum()
-        if abs(turn) < 1e-9:  # all pixels go to one place: no turn can be told
+        if abs(turn) < 1e-9:  # all pixels go to one place: the rotation is undefined
             return there
         moved = turn / abs(turn) * (a - from_) + to
         away = abs(b - moved)
@@ -244,11 +244,11 @@ def _fill(points: np.ndarray, subject: np.ndarray) -> None:
     owner = np.zeros(labels.max() + 1, np.int64)
     owner[labels[~without]] = np.flatnonzero(~without)
     wanted = subject & without
-    points[wanted] = points.reshape(-1, 2)[owner[labels[wanted]]]
+    points[wanted] = points.reshape(-1, 2)[owner[labels[wanted]]]  # (n, 2)
 
 
 def weights_path() -> Path:
-    """Where the shipped file lies."""
+    """The path of the shipped file."""
     return places.assets() / "perception" / "pocket_maps.safetensors"
 
 

@@ -120,7 +120,7 @@ def _check_frame(frame: np.ndarray) -> None:
         raise UserError(f"the drawing is {width} x {height}, over the limit of {LARGEST} pixels; make it smaller")
     low, high = (value.astype(int) for value in (frame.min((0, 1)), frame.max((0, 1))))
     if (high - low).max() < 8:
-        colour = tuple(int(c) for c in np.median(frame.reshape(-1, 3), axis=0))
+        colour = tuple(int(c) for c in np.median(frame.reshape(-1, 3), axis=0))  # (3,)
         if max(colour) < 24:
             raise UserError("the drawing is entirely black; give black lines on a white ground")
         if min(colour) > 240:

@@ -57,7 +57,7 @@ def limit() -> int:
     """Bytes that the cache may hold; 0 for any number.
 
     Raises:
-        UserError: MOTIONKIT_CACHE_LIMIT is no size.
+        UserError: MOTIONKIT_CACHE_LIMIT is not a size.
     """
     return size_of(os.environ.get(LIMIT) or DEFAULT_LIMIT, LIMIT)
 

@@ -24,7 +24,7 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 @dataclass(frozen=True)
 class CanvasInputs:
-    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
+    """Inputs at the working size; `box` is where the result is in the frame, None for the whole of it.
 
     `shaping` is the clip whose shape it has, as it is on the canvas.
     `lines` say what a user should know of it: which part of a clip is used, frames that come twice, another shape.

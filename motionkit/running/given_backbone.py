@@ -25,8 +25,7 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
             backbone that is in the list; or something else, which is refused.
         path: a folder or hub id that was given beside it.
 
-    Raises:
-        UserError: what cannot be used, with what to write instead.
+    Raises: UserError: what cannot be used, with what to write instead.
     """
     place = None if path is None else os.fspath(path)
     if given is None or (isinstance(given, str) and not _is_place(given)):

@@ -215,7 +215,11 @@ def _on_cuda(
         values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
     if values.get("attention") == "xformers" and not facts.xformers_kernel:
         values["attention"] = "sdpa"
-        reason = f"xformers {facts.xformers} has no kernel for {facts.name}" if facts.xformers else "no xformers here"
+        reason = (
+            f"xformers {facts.xformers} has no kernel for {facts.name}"
+            if facts.xformers
+            else "xformers is not installed"
+        )
         notes.append(f"attention: sdpa, {reason}")
     # The largest part (the UNet, about three quarters of the weights) has to fit beside its activations.
     if spec and "offload" not in asked and 0.75 * spec.approx_gb > 0.7 * facts.vram_gb:
@@ -248,7 +252,7 @@ _ADJUST = {"cpu": _on_cpu, "mps": _on_mps}
 
 
 def detect(device: str | None = None) -> DeviceFacts:
-    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
+    """Detect this machine's hardware (imports torch). Nothing is allocated but a few KB to try xformers.
 
     Args:
         device: "cuda:1" looks at that card; otherwise the first.

@@ -264,7 +264,7 @@ def digest(video: Any) -> str:
 
 
 def _copied(inputs: Inputs) -> Inputs:
-    """The same request with frames of its own, so that a method that writes into them spoils no other run."""
+    """The same request with frames of its own, so that a method that writes into them does not affect other runs."""
     clips = {name: getattr(inputs, name) for name in ("reference", "driving")}
     return replace(inputs, **{name: replace(clip, frames=clip.frames.copy()) for name, clip in clips.items() if clip})
 

@@ -31,7 +31,7 @@ def user_cache() -> Path:
     """Motionkit's own cache folder, which need not exist; without a home folder, a path that cannot be written."""
     try:
         return Path(os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit").expanduser()
-    except RuntimeError:  # neither HOME nor an entry of this user, or ~name of nobody
+    except RuntimeError:  # neither HOME nor an entry for this user, or ~name of an unknown user
         return Path(os.devnull) / "motionkit"
 
 

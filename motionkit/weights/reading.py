@@ -92,7 +92,7 @@ def as_layer(value: Tensor, shape: Sequence[int]) -> Tensor:
 
     Image UNets have the one where video UNets have the other. A weight that is neither is returned as it is.
     """
-    return value.reshape(tuple(shape)) if _bare(value.shape) == _bare(shape) else value
+    return value.reshape(tuple(shape)) if _bare(value.shape) == _bare(shape) else value  # (O, I) or (O, I, 1, 1)
 
 
 def _bare(shape: Sequence[int]) -> tuple[int, ...]:

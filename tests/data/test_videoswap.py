@@ -96,7 +96,7 @@ def test_edits_that_are_no_edit_or_another_again_are_left_out_and_said(videoswap
     items = open_set("videoswap", videoswap, say=said.append)
     assert [item.name.rpartition("_")[2] for item in items] == ["catA", "jeep", "dogB"]
     assert said == [
-        "cat_head_turn-kitten_to_dogA is left out: it asks the same as cat_head_turn-kitten_to_dogB, "
+        "cat_head_turn-kitten_to_dogA is left out: it asks for the same as cat_head_turn-kitten_to_dogB, "
         "'a dog sitting on a wooden floor'",
         "cat_head_turn-kitten_to_kittenC is left out: both prompts are 'a kitten sitting on a wooden floor'",
     ]

@@ -120,7 +120,7 @@ def read_poses(
 
 
 def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required: bool = True) -> PoseClip:
-    """Frames without anybody filled or left as they are, as the settings say, and noted.
+    """Fill frames without a person or leave them, as the settings say, and note it.
 
     Args:
         what, how: what messages call the clip, and where its poses come from.

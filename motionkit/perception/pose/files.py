@@ -122,7 +122,7 @@ def _clip(data: dict[str, Any], size: tuple[int, int]) -> PoseClip:
         raise ValueError(f"between 1 and {MAX_FRAMES} frames are read, as many of each part")
     stated = data.get("size")
     if stated is not None:
-        height, width = (float(v) for v in np.asarray(stated).reshape(-1)[:2])
+        height, width = (float(v) for v in np.asarray(stated).reshape(-1)[:2])  # (2,)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise ValueError(f"size is {height:g}, {width:g}: height and width are from 1 to {MAX_SIDE} pixels")
         size = (int(height), int(width))

@@ -58,7 +58,7 @@ def _worth(bodies: Bodies) -> float:
 
 def _around(bodies: Bodies, shape: tuple[int, int]) -> tuple[int, int, int] | None:
     """The square of which a body fills two thirds over the clip; None where it already does, or without a body."""
-    points = bodies.points[bodies.there >= THERE].reshape(-1, 2)
+    points = bodies.points[bodies.there >= THERE].reshape(-1, 2)  # (n, 2)
     if not len(points):
         return None
     low, high = np.quantile(points, 0.01, axis=0), np.quantile(points, 0.99, axis=0)

@@ -76,7 +76,7 @@ def find(frames: np.ndarray, detector: Any, person: str) -> PoseClip:
     height, width = frames.shape[1:3]
     people = [detector.detect_poses(frame, include_hand=True, include_face=True) for frame in frames]
     bodies = [[_points(p.body.keypoints, 18) for p in found] for found in people]
-    boxes = [np.array([box_of(b * [width, height]) for b in found]).reshape(-1, 4) for found in bodies]
+    boxes = [np.array([box_of(b * [width, height]) for b in found]).reshape(-1, 4) for found in bodies]  # (n, 4) each
     chosen = choose(boxes, person)
     parts: list[list[np.ndarray]] = [[], [], []]
     for found, at in zip(people, chosen, strict=True):

@@ -12,7 +12,7 @@ CHOICES = ("tracked", "largest", "first")
 def choose(boxes: Sequence[np.ndarray], person: str) -> list[int | None]:
     """The box of the wanted person in each frame.
 
-    "tracked" starts with the largest of the first frame that shows anybody; then, in each frame, it is the box that
+    "tracked" starts with the largest of the first frame that shows a person; then, in each frame, it is the box that
     covers the last one best, or, where none touches it, the nearest one within the last one's diagonal. Without such a
     box the person counts as not visible, even if others are there.
 

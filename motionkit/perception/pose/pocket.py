@@ -56,7 +56,7 @@ class JointNet(nn.Module):
         centre = points[:, TORSO, None]
         away = points - centre
         spread = away.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6)  # (F, 1, 1)
-        return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre
+        return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre  # (F, 6, 2)
 
 
 def check(settings: PoseSettings) -> None:
