@@ -36,7 +36,7 @@ SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class JobFolders:
     """Where a job was started: `cwd` resolves the user's paths, `folder` is the job's own."""
 
     cwd: Path
@@ -186,7 +186,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise one_line(error, verb, overrides) from error
 
 
-def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
+def run(verb: str, job: Callable[[Any, JobFolders], None], words: list[str]) -> int:
     """Start a verb as a Hydra application: overrides, --cfg job, -m and launchers.
 
     Raises:
@@ -236,15 +236,15 @@ def _call(app: Callable[[], Any], argv: list[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _start() -> Start:
+def _start() -> JobFolders:
     from hydra.core.hydra_config import HydraConfig
 
     runtime = HydraConfig.get().runtime
-    return Start(Path(runtime.cwd), Path(runtime.output_dir))
+    return JobFolders(Path(runtime.cwd), Path(runtime.output_dir))
 
 
 def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
-    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+    """Further words for Hydra where no run folder can be made in the current folder: it is then made beside the output.
 
     Args:
         shows: nothing runs, and nothing is written.
@@ -256,7 +256,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         check_writable(Path.cwd() / "runs")
         return []
     except FileNotFoundError:
-        lost, why = True, "the working folder is gone"
+        lost, why = True, "the current folder no longer exists"
     except UserError as error:
         lost, why = False, str(error)
     if lost and shows:
@@ -268,10 +268,10 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         return []
     output = local_path(given.get("output", "").strip("'\""))
     if multirun or output == Path() or (lost and not output.is_absolute()):
-        other = "" if multirun else ", or give output= with a whole path"
-        raise UserError(f"{why}: go to another folder{other}")
+        other = "" if multirun else ", or give output= with a full path"
+        raise UserError(f"{why}: change to another folder{other}")
     if lost:
-        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+        os.chdir("/")  # Hydra asks where it is; relative paths cannot be resolved any more
     base = output.absolute().parent
     check_writable(base)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
@@ -282,7 +282,7 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        pass  # it holds something, which is then worth keeping
+        pass  # it is not empty, so it is kept
 
 
 def _from_hydra(error: BaseException) -> bool:
@@ -290,7 +290,7 @@ def _from_hydra(error: BaseException) -> bool:
 
 
 def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
-    """What Hydra says, as one line, with the nearest name when one is unknown."""
+    """Hydra's error as one line, with the nearest name when one is unknown."""
     text = str(error)
     if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: the calls of the model that it takes, and how their predictions are mixed."""
+"""Classifier-free guidance: which calls of the model it makes, and how it mixes their predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Guidance:
     """How the conditional and the unconditional prediction are mixed (arXiv 2207.12598).
 
     Attributes:
-        scale: 1 is the conditional prediction alone; the model is then called for nothing else.
+        scale: 1 is the conditional prediction alone; the unconditional one is then not computed.
         rescale: see `guide`.
         batched: both halves in one call of the model, which takes more memory.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.media.output_files import write_json
-from motionkit.running.canvas import Fitted
+from motionkit.running.canvas import CanvasInputs
 from motionkit.running.choices import Chosen
 from motionkit.running.request import Request, plan_run
 from motionkit.table.bench import tasks
@@ -148,7 +148,7 @@ def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Ch
     """Everything but the case that a row's videos depend on; raises UserError when its weights are not here."""
     request = request_of(protocol, seed, options, chosen)
     side = side_of(protocol, chosen.backbone.name)
-    fitted = Fitted(request.inputs, None, protocol.frames, side, side, tasks.FPS)
+    fitted = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
     plan = plan_run(request, chosen, fitted)
     return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": plan_facts(plan.memory)})
 
