@@ -80,8 +80,8 @@ def _noise(darkness: np.ndarray) -> float:
     fine = np.abs(cv2.filter2D(darkness, -1, kernel))
     side = max(4, max(darkness.shape) // 32)
     rows, columns = darkness.shape[0] // side, darkness.shape[1] // side
-    blocks = fine[: rows * side, : columns * side].reshape(rows, side, columns, side)  # (rows, side, columns, side)
-    blocks = blocks.swapaxes(1, 2).reshape(rows * columns, -1)  # (blocks, side * side)
+    split = fine[: rows * side, : columns * side].reshape(rows, side, columns, side)  # (rows, side, columns, side)
+    blocks = split.swapaxes(1, 2).reshape(rows * columns, -1)  # (blocks, side * side)
     grain = np.median(blocks, axis=1) / 0.6745
     return float(np.percentile(grain, 80)) if len(grain) else 0.0
 
