@@ -53,6 +53,7 @@ SPEC = MethodSpec(
         "sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states",
         "animatex": _NO_TEXT,
     },
+    demands="motionkit.methods.anamodiff.demands:demands",
     stages=(
         Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),

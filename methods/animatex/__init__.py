@@ -40,6 +40,7 @@ SPEC = MethodSpec(
     backbones=("tiny-animatex", "tiny-animatex-mamba", "pocket-animatex", "pocket-animatex-mamba", "animatex"),
     default_backbone="pocket-animatex",
     refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},
+    demands="motionkit.methods.animatex.demands:demands",
     stages=(
         Stage(
             "prepare",

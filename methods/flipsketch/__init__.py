@@ -49,6 +49,7 @@ SPEC = MethodSpec(
     ),
     default_backbone="pocket-modelscope",
     refuses={"sd": _IMAGES, "sdxl": _IMAGES, "animatex": _NO_TEXT},
+    demands="motionkit.methods.flipsketch.demands:demands",
     stages=(
         Stage(
             "prepare",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional
 
 from motionkit.backbones.base import attention_sites
 
@@ -161,7 +161,7 @@ class _Processor:
     def _finish(self, attn: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attention of (B, S, C) queries, to_out included."""
         q, k, v = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, S, d)
-        out = scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         out = out.transpose(1, 2).flatten(2)  # (B, S, C)
         return attn.to_out[1](attn.to_out[0](out))
 

@@ -57,6 +57,7 @@ SPEC = MethodSpec(
     ),
     default_backbone="pocket-animatediff",
     refuses={"sdxl": _XL, "animatex": _NO_TEXT},
+    demands="motionkit.methods.vidmp3.demands:demands",
     stages=(
         Stage(
             "prepare",

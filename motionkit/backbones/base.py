@@ -133,7 +133,7 @@ class VideoBackbone(abc.ABC):
             x = chunk.to(self.device, vae.dtype) * 2 - 1
             if self.patch > 1:
                 x = functional.pixel_unshuffle(x, self.patch)  # (f, 3 r r, H/r, W/r)
-            with self._arithmetic(vae.dtype):
+            with self._arithmetic(vae, whole=True):
                 posterior = vae.encode(x).latent_dist
             mean = posterior.mean.float()
             if generator is not None:  # drawn on the CPU: the same on every machine
@@ -148,7 +148,7 @@ class VideoBackbone(abc.ABC):
         vae = self._use(self.vae)
         frames = []
         for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
-            with self._arithmetic(vae.dtype):
+            with self._arithmetic(vae, whole=True):
                 x = vae.decode((chunk / vae.config.scaling_factor).to(self.device, vae.dtype)).sample.float()
             if self.patch > 1:
                 x = functional.pixel_shuffle(x, self.patch)  # (f, 3, H, W)
@@ -179,7 +179,7 @@ class VideoBackbone(abc.ABC):
         times = torch.as_tensor(t, device=self.device).expand(latents.shape[0])
         times = repeat(times, "b -> (b f)", f=frames)
         states = repeat(text.to(self.device, dtype), "b l c -> (b f) l c", f=frames)
-        with self._arithmetic():
+        with self._arithmetic(unet):
             out = unet(x, times, **self._conditions(states, x), **unet_arguments).sample.float()
         return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
 
@@ -251,11 +251,19 @@ class VideoBackbone(abc.ABC):
             self._resident = module.to(self.device)
         return module
 
-    def _arithmetic(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
-        """The plan's autocast, except around a part that was kept in a wider type than the plan's on purpose."""
-        if self.plan.autocast is None or (dtype is not None and dtype != getattr(torch, self.plan.dtype)):
+    def _arithmetic(self, part: Any, whole: bool = False) -> AbstractContextManager[Any]:
+        """The plan's autocast where float32 weights are to compute in half precision, and nowhere else.
+
+        Weights that are half already need none: it would write a wide copy behind every norm. `whole`: a part that is
+        wider than the plan's type as a whole was kept so on purpose.
+        """
+        plan = self.plan
+        if plan.autocast is None:
             return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
+        wide = any(weight.dtype == torch.float32 for weight in part.parameters())
+        if plan.dtype != "float32" and (not wide or whole):
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, plan.autocast))
 
 
 def attention_sites(unet: Any, role: str) -> list[AttentionSite]:

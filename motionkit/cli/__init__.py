@@ -30,6 +30,7 @@ VERBS = {
     "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
     "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "the backbones: which weights are here, how to get the others"),
+    "fits": Verb("motionkit.cli.fits", "what a run needs of a GPU, and whether a card holds it"),
     "cache": Verb("motionkit.cli.cache", "what earlier runs left to be used again: look, and remove"),
     "doctor": Verb("motionkit.cli.doctor", "look at this installation"),
     "cite": Verb("motionkit.cli.cite", "BibTeX of a method, or of what a run used"),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
+from motionkit.running.preflight import before
+from motionkit.table.bench import tasks
 from motionkit.table.bench.cell import is_made
-from motionkit.table.bench.entry import FAILED, Cell, Entry, Options, cells_of, metrics_of
+from motionkit.table.bench.entry import FAILED, Cell, Entry, Options, cells_of, metrics_of, settled, side_of
 from motionkit.table.bench.protocol import Protocol, title
 from motionkit.table.bench.runners import Runner, Serial
 
@@ -95,6 +97,8 @@ def run(
     say(f"protocol {title(protocol)}")
     for label, refused in refusals.items():
         say(f"{label}: refused: {refused}")
+    for line in _preflight(entries, refusals, protocol, options):
+        say(line)
     todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.key) is None])
     say(f"{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
     for cell in todo:
@@ -106,6 +110,17 @@ def run(
         for entry, (cells, refused) in zip(entries, planned, strict=True)
     ]
     return Outcome(protocol, rows, metrics)
+
+
+def _preflight(
+    entries: Sequence[Entry], refusals: Mapping[str, str], protocol: Protocol, options: Options
+) -> list[str]:
+    """What each row needs of this machine's card; nothing on a CPU."""
+    chosen = [
+        (e.label, settled(e, tasks.get(protocol.task), options.online)) for e in entries if e.label not in refusals
+    ]
+    rows = [(label, one, side_of(protocol, one.backbone.name)) for label, one in chosen]
+    return before([(label, one, protocol.frames, side, side) for label, one, side in rows], options.gpu)
 
 
 def _plan(entry: Entry, protocol: Protocol, folder: Path, options: Options) -> tuple[list[Cell], str]:
