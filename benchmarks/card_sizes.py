@@ -1,11 +1,11 @@
 """What every method needs on every backbone: counts the shipped table, and writes docs/card-sizes.md from it.
 
     .venv/bin/python benchmarks/card_sizes.py              # the page alone, from the shipped table: seconds
-    .venv/bin/python benchmarks/card_sizes.py --count      # counts what the table lacks, one row after the other
+    .venv/bin/python benchmarks/card_sizes.py --count      # counts what the table lacks
     .venv/bin/python benchmarks/card_sizes.py --count --again vidmp3:sdxl ...   # and these anew
 
-Networks have their real sizes and no weights: nothing is downloaded, no GPU is needed. A row takes about a minute of one
-core; the table is written after each, so that a stopped count goes on.
+Networks have their real sizes and no weights: nothing is downloaded, no GPU is needed. A row takes up to a
+minute of one core; the table is written after each, so that a stopped count goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from motionkit.backbones.pretend import early
 
 PAGE = Path(__file__).parents[1] / "docs" / "card-sizes.md"
-FULL = ("sd15", "sdxl", "modelscope", "animatediff-sd15", "animatediff-sdxl", "animatex")
+FULL = ("sd15", "animatex", "animatediff-sdxl", "animatediff-sd15", "modelscope")
 
 
 def count(again: list[str]) -> None:
@@ -46,24 +46,24 @@ def count(again: list[str]) -> None:
 
             settings = resolved(method_settings(spec), backbone)
             # every kind of call that any preset makes
-            wanted = {d.what: d for preset in type(settings).presets for d in _demands(needs, spec, preset, backbone)}
+            made = [d for preset in type(settings).presets for d in _demands(needs, spec, preset, backbone)]
+            wanted = {d.what: d for d in made if not d.like}
             keys = {what: needs.key_of(spec.name, backbone, what) for what in wanted}
             anew = f"{spec.name}:{backbone}" in again
-            missing = {w: d for w, d in wanted.items() if anew or keys[w] not in table["rows"]}
             for checkpointing, name in ((False, "plain"), (True, "again")):
-                chosen = {w: d for w, d in missing.items() if d.tunes or not checkpointing}
+                chosen = {w: d for w, d in wanted.items() if d.tunes or not checkpointing}
+                chosen = {w: d for w, d in chosen.items() if anew or name not in table["rows"].get(keys[w], {})}
                 if not chosen:
                     continue
                 began = time.process_time()
                 with counting.Counter(backbone, counting.plan_on(backbone, checkpointing=checkpointing)) as counter:
                     table["factor"][backbone] = counter.backbone.factor
                     for what, demand in chosen.items():
-                        made = counting.row(counter, demand, settings)
-                        table["rows"].setdefault(keys[what], {})[name] = made
-                        print(keys[what], name, made, f"{time.process_time() - began:.0f} s", flush=True)
-                        if checkpointing or not demand.tunes:
-                            keep()
-                keep()
+                        known = {} if anew and not checkpointing else table["rows"].get(keys[what], {})
+                        known[name] = counting.row(counter, demand, settings, known.get("plain"))
+                        table["rows"][keys[what]] = known
+                        print(keys[what], name, known[name], f"{time.process_time() - began:.0f} s", flush=True)
+                        keep()
 
 
 def _demands(needs: object, spec: object, preset: str, backbone: str) -> list:

@@ -171,6 +171,7 @@ class Demand:
         tunes: a backward pass follows, which checkpointing makes smaller.
         guided: the two halves of guidance, which may go side by side; `clips` is for one of them.
         part: which of the backbone's models computes.  smaller: the setting that shortens its clip, if one does.
+        like: the `what` of another demand whose call takes as much: one of them is counted.
     """
 
     stage: str
@@ -183,6 +184,12 @@ class Demand:
     guided: bool = False
     part: str = "unet"
     smaller: str = ""
+    like: str = ""
+
+    @property
+    def counted(self) -> str:
+        """The `what` under which its call is counted."""
+        return self.like or self.what
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a run of AnaMoDiff computes, for a plan by need: tuning, inversion and denoising; no torch until it is counted."""
+"""What a run of AnaMoDiff computes, for a plan by need: tuning, inversion, denoising; no torch until it is counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def demands(settings: AnaMoDiffConfig, frames: int) -> list[Demand]:
     calls = sample.steps
     if sample.start == "inverted":
         used = frames if settings.source_frame == "nearest" else 1
-        found.append(Demand("generate", "inversion step", calls, used, f"{_HERE}:invert_once"))
+        once = f"{_HERE}:denoise_once"
+        found.append(Demand("generate", "inversion step", calls, used, once, like="denoising step"))
     else:
         calls = max(1, sum(1 + i * (1000 // sample.steps) <= sample.start_t for i in steps))
     whole = frames + (settings.video.anchor in ("auto", "source"))
@@ -63,17 +64,6 @@ def tune_once(backbone: VideoBackbone, settings: AnaMoDiffConfig, run: RunContex
 
 def denoise_once(backbone: VideoBackbone, settings: AnaMoDiffConfig, run: RunContext, clips: int) -> Callable[[], Any]:
     """One prediction for clips through the tuned net."""
-    return _call(backbone, settings, run, clips, folded=False)
-
-
-def invert_once(backbone: VideoBackbone, settings: AnaMoDiffConfig, run: RunContext, clips: int) -> Callable[[], Any]:
-    """One prediction for frames that do not see each other."""
-    return _call(backbone, settings, run, clips, folded=True)
-
-
-def _call(
-    backbone: VideoBackbone, settings: AnaMoDiffConfig, run: RunContext, clips: int, folded: bool
-) -> Callable[[], Any]:
     import torch
 
     from .nets import build
@@ -81,9 +71,8 @@ def _call(
     net = build(backbone, settings.lora, settings.video, run)
     net.unet.requires_grad_(False)
     _, channels, frames, height, width = _shape(backbone, run)
-    rows, frames = (clips * frames, 1) if folded else (clips, frames)
-    latents = torch.zeros(rows, channels, frames, height, width, device=backbone.device)
-    text = backbone.encode_text(["a"]).expand(rows, -1, -1)
+    latents = torch.zeros(clips, channels, frames, height, width, device=backbone.device)
+    text = backbone.encode_text(["a"]).expand(clips, -1, -1)
     net.context.frames, net.context.anchor = frames, 0
 
     def call() -> Any:

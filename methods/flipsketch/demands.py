@@ -27,7 +27,7 @@ def demands(settings: FlipSketchConfig, frames: int) -> list[Demand]:
         aligned = round(align.fraction * steps)
         composed = min(steps, round(share * steps) + 1) if share > 0 else 0
         walked = steps if settings.pin_first_frame else max(aligned, composed)
-        found.append(Demand("prepare", "inversion step", steps, settings.invert.copies, plain))
+        found.append(Demand("prepare", "inversion step", steps, settings.invert.copies, plain, like="reference step"))
         found.append(Demand("prepare", "reference step", walked, frames, f"{_HERE}:record_once", smaller="frames"))
         if align.enabled and aligned and align.updates:
             calls, once = aligned * align.updates * settings.seeds, f"{_HERE}:align_once"

@@ -27,7 +27,7 @@ def demands(settings: VidMP3Config, frames: int) -> list[Demand]:
         once = f"{_HERE}:tune_once"
         found.append(Demand("fit", "tuning step", settings.tune.steps, frames, once, tunes=True, smaller="frames"))
     once, guided = f"{_HERE}:denoise_once", settings.sample.guidance != 1
-    found.append(Demand("fit", "inversion step", walked, frames, once, smaller="frames"))
+    found.append(Demand("fit", "inversion step", walked, frames, once, smaller="frames", like="editing step"))
     found.append(Demand("generate", "editing step", walked, frames, once, guided=guided, smaller="frames"))
     return found
 

@@ -1,13 +1,13 @@
 """Counts what calls take, on networks of real size without weights: single figures, and rows of the shipped table.
 
-A row comes from two passes: bytes are a line through both, operations are told apart by kind in the larger one. What a
-pass cannot show is in `docs/gpu.md`.
+A row comes from a pass at the backbone's own size, and where something is tuned from a smaller one too: bytes are a
+line, operations are told apart by kind. What a pass cannot show is in `docs/gpu.md`.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from motionkit.backbones import catalog
 from motionkit.backbones.pretend.build import shape_of
 from motionkit.backbones.pretend.device import world
 from motionkit.context import RunContext
+from motionkit.running.needs import SIZED
 from motionkit.settings.gpu import DeviceFacts, GpuConfig, Plan, resolve
 from motionkit.transfer import Demand
 
@@ -30,11 +31,12 @@ class Figure:
     """One counted call.
 
     Attributes:
-        extra: bytes alive beside the backbone's weights at the worst moment.
+        start, extra: bytes alive beside the backbone's weights as the call begins, and at the worst moment.
         flops: operations; space, time: those of attention within frames and along time.
         written: bytes of results.  calls: operations of torch.  weights: bytes of the backbone's weights.
     """
 
+    start: int
     extra: int
     flops: int
     space: int
@@ -82,9 +84,10 @@ class Counter:
         run = RunContext(0, frames, height, width, 8.0, self.plan, Path())
         with self.meter.count() as whole:
             call = registry.load_object(demand.once)(self.backbone, settings, run, clips)
+            start = self.meter.live - self.weights
             peak = self._call(call, whole)
         gc.collect()
-        return replace(peak, extra=whole.peak - self.weights, weights=self.weights)
+        return replace(peak, start=start, extra=whole.peak - self.weights, weights=self.weights)
 
     def _call(self, call: Callable[[], Any], whole: Count) -> Figure:
         meter = self.meter
@@ -93,7 +96,7 @@ class Counter:
             kept = call()
         del kept
         meter.peak = max(highest, found.peak)  # for the count around this one
-        return Figure(0, found.flops, found.space, found.time, found.written, found.calls, 0)
+        return Figure(0, 0, found.flops, found.space, found.time, found.written, found.calls, 0)
 
 
 def encode_once(backbone: VideoBackbone, settings: Any, run: RunContext, clips: int) -> Callable[[], Any]:
@@ -139,15 +142,21 @@ class _Whole:
 Point = tuple[int, int, int, Figure]  # frames, height, width
 
 
-def fit(small: Point, large: Point, factor: int) -> dict[str, list[float]]:
-    """A row of the table: bytes as a line in F P, operations as F P, F P^2 and F^2 P."""
-    places = [(height // factor) * (width // factor) for _, height, width, _ in (small, large)]
-    load = [point[0] * count for point, count in zip((small, large), places, strict=True)]
-    found, frames = large[3], large[0]
-    slope = (found.extra - small[3].extra) / (load[1] - load[0])
+def fit(point: Point, start: float, factor: int) -> dict[str, list[float]]:
+    """A row of the table: bytes as a line in F P from `start`, operations as F P, F P^2 and F^2 P."""
+    frames, height, width, found = point
+    places = (height // factor) * (width // factor)
+    load = frames * places
     plain = found.flops - found.space - found.time
-    work = [plain / load[1], found.space / load[1] / places[1], found.time / load[1] / frames]
-    return {"size": _rounded([found.extra - slope * load[1], slope]), "work": _rounded(work)}
+    work = [plain / load, found.space / load / places, found.time / load / frames]
+    return {"size": _rounded([start, (found.extra - start) / load]), "work": _rounded(work)}
+
+
+def _start(small: Point, large: Point) -> float:
+    """Where the line through both begins: what is alive whatever the clip's size."""
+    loads = [frames * height * width for frames, height, width, _ in (small, large)]
+    slope = (large[3].extra - small[3].extra) / (loads[1] - loads[0])
+    return max(0.0, large[3].extra - slope * loads[1])
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
@@ -169,12 +178,21 @@ def row(
     counter: Counter,
     demand: Demand,
     settings: Any,
+    before: Mapping[str, Any] | None = None,
     frames: tuple[int, int] = (8, 16),
     sizes: tuple[Size, Size] | None = None,
 ) -> dict[str, list[float]]:
-    """The figure of a demand, from a small and a large pass."""
-    points = [
-        (count, *size, counter.figure(demand, settings, *size, count))
-        for count, size in zip(frames, sizes or sizes_of(counter.spec.name), strict=True)
-    ]
-    return fit(points[0], points[1], counter.backbone.factor)
+    """The figure of a demand: a large pass, and a small one where the start of the line is not known.
+
+    Args:
+        before: the row of the same demand without checkpointing, which begins as high.
+    """
+    small, large = sizes or sizes_of(counter.spec.name)
+    found = counter.figure(demand, settings, *large, frames[1])
+    if demand.part not in SIZED:
+        return fit((frames[1], 1, 1, found), found.extra, 1)
+    start = before["size"][0] if before else found.start
+    if before is None and demand.tunes:
+        less = counter.figure(demand, settings, *small, frames[0])
+        start = _start((frames[0], *small, less), (frames[1], *large, found))
+    return fit((frames[1], *large, found), start, counter.backbone.factor)

@@ -38,7 +38,7 @@ def exact_need(spec: MethodSpec, settings: Any, backbone: str, frames: int, heig
     asked |= {"frames": frames, "height": height, "width": width}
     found, facts = _counted(asked), catalog.get(backbone)
     works = [
-        work_of(demand, found["rows"][demand.what], facts, found["factor"], height, width)
+        work_of(demand, found["rows"][demand.counted], facts, found["factor"], height, width)
         for demand in demands_of(spec, resolved(settings, backbone), frames)
     ]
     weights = {part: 2.0 * count for part, count in found["weights"].items()}
@@ -73,13 +73,15 @@ def _count(asked: dict[str, Any]) -> dict[str, Any]:
 
     spec, backbone = registry.spec(asked["method"]), asked["backbone"]
     settings, size = method_settings(spec, asked["settings"]), (asked["height"], asked["width"])
+    demands = demands_of(spec, settings, asked["frames"])
     rows: dict[str, dict[str, Any]] = {}
     for name, checkpointing in (("plain", False), ("again", True)):
         with Counter(backbone, plan_on(backbone, checkpointing=checkpointing)) as counter:
-            for demand in demands_of(spec, settings, asked["frames"]):
-                if demand.tunes or not checkpointing:
+            for demand in demands:
+                known = rows.setdefault(demand.counted, {})
+                if (demand.tunes or not checkpointing) and name not in known and not demand.like:
                     frames = (max(1, demand.frames // 2), max(2, demand.frames))
-                    rows.setdefault(demand.what, {})[name] = row(counter, demand, settings, frames, (size, size))
+                    known[name] = row(counter, demand, settings, known.get("plain"), frames, (size, size))
             factor = counter.backbone.factor
     return {"rows": rows, "factor": factor, "weights": weights_of(catalog.get(backbone))}
 

@@ -18,7 +18,10 @@ from motionkit.weights import places
 
 TABLE = "costs.json"
 ENCODE, DECODE = "pictures to latents", "latents to pictures"
+SIZED = ("unet", "vae")  # parts whose work depends on the size of the frames; an image encoder's are all of one size
 SAME = {"sd14": "sd15"}  # backbones of one shape
+# All of these have Stable Diffusion's autoencoder.
+_ONE_VAE = ("sd15", "sdxl", "modelscope", "animatediff-sd15", "animatediff-sdxl", "animatex")
 
 
 @functools.cache
@@ -34,7 +37,9 @@ def table() -> dict[str, Any]:
 def key_of(method: str, backbone: str, what: str) -> str:
     """Where the table has a figure; the autoencoder's are of no method."""
     own = SAME.get(backbone, backbone)
-    return f"{own} {what}" if what in (ENCODE, DECODE) else f"{method} {own} {what}"
+    if what in (ENCODE, DECODE):
+        return f"{'sd15' if own in _ONE_VAE else own} {what}"
+    return f"{method} {own} {what}"
 
 
 def demands_of(spec: MethodSpec, settings: Any, frames: int) -> list[Demand]:
@@ -64,7 +69,7 @@ def need_of(
         return None
     works = []
     for demand in demands_of(spec, resolved(settings, backbone), frames):
-        rows = found["rows"].get(key_of(spec.name, backbone, demand.what))
+        rows = found["rows"].get(key_of(spec.name, backbone, demand.counted))
         if rows is None:
             return None
         works.append(work_of(demand, rows, facts, found["factor"].get(backbone, 8), height, width))
@@ -77,7 +82,7 @@ def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor
     """A demand with its figure at a size in pixels."""
     plain, again = (_row(rows.get(name)) for name in ("plain", "again"))
     assert plain is not None
-    places = (height // factor) * (width // factor)
+    places = (height // factor) * (width // factor) if demand.part in SIZED else 1
     more = {"clips": demand.clips, "guided": demand.guided, "part": demand.part, "smaller": demand.smaller}
     tile = (512 // factor) ** 2
     return Work(
