@@ -80,7 +80,7 @@ def _empty(spec: BackboneSpec, plan: Plan, configs: Configs) -> dict[str, Any]:
 
 
 def _fill(part: nn.Module, dtype: torch.dtype, device: str) -> None:
-    """Weights of that type there, without values."""
+    """Weights of that type there, without values; so are the buffers that lie in a file of weights."""
     for module in part.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
@@ -88,7 +88,8 @@ def _fill(part: nn.Module, dtype: torch.dtype, device: str) -> None:
                 module._parameters[name] = nn.Parameter(made, requires_grad=False)
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                module._buffers[name] = torch.empty_like(buffer, device=device)
+                read = buffer.is_floating_point() and name not in module._non_persistent_buffers_set
+                module._buffers[name] = torch.empty_like(buffer, dtype=dtype if read else buffer.dtype, device=device)
 
 
 class _NoWords:
