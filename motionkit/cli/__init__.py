@@ -62,7 +62,12 @@ def console() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
-    sys.exit(main())
+    code = main()
+    if "torch.distributed" in sys.modules:  # --help and its like have not imported torch
+        from motionkit.training.workers import leave
+
+        leave(code)
+    sys.exit(code)
 
 
 def _open_streams() -> None:

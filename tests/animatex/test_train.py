@@ -317,7 +317,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_train import job
 from motionkit.methods.animatex.train import train
+from motionkit.training.workers import leave
 print(train(job(Path(sys.argv[1]), sys.argv[2], batch=1, clip=1e6)))
+leave(0)
 """
 
 

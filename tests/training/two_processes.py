@@ -10,7 +10,7 @@ from torch import nn
 
 from motionkit.errors import Cancelled
 from motionkit.training.loop import Loop, LoopSettings
-from motionkit.training.workers import Workers
+from motionkit.training.workers import Workers, leave
 
 
 def small(folder, accumulate=1, workers=None, stop=None):
@@ -67,8 +67,7 @@ def main(what, folder, *given):
             print(f"rank {workers.rank} done")
         except Cancelled as error:
             print(f"rank {workers.rank} cancelled: {error}")
-        sys.stdout.flush()
-        os._exit(0)  # all is done and written; on a busy machine gloo's threads may abort the interpreter's own end
+    leave(0)
 
 
 if __name__ == "__main__":
