@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "card-sizes.md"
 FULL = ("sd15", "animatex", "animatediff-sdxl", "animatediff-sd15", "modelscope")
 
 
-def count(again: list[str]) -> None:
+def count(again: list[str], only: list[str]) -> None:
     early.ready()
     from motionkit import registry
     from motionkit.backbones import catalog
@@ -39,7 +39,6 @@ def count(again: list[str]) -> None:
 
     for backbone in FULL:
         facts = catalog.get(backbone)
-        table["weights"].setdefault(backbone, weights_of(facts))
         for spec in [s for s in map(registry.spec, registry.names()) if s.demands and backbone in s.backbones]:
             from motionkit.running.choices import method_settings
             from motionkit.settings.presets import resolved
@@ -49,7 +48,10 @@ def count(again: list[str]) -> None:
             made = [d for preset in type(settings).presets for d in _demands(needs, spec, preset, backbone)]
             wanted = {d.what: d for d in made if not d.like}
             keys = {what: needs.key_of(spec.name, backbone, what) for what in wanted}
-            anew = f"{spec.name}:{backbone}" in again
+            pair = f"{spec.name}:{backbone}"
+            anew = pair in again
+            if only and pair not in only:
+                continue
             for checkpointing, name in ((False, "plain"), (True, "again")):
                 chosen = {w: d for w, d in wanted.items() if d.tunes or not checkpointing}
                 chosen = {w: d for w, d in chosen.items() if anew or name not in table["rows"].get(keys[w], {})}
@@ -58,6 +60,7 @@ def count(again: list[str]) -> None:
                 began = time.process_time()
                 with counting.Counter(backbone, counting.plan_on(backbone, checkpointing=checkpointing)) as counter:
                     table["factor"][backbone] = counter.backbone.factor
+                    table["weights"][backbone] = weights_of(facts)
                     for what, demand in chosen.items():
                         known = {} if anew and not checkpointing else table["rows"].get(keys[what], {})
                         known[name] = counting.row(counter, demand, settings, known.get("plain"))
@@ -78,9 +81,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", action="store_true", help="count what the table lacks")
     parser.add_argument("--again", nargs="*", default=[], metavar="METHOD:BACKBONE", help="count these anew")
+    parser.add_argument("--only", nargs="*", default=[], metavar="METHOD:BACKBONE", help="count no others")
     args = parser.parse_args()
     if args.count or args.again:
-        count(args.again)
+        count(args.again, args.only)
     from motionkit.running.card_sizes import page
 
     PAGE.parent.mkdir(exist_ok=True)

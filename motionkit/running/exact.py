@@ -34,7 +34,11 @@ def exact_need(spec: MethodSpec, settings: Any, backbone: str, frames: int, heig
         raise UserError(f"{spec.name} declares nothing that could be counted, so nothing is known of what it needs")
     from dataclasses import asdict
 
-    asked = {"method": spec.name, "settings": asdict(resolved(settings, backbone)), "backbone": backbone}
+    asked: dict[str, Any] = {
+        "method": spec.name,
+        "settings": asdict(resolved(settings, backbone)),
+        "backbone": backbone,
+    }
     asked |= {"frames": frames, "height": height, "width": width}
     found, facts = _counted(asked), catalog.get(backbone)
     works = [

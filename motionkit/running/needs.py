@@ -83,7 +83,12 @@ def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor
     plain, again = (_row(rows.get(name)) for name in ("plain", "again"))
     assert plain is not None
     places = (height // factor) * (width // factor) if demand.part in SIZED else 1
-    more = {"clips": demand.clips, "guided": demand.guided, "part": demand.part, "smaller": demand.smaller}
+    more: dict[str, Any] = {
+        "clips": demand.clips,
+        "guided": demand.guided,
+        "part": demand.part,
+        "smaller": demand.smaller,
+    }
     tile = (512 // factor) ** 2
     return Work(
         demand.stage,
@@ -100,17 +105,11 @@ def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor
 
 
 def _row(values: Mapping[str, Any] | None) -> Row | None:
-    return Row(tuple(values["size"]), tuple(values["work"])) if values else None
-
-
-def needs_of(method: str, config: Any, backbone: str | None, frames: int, size: tuple[int, int]) -> Need | None:
-    """The same by names, with settings as they are given. Raises: UserError for names and settings that do not fit."""
-    from motionkit.running.choices import method_settings
-    from motionkit.running.lazy_backbone import choose_backbone
-
-    spec = registry.spec(method)
-    name = choose_backbone(spec, backbone)
-    return need_of(spec, method_settings(spec, config), name, frames, *size)
+    if values is None:
+        return None
+    start, slope = values["size"]
+    plain, space, time = values["work"]
+    return Row((start, slope), (plain, space, time))
 
 
 def why_none(spec: MethodSpec, backbone: str | None) -> UserError:

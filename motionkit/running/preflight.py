@@ -92,7 +92,7 @@ def run_line(need: Need | None, plan: Plan) -> str | None:
     if need is None or not plan.device.startswith("cuda"):
         return None
     card = detect(plan.device).vram_gb
-    return line(wide(need, plan.dtype), plan, min(card, gigabytes(plan.name) or card))
+    return line(wide(need, plan.dtype), as_choice(plan), min(card, gigabytes(plan.name) or card))
 
 
 Row = tuple[str, "Chosen", int, int, int]  # label, what was chosen, frames, height, width
@@ -109,7 +109,7 @@ def before(rows: Sequence[Row], gpu: Any) -> list[str]:
         need = need_of(chosen.spec, chosen.settings, chosen.backbone.name, frames, height, width)
         plan = plan_for(gpu, chosen.backbone.name, need)
         if said := run_line(need, plan):
-            lines.append(f"  {label}: {said} ({switches(plan)})")
+            lines.append(f"  {label}: {said} ({switches(as_choice(plan))})")
     return lines
 
 
@@ -179,7 +179,7 @@ def _size(height: int, width: int) -> str:
 
 def stages(need: Need, plan: Choice, vram_gb: float, rate: float) -> list[Sequence[str]]:
     """A row for each stage: name, the worst moment, GiB, TFLOP, time, and whether it fits."""
-    free, rows = free_bytes(vram_gb), []
+    free, rows = free_bytes(vram_gb), list[Sequence[str]]()
     for peak in need.peaks(plan):
         seconds = need.seconds(plan, rate, peak.stage)
         fits = "yes" if peak.bytes <= free else "no"

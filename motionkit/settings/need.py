@@ -25,11 +25,25 @@ _SLICE, _SLICES = 512 * 512, 8  # pixels that pass the autoencoder at a time: sl
 class Switches(Protocol):
     """The part of a memory plan that decides what a run needs."""
 
-    vae_slicing: bool
-    vae_tiling: bool
-    offload: str
-    checkpointing: bool
-    batched: bool
+    @property
+    def vae_slicing(self) -> bool:
+        """Whether few frames pass the autoencoder at a time."""
+
+    @property
+    def vae_tiling(self) -> bool:
+        """Whether frames pass it in tiles."""
+
+    @property
+    def offload(self) -> str:
+        """What waits in the CPU's memory: none, model or group."""
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed twice."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether both halves of guidance pass the network in one call."""
 
 
 @dataclass(frozen=True)
