@@ -46,7 +46,7 @@ def denoise_once(backbone: Any, settings: AnimateXSettings, run: RunContext, cli
     """One prediction under conditions; of two clips the first has none."""
     import torch
 
-    from motionkit.backbones.animatex import Conditions, join
+    from .net.conditions import Conditions, join
 
     slots, width, config = run.frames + 1, backbone.network.config.feature_dim, settings
     latent = torch.zeros(1, *backbone.latent_shape(1, run.height, run.width))[:, :, 0]

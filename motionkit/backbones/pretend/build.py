@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,8 +32,10 @@ def shape_of(spec: BackboneSpec, plan: Plan, configs: Configs | None = None) -> 
         UserError: its configuration is not known.
     """
     configs = configs or configs_of(spec)
-    make = {"modelscope": _modelscope, "animatex": _animatex}.get(spec.family, _stable_diffusion)
-    return make(spec, plan, configs)
+    if spec.shapes:
+        made: VideoBackbone = importlib.import_module(spec.shapes).assemble(spec, plan, _empty(spec, plan, configs))
+        return made
+    return (_modelscope if spec.family == "modelscope" else _stable_diffusion)(spec, plan, configs)
 
 
 def weights_of(spec: BackboneSpec) -> dict[str, int]:
@@ -46,11 +49,9 @@ def weights_of(spec: BackboneSpec) -> dict[str, int]:
 
 
 def _model(spec: BackboneSpec, name: str, config: dict[str, Any]) -> nn.Module:
-    if name == "unet" and spec.family == "animatex":
-        from motionkit.backbones.animatex.config import from_dict
-        from motionkit.backbones.animatex.network import AnimateXNetwork
-
-        return AnimateXNetwork(from_dict(config))
+    if name == "unet" and spec.shapes:
+        made: nn.Module = importlib.import_module(spec.shapes).network(config)
+        return made
     if name == "unet":
         kind: Any = UNet3DConditionModel if spec.family == "modelscope" else UNet2DConditionModel
         return kind.from_config(config)
@@ -118,10 +119,3 @@ def _modelscope(spec: BackboneSpec, plan: Plan, configs: Configs) -> VideoBackbo
     from motionkit.backbones.modelscope import ModelScopeBackbone
 
     return ModelScopeBackbone(spec, plan, **_empty(spec, plan, configs))
-
-
-def _animatex(spec: BackboneSpec, plan: Plan, configs: Configs) -> VideoBackbone:
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
-
-    parts = _empty(spec, plan, configs)
-    return AnimateXBackbone(spec, plan, network=parts.pop("unet"), **parts)

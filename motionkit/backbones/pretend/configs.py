@@ -39,7 +39,7 @@ def configs_of(spec: BackboneSpec) -> Configs:
 def _of_folder(spec: BackboneSpec) -> Configs:
     """The configurations in the package's own folder."""
     folder = places.assets() / str(spec.asset)
-    wanted = [part for part in _PARTS if part in folders.LAYOUTS[spec.family]]
+    wanted = [part for part in _PARTS if part in spec.layout]
     found = {part: read_json(folders.part_file(folder, part, "config.json")) for part in wanted}
     found["scheduler"] = read_json(folders.part_file(folder, "scheduler", "scheduler_config.json"))
     if spec.base:
@@ -52,10 +52,8 @@ def _of_toy(spec: BackboneSpec) -> Configs:
     sizes = dict(getattr(importlib.import_module(module), function)(spec.family))
     text = {"vocab_size": 64, "model_type": "clip_text_model"}
     found = {part: text | dict(sizes[part]) if part.startswith("text") else dict(sizes[part]) for part in sizes}
-    if spec.family == "animatex":
-        from motionkit.backbones.animatex.tiny_sizes import CONFIGS
-
-        found["unet"] = CONFIGS[spec.name].as_dict()
+    if spec.shapes:
+        found["unet"] = importlib.import_module(spec.shapes).toy(spec.name)
     if spec.base:
         from motionkit.backbones.tiny_sizes import ADAPTER
 
