@@ -31,7 +31,7 @@ def count(again: list[str], only: list[str]) -> None:
     from motionkit.weights import places
 
     file = places.PACKAGE / needs.TABLE
-    table = json.loads(file.read_text()) if file.is_file() else {"weights": {}, "factor": {}, "rows": {}}
+    table = json.loads(file.read_text())
 
     def keep() -> None:
         table["rows"] = dict(sorted(table["rows"].items()))

@@ -19,27 +19,34 @@ from motionkit.weights import places
 TABLE = "costs.json"
 ENCODE, DECODE = "pictures to latents", "latents to pictures"
 SIZED = ("unet", "vae")  # parts whose work depends on the size of the frames; an image encoder's are all of one size
-SAME = {"sd14": "sd15"}  # backbones of one shape
-# All of these have Stable Diffusion's autoencoder.
-_ONE_VAE = ("sd15", "sdxl", "modelscope", "animatediff-sd15", "animatediff-sdxl", "animatex")
 
 
 @functools.cache
 def table() -> dict[str, Any]:
-    """The shipped figures: {"weights": {backbone: {part: values}}, "rows": {"method backbone what": ...}, ...}."""
+    """The shipped figures: weights of backbones by part, and a row for each "method backbone what".
+
+    `same` and `autoencoder` name the backbone whose figures stand for another of one shape.
+    """
     file = places.PACKAGE / TABLE
     found: dict[str, Any] = (
-        json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": {}, "weights": {}}
+        json.loads(file.read_text(encoding="utf-8"))
+        if file.is_file()
+        else dict.fromkeys(("same", "autoencoder", "weights", "factor", "rows"), {})
     )
     return found
 
 
 def key_of(method: str, backbone: str, what: str) -> str:
     """Where the table has a figure; the autoencoder's are of no method."""
-    own = SAME.get(backbone, backbone)
     if what in (ENCODE, DECODE):
-        return f"{'sd15' if own in _ONE_VAE else own} {what}"
-    return f"{method} {own} {what}"
+        return f"{table()['autoencoder'].get(backbone, backbone)} {what}"
+    return f"{method} {like(backbone)} {what}"
+
+
+def like(backbone: str) -> str:
+    """The backbone of the same shape that was counted."""
+    same: str = table()["same"].get(backbone, backbone)
+    return same
 
 
 def demands_of(spec: MethodSpec, settings: Any, frames: int) -> list[Demand]:
@@ -64,7 +71,7 @@ def need_of(
     if backbone is None or not spec.demands:
         return None
     facts, found = catalog.get(backbone), table()
-    values = found["weights"].get(SAME.get(backbone, backbone))
+    values = found["weights"].get(like(backbone))
     if values is None:
         return None
     works = []

@@ -12,7 +12,7 @@ from motionkit.settings.gpu import Plan
 
 
 def net_of(backbone, steps, tmp_path):
-    config = AnaMoDiffConfig(lora=LoraConfig(steps=steps, rank=2))
+    config = AnaMoDiffConfig(lora=LoraConfig(steps=steps, rank=2)).on(backbone.spec.name)
     run = RunContext(0, 3, 64, 64, 8.0, backbone.plan, tmp_path)
     return build(backbone, config.lora, config.video, run)
 

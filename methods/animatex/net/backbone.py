@@ -101,7 +101,7 @@ class AnimateXBackbone(StableDiffusion):
             if text is None:
                 raise ValueError("denoise takes prepared conditions, or at least text")
             prepared = self.prepare(Conditions(text, latents.shape[2]), network=model)
-        with self._arithmetic(model):
+        with self._arithmetic(model.unet):
             return model(latents.to(self.device, model.dtype), t, prepared, **unet_arguments).float()
 
     def fresh_unet(self, own: Collection[str] | None = None) -> Any:
