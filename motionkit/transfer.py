@@ -100,6 +100,8 @@ class MethodSpec:
         edits: whether the driving clip itself is edited: on full-size weights its own shape then decides the size.
         mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
+        demands: "package.module:function" of (settings, frames) -> list of `Demand`: what a run computes, for a plan by
+            need and for `motionkit fits`; its module imports no torch at the top.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
 
@@ -122,6 +124,7 @@ class MethodSpec:
     trainer: str | None = None
     train_config: str | None = None
     converter: str | None = None
+    demands: str | None = None
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True
@@ -187,6 +190,39 @@ class MethodSpec:
         """The names of those given inputs that this method reads."""
         declared = {need.name for need in (*self.requires, *self.uses)}
         return tuple(name for name in inputs.present() if name in declared)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A kind of call of a network in one step of a run, and how often a run makes it.
+
+    Attributes:
+        stage: "prepare", "fit" or "generate".  what: in a few words, such as "tuning step".
+        calls: in one run.  frames: of the clip that passes.  clips: that pass side by side.
+        once: "package.module:function" of (backbone, settings, run, clips) that builds what is needed for clips of
+            `run.frames` frames and returns a function that makes the call; values do not count, shapes do.
+        tunes: a backward pass follows, which checkpointing makes smaller.
+        guided: the two halves of guidance, which may go side by side; `clips` is for one of them.
+        part: which of the backbone's models computes.  smaller: the setting that shortens its clip, if one does.
+        like: the `what` of another demand whose call takes as much: one of them is counted.
+    """
+
+    stage: str
+    what: str
+    calls: int
+    frames: int
+    once: str
+    clips: int = 1
+    tunes: bool = False
+    guided: bool = False
+    part: str = "unet"
+    smaller: str = ""
+    like: str = ""
+
+    @property
+    def counted(self) -> str:
+        """The `what` under which its call is counted."""
+        return self.like or self.what
 
 
 @dataclass
