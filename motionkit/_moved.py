@@ -1,4 +1,4 @@
-"""Names of modules of version 0.1 that have moved: importing one still works, and says where it is now."""
+"""Names of version 0.1 that have moved or changed: importing one still works, and says what it is now."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
-    "motionkit.backbones.animatex.lend": "motionkit.backbones.animatex.missing_parts",
+    "motionkit.backbones.animatex": "motionkit.methods.animatex.net",
+    "motionkit.backbones.animatex.lend": "motionkit.methods.animatex.net.missing_parts",
     "motionkit.backbones.eight_bit": "motionkit.weights.eight_bit",
     "motionkit.backbones.files": "motionkit.backbones.folders",
     "motionkit.backbones.half": "motionkit.backbones.mixed_precision",
@@ -32,6 +34,8 @@ MOVED = {
     "motionkit.manifest": "motionkit.running.manifest",
     "motionkit.metrics.suite": "motionkit.metrics.measures",
     "motionkit.output": "motionkit.media.output_files",
+    "motionkit.perception.one_of": "motionkit.perception.follow_subject",
+    "motionkit.perception.paper": "motionkit.perception.page",
     "motionkit.presets": "motionkit.settings.presets",
     "motionkit.progress": "motionkit.context",
     "motionkit.road": "motionkit.running.stage_runner",
@@ -65,14 +69,40 @@ MOVED = {
 }
 
 _CHOICES, _SCHEMAS = "motionkit.running.choices", "motionkit.cli.schemas"
-NAMES = {  # of an old module, those that its new place does not hold
+NAMES = {  # of an old module, those that its new place does not hold, or holds under another name
     "motionkit.config": {
         "method_settings": _CHOICES,
         **dict.fromkeys(("RequestConfig", "TransferConfig", "TrainConfig"), _SCHEMAS),
-    }
+    },
+    "motionkit.fitting": {
+        "Fitted": "motionkit.running.canvas:CanvasInputs",
+        "fit": "motionkit.running.canvas:place_inputs",
+    },
+}
+RENAMED = {  # in a module that is where it was: old name -> new name
+    "motionkit.data": {"Options": "ReadOptions"},
+    "motionkit.report": {"Entry": "MethodResult"},
 }
 
 VERBS = ("bench", "compare")  # functions of the package that have the name of an old module
+
+
+def _found(place: str, name: str) -> Any:
+    """The object at "module" (under the same name) or "module:name"."""
+    path, _, other = place.partition(":")
+    return getattr(importlib.import_module(path), other or name)
+
+
+def renamed(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module in `RENAMED`: an old name gives the object of the new one, with a warning."""
+
+    def find(name: str) -> Any:
+        if (new := RENAMED[module].get(name)) is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is now {new}: import that", FutureWarning, stacklevel=2)
+        return getattr(importlib.import_module(module), new)
+
+    return find
 
 
 class _Verb:
@@ -109,8 +139,20 @@ class _Package(ModuleType):
             super().__setattr__(name, value)
 
 
+def new_name(name: str) -> str | None:
+    """Where a module is now: of the table, or inside a package of the table; None for a name that has not moved."""
+    if name in MOVED:
+        return MOVED[name]
+    package, _, inner = name.rpartition(".")
+    above = sys.modules.get(package) if package in MOVED else None
+    return f"{MOVED[package]}.{inner}" if hasattr(above, "__path__") else None
+
+
 class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the module's new place for an old name; last in line, so that a module that exists is never touched."""
+    """Gives the module's new place for an old name.
+
+    First in line: the finder of files would load a second copy of what lies in a package under its old name.
+    """
 
     def __init__(self) -> None:
         self.specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
@@ -119,14 +161,19 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """A spec for a name that has moved, or None."""
-        return importlib.machinery.ModuleSpec(name, self) if name in MOVED else None
+        new = new_name(name)
+        if new is None or (name not in MOVED and importlib.util.find_spec(new) is None):
+            return None
+        return importlib.machinery.ModuleSpec(name, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """The module at its new place."""
-        warnings.warn(f"{spec.name} is now {MOVED[spec.name]}: import it from there", FutureWarning, stacklevel=4)
-        module = importlib.import_module(MOVED[spec.name])
+        new = new_name(spec.name)
+        assert new is not None
+        warnings.warn(f"{spec.name} is now {new}: import it from there", FutureWarning, stacklevel=4)
+        module = importlib.import_module(new)
         for name, place in NAMES.get(spec.name, {}).items():
-            setattr(module, name, getattr(importlib.import_module(place), name))
+            setattr(module, name, _found(place, name))
         self.specs[spec.name] = module.__spec__
         return module
 
@@ -139,5 +186,5 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def install() -> None:
     """Make the old names importable, once, and keep them out of the way of functions."""
     if not any(isinstance(finder, _Forward) for finder in sys.meta_path):
-        sys.meta_path.append(_Forward())
+        sys.meta_path.insert(0, _Forward())
     sys.modules["motionkit"].__class__ = _Package

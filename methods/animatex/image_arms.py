@@ -24,9 +24,8 @@ from .image_batches import ImagePairs
 from .image_figures import figures
 from .image_net import ImageNet
 
-BRANCHES: dict[str, Any] = dict(
-    folded_poses=False, concat_channels=16
-)  # convolutions that read pictures of reference and pose
+# Convolutions that read pictures of reference and pose.
+BRANCHES: dict[str, Any] = dict(folded_poses=False, concat_channels=16)
 
 
 def main() -> None:

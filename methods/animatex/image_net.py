@@ -12,9 +12,9 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex.adapters import FoldedPictures, ReferenceGrid, pixel_branch
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.network import AnimateXNetwork
+from motionkit.methods.animatex.net.adapters import FoldedPictures, ReferenceGrid, pixel_branch
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.network import AnimateXNetwork
 from motionkit.training.recipes.auxiliary import AuxiliaryHead, Listener
 from motionkit.weights.reading import as_layer
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.animatex.config import POCKET_GRID
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.config import POCKET_GRID
 from motionkit.training.loop import Loop, LossFn, arguments
 from motionkit.training.recipes.auxiliary import WEIGHT, offset_loss, part_loss
 from motionkit.training.recipes.captioned import words

@@ -7,9 +7,6 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from motionkit.backbones.animatex import Conditions
-from motionkit.backbones.animatex.adapters import FoldedPictures
-from motionkit.backbones.animatex.config import POCKET, POCKET_GRID, from_dict
 from motionkit.errors import UserError
 from motionkit.methods.animatex import image_batches
 from motionkit.methods.animatex.image_batches import (
@@ -23,6 +20,9 @@ from motionkit.methods.animatex.image_batches import (
 )
 from motionkit.methods.animatex.image_net import ImageNet, inflated
 from motionkit.methods.animatex.image_stage import attention_loss, conditions, grid_offsets, make_loss, true_tokens
+from motionkit.methods.animatex.net import Conditions
+from motionkit.methods.animatex.net.adapters import FoldedPictures
+from motionkit.methods.animatex.net.config import POCKET, POCKET_GRID, from_dict
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop
 from motionkit.training.recipes.pocket_sd import recipe
