@@ -28,6 +28,7 @@ VERBS = {
     "bench": Verb("motionkit.cli.bench", "every method on a fixed task with a known truth: a table"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
     "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
+    "ui": Verb("motionkit.cli.ui", "the same in the browser: methods, comparisons, past runs, a blind study"),
     "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "the backbones: which weights are here, how to get the others"),
     "cache": Verb("motionkit.cli.cache", "what earlier runs left to be used again: look, and remove"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from motionkit import __version__, registry
 from motionkit.backbones import catalog
-from motionkit.cli.backbones import presence
+from motionkit.backbones.presence import presence
 from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
@@ -40,6 +40,7 @@ EXTRAS = {
     "hydra_plugins.hydra_joblib_launcher": "joblib",
     "hydra_plugins.hydra_submitit_launcher": "submitit",
     "torch_fidelity": "fid",
+    "gradio": "ui",
 }
 CORE = {  # what a run imports: an extra that does not fit breaks it here
     "torch": "import torch",
