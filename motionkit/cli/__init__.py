@@ -26,6 +26,7 @@ VERBS = {
     "transfer": Verb("motionkit.cli.transfer", "make one character perform the motion of another clip"),
     "compare": Verb("motionkit.cli.compare", "the same inputs through several methods, side by side"),
     "bench": Verb("motionkit.cli.bench", "every method on a fixed task with a known truth: a table"),
+    "study": Verb("motionkit.cli.study", "which result people prefer, without names: a page, and rates of their votes"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
     "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
     "ui": Verb("motionkit.cli.ui", "the same in the browser: methods, comparisons, past runs, a blind study"),

@@ -56,15 +56,20 @@ def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     if argv not in ([], ["extras=true"], ["extras=false"]):
         raise UserError(f"doctor takes extras=true or nothing, not {argv[0]!r}")
-    found = [*builds(), *(imports() if argv == ["extras=true"] else extras())]
-    rows = [*packages(), *found, *places(), *weights(), *vision(), *plugins()]
+    found = findings(argv == ["extras=true"])
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
-    print(table(("", "", ""), rows).strip("\n"))
+    print(table(("", "", ""), found).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
         print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
-    wrong = sum(row[1] == "WRONG" for row in rows)
+    wrong = sum(row[1] == "WRONG" for row in found)
     print(f"\n{wrong} thing(s) wrong" if wrong else "\nall is well")
     return 1 if wrong else 0
+
+
+def findings(deep: bool = False) -> list[Row]:
+    """Everything that is looked at; `deep` imports the extras too."""
+    found = [*builds(), *(imports() if deep else extras())]
+    return [*packages(), *found, *places(), *weights(), *vision(), *plugins()]
 
 
 def packages() -> list[Row]:

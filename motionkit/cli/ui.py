@@ -9,14 +9,15 @@ from motionkit.errors import UserError, unknown
 
 HELP = """usage: motionkit ui [key=value ...]
 
-Methods, forms, comparisons, past runs, batches, tables and a blind study in the browser. Needs: pip install 'motionkit[ui]'
+Methods, forms, comparisons, past runs, batches, tables and a blind study in the browser; needs
+pip install 'motionkit[ui]'.
 
   port=7860               the page is http://127.0.0.1:PORT
   runs=runs               folder that results go to; what lies there is shown in the gallery
   open=true               whether a browser is opened
   host=127.0.0.1          another interface (0.0.0.0 for all) lets other machines in, and needs a password
   password=TEXT           asked for by the browser, with any user name; better as MOTIONKIT_PASSWORD, which no list of
-                          processes shows. It travels unencrypted: put a proxy with TLS before it on a net you do not own
+                          processes shows. It travels unencrypted: put a proxy with TLS before it elsewhere than at home
 
 Nothing is sent to any other host, and nothing is shared.
 """
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"port={given['port']}: give a whole number")
     if given.get("open", "true") not in ("true", "false"):
         raise UserError(f"open={given['open']}: give true or false")
+    from motionkit.cli import doctor
     from motionkit.ui.server import Wanted, serve
 
     password = given.get("password") or os.environ.get("MOTIONKIT_PASSWORD") or None
@@ -48,5 +50,5 @@ def main(argv: list[str]) -> int:
 
             webbrowser.open(address)
 
-    serve(Wanted(host, port, given.get("runs", "runs"), password), ready)
+    serve(Wanted(host, port, given.get("runs", "runs"), password), ready, doctor.findings)
     return 0

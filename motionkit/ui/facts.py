@@ -55,15 +55,15 @@ def form(method: str, backbone: str | None = None, preset: str | None = None) ->
     """The settings of a method as they are used on a backbone, and what the memory plan is there.
 
     Returns:
-        {"schema": the JSON schema of `motionkit methods NAME json=true`, "plan": lines, "wrong": "" or why not}.
+        {"schema": as of `motionkit methods NAME json=true`, "plan": lines, "wrong": "" or why not, "backbone"}.
     """
     try:
         spec = registry.spec(method)
         chosen = choose_backbone(spec, backbone)
         made = schema(registry.load_object(spec.config), chosen, preset)
-        return {"schema": made, "wrong": "", "plan": _plan(chosen)}
+        return {"schema": made, "wrong": "", "plan": _plan(chosen), "backbone": chosen}
     except UserError as error:
-        return {"schema": None, "wrong": str(error), "plan": []}
+        return {"schema": None, "wrong": str(error), "plan": [], "backbone": None}
 
 
 def _plan(backbone: str | None) -> list[str]:

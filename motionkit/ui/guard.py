@@ -80,7 +80,7 @@ class Guard:
 
 
 class _Passing:
-    """Sends an answer on: with our headers, uploads noted as this browser's, and the page with our style in its head."""
+    """Sends an answer on: with our headers, uploads noted as this browser's, the page with our style in its head."""
 
     def __init__(self, guard: Guard, path: str, session: str, send: Any) -> None:
         self.guard, self.session, self.send = guard, session, send
@@ -91,7 +91,8 @@ class _Passing:
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.start = message
-            self._headers(HEADERS)
+            own = {key.decode("latin-1").lower() for key, _ in message["headers"]} & {"content-security-policy"}
+            self._headers({key: value for key, value in HEADERS.items() if key not in own})
             if not (self.page or self.upload):
                 await self.send(message)
             return

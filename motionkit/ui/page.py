@@ -1,4 +1,4 @@
-"""The page: tabs of components whose looks are `static/app.js` and `app.css`, joined to what runs."""
+"""The page: tabs of components whose looks are in `static/`, joined to what runs."""
 
 from __future__ import annotations
 
@@ -8,59 +8,52 @@ from typing import Any
 import gradio as gr
 
 from motionkit import __version__
-from motionkit.ui import asking, facts, transfers
-from motionkit.ui.files import Files
-from motionkit.ui.guard import session_of
-from motionkit.ui.work import Line
-
-HIDDEN: dict[str, Any] = {"show_progress": "hidden", "queue": True, "concurrency_limit": None}
-QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+from motionkit.errors import UserError
+from motionkit.ui import asking, comparisons, facts, gallery, tables, transfers
+from motionkit.ui.parts import QUICK, WORKS, Desk, part, session
+from motionkit.ui.work import one_line
 
 
-def part(kind: str, value: Any = None, events: tuple[str, ...] = (), **more: Any) -> gr.HTML:
-    """A component that `app.js` draws: its value goes both ways, and it raises these events."""
-    said = " ".join(f'"{event}"' for event in events)
-    return gr.HTML(
-        value=value,
-        html_template=f'<div class="mk mk-{kind}"></div>',
-        js_on_load=f'mk.mount("{kind}", {{element, props, trigger, watch, server, upload}}); /* {said} */',
-        apply_default_css=False,
-        elem_id=more.pop("elem_id", f"mk-{kind}"),
-        **more,
-    )
-
-
-def session(request: gr.Request) -> str:
-    """The secret of the browser that asks."""
-    return session_of(request.headers.get("cookie", "") if request else "")
-
-
-def build(files: Files, line: Line) -> gr.Blocks:
-    """The whole page over these folders and this line of jobs."""
+def build(desk: Desk) -> gr.Blocks:
+    """The whole page."""
     with gr.Blocks(title="motionkit", analytics_enabled=False, fill_width=True) as page:
         part("head", {"version": __version__})
         with gr.Tabs(elem_id="mk-tabs"):
             with gr.Tab("Transfer", id="transfer"):
-                clips, form = _transfer(files, line)
-    del clips, form
+                _transfer(desk)
+            with gr.Tab("Compare", id="compare"):
+                _compare(desk)
+            with gr.Tab("Gallery", id="gallery"):
+                _gallery(desk)
+            with gr.Tab("Batch", id="batch"):
+                _batch(desk)
+            with gr.Tab("Tables", id="tables"):
+                _tables(desk)
+            with gr.Tab("Study", id="study"):
+                _study(desk)
+            with gr.Tab("Doctor", id="doctor"):
+                _doctor(desk)
     return page
 
 
-def _transfer(files: Files, line: Line) -> tuple[list[gr.HTML], gr.HTML]:
+def _transfer(desk: Desk) -> None:
+    files, line = desk.files, desk.line
     known = json.loads(json.dumps(facts.everything()))
 
     def form_of(asked: dict[str, Any]) -> dict[str, Any]:
-        return facts.form(str(asked.get("method")), asked.get("backbone") or None, asked.get("preset") or None)
+        names = [str(asked.get("method")), asked.get("backbone") or None]
+        made = facts.form(*names, asked.get("preset") or None)
+        return made | {"seconds": gallery.last_seconds(files, names[0], made["backbone"])}
 
     def words_of(asked: dict[str, Any]) -> dict[str, str]:
         return asking.as_words(asked["form"], asked["clips"])
 
     with gr.Row(elem_id="mk-bench", equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="mk-left"):
-            reference = part("clip", None, ("picked",), elem_id="mk-reference", name="reference")
-            driving = part("clip", None, ("picked",), elem_id="mk-driving", name="driving")
+            for name in asking.CLIPS:
+                desk.clips[name] = part("clip", None, ("picked",), elem_id=f"mk-{name}", name=name)
         with gr.Column(scale=5, min_width=320, elem_id="mk-middle"):
-            form = part("form", {"method": "warp"}, ("run",), facts=known, server_functions=[form_of, words_of])
+            desk.form = part("form", {"method": "warp"}, ("run",), facts=known, server_functions=[form_of, words_of])
         with gr.Column(scale=6, min_width=320, elem_id="mk-right"):
             stage = part("stage", None, ("cancel", "example"))
 
@@ -77,12 +70,101 @@ def _transfer(files: Files, line: Line) -> tuple[list[gr.HTML], gr.HTML]:
         async for state in transfers.example(files, line, session(request)):
             yield clips["reference"], clips["driving"], state
 
-    def cancel(state: Any) -> None:
-        line.cancel(state.get("job") if isinstance(state, dict) else state)
+    for name, clip in desk.clips.items():
+        clip.picked(look, clip, clip, api_name=f"look_{name}", **QUICK)
+    desk.form.run(run, [desk.form, *desk.clips.values()], stage, api_name="transfer", **WORKS)
+    stage.example(example, None, [*desk.clips.values(), stage], api_name="example", **WORKS)
+    _cancels(desk, stage, "cancel")
 
-    for clip in (reference, driving):
-        clip.picked(look, clip, clip, api_name=f"look_{clip.elem_id.removeprefix('mk-')}", **QUIET)
-    form.run(run, [form, reference, driving], stage, api_name="transfer", **HIDDEN)
-    stage.example(example, None, [reference, driving, stage], api_name="example", **HIDDEN)
-    stage.cancel(cancel, stage, None, api_name="cancel", **QUIET)
-    return [reference, driving], form
+
+def _cancels(desk: Desk, stage: gr.HTML, name: str) -> None:
+    def cancel(state: Any) -> None:
+        desk.line.cancel(state.get("job") if isinstance(state, dict) else state)
+
+    stage.cancel(cancel, stage, None, api_name=name, **QUICK)
+
+
+def _compare(desk: Desk) -> None:
+    with gr.Row(equal_height=False, elem_classes="mk-side"):
+        with gr.Column(scale=3, min_width=280):
+            pick = part("choose", {"methods": ["still", "warp"]}, ("run",), elem_id="mk-compare-pick")
+        with gr.Column(scale=9, min_width=320):
+            wall = part("compared", None, ("cancel",), elem_id="mk-compared")
+
+    async def run(asked: Any, form: Any, reference: Any, driving: Any, request: gr.Request) -> Any:
+        given = {"reference": reference, "driving": driving}
+        async for state in comparisons.compare(asked, form or {}, given, desk.files, desk.line, session(request)):
+            yield state
+
+    pick.run(run, [pick, desk.form, *desk.clips.values()], wall, api_name="compare", **WORKS)
+    _cancels(desk, wall, "cancel_compare")
+
+
+def _gallery(desk: Desk) -> None:
+    files = desk.files
+
+    def runs_of(_: Any = None) -> list[dict[str, Any]]:
+        return gallery.runs(files)
+
+    def run_of(name: str) -> dict[str, Any]:
+        return _said(gallery.opened, files, name)
+
+    def form_of_run(name: str) -> dict[str, Any]:
+        return _said(gallery.form_of, files, name)
+
+    def delete_run(name: str) -> dict[str, Any]:
+        return _said(gallery.delete, files, name) or {}
+
+    part("gallery", None, (), server_functions=[runs_of, run_of, form_of_run, delete_run])
+
+
+def _said(call: Any, *given: Any) -> Any:
+    """What a call returns, or {"error": one line} for what its user can mend."""
+    try:
+        return call(*given)
+    except UserError as error:
+        return {"error": one_line(error)}
+
+
+def _batch(desk: Desk) -> None:
+    with gr.Row(equal_height=False, elem_classes="mk-side"):
+        with gr.Column(scale=4, min_width=280):
+            ask = part("batch", {"methods": ["warp"], "files": []}, ("run",))
+        with gr.Column(scale=8, min_width=320):
+            rows = part("batched", None, ("cancel",))
+
+    async def run(asked: Any, request: gr.Request) -> Any:
+        async for state in comparisons.batch(asked, desk.files, desk.line, session(request)):
+            yield state
+
+    ask.run(run, ask, rows, api_name="batch", **WORKS)
+    _cancels(desk, rows, "cancel_batch")
+
+
+def _tables(desk: Desk) -> None:
+    def tables_of(_: Any = None) -> list[dict[str, Any]]:
+        return tables.benches(desk.files)
+
+    part("tables", None, (), server_functions=[tables_of])
+
+
+def _study(desk: Desk) -> None:
+    def comparisons_of(_: Any = None) -> list[dict[str, Any]]:
+        return tables.comparisons(desk.files)
+
+    def vote_of(said: dict[str, Any]) -> dict[str, Any]:
+        return _said(tables.vote, desk.files, said)
+
+    page = part("study", None, ("begin",), server_functions=[comparisons_of, vote_of])
+
+    def begin(asked: Any, request: gr.Request) -> Any:
+        return tables.begin(desk.files, (asked or {}).get("names"), session(request))
+
+    page.begin(begin, page, page, api_name="study", **QUICK)
+
+
+def _doctor(desk: Desk) -> None:
+    def health_of(_: Any = None) -> list[list[str]]:
+        return [list(row) for row in desk.health()] if desk.health else []
+
+    part("doctor", None, (), server_functions=[health_of])

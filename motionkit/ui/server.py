@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,9 +18,10 @@ from motionkit.ui.files import EXAMPLE, Files
 from motionkit.ui.guard import LOOPBACK, Guard
 from motionkit.ui.work import Line
 
+_SANDBOX = "sandbox allow-scripts allow-downloads allow-popups"  # a page of a run cannot ask anything of this one
 _STATIC = {  # the parts of each, in their order
-    "app.css": ("text/css", ("base.css", "parts.css")),
-    "app.js": ("text/javascript", ("core.js", "clip.js", "form.js", "stage.js")),
+    "app.css": ("text/css", ("base.css", "parts.css", "tables.css")),
+    "app.js": ("text/javascript", ("core.js", "clip.js", "form.js", "stage.js", "compare.js", "past.js")),
 }
 
 
@@ -50,8 +52,8 @@ class Wanted:
             raise UserError(f"port={self.port}: give a number from 1 to 65535")
 
 
-def application(wanted: Wanted) -> tuple[Any, Files]:
-    """The page as an ASGI application, and its folders, which the caller closes.
+def application(wanted: Wanted, health: Callable[[], list[tuple[str, str, str]]] | None = None) -> tuple[Any, Files]:
+    """The page as an ASGI application, and its folders, which the caller closes; `health` is what the doctor finds.
 
     Raises:
         UserError: Gradio is not installed, or what is wanted is not safe.
@@ -67,6 +69,8 @@ def application(wanted: Wanted) -> tuple[Any, Files]:
     except ImportError as error:
         raise UserError("the web page needs Gradio: pip install 'motionkit[ui]'") from error
     from motionkit.ui.page import build
+    from motionkit.ui.parts import Desk
+    from motionkit.ui.tables import page_file
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -79,8 +83,17 @@ def application(wanted: Wanted) -> tuple[Any, Files]:
         text = "\n".join(folder.joinpath(part).read_text("utf-8") for part in parts)
         return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
 
+    @app.get("/motionkit/page/{name:path}")
+    def read(name: str) -> Response:
+        path = page_file(files, name)
+        if path is None:
+            return Response("there is no such page", status_code=404)
+        return Response(
+            path.read_bytes(), media_type="text/html; charset=utf-8", headers={"content-security-policy": _SANDBOX}
+        )
+
     files.runs.mkdir(parents=True, exist_ok=True)
-    page = build(files, Line())
+    page = build(Desk(files, Line(), health))
     gr.mount_gradio_app(
         app,
         page,
@@ -101,11 +114,11 @@ def application(wanted: Wanted) -> tuple[Any, Files]:
     return Guard(app, files, wanted.host, wanted.password), files
 
 
-def serve(wanted: Wanted, ready: Any = None) -> None:
+def serve(wanted: Wanted, ready: Callable[[], None] | None = None, health: Any = None) -> None:
     """Serve the page until it is stopped; `ready` is called once it answers."""
     import uvicorn
 
-    app, files = application(wanted)
+    app, files = application(wanted, health)
     config = uvicorn.Config(app, wanted.host, wanted.port, log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     if ready is not None:

@@ -21,7 +21,7 @@ from motionkit.table.compare.cell import Shared
 if TYPE_CHECKING:
     from motionkit.media import Clip
 
-REPORT, GRID, METRICS = "report.html", "grid.mp4", "metrics.json"
+REPORT, GRID, METRICS, INPUTS = "report.html", "grid.mp4", "metrics.json", "inputs"
 _ASPECT_SLACK = 0.02
 
 
@@ -72,9 +72,21 @@ def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndar
         with writing(folder / GRID):
             (folder / GRID).unlink(missing_ok=True)  # of an earlier start, which had something to show
         return None
+    for panel in report.before:
+        _keep(folder / INPUTS / panel.label, panel.frames, report.fps)
     video = grid(report.panels())
     media.write_video(folder / GRID, video, report.fps, comment="motionkit compare; AI-generated")
     return video[len(video) // 2].copy()  # a view would keep the whole grid in memory
+
+
+def _keep(path: Path, frames: np.ndarray, fps: float) -> None:
+    """An input as it is shown, in step with the results, beside them."""
+    with writing(path.parent):
+        path.parent.mkdir(exist_ok=True)
+    if len(frames) == 1:
+        media.write_image(path.with_suffix(".png"), frames[0])
+    else:
+        media.write_video(path.with_suffix(".mp4"), frames, fps)
 
 
 def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> Report:

@@ -110,7 +110,7 @@
       const tools = [there && picker("Replace"), there && h("button", { type: "button", class: "mk-small", onclick: () => set(null) }, "Remove"),
         name === "reference" && h("button", { type: "button", class: "mk-small", ariaPressed: String(drawing), onclick: () => { drawing = !drawing; draw(); } }, drawing ? "Choose a file" : "Draw")];
       root.classList.toggle("unread", Boolean(unread));
-      root.replaceChildren(
+      mk.fill(root, 
         h("div", { class: "mk-title" }, h("h2", {}, title), h("span", { class: "mk-soft" }, unread ? `not read by ${card.title}` : note || what), h("span", { class: "mk-tools" }, tools)),
         value?.error ? h("p", { class: "mk-error", role: "alert" }, value.error) : "",
         drawing ? pad() : there ? h("div", { class: "mk-seen" }, h("div", { class: "mk-light" }, preview(value)),

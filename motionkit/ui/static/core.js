@@ -15,6 +15,9 @@ window.mk = (() => {
     return node;
   }
 
+  // Children in place of those that are there; lists are flattened, what is nothing is left out.
+  const fill = (root, ...children) => root.replaceChildren(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false));
+
   function mount(kind, context) {
     const root = context.element.querySelector(".mk-" + kind);
     if (!root || root.dataset.mounted) return;
@@ -54,5 +57,5 @@ window.mk = (() => {
   });
 
   document.documentElement.lang = "en";
-  return { h, mount, part, store, tell, hear, seconds, number, say, copy, tab };
+  return { h, fill, mount, part, store, tell, hear, seconds, number, say, copy, tab };
 })();

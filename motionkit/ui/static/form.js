@@ -105,8 +105,8 @@
       const place = root.querySelector(".mk-ready");
       if (!place) return;
       const gone = missing(), plan = known?.plan || [];
-      place.replaceChildren(gone.length ? h("span", { class: "mk-need" }, "Still needed: " + gone.map((n) => ({ reference: "a character", driving: "a motion" })[n] || "a " + say(n)).join(", ")) : h("span", { class: "mk-fine" }, "Ready"),
-        method().seconds ? h("span", {}, `last time ${mk.seconds(method().seconds)}`) : "", ...plan.map((line) => h("span", { class: line.startsWith("weights missing") ? "mk-need" : "" }, line)));
+      mk.fill(place, gone.length ? h("span", { class: "mk-need" }, "Still needed: " + gone.map((n) => ({ reference: "a character", driving: "a motion" })[n] || "a " + say(n)).join(", ")) : h("span", { class: "mk-fine" }, "Ready"),
+        known?.seconds ? h("span", {}, `last time ${mk.seconds(known.seconds)}`) : "", ...plan.map((line) => h("span", { class: line.startsWith("weights missing") ? "mk-need" : "" }, line)));
       root.querySelector(".mk-run").classList.toggle("waits", gone.length > 0);
     }
 
@@ -114,7 +114,7 @@
       words = await server.words_of({ form: state, clips: store.clips });
       const text = words[kind], out = root.querySelector(".mk-words");
       const button = h("button", { type: "button", class: "mk-small strong", onclick: () => copy(text, button) }, "Copy");
-      out.replaceChildren(h("pre", {}, text), button);
+      mk.fill(out, h("pre", {}, text), button);
       out.hidden = false;
     }
 
@@ -135,7 +135,7 @@
       const back = root.contains(focus) && (focus.id ? "#" + CSS.escape(focus.id) : focus.name === "mk-method" ? "input[name=mk-method]:checked" : null);
       const presets = known?.schema?.properties?.preset;
       const state_of = (name) => ({ missing: " (weights missing)", unusable: " (weights unusable)" })[facts.backbones[name]?.state] || "";
-      root.replaceChildren(
+      mk.fill(root, 
         h("div", { class: "mk-title" }, h("h2", {}, "Method"), h("span", { class: "mk-soft" }, "filled: needed · outlined: taken when given")),
         h("div", { class: "mk-cards", role: "radiogroup", ariaLabel: "method" }, facts.methods.map(card)),
         facts.broken.map((line) => h("p", { class: "mk-soft" }, "not loaded: " + line)),
@@ -159,6 +159,13 @@
     watch("value", () => { if (props.value && JSON.stringify(props.value) !== JSON.stringify(state)) { state = { settings: {}, ...props.value }; store.form = state; tell("form"); draw(); refresh(); } });
     hear("clips", readiness);
     hear("job", (job) => { const busy = job && ["waiting", "running"].includes(job.state); root.classList.toggle("running", Boolean(busy)); const b = root.querySelector(".mk-run"); if (b) b.textContent = busy ? "Running…" : "Make it move"; });
+    mk.again = (form) => { // a past run, to be changed and run again
+      const { clips, ...asked } = form;
+      state = { settings: {}, ...asked };
+      push(); draw(); refresh(); mk.tab("Transfer");
+      const here = [store.clips.reference, store.clips.driving].map((clip) => clip?.name?.replace(/\.[^.]*$/, "")), gone = clips.filter((name) => name && !here.includes(name));
+      if (gone.length) root.querySelector(".mk-ready").prepend(h("span", { class: "mk-need" }, "It was made with " + gone.join(" and ") + ": choose them again for the same clips"));
+    };
     store.form = state;
     draw(); refresh(); setTimeout(() => tell("form"), 0);
   });

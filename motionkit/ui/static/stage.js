@@ -42,7 +42,7 @@
     const wiper = h("div", { class: "mk-wipe", hidden: true });
     const wipe = panels.length > 1 ? h("button", { type: "button", class: "mk-small", ariaPressed: "false", onclick: () => {
       const on = wiper.hidden; wiper.hidden = !on; wipe.ariaPressed = String(on);
-      if (on) wiper.replaceChildren(...wiping(panels, media)); else { films.splice(panels.filter((p) => !/\.png$/.test(p.url)).length); wiper.replaceChildren(); }
+      if (on) mk.fill(wiper, ...wiping(panels, media)); else { films.splice(panels.filter((p) => !/\.png$/.test(p.url)).length); mk.fill(wiper); }
       show(at);
     } }, "Wipe") : "";
     const grid = h("div", { class: "mk-panels n" + Math.min(panels.length, 4) }, panels.map((panel) => h("figure", { class: panel.input ? "input" : "made" }, h("div", { class: "mk-light" }, media(panel)),
@@ -65,7 +65,7 @@
     const choose = (index) => h("select", { ariaLabel: index ? "right of the wipe" : "left of the wipe" }, panels.map((p, i) => h("option", { value: i, selected: i === (index ? panels.length - 1 : 0) }, p.label)));
     const left = choose(0), right = choose(1), box = h("div", { class: "mk-light" });
     const edge = h("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "edge of the wipe", oninput: () => box.style.setProperty("--edge", edge.value + "%") });
-    const fill = () => box.replaceChildren(media(panels[+left.value]), h("div", { class: "over" }, media(panels[+right.value])), h("i"));
+    const fill = () => mk.fill(box, media(panels[+left.value]), h("div", { class: "over" }, media(panels[+right.value])), h("i"));
     left.onchange = right.onchange = fill;
     fill();
     return [box, h("div", { class: "mk-row" }, left, edge, right)];
@@ -84,7 +84,7 @@
     return state.stages.map((s) => h("div", { class: "mk-step" + (s.over ? " over" : "") }, h("span", {}, say(s.name)), h("progress", { max: s.total, value: s.over ? s.total : s.done, ariaLabel: s.name }), h("span", { class: "mk-num" }, s.over ? seconds(s.seconds) : `${s.done} / ${s.total}${s.left !== null && s.left !== undefined ? ` · ${seconds(s.left)} left` : ""}`)));
   }
 
-  function board(draw_empty, extra = () => "") {
+  function board(draw_empty, extra = () => "", main = false) {
     return (root, { props, trigger, watch }) => {
       let drawn = null;
       const top = h("div", { class: "mk-now", ariaLive: "polite" }), below = h("div", { class: "mk-made" });
@@ -102,17 +102,17 @@
       }
       function draw() {
         const state = props.value;
-        tell("job", state);
-        if (!state) { root.dataset.state = "empty"; top.replaceChildren(); below.replaceChildren(draw_empty(trigger)); drawn = null; return; }
+        if (main) tell("job", state);
+        if (!state) { root.dataset.state = "empty"; mk.fill(top); mk.fill(below, draw_empty(trigger)); drawn = null; return; }
         const cancel = top.querySelector(".mk-cancel"), kept = cancel && document.activeElement === cancel, text = cancel?.textContent;
-        top.replaceChildren(...now(state).flat(9).filter(Boolean));
+        mk.fill(top, ...now(state).flat(9).filter(Boolean));
         const again = top.querySelector(".mk-cancel");
         if (again && text) { again.textContent = text; if (kept) again.focus(); }
         const sign = JSON.stringify([state.inputs, state.cells.map((c) => [c.method, c.video, c.reason]), state.report]);
         if (sign === drawn) return;
         drawn = sign;
         const parts = state.cells.some((c) => c.video) ? [wall(state), extra(state), h("div", {}, state.cells.map(facts))] : state.cells.map(facts);
-        below.replaceChildren(...parts.filter(Boolean));
+        mk.fill(below, ...parts.flat(9).filter(Boolean));
       }
       watch("value", draw);
       draw();
@@ -123,5 +123,5 @@
   part("stage", board((trigger) => h("div", { class: "mk-hero" }, h("div", { class: "mk-orbit", ariaHidden: "true" }, h("i"), h("i"), h("i"), h("i"), h("i"), h("i")),
     h("h2", {}, "See it move first"), h("p", {}, "A giraffe that stands, a cat that runs. One click, and the giraffe runs: first in a second by moving pixels, then by each model as it finishes."),
     h("button", { type: "button", class: "mk-run", onclick: (e) => { e.target.disabled = true; e.target.textContent = "Starting…"; trigger("example"); } }, "Make the example move"),
-    h("p", { class: "mk-soft" }, "Or give a character and a motion of your own on the left."))));
+    h("p", { class: "mk-soft" }, "Or give a character and a motion of your own.")), () => "", true));
 })();
