@@ -28,7 +28,7 @@ def chromium():
 def window(chromium, page):
     """(tab, foreign requests, what the console says) on the page, as a new browser."""
     address, foreign, said = page[0], [], []
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
 
     def only_here(route):
         if route.request.url.startswith((address, "data:", "blob:")):
