@@ -7,9 +7,9 @@ USABLE = $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 1
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(call USABLE,$$p); then echo $$p; break; fi; done)
 # Freed memory is kept: its pages asked for again cost up to a tenth of a training step.
 KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
-TRAIN = $(KEEP) $(BIN)/python -m motionkit.training
+TRAIN = $(KEEP) $(BIN)/python -m motionkit.training.recipes
 
-.PHONY: help setup demo test test-slow lint bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
+.PHONY: help setup demo test test-slow lint docs bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "motionkit needs Python 3.11 or newer with venv: set PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools wheel torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev,docs]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv with the tested versions (quick when it is already there)
@@ -37,19 +37,18 @@ lint: setup ## formatter, linter and types
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-bench: setup ## quality of every method against the known truth
-	$(BIN)/python benchmarks/quality_pocket_sd.py
-	$(BIN)/python benchmarks/quality_anamodiff.py
-	$(BIN)/python benchmarks/quality_pocket_modelscope.py
-	$(BIN)/python benchmarks/quality_flipsketch.py
-	$(BIN)/python benchmarks/speed_flipsketch.py
+docs: setup ## build these pages, with every method's settings and figures, into build/docs/site
+	$(BIN)/python -m docs.generate
+
+bench: setup ## every method against the known truth (BENCH="bench=anamodiff bench.pairs=4" for another protocol)
+	$(BIN)/motionkit bench $(BENCH)
 
 CORE ?= 0
 train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)
 	$(TRAIN).queue --core $(CORE) $(if $(COPIES),--second $(COPIES))
 
 train-pocket-gpu: ## the same on a GPU, for six minutes at a time: run it again to go on (PYTHON=python3)
-	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
+	$(KEEP) $(or $(wildcard $(BIN)/python),$(PYTHON)) -m motionkit.training.recipes.queue --gpu-workers $(or $(WORKERS),12) --seconds $(or $(SECONDS),330)
 
 train-pocket-sd: setup ## train pocket-sd alone, from its autoencoder on (resumes)
 	$(TRAIN).pocket_vae
@@ -59,7 +58,7 @@ train-pocket-modelscope: setup ## train pocket-modelscope on top of pocket-sd ag
 	$(TRAIN).queue --only line-decoder verb-critic pocket-modelscope
 
 train-pocket-maps: setup ## train the small network behind the pocket masks, depth and correspondence (resumes)
-	$(TRAIN).pocket_maps
+	$(TRAIN).pocket_maps --out motionkit/assets/perception/pocket_maps.safetensors
 
 train-pocket-animatediff: setup ## train pocket-animatediff's motion modules on top of pocket-sd again (resumes)
 	$(TRAIN).queue --only verb-critic pocket-animatediff

@@ -29,9 +29,9 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.diffusion.guidance import guide
+from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
 
 CONFIG = AnimateXConfig(
     channels=(64, 128, 256, 256),

@@ -17,10 +17,10 @@ import tempfile
 import time
 
 import torch
-from quality_vidmp3 import Edit, make_edit
 
 import motionkit
 from motionkit.media import from_frames
+from motionkit.table.bench.generators import Edit, make_edit
 from motionkit.transfer import Result
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from motionkit.table.calls import compare as compare
     from motionkit.transfer import Inputs as Inputs
     from motionkit.transfer import MethodSpec as MethodSpec
+    from motionkit.transfer import Need as Need
     from motionkit.transfer import Requirement as Requirement
     from motionkit.transfer import Result as Result
     from motionkit.transfer import Stage as Stage
@@ -44,7 +45,7 @@ _PUBLIC = {
     **{name: f"motionkit.errors:{name}" for name in ("UserError", "MissingWeights", "Cancelled")},
     **{
         name: f"motionkit.transfer:{name}"
-        for name in ("Inputs", "MethodSpec", "Requirement", "Result", "Stage", "Transfer")
+        for name in ("Inputs", "MethodSpec", "Need", "Requirement", "Result", "Stage", "Transfer")
     },
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -1,4 +1,4 @@
-"""Names to declared parts: entry points of a group for each kind of part, loaded on use, failures kept apart.
+"""Finds declared parts by name: one entry-point group per kind of part, loaded on use; a broken plugin harms no other.
 
 A built-in part is registered exactly as a third party's is: the entry point's value is "package.module:ATTRIBUTE", an
 object of the group's class in a module that imports no torch, and its `name` is the entry point's. An entry point that
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from motionkit.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from motionkit.backbones.spec import BackboneSpec
     from motionkit.diffusion.samplers import SamplerSpec
     from motionkit.metrics.measure import Measure
     from motionkit.perception.estimators import EstimatorSpec
@@ -28,7 +29,7 @@ OWN = "motionkit"
 
 
 class Part(Protocol):
-    """What every declared part has: the name by which it is asked for."""
+    """What every declared part has: a name."""
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Registered(Generic[Kind]):
-    """A part and the distribution that brought it."""
+    """A part and the distribution that provides it."""
 
     spec: Kind
     dist: str
@@ -103,7 +104,7 @@ class Group(Generic[Kind]):
         raise unknown(self.what, name, found)
 
     def dist_of(self, spec: Kind) -> str:
-        """The distribution and version that brought a part, or "" for one that is not registered."""
+        """The distribution and version that provides a part, or "" for one that is not registered."""
         known = self._scan()[0].get(spec.name)
         return f"{known.dist} {importlib.metadata.version(known.dist)}" if known and known.spec is spec else ""
 
@@ -113,7 +114,7 @@ class Group(Generic[Kind]):
 
     def _refuse_old(self, found: dict[str, Registered[Kind]]) -> None:
         if not any(part.dist == OWN for part in found.values()):
-            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
+            raise UserError(f"this installation of motionkit is too old to have a {self.what}: install it again")
 
     def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
         return _scan_once(self, plugins_disabled())
@@ -130,12 +131,13 @@ class Group(Generic[Kind]):
 
 
 METHODS: Group[MethodSpec] = Group("motionkit.methods", "method", "motionkit.transfer:MethodSpec")
+BACKBONES: Group[BackboneSpec] = Group("motionkit.backbones", "backbone", "motionkit.backbones.spec:BackboneSpec")
 SAMPLERS: Group[SamplerSpec] = Group("motionkit.samplers", "sampler", "motionkit.diffusion.samplers:SamplerSpec")
 METRICS: Group[Measure] = Group("motionkit.metrics", "metric", "motionkit.metrics.measure:Measure")
 ESTIMATORS: Group[EstimatorSpec] = Group(
     "motionkit.estimators", "estimator", "motionkit.perception.estimators:EstimatorSpec"
 )
-GROUPS: tuple[Group[Any], ...] = (METHODS, SAMPLERS, METRICS, ESTIMATORS)
+GROUPS: tuple[Group[Any], ...] = (METHODS, BACKBONES, SAMPLERS, METRICS, ESTIMATORS)
 
 
 def names() -> list[str]:
@@ -154,7 +156,7 @@ def registered(name: str) -> Registered[MethodSpec]:
 
 
 def dist_of(spec: MethodSpec) -> str:
-    """The distribution and version that brought a method, or "" for one that is not registered."""
+    """The distribution and version that provides a method, or "" for one that is not registered."""
     return METHODS.dist_of(spec)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
+from motionkit.context import Tensors as Tensors
 from motionkit.errors import UserError
 from motionkit.weights.hashing import hash_path
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip, Sound
 
-    Tensors = dict[str, torch.Tensor]
-else:
-    Tensors = dict
-
 MAPS = ("poses", "masks", "depth", "correspondence", "keypoints")
 
 
@@ -40,6 +37,26 @@ class Requirement:
 
     name: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a method asks of a backbone that it does not know by name.
+
+    Attributes:
+        fact: an attribute of `BackboneSpec`.
+        among: its value is one of these; where it is a tuple, one of its items is.
+        why: one line that says why the method has no meaning without it.
+    """
+
+    fact: str
+    among: tuple[Any, ...]
+    why: str
+
+    def met(self, backbone: BackboneSpec) -> bool:
+        """Whether that backbone has it."""
+        value = getattr(backbone, self.fact)
+        return not set(self.among).isdisjoint(value if isinstance(value, tuple) else (value,))
 
 
 @dataclass(frozen=True)
@@ -70,14 +87,17 @@ class MethodSpec:
         converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
-        refuses: family of backbones -> one line that says why the method has no meaning on any of them.
+        refuses: family of backbones -> one line that says why the method cannot run on any of them.
         no_backbones: the same for single backbones of a family on which it does run.
+        suits: what makes it run on a backbone of which it says nothing else, such as another package's; () for none.
         samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
         stride: every so many frames of a driving video at 24 frames per second or so, as the paper takes them; None
             where it does not say: a fast clip is then lowered to 8 frames per second.
+        most: frames that are taken where no number is given, by backbone or by "preset=NAME"; 10 for any other.
+        edits: whether the driving clip itself is edited: on full-size weights its own shape then decides the size.
         mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
@@ -97,6 +117,7 @@ class MethodSpec:
     default_backbone: str | None = None
     refuses: Mapping[str, str] = field(default_factory=dict)
     no_backbones: Mapping[str, str] = field(default_factory=dict)
+    suits: tuple[Need, ...] = ()
     stages: tuple[Stage, ...] = ()
     trainer: str | None = None
     train_config: str | None = None
@@ -106,6 +127,8 @@ class MethodSpec:
     stochastic: bool = True
     distinct_frames: bool = False
     stride: int | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
+    edits: bool = False
     mattes: bool = False
     year: int = 0
     version: str = "1"
@@ -116,11 +139,21 @@ class MethodSpec:
         """The declared stage of that name, or None when its output is not cached."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
+    def most_frames(self, backbone: str | None, settings: Any) -> int | None:
+        """How many frames are taken at most where a request gives no number; None is the toolkit's own default."""
+        asked = (f"preset={getattr(settings, 'preset', '')}", backbone or "")
+        return next((self.most[key] for key in asked if key in self.most), None)
+
     def refusal(self, backbone: BackboneSpec) -> str:
         """Why it does not run on that backbone, in one line; "" where it does, or where it says nothing."""
         if not self.backbones or backbone.name in self.backbones:
             return ""
-        return self.no_backbones.get(backbone.name) or self.refuses.get(backbone.family, "")
+        said = self.no_backbones.get(backbone.name) or self.refuses.get(backbone.family)
+        return said or next((need.why for need in self.suits if not need.met(backbone)), "")
+
+    def runs_on(self, backbone: BackboneSpec) -> bool:
+        """Whether it runs on that backbone: one that it names, or one that has all that it asks for."""
+        return backbone.name in self.backbones or (bool(self.suits) and not self.refusal(backbone))
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Name the first required input that is missing.
@@ -134,7 +167,7 @@ class MethodSpec:
                 raise self.missing(need)
 
     def check_length(self, inputs: Inputs, frames: int | None) -> None:
-        """Refuse a driving clip that is too short, for a method that takes no frame twice.
+        """Refuse a driving clip that is too short, for a method that uses no frame twice.
 
         Raises:
             UserError: it has fewer frames than asked for.
@@ -212,7 +245,7 @@ class Transfer(abc.ABC):
     def backbone(self) -> VideoBackbone:
         """The backbone; only a method that declares `backbones` may ask for it."""
         if self._backbone is None:
-            raise UserError(f"{self.spec.name} was started without a backbone; it runs on {self.spec.backbones}")
+            raise UserError(f"{self.spec.name} needs a backbone; it runs on {self.spec.backbones}")
         return self._backbone
 
     def check(self, inputs: Inputs) -> None:  # noqa: B027 (nothing more to check is a fine default)
@@ -230,6 +263,15 @@ class Transfer(abc.ABC):
     def prepare(self, inputs: Inputs) -> Tensors:
         """Perceive: everything that depends on the clips and not on the wanted result."""
 
+    def picture(self, inputs: Inputs) -> np.ndarray | None:
+        """What the backbone has to know how to draw, (H, W, 3) uint8: the first frame of the first clip that is read.
+
+        Called after `prepare`. None where there is nothing of the kind.
+        """
+        used = self.spec.used(inputs)
+        clips = [getattr(inputs, name) for name in ("reference", "driving") if name in used]
+        return next((clip.frames[0] for clip in clips if clip is not None), None)
+
     def fit(self, inputs: Inputs, prepared: Tensors) -> Tensors:
         """Tune on this pair of clips; a method that tunes nothing keeps this default."""
         return {}
@@ -241,7 +283,7 @@ class Transfer(abc.ABC):
 
 @dataclass(repr=False)
 class Result:
-    """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk.
+    """The outcome of a run: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it is on disk.
 
     `alpha` (F, H, W) uint8 says where the subject is, None where that was not asked for or is not known; `sound` is the
     driving clip's; `loop` as `motionkit.media.output_files.Finish`.
@@ -273,7 +315,7 @@ class Result:
         return [Image.fromarray(np.dstack(pair)) for pair in zip(self.frames, self.alpha, strict=True)]
 
     def _repr_html_(self) -> str:
-        """In a notebook: the video, playing; its first frame and where it lies when it is too large for a page."""
+        """In a notebook: the video, playing; its first frame and its path when it is too large for a page."""
         from motionkit.report.text import in_notebook
 
         return in_notebook(self.frames, self.fps, repr(self))

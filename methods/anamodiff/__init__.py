@@ -7,9 +7,12 @@ Weights: the pocket weights were trained on motionkit's own sprites (Apache-2.0)
 
 from __future__ import annotations
 
-from motionkit.transfer import MethodSpec, Requirement, Stage
+from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
 _NO_TEXT = "it is guided by a reference and skeletons and reads no prompt, which names the character while it is tuned"
+_DDIM = "it inverts the source by DDIM and walks the same steps back"
+_PICTURES = "new layers along time are put into SD 1.x's UNet alone, and this one makes single pictures"
+_OTHER = "its tuning is written for the UNets of Stable Diffusion, AnimateDiff and ModelScope"
 
 SPEC = MethodSpec(
     name="anamodiff",
@@ -39,6 +42,8 @@ SPEC = MethodSpec(
         "pocket-sd",
         "sd14",
         "sd15",
+        "tiny-sdxl",
+        "sdxl",
         "tiny-animatediff-sd15",
         "tiny-animatediff-sdxl",
         "pocket-animatediff",
@@ -49,10 +54,13 @@ SPEC = MethodSpec(
         "modelscope",
     ),
     default_backbone="pocket-sd",
-    refuses={
-        "sdxl": "the inflation is written for the SD 1.x UNet, whose text is one 768-wide encoder's states",
-        "animatex": _NO_TEXT,
-    },
+    refuses={"animatex": _NO_TEXT},
+    suits=(
+        Need("predictions", ("epsilon", "v_prediction"), _DDIM),
+        Need("reads_text", (True,), _NO_TEXT),
+        Need("attends_in_time", (True,), _PICTURES),
+        Need("unet_class", ("UNet2DConditionModel", "UNet3DConditionModel"), _OTHER),
+    ),
     stages=(
         Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),
@@ -64,5 +72,5 @@ SPEC = MethodSpec(
     year=2024,
     version="2",
     samplers=("ddim",),
-    sampler_reason="it inverts the source by DDIM and walks the same steps back",
+    sampler_reason=_DDIM,
 )

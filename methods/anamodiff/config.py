@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from motionkit.errors import UserError
-from motionkit.settings.presets import PresetSettings
+from motionkit.settings.presets import PresetSettings, is_open
 from motionkit.settings.setting import setting
 
 # A setting without a default takes the preset's value; one that is set explicitly always wins.
@@ -92,7 +92,18 @@ class LoraConfig:
     source_high: int = setting("The timesteps of the loss on the source end below this one.", low=1, high=1000)
     warped_low: int = setting("Lowest timestep of the loss on the warped clip.", low=0, high=999)
     warped_high: int = setting("The timesteps of the loss on the warped clip end below this one.", low=1, high=1000)
+    warped_window: str = setting(
+        "For which size warped_low is meant.",
+        choices={
+            "stated": "for the latents as they are",
+            "layout": "for the paper's 64x64 latents: it moves to where the layout is as noisy in these",
+        },
+    )
     warped_weight: float = setting("Weight of the loss on the warped clip; 0 leaves it out.", low=0, high=100)
+    warped_balance: str = setting(
+        "Whether that weight makes up for what the model predicts.",
+        choices={"none": "no", "prediction": "yes: an error of the clean latents weighs as with v-prediction"},
+    )
     shared_noise: float = setting("How often the warped clip gets noise that moves with it.", low=0, high=1)
     max_grad: float = setting("The gradient's norm is cut to this.", 1.0, low=0, high=1e6)
     save_every: int = setting(
@@ -180,7 +191,9 @@ _PAPER: dict[str, Any] = {
     "lora.source_high": 1000,
     "lora.warped_low": 850,
     "lora.warped_high": 1000,
+    "lora.warped_window": "stated",
     "lora.warped_weight": 1.0,
+    "lora.warped_balance": "none",
     "lora.shared_noise": 0.0,
     "video.joint_groupnorm": True,
     "video.temporal_init": "random",
@@ -195,10 +208,19 @@ _PAPER: dict[str, Any] = {
     "match.pooled": False,
     "match.masked": False,
 }
+# The paper's pipeline and what is safe beside it: mean-relative keypoints, led by an undistorted source frame where no
+# frame stands still; noise that keeps its variance; D_w where the layout is as noisy as in the paper, and as heavy.
+_BEST: dict[str, Any] = _PAPER | {
+    "adapt.reference": "best",
+    "warp.noise": "restore",
+    "lora.warped_window": "layout",
+    "lora.warped_balance": "prediction",
+    "video.anchor": "auto",
+}
 # Measured on pocket-sd (benchmarks/README.md): mean-relative keypoints, the source frame nearest in pose, noise that
 # keeps its variance, a late start from the warped clip, adapters for just the noise levels that it walks. That start
 # never visits D_w's timesteps, so D_w is off; with sample.start=inverted set lora.warped_weight=1.
-_BEST: dict[str, Any] = _PAPER | {
+_POCKET: dict[str, Any] = {
     "source_frame": "nearest",
     "adapt.reference": "best",
     "warp.space": "pixel",
@@ -209,7 +231,9 @@ _BEST: dict[str, Any] = _PAPER | {
     "lora.lr": 2e-3,
     "lora.clip_frames": 6,
     "lora.source_high": 300,
+    "lora.warped_window": "stated",
     "lora.warped_weight": 0.0,
+    "lora.warped_balance": "none",
     "lora.shared_noise": 0.5,
     "video.joint_groupnorm": False,
     "video.temporal_init": "attn1",
@@ -222,10 +246,14 @@ _BEST: dict[str, Any] = _PAPER | {
     "match.pooled": True,
     "match.masked": True,
 }
+_SMALL = (
+    *("tiny-sd", "tiny-sdxl", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"),
+    *("pocket-sd", "pocket-animatediff", "pocket-modelscope"),
+)
+TUNED: Mapping[str, Mapping[str, Any]] = dict.fromkeys(_SMALL, _POCKET)
 PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": _PAPER, "best": _BEST}
 
 LORA_TARGETS = ("attn1", "attn2", "attn_temp")
-INFLATED = ("sd",)  # families whose UNet gets new layers along time; a video model keeps its own
 
 
 @dataclass
@@ -236,7 +264,10 @@ class AnaMoDiffConfig(PresetSettings):
     preset: str = setting(
         "Which table fills in what is not given.",
         "best",
-        choices={"paper": "what the paper states", "best": "what was measured to be better, and faster"},
+        choices={
+            "paper": "what the paper states",
+            "best": "the same with safer keypoints and noise; what was measured to be better on the small backbones",
+        },
     )
     weights: str = setting(
         "Networks for keypoints and flow: auto (by the backbone), pocket, random, or a folder with "
@@ -255,23 +286,29 @@ class AnaMoDiffConfig(PresetSettings):
     match: MatchConfig = field(default_factory=MatchConfig)
 
     presets = PRESETS
+    tuned = TUNED
 
     def agree(self) -> None:
         """Refuse settings that cannot stand together; raises UserError with one line."""
-        if self.source_frame not in ("auto", "nearest") and not self.source_frame.isdigit():
-            raise UserError(f"method.source_frame={self.source_frame}: give a frame number, auto or nearest")
-        reference = self.adapt.reference
-        anchored = self.adapt.mode == "relative" and (reference in ("first", "auto") or reference.isdigit())
-        if self.video.anchor == "reference" and not (anchored and self.source_frame != "nearest"):
-            raise UserError(
-                "method.video.anchor=reference needs adapt.reference=first, auto or N, and one source frame"
-            )
-        if reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
-            raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
+        self._agree_on_frames()
         for name in ("source", "warped"):
             low, high = getattr(self.lora, f"{name}_low"), getattr(self.lora, f"{name}_high")
-            if low >= high:
+            if not is_open(low) and not is_open(high) and low >= high:
                 raise UserError(f"method.lora.{name}_low={low} must be below method.lora.{name}_high={high}")
         targets = [t.strip() for t in self.lora.targets.split(",")]
         if not all(t in LORA_TARGETS for t in targets):
             raise UserError(f"method.lora.targets={self.lora.targets}: give a list of {', '.join(LORA_TARGETS)}")
+
+    def _agree_on_frames(self) -> None:
+        """Which frames are named: some wait for the backbone."""
+        source, reference, anchor = self.source_frame, self.adapt.reference, self.video.anchor
+        if not is_open(source) and source not in ("auto", "nearest") and not source.isdigit():
+            raise UserError(f"method.source_frame={source}: give a frame number, auto or nearest")
+        if not is_open(reference) and reference not in ("first", "auto", "mean", "best") and not reference.isdigit():
+            raise UserError(f"method.adapt.reference={reference}: give first, auto, mean, best or a frame number")
+        stands = is_open(reference) or reference in ("first", "auto") or reference.isdigit()
+        anchored = stands and self.adapt.mode != "absolute" and source != "nearest"
+        if anchor == "reference" and not anchored:
+            raise UserError(
+                "method.video.anchor=reference needs adapt.reference=first, auto or N, and one source frame"
+            )

@@ -62,7 +62,7 @@ def denoise_from(
         rearrange(start, "f c h w -> 1 c f h w").to(backbone.device),
         sampler.grid(sample.steps, None if inverted else sample.start_t),
         Guidance(sample.guidance, sample.rescale, batched=True),
-        progress=lambda done, total: run.progress.tick("denoise", done, total),
+        progress=run.progress.walk("denoise"),
     )
     return rearrange(clip, "1 c f h w -> f c h w")[int(extra) :]  # (T,C,h,w)
 

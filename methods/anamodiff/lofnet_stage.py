@@ -8,7 +8,7 @@ from motionkit.backbones import get, load
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.training.loop import Loop, LoopSettings, arguments
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 
 from .lofnet import LOFNet
 from .supervised import LOFNET_CONFIG, evaluate_lofnet, lofnet_loss

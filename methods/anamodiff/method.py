@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from motionkit.diffusion.guidance import idle_negative
 from motionkit.errors import MissingWeights, UserError
 from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
 
@@ -28,6 +29,10 @@ from .tune import Material, load_tuned, tune
 from .variations import variations
 from .weights import load_networks, weight_files
 
+if TYPE_CHECKING:
+    from motionkit.backbones.base import VideoBackbone
+    from motionkit.context import RunContext
+
 STILLS = 16  # variations of a single source image
 
 
@@ -36,6 +41,9 @@ class AnaMoDiff(Transfer):
 
     spec: ClassVar[MethodSpec] = SPEC
     config: AnaMoDiffConfig
+
+    def __init__(self, config: AnaMoDiffConfig, backbone: VideoBackbone | None, run: RunContext) -> None:
+        super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
 
     def check(self, inputs: Inputs) -> None:
         """Refuse frame numbers that do not exist, weights that are not there, and unreadable keypoints."""
@@ -49,6 +57,7 @@ class AnaMoDiff(Transfer):
                 "there: take gpu.offload=model, or a smaller backbone"
             )
         self.weights()
+        self.run.remark(idle_negative(inputs.negative_prompt, self.config.sample.guidance))
         if inputs.keypoints:
             read_points(Path(inputs.keypoints), *frames)
 

@@ -14,7 +14,7 @@ from motionkit.backbones.adapters import add_lora
 from motionkit.backbones.base import attention_sites
 from motionkit.backbones.inflate import FrameContext, SparseCausalProcessor, VideoUNet, inflate, join_group_norms
 
-from .config import INFLATED, LoraConfig, VideoConfig
+from .config import LoraConfig, VideoConfig
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -37,7 +37,7 @@ Net = VideoUNet | VideoModel
 
 def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: RunContext) -> Net:
     """A fresh UNet with adapters: B is zero, so it begins as the backbone's own; same seed, same start."""
-    inflated = backbone.spec.family in INFLATED
+    inflated = backbone.spec.inflatable
     if run.plan.attention != "sdpa":
         where = "text, sdpa between frames and over time" if inflated else "text and over time, sdpa between frames"
         run.note("attention", f"{run.plan.attention} for {where}")

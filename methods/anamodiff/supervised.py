@@ -21,7 +21,7 @@ from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.sprite_batches import clips
 
 from .keypoints import Keypoints, KPDetector
 from .lofnet import LOFNet

@@ -56,9 +56,7 @@ def train(job: TrainJob) -> str:
     workers = Workers(job.plan.device)
     job = job.seen_by(workers)
     backbone = backbones.load(options.backbone, job.plan, path=options.backbone_path)
-    size = job.size or backbone.spec.default_size
-    if size % backbone.spec.size_multiple:
-        raise UserError(f"size={size}: {options.backbone} needs multiples of {backbone.spec.size_multiple}")
+    size = job.side(backbone.spec.default_size, backbone.spec.size_multiple, options.backbone)
     side, frame_size = size // backbone.factor, min(size, 256)
     detector = _detector(options, side, frame_size, job.seed)
     flow = _flow(options, detector.num_kp, backbone, side, job.seed)

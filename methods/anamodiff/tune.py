@@ -6,6 +6,7 @@ noise only (where its parts will be), so that the warp's blur and tears are neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from motionkit.diffusion.noise import warp_noise
 from motionkit.training.clip_fit import FitSettings, OnStep, fit
 from motionkit.training.loss_scale import LossScale
 
+from .balance import evened, windowed
 from .config import LoraConfig
 from .nets import TEMPORAL_OUT, Net
 
@@ -69,12 +71,16 @@ class Material:
 
 @dataclass(frozen=True)
 class Part:
-    """One of the losses of a step: clean clips (B, C, F, h, w), noise, timesteps (B,), weight."""
+    """One of the losses of a step: clean clips (B, C, F, h, w), noise, timesteps (B,), weight.
+
+    With `balanced` the weight makes up for what the model predicts.
+    """
 
     clean: Tensor
     noise: Tensor
     t: Tensor
     weight: float
+    balanced: bool = False
 
 
 def parts(step: int, lora: LoraConfig, material: Material, generator: torch.Generator) -> list[Part]:
@@ -110,7 +116,7 @@ def _warped_part(lora: LoraConfig, material: Material, generator: torch.Generato
         moved = warp_noise(base, material.grid[index], "restore", generator)
         noise = _clip(moved, base[0] if lead else None)
     t = _times(lora.warped_low, lora.warped_high, 1, generator)
-    return Part(clean, noise, t, lora.warped_weight)
+    return Part(clean, noise, t, lora.warped_weight, lora.warped_balance == "prediction")
 
 
 def _clip(frames: Tensor, anchor: Tensor | None) -> Tensor:
@@ -152,11 +158,26 @@ def loss_of(
         error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)
         each = error.split([len(m.clean) for m in members])
         if backward:
-            weighted = torch.stack([m.weight * e.mean() for m, e in zip(members, each, strict=True)]).sum()
+            weights = [m.weight * (evened(backbone, m.t) if m.balanced else 1.0) for m in members]
+            weighted = torch.stack([w * e.mean() for w, e in zip(weights, each, strict=True)]).sum()
             (weighted * scale).backward()
         for i, e in zip(group, each, strict=True):
             losses[i] = float(e.detach().mean())
     return losses
+
+
+def gradient_norms(
+    net: Net, backbone: VideoBackbone, text: Tensor, chosen: list[Part], scale: float = 1.0
+) -> list[float]:
+    """Each loss's own gradient on the tuned weights, weighted as in training, as its norm; leaves no gradient."""
+    weights, norms = list(trainable(net).values()), []
+    for part in chosen:
+        loss_of(net, backbone, text, [part], scale=scale)
+        squares = [float(weight.grad.double().square().sum()) for weight in weights if weight.grad is not None]
+        norms.append(math.sqrt(sum(squares)) / scale)
+        for weight in weights:
+            weight.grad = None
+    return norms
 
 
 def _by_frames(chosen: list[Part]) -> Iterator[list[int]]:
@@ -192,8 +213,14 @@ def tune(
     adam = torch.optim.Adam([{"params": fast, "lr": lr}, {"params": slow, "lr": lr * lora.temporal_lr}])
     settings = FitSettings(lora.steps, lora.save_every, lora.max_grad, "fit", f"method.lora.lr={lr:g}")
 
+    lora = windowed(lora, backbone.scheduler, material.warped.shape[-2] * material.warped.shape[-1])
+    told: dict[str, list[float]] = {}
+
     def backward(step: int, scale: float) -> list[float]:
         chosen = parts(step, lora, material, run.generator(f"fit {step}"))
+        if step in (0, lora.steps // 2) and len(chosen) > 1:
+            told[str(step)] = [float(f"{x:.4g}") for x in gradient_norms(net, backbone, text, chosen, scale)]
+            run.note("gradients", {"source and warped, by step": told, "warped_low": lora.warped_low})
         return loss_of(net, backbone, text, chosen, scale=scale)
 
     fit(weights, adam, backward, settings, run, run.checkpoint("fit"), LossScale(loss_scale(backbone)), on_step)

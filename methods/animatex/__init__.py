@@ -12,7 +12,7 @@ No prompt is read: the authors feed the empty one to their network, in training 
 
 from __future__ import annotations
 
-from motionkit.transfer import MethodSpec, Requirement, Stage
+from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
 _OTHER = "its network has no inputs for poses and a reference: it needs one with Animate-X's branches"
 
@@ -40,6 +40,7 @@ SPEC = MethodSpec(
     backbones=("tiny-animatex", "tiny-animatex-mamba", "pocket-animatex", "pocket-animatex-mamba", "animatex"),
     default_backbone="pocket-animatex",
     refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},
+    suits=(Need("family", ("animatex",), _OTHER),),
     stages=(
         Stage(
             "prepare",
@@ -52,5 +53,6 @@ SPEC = MethodSpec(
     train_config="motionkit.methods.animatex.train_config:TrainOptions",
     status="reproducing",
     stride=2,
+    most={"animatex": 32},
     year=2025,
 )

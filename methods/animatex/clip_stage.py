@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from motionkit import backbones
-from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
 from motionkit.training.loop import Loop, arguments
-from motionkit.training.pocket_sd import SCHEDULE, recipe
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.pocket_sd import SCHEDULE, recipe
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 from motionkit.weights.hashing import hash_tensors
 from motionkit.weights.model_files import MODEL, TEXT
@@ -79,7 +79,7 @@ def clips_of(backbone: AnimateXBackbone, options: TrainOptions, folder: Path, se
         write_dataset(data, options.sprite_clips, "train", seed, options.sprite_frames)
     known = hash_tensors({k: v.cpu() for k, v in backbone.vae.state_dict().items()})
     encoders = Encoders(
-        backbone.encode, None, 128, None, options.poses, options.pose, True, "cpu", f"{known} {options.poses}"
+        backbone.encode, None, (128, 128), None, options.poses, options.pose, True, "cpu", f"{known} {options.poses}"
     )
     return PoseClips(data, encoders, folder / "cache")
 

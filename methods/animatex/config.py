@@ -23,8 +23,9 @@ class DrawConfig:
     """How skeletons become the network's pictures."""
 
     side: int = setting(
-        "Longer side at which skeletons are drawn, with lines of fixed thickness; 0 is the working size.",
-        low=0,
+        "Longer side at which skeletons are drawn, with lines of fixed thickness; 0 is the working size, -1 the "
+        "driving clip's own.",
+        low=-1,
         high=4096,
         unit="px",
     )
@@ -62,25 +63,29 @@ class SampleConfig:
     )
 
 
-# The authors' published inference. Their alignment was by hand, which is none here. Three things differ: frames are
-# letterboxed (they stretch them), skeletons are drawn at the working size (they: at the video's own, where a large one
-# gets thinner lines: draw.side), and a clip of more than `window.size` frames goes in windows (they: all at once).
+# The authors' published inference, but for what DIFFERS says. Their alignment was by hand, which is none here.
 _RELEASED: dict[str, Any] = {
     "reference_mode": "local",
     "align": "none",
-    "draw.side": 0,
-    "window.size": 32,
+    "draw.side": -1,
+    "window.size": 2000,
     "window.overlap": 4,
     "sample.steps": 30,
     "sample.guidance": 2.5,
     "sample.offset": 0.1,
     "sample.prior": 0,
 }
+DIFFERS = (  # from the authors' inference, under the preset `released`
+    "frames are fitted to the working size with bars where theirs are stretched",
+    "the result plays as fast as the driving clip where theirs plays at 8 frames a second",
+    "pictures pass no JPEG file on their way where theirs do",
+)
+_WORKING: dict[str, Any] = {"draw.side": 0, "window.size": 32}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "released": _RELEASED,
     # The reference as a latent on the time axis, poses fitted roughly to it (appendix A), 50 DDIM steps.
-    "paper": _RELEASED | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
-    "best": _RELEASED | {"align": "auto", "window.overlap": 8},
+    "paper": _RELEASED | _WORKING | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
+    "best": _RELEASED | _WORKING | {"reference_mode": "auto", "align": "auto", "window.overlap": 8},
 }
 # What `best` changes on a backbone: how pocket-animatex was trained (see train_config.RECIPES).
 _POCKET: Mapping[str, Any] = {
@@ -112,6 +117,7 @@ class AnimateXSettings(PresetSettings):
     reference_mode: str = setting(
         "How the reference enters the network.",
         choices={
+            "auto": "as the network was trained, where its folder says so; else local",
             "local": "its pixels beside the noise",
             "latent": "as a latent before the first frame",
             "both": "both ways",

@@ -12,11 +12,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor
 
-from motionkit.metrics.judges import load_judge, weights_path
 from motionkit.perception.pose import PoseSettings, read_poses
-from motionkit.training.pocket_sd import SCHEDULE
-from motionkit.training.stage import SET
-from motionkit.training.text_figures import clean_errors, decoded, grid, subject_gradient
+from motionkit.training.recipes.picture_figures import against_truth
+from motionkit.training.recipes.pocket_sd import SCHEDULE
+from motionkit.training.recipes.stage import SET
+from motionkit.training.recipes.text_figures import clean_errors, decoded, grid
 
 from .image_batches import ImagePairs, Pairs, skeleton
 from .image_net import ImageNet
@@ -40,27 +40,9 @@ def sample(net: ImageNet, data: Pairs, seed: int = 0, steps: int = STEPS) -> Ten
     return x
 
 
-def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> float:
-    """Mean of the pictures' PSNR in dB, (B, 3, H, W) in [-1, 1], over all pixels or those of masks (B, H, W)."""
-    error = (made - true).square().mean(1)  # (B, H, W)
-    weight = torch.ones_like(error) if mask is None else mask.float()
-    each = (error * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
-    return (10 * torch.log10(4 / each.clamp(min=1e-8))).mean().item()
-
-
-@torch.no_grad()
 def compared(made: Tensor, data: Pairs) -> dict[str, float]:
     """Figures of pictures (B, 3, H, W) in [-1, 1] beside the truth."""
-    true = data.target * 2 - 1
-    judge = load_judge("pose", weights_path("pose"))[0].eval()
-    points = torch.cat([judge((part + 1) / 2)[0] for part in made.split(32)]).float()  # (B, 12, 2) in [-1, 1]
-    away = ((points + 1) * 63.5 - data.keypoints).norm(dim=-1)
-    return {
-        "psnr": psnr(made, true),
-        "subject": psnr(made, true, data.mask),
-        "keypoints": away.mean().item(),
-        "gradient": (subject_gradient(made).mean() / subject_gradient(true).mean()).item(),
-    }
+    return against_truth(made, data.target * 2 - 1, data.mask, data.keypoints)
 
 
 def estimated(data: Pairs) -> Pairs:

@@ -12,10 +12,10 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from motionkit.backbones.animatex.adapters import ReferenceGrid, pixel_branch
-from motionkit.backbones.animatex.config import AnimateXConfig
-from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.training.auxiliary import AuxiliaryHead, Listener
+from motionkit.methods.animatex.net.adapters import FoldedPictures, ReferenceGrid, pixel_branch
+from motionkit.methods.animatex.net.config import AnimateXConfig
+from motionkit.methods.animatex.net.network import AnimateXNetwork
+from motionkit.training.recipes.auxiliary import AuxiliaryHead, Listener
 from motionkit.weights.reading import as_layer
 
 
@@ -64,7 +64,10 @@ class ImageNet(nn.Module):
         super().__init__()
         self.config = config
         self.unet = UNet2DConditionModel(**unet_arguments(config))
-        self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
+        if config.folded_poses:
+            self.pose: nn.Module = FoldedPictures(config)
+        else:
+            self.local, self.pose = (pixel_branch(config, config.concat_channels) for _ in range(2))
         self.grid = ReferenceGrid(config)
         self.head = AuxiliaryHead(config.channels[-2], offsets=True, groups=config.groups)
         self.register_buffer("words", words)
@@ -78,7 +81,8 @@ class ImageNet(nn.Module):
 
     def beside(self, reference: Tensor, pose: Tensor) -> Tensor:
         """The channels beside the noise (B, C, h, w) of pictures and pose pictures (B, 3, H, W)."""
-        return (self.local(reference[:, :, None]) + self.pose(pose[:, :, None]))[:, :, 0]
+        seen = self.pose(pose[:, :, None])[:, :, 0]
+        return seen if self.config.folded_poses else seen + self.local(reference[:, :, None])[:, :, 0]
 
     def forward(self, noisy: Tensor, t: Tensor, beside: Tensor, context: Tensor) -> Tensor:
         """v (B, 4, h, w) of latents of that shape at steps t (B,)."""
@@ -109,9 +113,8 @@ def inflated(net: ImageNet) -> AnimateXNetwork:
     """The clip network that computes on each frame what the image network does; what is new begins as the identity."""
     network = AnimateXNetwork(net.config)
     own = network.state_dict()
-    for part in ("unet", "local", "pose", "grid"):
-        for key, value in getattr(net, part).state_dict().items():
-            name = f"{part}.{key}"
+    for name, value in net.state_dict().items():
+        if name.split(".")[0] in ("unet", "local", "pose", "grid"):
             own[name] = as_layer(value, own[name].shape).to(own[name].dtype)
     network.load_state_dict(own)
     for module in network.unet.modules():

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.animatex.config import POCKET_GRID
 from motionkit.errors import UserError
-from motionkit.training.auxiliary import WEIGHT, offset_loss, part_loss
-from motionkit.training.captioned import words
+from motionkit.methods.animatex.net.config import POCKET_GRID
 from motionkit.training.loop import Loop, LossFn, arguments
-from motionkit.training.pocket_sd import SCHEDULE, even_times, read_unet, recipe
-from motionkit.training.stage import run_stage, stage_arguments
+from motionkit.training.recipes.auxiliary import WEIGHT, offset_loss, part_loss
+from motionkit.training.recipes.captioned import words
+from motionkit.training.recipes.pocket_sd import SCHEDULE, even_times, read_unet, recipe
+from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 
 from .image_batches import ImagePairs, Pairs
@@ -29,7 +29,7 @@ from .image_net import ImageNet, begin_as
 
 ATTENTION = 0.05  # weight of -log of the attention on the true place
 SUBJECT = 2.0  # further weight of cells near the subject
-DROPPED = 0.1  # share of pairs without reference and pose, for guidance
+DROPPED = 0.05  # share of pairs without reference and pose, for guidance
 
 
 def true_tokens(places: Tensor, visible: Tensor, side: int, cell: int = 8) -> tuple[Tensor, Tensor]:
@@ -64,30 +64,26 @@ def grid_offsets(places: Tensor, cell: int = 4) -> Tensor:
     return places - torch.stack(torch.meshgrid(side, side, indexing="xy"))
 
 
-def make_loss(net: ImageNet, pairs: ImagePairs, seed: int, noises: int = 2) -> LossFn:
-    """MSE of v with the subject weighted, the attention's, and the head's losses; each pair gets several noises."""
+def make_loss(net: ImageNet, pairs: ImagePairs, seed: int, batch: int, dropped: float = DROPPED) -> LossFn:
+    """MSE of v with the subject weighted, the attention's, and the head's losses, of `batch` pairs."""
     scheduler, device = DDIMScheduler(**SCHEDULE), pairs.device
 
-    def again(x: Tensor) -> Tensor:
-        return x.repeat(noises, *[1] * (x.dim() - 1))
-
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        data = pairs.at(step)
+        data = pairs.mixed(step, batch)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        z = again(data.clean)
+        z = data.clean
         noise, t = torch.randn(z.shape, generator=generator).to(device), even_times(len(z), generator).to(device)
         noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        keep = (torch.rand(len(data.clean), generator=generator) >= DROPPED).float().view(-1, 1, 1, 1).to(device)
+        keep = (torch.rand(len(z), generator=generator) >= dropped).float().view(-1, 1, 1, 1).to(device)
         with torch.autocast(device, torch.bfloat16):
-            beside, context = conditions(net, data, keep)
-            v = net(noisy, t, again(beside), again(context))
+            v = net(noisy, t, *conditions(net, data, keep))
             logits, offsets = net.head(net.listener.take())
         error = (v.float() - target) ** 2
         tokens, counts = true_tokens(data.places, data.visible * keep, net.config.reference_grid)
-        seen = attention_loss(net.watch.take(), again(tokens), again(counts))
-        parts = part_loss(logits, again(data.parts))
-        moved = offset_loss(offsets, again(grid_offsets(data.places)), again(data.visible * keep))
-        total = (error * (1 + SUBJECT * again(data.near))).mean() + ATTENTION * seen + WEIGHT * (parts + moved)
+        seen = attention_loss(net.watch.take(), tokens, counts)
+        parts = part_loss(logits, data.parts)
+        moved = offset_loss(offsets, grid_offsets(data.places), data.visible * keep)
+        total = (error * (1 + SUBJECT * data.near)).mean() + ATTENTION * seen + WEIGHT * (parts + moved)
         logs = {"mse": error.mean(), "attention": seen, "parts": parts, "offset": moved}
         return total, {k: x.item() for k, x in logs.items()}
 
@@ -125,7 +121,7 @@ def main() -> None:
     batch = args.batch or 32
     net, vae = net.to(args.device), vae.to(args.device)
     pairs = ImagePairs(vae, args.seed, batch // args.noises, device=args.device, workers=args.workers)
-    loss = make_loss(net, pairs, args.seed, args.noises)
+    loss = make_loss(net, pairs, args.seed, batch)
     loop = Loop(net, loss, recipe(args.folder, args.steps, args.lr, second=args.second, log_every=20))
     run_stage(loop, args, lambda trained: export(trained, args.set / "pose-image"), {"batch": batch})
 

@@ -16,20 +16,21 @@ from torch import Tensor
 from motionkit.diffusion.guidance import Guidance, Half
 from motionkit.diffusion.samplers import make_sampler
 from motionkit.diffusion.schedule import Step
+from motionkit.media import Clip
 from motionkit.perception.pose.estimate import check as check_poses
 from motionkit.perception.pose.estimate import weight_files
 from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
-from .config import PRESETS, AnimateXSettings
+from .config import DIFFERS, PRESETS, AnimateXSettings
 from .sample import Window, WindowModel, offset_noise, sample, windows
 from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
-    from motionkit.backbones.animatex import Conditions, Prepared
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.methods.animatex.net import Conditions, Prepared
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class AnimateX(Transfer):
     def check(self, inputs: Inputs) -> None:
         """Refuse pose files that are none, and estimators that are not here, before weights load."""
         self._inputs, config = inputs, self.config
+        if config.preset == "released":
+            self.run.remark(f"method.preset=released differs from the authors' inference: {'; '.join(DIFFERS)}")
         if config.reference_pose not in WORDS:
             check_poses(config.pose, Path(config.reference_pose).expanduser())
         elif config.reference_pose != "driving":
@@ -89,19 +92,20 @@ class AnimateX(Transfer):
         for line in scene.facts["notes"]:
             _log.warning("animatex: %s", line)
         run.note("poses", scene.facts)
-        drawn = self._draw(scene.poses)
+        drawn = self._draw(scene.poses, inputs.driving)
         run.show("skeletons", drawn)
         pictures = np.concatenate([picture[None], frames])  # (T, H, W, 3)
-        before = self._draw(driving)
+        before = self._draw(driving, inputs.driving)
         run.show("poses-read", overlaid(frames, before))
         run.show("poses-aligned", overlaid(np.repeat(picture[None], len(frames), 0), drawn[1:]))
         features = self._model.encode_images(floats(pictures)).cpu()  # (T, C)
         arrays = {name: torch.from_numpy(value) for name, value in stored(scene.poses).items()}
         return arrays | {"skeletons": torch.from_numpy(drawn), "features": features}
 
-    def _draw(self, poses: Any) -> np.ndarray:
+    def _draw(self, poses: Any, clip: Clip) -> np.ndarray:
         draw = self.config.draw
-        return skeletons(poses, self.run.height, self.run.width, draw.side, draw.faces)
+        side = max(clip.source_size) if draw.side < 0 else draw.side
+        return skeletons(poses, self.run.height, self.run.width, side, draw.faces)
 
     # generate
 
@@ -131,7 +135,7 @@ class AnimateX(Transfer):
             sampler=sampler,
             size=size,
             overlap=overlap,
-            progress=lambda done, total: run.progress.tick("denoise", done, total),
+            progress=run.progress.walk("denoise"),
         )
         return backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()  # (F, 3, H, W)
 
@@ -142,9 +146,9 @@ class AnimateX(Transfer):
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
-        from motionkit.backbones.animatex import Conditions
+        from motionkit.methods.animatex.net import Conditions
 
-        backbone, mode = self.backbone, self.config.reference_mode
+        backbone, mode = self.backbone, self._reference_mode()
         reference = floats(picture)  # (1, 3, H, W)
         latent = None if mode == "local" else self._latent(picture)
         poses = restored(*(prepared[name].numpy() for name in ("xy", "seen", "size")))
@@ -159,6 +163,16 @@ class AnimateX(Transfer):
             prepared["features"][None, :1],
             features,
         ).with_reference(mode)
+
+    def _reference_mode(self) -> str:
+        """How the reference enters; the manifest says it, and whether the network was trained with another way."""
+        asked, trained = self.config.reference_mode, self._model.network.config.reference
+        mode = (trained or "local") if asked == "auto" else asked
+        self.run.note("reference_mode", mode)
+        if trained and mode != trained:
+            self.run.note("reference_trained", trained)
+            _log.warning("animatex: this network was trained with reference_mode=%s, not %s", trained, mode)
+        return mode
 
     def _latent(self, picture: np.ndarray) -> Tensor:
         """The reference (1, H, W, 3) as a latent (1, C, h, w): a sample of the posterior, as the authors take it."""
@@ -188,7 +202,7 @@ class AnimateX(Transfer):
 
 def joined_pair(uncond: Prepared, cond: Prepared) -> Prepared:
     """Both halves as a batch of two."""
-    from motionkit.backbones.animatex import join
+    from motionkit.methods.animatex.net import join
 
     return join([uncond, cond])
 

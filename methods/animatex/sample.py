@@ -28,7 +28,7 @@ WindowModel = Callable[[Tensor, Step, Half, Window], Tensor]
 
 def scheduler() -> DDIMScheduler:
     """The noise schedule of the released weights: scaled linear, zero terminal SNR, v prediction."""
-    from motionkit.backbones.animatex.backbone import SCHEDULE
+    from motionkit.methods.animatex.net.backbone import SCHEDULE
 
     return DDIMScheduler(**SCHEDULE)
 

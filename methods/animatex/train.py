@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from motionkit.backbones.mixed_precision import loss_scale
 from motionkit.errors import UserError
 from motionkit.perception.pose.estimate import weight_files
 from motionkit.settings.setting import plain
 from motionkit.training.loop import Loop, LoopSettings, write_record
+from motionkit.training.loss_scale import LossScale
 from motionkit.training.schedule import SCHEDULES
 from motionkit.training.workers import Workers
 from motionkit.weights.hashing import hash_json, hash_path, hash_tensors, seed_from
@@ -27,7 +29,7 @@ from .train_loss import Denoiser, make_loss, measure
 from .train_model import check_plan, denoiser, start, write_compact, write_folder
 
 if TYPE_CHECKING:
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
     from motionkit.training.job import TrainJob
 
 
@@ -48,9 +50,7 @@ def train(job: TrainJob) -> str:
     if spec.family != "animatex":
         known = [s.name for s in backbones.specs().values() if s.family == "animatex"]
         raise UserError(f"train.backbone={spec.name} is no Animate-X network: take {', '.join(known)}")
-    size = job.size or spec.default_size
-    if size % spec.size_multiple or size < spec.size_multiple:
-        raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
+    size = job.frame(spec.default_frame, spec.size_multiple, spec.name)
     check_plan(job.plan, options)
     workers = Workers(job.plan.device)
     job = job.seen_by(workers)
@@ -70,14 +70,15 @@ def train(job: TrainJob) -> str:
     return _finish(job, options, backbone, trained, examples, loop, size)
 
 
-def _folder(job: TrainJob, options: TrainOptions, size: int) -> Path:
-    """The folder to train on; for data=sprites clips are written first."""
+def _folder(job: TrainJob, options: TrainOptions, size: tuple[int, int]) -> Path:
+    """The folder to train on; for data=sprites clips, which are square, are written first."""
     if job.data.name != "sprites":
         assert job.data.path is not None
         return Path(job.data.path)
     from motionkit.sprites.export import write_dataset
 
-    facts = (options.sprite_clips, options.sprite_frames, size, job.data.setting, job.seed)
+    side = min(size)
+    facts = (options.sprite_clips, options.sprite_frames, side, job.data.setting, job.seed)
     folder = job.folder / "sprites" / "-".join(map(str, facts))
     if len(list(folder.glob("*.json"))) != options.sprite_clips:
         write_dataset(
@@ -86,14 +87,21 @@ def _folder(job: TrainJob, options: TrainOptions, size: int) -> Path:
             "train",
             job.seed,
             options.sprite_frames,
-            size,
+            side,
             job.data.setting,
             tick=lambda done: job.progress.tick("draw", done, options.sprite_clips),
         )
     return folder
 
 
-def _clips(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, folder: Path, size: int) -> PoseClips:
+def _plain(size: tuple[int, int]) -> int | list[int]:
+    """Height and width as runs are known by: a square by its side."""
+    return size[0] if size[0] == size[1] else list(size)
+
+
+def _clips(
+    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, folder: Path, size: tuple[int, int]
+) -> PoseClips:
     """The clips, encoded where they are not on disk yet."""
     features = None if options.trains_encoder else backbone.encode_images
     weights = {k: v.cpu() for k, v in backbone.vae.state_dict().items()}
@@ -103,7 +111,7 @@ def _clips(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, fol
     estimator = {} if options.poses == "given" else weight_files(options.pose, None, pocket)
     facts = [
         hash_tensors(weights),
-        size,
+        _plain(size),
         options.fps,
         options.poses,
         asdict(options.pose),
@@ -128,9 +136,9 @@ def _clips(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, fol
 
 
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
-    draw = job.config.on(backbone.spec.name).draw
+    side = max(0, job.config.on(backbone.spec.name).draw.side)  # a clip's own size is not known any more
     text = backbone.encode_text([""]).cpu()
-    return Examples(clips, options, text, draw.side, job.seed, backbone.factor)
+    return Examples(clips, options, text, side, job.seed, backbone.factor)
 
 
 def _loop(
@@ -162,6 +170,8 @@ def _loop(
         warmup=recipe.warmup,
         schedule=SCHEDULES[recipe.schedule],
         accumulate=options.accumulate,
+        save_steps=options.save_steps,
+        half=options.checkpoint == "half",
     )
 
     def before(step: int) -> None:
@@ -169,20 +179,40 @@ def _loop(
         torch.manual_seed(seed_from(job.seed, f"animatex dropout {step} {workers.rank}"))  # as a resumed run would
 
     loss = make_loss(model, examples, backbone, options)
-    return Loop(model, loss, settings, workers=workers, tracker=job.tracker, before=before)
+    scaled = LossScale(loss_scale(backbone))
+    return Loop(model, loss, settings, workers=workers, tracker=job.tracker, before=before, scale=scaled)
 
 
-def _same_run(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips, size: int) -> None:
+def _same_run(
+    job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips, size: tuple[int, int]
+) -> None:
     """Begin the folder's record, or check that a checkpoint there is of this very run.
 
     Raises: UserError naming what differs.
     """
-    free = ("save_every", "log_every", "half", "backbone_path", "sprite_clips", "sprite_frames", "cache")
+    free = (
+        "save_every",
+        "save_steps",
+        "checkpoint",
+        "log_every",
+        "half",
+        "backbone_path",
+        "sprite_clips",
+        "sprite_frames",
+        "cache",
+    )
     facts: dict[str, Any] = {k: v for k, v in plain(options).items() if k not in free}
     facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
         del facts["variant"]  # runs that began before there were variants go on
-    facts |= {"base": hash_json(backbone.fingerprint()), "clips": clips.identity(), "seed": job.seed, "size": size}
+    if not options.renew:
+        del facts["renew"]  # and so do those before there was this
+    facts |= {
+        "base": hash_json(backbone.fingerprint()),
+        "clips": clips.identity(),
+        "seed": job.seed,
+        "size": _plain(size),
+    }
     job.claim(facts | {"recipe": asdict(replace(options.recipe, steps=0))})
 
 
@@ -193,14 +223,14 @@ def _finish(
     trained: Any,
     examples: Examples,
     loop: Loop,
-    size: int,
+    size: tuple[int, int],
 ) -> str:
     figures = measure(trained, examples, backbone, options)
-    write_folder(job.folder / "model", backbone, trained, options.half)
+    write_folder(job.folder / "model", backbone, trained, options.half, options.reference_mode)
     record: dict[str, Any] = {
         "steps": loop.step,
         "seconds": loop.seconds,
-        "size": size,
+        "size": _plain(size),
         "seed": job.seed,
         "figures": figures,
         "recipe": asdict(options.recipe),

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.backbones.animatex import Conditions, Keep, draw_keep
+from motionkit.methods.animatex.net import Conditions, Keep, draw_keep
 from motionkit.perception.pose import PoseClip
 from motionkit.weights.hashing import seed_from
 
@@ -121,8 +121,8 @@ class Examples:
         self, entry: Entry, which: list[int], reference: int, poses: PoseClip, latent: Tensor, rng: np.random.Generator
     ) -> tuple[Conditions, Tensor | None]:
         """The conditions of one clip, and what an encoder that learns sees."""
-        options, slots, size = self.options, [reference, *which], self.clips.size
-        drawn = skeletons(poses, size, size, self.side, faces=False)  # (T, H, W, 3)
+        options, slots = self.options, [reference, *which]
+        drawn = skeletons(poses, *self.clips.size, self.side, faces=False)  # (T, H, W, 3)
         seen = features = None
         if options.trains_encoder:
             pictures = floats(pictures_of(entry, slots))  # (T, 3, H, W)
@@ -150,8 +150,8 @@ class Examples:
 
     def _near(self, poses: PoseClip) -> Tensor:
         """Latents (1, 1, F, h, w) near the true skeleton: 1, elsewhere 0."""
-        size = self.clips.size
-        shown = torch.from_numpy(skeletons(poses, size, size, self.side, faces=False).max(-1) > 0).float()  # (F, H, W)
+        drawn = skeletons(poses, *self.clips.size, self.side, faces=False)  # (F, H, W, 3)
+        shown = torch.from_numpy(drawn.max(-1) > 0).float()  # (F, H, W)
         cells = F.max_pool2d(shown[:, None], self.factor)  # (F, 1, h, w)
         return F.max_pool2d(cells, NEAR, 1, NEAR // 2).transpose(0, 1)[None]
 

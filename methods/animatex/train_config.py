@@ -90,6 +90,9 @@ class TrainOptions:
         None,
         choices={"transformer": "attention", "mamba": "Mamba"},
     )
+    renew: bool = setting(
+        "Whether the layers along time begin anew even where the start has some of that kind, to compare kinds.", False
+    )
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
     learn: str = setting(
         "Which weights learn.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN
@@ -147,7 +150,22 @@ class TrainOptions:
     sprite_frames: int = setting("Frames of each of them.", 16, low=2, high=1000, unit="frames")
     cache: str | None = setting("Folder of encoded clips that runs share; null is below the run's own folder.", None)
     half: bool = setting("Whether weights are written in float16.", True)
-    save_every: float = setting("Time between checkpoints.", 120.0, low=0, high=1e9, unit="s")
+    save_every: float = setting(
+        "Time between checkpoints; longer where writing one takes more than a twentieth of it.",
+        120.0,
+        low=0,
+        high=1e9,
+        unit="s",
+    )
+    save_steps: int = setting("Steps between checkpoints as well; 0 goes by time alone.", 0, low=0, high=1_000_000)
+    checkpoint: str = setting(
+        "What a checkpoint keeps.",
+        "exact",
+        choices={
+            "exact": "the whole state: a stopped run ends as one that was not",
+            "half": "means and moments in half precision, five eighths of the size: nearly so",
+        },
+    )
     log_every: int = setting("Steps between lines of the curve.", 20, low=1, high=1_000_000, unit="steps")
 
     def __post_init__(self) -> None:

@@ -45,14 +45,14 @@ class Encoders:
     Attributes:
         latents: frames (N, 3, H, W) in [0, 1] to latents (N, 4, h, w).
         features: frames to pooled features (N, C), or None when the image encoder is still learning.
-        size: side of the square frames, pixels.  fps: rate at which clips are read, or None.
+        size: (height, width) of the frames, pixels.  fps: rate at which clips are read, or None.
         poses: given | estimated | both.  pose: of the estimator.  pocket: whether it is the sprites' own.
         identity: changes with the weights and settings of all this.
     """
 
     latents: Callable[[Tensor], Tensor]
     features: Callable[[Tensor], Tensor] | None
-    size: int
+    size: tuple[int, int]
     fps: float | None
     poses: str
     pose: PoseSettings
@@ -129,7 +129,7 @@ class PoseClips:
         """One reading of the poses of a whole clip."""
         with safe_open(entry.file, "pt") as file:
             xy = file.get_slice("xy")[reading].numpy().astype(np.float64)
-            return PoseClip(xy, file.get_slice("seen")[reading].numpy().astype(bool), (self.size, self.size))
+            return PoseClip(xy, file.get_slice("seen")[reading].numpy().astype(bool), self.size)
 
     def identity(self) -> str:
         """A hash of what is trained on."""
@@ -218,9 +218,8 @@ def _known(file: Path) -> tuple[int, int] | None:
 
 def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) -> tuple[int, int]:
     """Write what is kept of a clip; returns its frames and the readings of its poses."""
-    size = encoders.size
-    frames = letterbox(clip, size, size)[0].frames
-    readings = [placed(given, size, size)] if given is not None and not given.empty.all() else []
+    frames = letterbox(clip, *encoders.size)[0].frames
+    readings = [placed(given, *encoders.size)] if given is not None and not given.empty.all() else []
     if encoders.poses != "given":
         poses = read_poses(frames, encoders.pose, pocket=encoders.pocket, device=encoders.device, required=False)
         readings += [poses] if not poses.empty.all() else []

@@ -18,8 +18,8 @@ from .train_config import TrainOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from motionkit.backbones.animatex import Conditions
-    from motionkit.backbones.animatex.backbone import AnimateXBackbone
+    from motionkit.methods.animatex.net import Conditions
+    from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 
 _BATCHES, _TIMES = 3, (200, 500, 800)
 

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit import backbones
-from motionkit.backbones.animatex.backbone import SCHEDULE, AnimateXBackbone, look
-from motionkit.backbones.animatex.config import POCKET, RELEASED
-from motionkit.backbones.animatex.network import AnimateXNetwork
-from motionkit.backbones.animatex.start import from_video_unet
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.backbone import SCHEDULE, AnimateXBackbone, look
+from motionkit.methods.animatex.net.config import POCKET, RELEASED
+from motionkit.methods.animatex.net.network import AnimateXNetwork
+from motionkit.methods.animatex.net.start import from_video_unet
 from motionkit.settings.gpu import Plan
 from motionkit.weights import eight_bit, places
 from motionkit.weights.building import drawing
@@ -76,7 +76,7 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
             raise UserError(f"train.backbone={spec.name} is no Animate-X model")
-        return _with_temporal(found, options.temporal, plan, seed)
+        return _with_temporal(found, options.temporal, plan, seed, options.renew)
     if spec.name not in VIDEO:
         raise UserError(
             f"train.start={options.start}: {spec.name} has no video model to begin as: give train.start=own"
@@ -106,11 +106,14 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     )
 
 
-def _with_temporal(backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int) -> AnimateXBackbone:
+def _with_temporal(
+    backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int, renew: bool = False
+) -> AnimateXBackbone:
     """The backbone with layers along time of that kind: its own where they are, else new ones, which add nothing."""
-    if temporal in (None, backbone.network.config.temporal):
+    own = backbone.network.config.temporal
+    if temporal in (None, own) and not renew:
         return backbone
-    config = replace(backbone.network.config, temporal=str(temporal))
+    config = replace(backbone.network.config, temporal=temporal or own)
     with drawing(seed):
         network = AnimateXNetwork(config)
     kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
@@ -186,13 +189,18 @@ def _looker(side: int) -> Callable[[Tensor], Tensor]:
     return lambda pictures: look(pictures, side)
 
 
-def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half: bool) -> None:
-    """A whole model folder, for `backbone.path=FOLDER`: what learned, and the other parts as they are."""
+def write_folder(folder: Path, backbone: AnimateXBackbone, model: Denoiser, half: bool, reference: str) -> None:
+    """A whole model folder, for `backbone.path=FOLDER`: what learned, and the other parts as they are.
+
+    Args:
+        reference: how the reference entered in training; its configuration says so from then on.
+    """
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     dtype = torch.float16 if half else torch.float32
     network: Any = model.network
-    _write(temporary / "unet", MODEL, network.state_dict(), dtype, network.config.as_dict())
+    sizes = replace(network.config, reference=reference).as_dict()
+    _write(temporary / "unet", MODEL, network.state_dict(), dtype, sizes)
     encoder = getattr(model, "image_encoder", backbone.image_encoder)
     _write(temporary / "image_encoder", TEXT, encoder.state_dict(), dtype, encoder.config.to_diff_dict())
     _write(
@@ -259,8 +267,6 @@ def check_plan(plan: Plan, options: TrainOptions) -> None:
             f"training keeps the network on the device: give gpu.offload=none (it is {plan.offload}), with "
             "gpu.checkpointing=true or a smaller size= where memory is short"
         )
-    if plan.autocast == "float16":
-        raise UserError("training in float16 overflows: give gpu.dtype=bfloat16 or gpu.dtype=float32")
     if plan.device == "cpu" and plan.autocast == "bfloat16" and options.recipe.frames == 1:
         # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
         raise UserError(

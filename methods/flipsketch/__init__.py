@@ -9,13 +9,15 @@ trained on motionkit's own sprites (Apache-2.0).
 
 from __future__ import annotations
 
-from motionkit.transfer import MethodSpec, Requirement, Stage
+from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
 _IMAGES = (
     "it makes single pictures, and a drawing is no clip from which new layers along time could be learnt: the "
     "motion comes from a text-to-video model"
 )
 _NO_TEXT = "it reads no prompt, which is what says how the drawing moves, and it needs a driving video's skeletons"
+_DDIM = "it inverts the drawing by DDIM and walks the same steps back"
+_OTHER = "the layers in which it looks back at the drawing are those of AnimateDiff's and ModelScope's UNets"
 
 SPEC = MethodSpec(
     name="flipsketch",
@@ -49,6 +51,12 @@ SPEC = MethodSpec(
     ),
     default_backbone="pocket-modelscope",
     refuses={"sd": _IMAGES, "sdxl": _IMAGES, "animatex": _NO_TEXT},
+    suits=(
+        Need("predictions", ("epsilon", "v_prediction"), _DDIM),
+        Need("reads_text", (True,), _NO_TEXT),
+        Need("roles", ("temporal_self",), _IMAGES),
+        Need("unet_class", ("UNet2DConditionModel", "UNet3DConditionModel"), _OTHER),
+    ),
     stages=(
         Stage(
             "prepare",
@@ -78,5 +86,5 @@ SPEC = MethodSpec(
     mattes=True,
     year=2025,
     samplers=("ddim",),
-    sampler_reason="it inverts the drawing by DDIM and walks the same steps back",
+    sampler_reason=_DDIM,
 )

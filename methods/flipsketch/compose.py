@@ -19,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from motionkit.backbones.base import attention_sites
 
+_PROBLEMS = 65535  # attention problems, each a row of the batch and a head, that CUDA's fused kernels take in one call
 Denoise = Callable[[Tensor, float, Tensor], Tensor]  # latents (B, C, F, h, w), timestep, text (B, L, C) -> prediction
 
 
@@ -161,9 +162,19 @@ class _Processor:
     def _finish(self, attn: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attention of (B, S, C) queries, to_out included."""
         q, k, v = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, S, d)
-        out = scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = _attend(q, k, v, bias)
         out = out.transpose(1, 2).flatten(2)  # (B, S, C)
         return attn.to_out[1](attn.to_out[0](out))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Fused attention of (B, heads, S, d), in as many calls as the kernels need; bias (B, heads, S, S) or None."""
+    rows = max(1, _PROBLEMS // q.shape[1])
+    if len(q) <= rows:
+        return scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    biases = bias.split(rows) if bias is not None else [None] * -(-len(q) // rows)
+    parts = zip(q.split(rows), k.split(rows), v.split(rows), biases, strict=True)
+    return torch.cat([scaled_dot_product_attention(*part[:3], attn_mask=part[3]) for part in parts])
 
 
 class _Text(_Processor):

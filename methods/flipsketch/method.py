@@ -71,6 +71,7 @@ class FlipSketch(Transfer):
                 "layers there: take gpu.offload=model, or method.align.enabled=false"
             )
         self.weights()
+        self.run.remark(self._first_frame())
         if self.config.clip is not None:
             from motionkit.perception.consistency import CLIP
             from motionkit.perception.networks import locate
@@ -78,6 +79,16 @@ class FlipSketch(Transfer):
             locate(CLIP, self.config.clip)
         if not self.config.undrawn and network_of(self.config.sketch) is None:  # networks are loaded later
             self._read(inputs)
+
+    def _first_frame(self) -> str:
+        """A line where the first frame only begins as the drawing, and may come out as something else; else ""."""
+        config = self.config
+        if config.undrawn or config.pin_first_frame or config.align.enabled:
+            return ""
+        return (
+            "without alignment nothing holds the first frame to the drawing, and it may show something else: "
+            "method.pin_first_frame=true keeps the drawing there, method.align.enabled=true aligns to it"
+        )
 
     def weights(self) -> Mapping[str, Path]:
         """The LoRA's file or folder, if there is one, and the files of a network that draws the lines."""
@@ -104,6 +115,11 @@ class FlipSketch(Transfer):
         return self._drawing
 
     # prepare
+
+    def picture(self, inputs: Inputs) -> np.ndarray | None:
+        """The drawing as the model gets it: cleaned."""
+        shown = self.run.shown.get("sketch")
+        return None if shown is None else shown[0]
 
     @torch.no_grad()
     def prepare(self, inputs: Inputs) -> Tensors:
@@ -261,7 +277,7 @@ class FlipSketch(Transfer):
                 self._text(negative_prompt),
                 self._options(),
                 check=run.progress.check,
-                progress=lambda done, total: run.progress.tick("denoise", done, total),
+                progress=run.progress.walk("denoise"),
             )
 
     def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:

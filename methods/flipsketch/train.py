@@ -49,9 +49,7 @@ def train(job: TrainJob) -> str:
     options: TrainOptions = job.options or TrainOptions()
     spec = backbones.get(options.backbone)
     _check_backbone(spec, options)
-    size = job.size or spec.default_size
-    if size % spec.size_multiple or size < spec.size_multiple:
-        raise UserError(f"size={size}: {spec.name} needs multiples of {spec.size_multiple}")
+    size = job.side(spec.default_size, spec.size_multiple, spec.name)
     _check_plan(job, options)
     workers = Workers(job.plan.device)
     job = job.seen_by(workers)

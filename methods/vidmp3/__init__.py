@@ -10,9 +10,8 @@ The pocket weights were trained on our sprites (Apache-2.0).
 
 from __future__ import annotations
 
-from motionkit.transfer import MethodSpec, Requirement, Stage
+from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
-_XL = "new layers along time are put into SD 1.x's UNet alone: for XL take one with motion modules, animatediff-sdxl"
 _NO_TEXT = "it reads no prompt, so an edited one would change nothing"
 
 SPEC = MethodSpec(
@@ -54,9 +53,15 @@ SPEC = MethodSpec(
         "pocket-sd",
         "sd14",
         "sd15",
+        "tiny-sdxl",
+        "sdxl",
     ),
     default_backbone="pocket-animatediff",
-    refuses={"sdxl": _XL, "animatex": _NO_TEXT},
+    refuses={"animatex": _NO_TEXT},
+    suits=(
+        Need("reads_text", (True,), _NO_TEXT),
+        Need("attends_in_time", (True,), "it has no attention along time, which is what carries the motion"),
+    ),
     stages=(
         Stage(
             "prepare",
@@ -84,9 +89,11 @@ SPEC = MethodSpec(
     ),
     distinct_frames=True,
     stride=4,
+    most={"preset=paper": 16},
+    edits=True,
     status="reproducing",
     version="3",
     year=2025,
-    samplers=("ddim",),
-    sampler_reason="it inverts the source by DDIM and walks the same steps back",
+    samplers=("ddim", "flow-euler"),
+    sampler_reason="it inverts the source and walks the same steps back, which a sampler that draws noise cannot",
 )

@@ -118,7 +118,7 @@ class KeepConfig:
     )
 
 
-# The paper takes 16 frames, every fourth, at the video's own size; here frames= and size= ask for that.
+# The paper takes 16 frames, every fourth, at the video's own size: see `most`, `stride` and `edits` of the method.
 _PAPER: dict[str, Any] = {
     "steps": 50,
     "start_t": 1000,

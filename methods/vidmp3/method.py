@@ -13,7 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from motionkit.diffusion.guidance import Guidance
+from motionkit.diffusion.guidance import Guidance, idle_negative
 from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import UserError
 from motionkit.settings.presets import settings
@@ -23,7 +23,6 @@ from . import SPEC
 from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
 from .maps import choose_lambda, motion_size
-from .options import INFLATED
 from .pack import Pack, save_pack
 from .perceive import Eyes, perceive
 from .resize import plates, resize, shrink, widen
@@ -64,10 +63,12 @@ class VidMP3(Transfer):
                 "method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
                 "or backbone.path=FOLDER"
             )
-        if self.backbone.spec.family in INFLATED:
+        if self.backbone.spec.inflatable:
             self._check_inflated()
         self._inputs = inputs
         self._eyes().check()
+        self.run.remark(self._eyes().remark())
+        self.run.remark(idle_negative(inputs.negative_prompt, config.sample.guidance))
         self.weights()
         if config.pack:
             read(config.pack, self.backbone.spec, config.names)
@@ -206,13 +207,7 @@ class VidMP3(Transfer):
             config.start_t,
         )
         latents = denoise(
-            scene,
-            self._sampler(),
-            start.to(run.device),
-            asked,
-            config.steps,
-            keep,
-            lambda done, total: run.progress.tick("edit", done, total),
+            scene, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
         )
         return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
 

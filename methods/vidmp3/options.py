@@ -27,7 +27,6 @@ TEMPORAL = {
     "values": "W_V (the paper's SD 1.5)",
     "projections": "W_Q, W_K, W_V and the out-projection (the paper's SDXL)",
 }
-INFLATED = ("sd",)  # families of image models, whose UNet gets new layers along time, as Tune-A-Video's
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ FORMAT = "motionkit-vidmp3-1"
 FACTS, WEIGHTS = "pack.json", "pack.safetensors"
 _GUIDE, _DELTA = "guide.", "delta."
 # Settings of the noise schedule that training, inversion and sampling have to share.
-_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
+_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type", "shift")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Pack:
 
 def schedule_of(scheduler: Any) -> dict[str, Any]:
     """The part of a diffusers scheduler's configuration that a pack depends on."""
-    return {name: scheduler.config[name] for name in _SCHEDULE}
+    return {name: scheduler.config[name] for name in _SCHEDULE if name in scheduler.config}
 
 
 def guide_facts(guide: MotionGuide) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from motionkit.errors import UserError
 from motionkit.perception.correspondence import correspond
 from motionkit.perception.depth import estimate_depth
 from motionkit.perception.masks import segment
+from motionkit.perception.networks import RMBG
 from motionkit.transfer import Inputs
 
 from . import plain
@@ -39,22 +40,22 @@ class Eyes:
         given: the rooms whose files came with the request, and are hashed as its inputs.
         plain: without networks, where no file is given.
         pocket: the backbone is of the sprite world.
-        family: of the backbone.
+        backbone: what is declared of it.
     """
 
     config: VidMP3Config
     given: tuple[str, ...]
     plain: bool
     pocket: bool
-    family: str
+    backbone: BackboneSpec
 
     @classmethod
     def of(cls, config: VidMP3Config, inputs: Inputs | None, backbone: BackboneSpec) -> Eyes:
         """For a request (None: its files are not known yet) on a backbone."""
         given = {name: getattr(inputs, name) for name in _FIELDS} if inputs else {}
         rooms = {name: replace(getattr(config, name), path=path) for name, path in given.items() if path}
-        simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.name.startswith("tiny-"))
-        return cls(replace(config, **rooms), tuple(rooms), simple, backbone.name.startswith("pocket-"), backbone.family)
+        simple = config.perceive == "plain" or (config.perceive == "auto" and backbone.made_up)
+        return cls(replace(config, **rooms), tuple(rooms), simple, backbone.name.startswith("pocket-"), backbone)
 
     def room(self, name: str) -> Any:
         """The settings of "masks", "depth" or "correspondence"."""
@@ -66,7 +67,10 @@ class Eyes:
         return not (self.plain and room.backend == "auto" and not room.path)
 
     def _where(self, name: str) -> dict[str, Any]:
-        return {"pocket": self.pocket} | ({"family": self.family} if name == "correspondence" else {})
+        more: dict[str, Any] = {"backbone": self.backbone} if name == "correspondence" else {}
+        if name == "masks":
+            more = {"subject": self.config.names[0]}
+        return {"pocket": self.pocket} | more
 
     def check(self) -> None:
         """Refuse settings that cannot be. Raises: UserError, one line."""
@@ -78,7 +82,23 @@ class Eyes:
             if self.room("masks").started:
                 raise UserError("method.masks.box, point and start are for one subject: leave method.subjects out")
             for name in self.config.names:
-                self.masks_of(name)
+                room = self.masks_of(name)
+                if self.networks("masks") and room.on(pocket=self.pocket, subject=name) == "rmbg":
+                    raise UserError(
+                        f"the subject {name!r} is none of the segmenter's classes, and what takes whatever stands in "
+                        "front cannot tell subjects apart: give masks= with a folder for each"
+                    )
+                if self.networks("masks"):
+                    room.check(pocket=self.pocket, subject=name)
+
+    def remark(self) -> str:
+        """A line where the subject is found by standing in front, and not by its name; else ""."""
+        room = self.room("masks")
+        if not self.networks("masks") or room.backend != "auto" or room.on(**self._where("masks")) != "rmbg":
+            return ""
+        name, licence = self.config.names[0], RMBG.licence
+        said = f"{name!r} is none of the segmenter's classes" if name else "no subject is named"
+        return f"{said}: whatever stands in front is taken, by RMBG (weights {licence}); method.masks.* change that"
 
     def weights(self) -> dict[str, Path]:
         """Every file that decides what is perceived and is no input. Raises: MissingWeights, UserError."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones.inflate import VideoTransformerBlock, inflate
 
-from .options import INFLATED
-
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
     from motionkit.backbones.inflate import FrameContext
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 def own_unet(backbone: VideoBackbone, own: Collection[str] = ()) -> Any:
     """A copy of the UNet in which the weights in `own`, and new ones, may change; the others share its memory."""
     unet = backbone.fresh_unet(own=own)
-    if backbone.spec.family in INFLATED:
+    if backbone.spec.inflatable:
         inflate(unet, joint_groupnorm=False, temporal_init="attn1")  # draws nothing: always the same new weights
         unet.requires_grad_(False)
     return unet
@@ -29,7 +27,7 @@ def own_unet(backbone: VideoBackbone, own: Collection[str] = ()) -> Any:
 
 def untuned(backbone: VideoBackbone) -> Any:
     """The UNet before tuning, with the names and values that packs are told from; not to be changed."""
-    return own_unet(backbone) if backbone.spec.family in INFLATED else backbone.unet
+    return own_unet(backbone) if backbone.spec.inflatable else backbone.unet
 
 
 def inflated_blocks(unet: Any) -> list[VideoTransformerBlock]:

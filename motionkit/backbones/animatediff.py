@@ -18,10 +18,10 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
 from motionkit.backbones import catalog, folders, motion_files
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places
@@ -126,7 +126,7 @@ def load(
     vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
     assert spec.base is not None
     base = replace(catalog.get(spec.base), name=spec.name, expects=spec.expects)
-    encoders = [part for part in folders.LAYOUTS[spec.family] if part.startswith("text_encoder")]
+    encoders = [part for part in spec.layout if part.startswith("text_encoder")]
     texts = [read_config(folders.part_file(folder, name, "config.json")) for name in encoders]
     check_parts(base, folder, unet, vae, texts)
     dtype = getattr(torch, plan.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from motionkit.backbones import placement
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.noise_levels import level_at, prediction_of, target_of, to_eps_x0
+from motionkit.backbones.spec import ROLES, BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings import gpu
 from motionkit.weights.building import on_meta
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
     from motionkit.backbones.lora_files import LoraOptions
 
-ROLES = ("spatial_self", "cross", "temporal_self")
 _TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
 
 
@@ -53,7 +52,7 @@ class VideoBackbone(abc.ABC):
     latents (B, C, F', h, w); text states (B, L, D), whatever the backbone needs packed into one tensor.
 
     Attributes:
-        spec: the entry of the catalogue.  plan: the memory plan in effect.
+        spec: what is declared of it.  plan: the memory plan in effect.
         vae, unet, text_encoder, tokenizer: the models as diffusers and transformers have them, in eval mode, no grads.
         scheduler: the noise schedule and its settings: diffusers' DDIMScheduler or FlowMatchEulerDiscreteScheduler.
         device: where it computes.  dtype: of the UNet's weights.
@@ -83,13 +82,18 @@ class VideoBackbone(abc.ABC):
         )
         self._fingerprint = fingerprint
         self.device = torch.device(plan.device)
-        self.patch = patch_of(vae)
-        self.factor = self.patch * 2 ** (len(vae.config.block_out_channels) - 1)
+        self.patch, self.factor = self.scales(vae)
         for part in self.parts():
             part.eval().requires_grad_(False)
         self.image_scheduler = scheduler  # of the image model, where layers along time brought a schedule of their own
         self._resident: Any = None
         self.plan = placement.apply(plan, self)
+
+    @staticmethod
+    def scales(vae: Any) -> tuple[int, int]:
+        """`patch` and `factor` of an autoencoder; overridden where it is of another class than AutoencoderKL."""
+        patch = patch_of(vae)
+        return patch, patch * 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -119,7 +123,8 @@ class VideoBackbone(abc.ABC):
 
     @torch.no_grad()
     def encode(self, frames: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Frames (F, 3, H, W) in [0, 1] to latents (F, C, h, w) float32: the posterior's mean times the scaling factor.
+        """Frames (F, 3, H, W) in [0, 1] to latents (F, C, h, w) float32: the posterior's mean, shifted and scaled as
+        the autoencoder's configuration has it.
 
         With a `generator` (of the CPU) each frame is a sample of the posterior instead.
         Raises: UserError when H or W is not a multiple of the factor.
@@ -139,17 +144,19 @@ class VideoBackbone(abc.ABC):
             if generator is not None:  # drawn on the CPU: the same on every machine
                 noise = torch.randn(mean.shape, generator=generator)
                 mean = mean + posterior.std.float() * noise.to(mean.device)
-            latents.append(mean * vae.config.scaling_factor)
+            shift = vae.config.get("shift_factor")
+            latents.append((mean - shift if shift else mean) * vae.config.scaling_factor)
         return torch.cat(latents)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (F, C, h, w) to frames (F, 3, H, W) float32, clamped to [0, 1], a few frames at a time."""
         vae = self._use(self.vae)
-        frames = []
+        shift, frames = vae.config.get("shift_factor"), []
         for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
             with self._arithmetic(vae.dtype):
-                x = vae.decode((chunk / vae.config.scaling_factor).to(self.device, vae.dtype)).sample.float()
+                x = chunk / vae.config.scaling_factor
+                x = vae.decode((x + shift if shift else x).to(self.device, vae.dtype)).sample.float()
             if self.patch > 1:
                 x = functional.pixel_shuffle(x, self.patch)  # (f, 3, H, W)
             frames.append((x / 2 + 0.5).clamp(0, 1))
@@ -261,14 +268,17 @@ class VideoBackbone(abc.ABC):
 def attention_sites(unet: Any, role: str) -> list[AttentionSite]:
     """The attention layers of that role, in the order in which the data passes them: in, down, mid, up.
 
+    Role and block of a layer are told from its name as diffusers' UNets have it. A network with other names has a
+    method `attention_place(name)` that returns both; a role of "" is none.
     Raises: ValueError for an unknown role.
     """
     if role not in ROLES:
         raise ValueError(f"no such role {role!r}; roles: {', '.join(ROLES)}")
+    place: Callable[[str], tuple[str, str]] = getattr(unet, "attention_place", _place)
     found = []
     for name, module in unet.named_modules():
-        if isinstance(module, Attention) and _role(name) == role:
-            found.append(AttentionSite(name, module, role, module.query_dim, module.heads, _block(name)))
+        if isinstance(module, Attention) and (told := place(name))[0] == role:
+            found.append(AttentionSite(name, module, role, module.query_dim, module.heads, told[1]))
     return sorted(found, key=lambda site: ("in", "down", "mid", "up").index(site.block.split(".")[0]))
 
 
@@ -282,6 +292,10 @@ def patch_of(vae: Any) -> int:
     if patch not in (1, 2, 4, 8) or 3 * patch * patch != channels or vae.config.out_channels != channels:
         raise UserError(f"the autoencoder has {channels} input channels; motionkit knows 3, 12, 48 and 192")
     return patch
+
+
+def _place(name: str) -> tuple[str, str]:
+    return _role(name), _block(name)
 
 
 def _role(name: str) -> str:

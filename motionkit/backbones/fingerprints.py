@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from motionkit.backbones import folders, motion_files
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.motion_files import MotionOptions
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny_sizes import ADAPTER, OUTPUT_SCALE
 from motionkit.weights.hashing import hash_files, hash_json
 

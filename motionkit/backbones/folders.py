@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.layouts import OPTIONAL
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import MissingWeights, UserError
 from motionkit.weights import places
 from motionkit.weights.finding import Wanted, find
 from motionkit.weights.model_files import MODEL, TEXT, read_json, refuse_pickle, weight_files
-
-_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json")
-_OPTIONAL = ("special_tokens_map.json",)  # where older tokenizers keep the padding token
-LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sd": {
-        "vae": ("config.json", MODEL),
-        "unet": ("config.json", MODEL),
-        "text_encoder": ("config.json", TEXT),
-        "tokenizer": _TOKENIZER,
-        "scheduler": ("scheduler_config.json",),
-    }
-}
-LAYOUTS["modelscope"] = LAYOUTS["sd"] | {"tokenizer": (*_TOKENIZER, *_OPTIONAL)}
-LAYOUTS["sdxl"] = LAYOUTS["sd"] | {"text_encoder_2": ("config.json", TEXT), "tokenizer_2": _TOKENIZER}
-LAYOUTS |= {"animatediff": LAYOUTS["sd"], "animatediff-xl": LAYOUTS["sdxl"]}  # motion modules: see motion_files
-LAYOUTS["animatex"] = LAYOUTS["modelscope"] | {"image_encoder": ("config.json", TEXT)}
 
 
 def wanted(spec: BackboneSpec) -> Wanted:
@@ -65,10 +50,10 @@ def _checked(spec: BackboneSpec, folder: Path) -> Path:
             f"{spec.name}: this installation lacks {', '.join(missing)} in {folder}: {places.install_again()}, "
             f"or give backbone.path=FOLDER"
         )
-    if missing and not any((folder / part).is_dir() for part in LAYOUTS[spec.family]):
+    if missing and not any((folder / part).is_dir() for part in spec.layout):
         raise MissingWeights(
             f"{spec.name}: {folder} is not a model folder in the hub's layout: it has none of the folders "
-            f"{', '.join(LAYOUTS[spec.family])}"
+            f"{', '.join(spec.layout)}"
         )
     if missing:
         raise MissingWeights(f"{spec.name}: {folder} lacks {', '.join(missing)}")
@@ -79,17 +64,16 @@ def _instead_of_a_file(spec: BackboneSpec, file: Path) -> str:
     """How a folder is made of a checkpoint in one file."""
     if spec.converter:
         return f"make a folder of it once: motionkit convert {spec.name} {file} FOLDER, then give backbone.path=FOLDER"
-    if spec.family == "modelscope":
-        return f"motionkit reads folders in the hub's layout ({', '.join(LAYOUTS[spec.family])})"
+    if not spec.pipeline:
+        return f"motionkit reads folders in the hub's layout ({', '.join(spec.layout)})"
     return (
         f"motionkit reads folders in the hub's layout. Convert it once with: python -c \"from diffusers import "
-        f"StableDiffusion{'XL' * (spec.family == 'sdxl')}Pipeline as P; "
-        f"P.from_single_file('{file}').save_pretrained('{file.stem}')\""
+        f"{spec.pipeline} as P; P.from_single_file('{file}').save_pretrained('{file.stem}')\""
     )
 
 
 def _optional(spec: BackboneSpec) -> list[str]:
-    return [f"{part}/{name}" for part, names in LAYOUTS[spec.family].items() for name in names if name in _OPTIONAL]
+    return [f"{part}/{name}" for part, names in spec.layout.items() for name in names if name in OPTIONAL]
 
 
 def part_folders(folder: Path, part: str) -> list[Path]:
@@ -122,13 +106,13 @@ def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[s
     """
     present: dict[str, Path] = {}
     missing: list[str] = []
-    for part, names in LAYOUTS[spec.family].items():
+    for part, names in spec.layout.items():
         if part_file(folder, part, "tokenizer.json").is_file():  # the newer file in place of vocab.json and merges.txt
             names = ("tokenizer.json", "tokenizer_config.json")
         for name in names:
             found = _found(spec, folder, part, name)
             lost = [key for key, file in found.items() if not file.is_file()]
-            missing += lost if name not in _OPTIONAL else []
+            missing += lost if name not in OPTIONAL else []
             present |= {key: file for key, file in found.items() if key not in lost}
     return present, missing
 

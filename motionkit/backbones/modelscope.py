@@ -14,8 +14,8 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from torch import Tensor
 
 from motionkit.backbones import folders
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.sd import StableDiffusion, check_parts, read_parts
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights.reading import as_layer, read_config

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from motionkit.backbones import folders
-from motionkit.backbones.catalog import BackboneSpec
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.backbones.tiny_sizes import ADAPTER
 from motionkit.errors import MissingWeights, UserError, unknown
 from motionkit.weights import places

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from motionkit.settings.gpu import Plan
 
-if TYPE_CHECKING:
-    from motionkit.backbones.base import VideoBackbone
+
+class Networks(Protocol):
+    """What of a backbone is placed."""
+
+    vae: Any
+    unet: Any
+    patch: int
+
+    def parts(self) -> list[Any]:
+        """The models that hold weights."""
 
 
-def apply(plan: Plan, backbone: VideoBackbone) -> Plan:
+def apply(plan: Plan, backbone: Networks) -> Plan:
     """Put the plan into effect on a loaded backbone, and return what took effect (read back, not assumed)."""
     import torch
 

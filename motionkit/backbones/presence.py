@@ -9,8 +9,8 @@ from motionkit.errors import MissingWeights, UserError
 
 def presence(spec: BackboneSpec) -> tuple[str, str]:
     """Whether the weights are here, in a word or two, and the whole line that says what is missing."""
-    if spec.hub_id is None and spec.asset is None:
-        return "none needed", "made from a seed"
+    if spec.made_up:
+        return "none needed", "random, from a seed"
     try:
         folder = folders.locate(spec)
         modules = [str(motion_files.locate(spec, folder))] if spec.base else []

@@ -18,8 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from motionkit.backbones import folders
 from motionkit.backbones.base import VideoBackbone, patch_of
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights.model_files import MODEL, TEXT

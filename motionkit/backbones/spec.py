@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from motionkit.backbones import layouts
 from motionkit.settings.setting import setting
+
+SPATIAL, CROSS, TEMPORAL = ROLES = ("spatial_self", "cross", "temporal_self")  # of attention
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What is known of a backbone before it is loaded.
+    """What is known of a backbone before it is loaded; registered by its name in the group `motionkit.backbones`.
 
     Attributes:
-        name: the word on the command line.  family: "sd", "sdxl", ...: what a method asks of a backbone.
+        name: the word on the command line; "tiny-..." for one whose weights are drawn from a seed.
+        family: the kind that it is of, such as "sd".
         summary, weights, licence: one line each; `weights` says where they come from.
         default_size: side in pixels.  size_multiple: height and width are multiples of this.
         portrait: its own frames are half as high again as wide; default_size is their width.
-        hub_id: repository on the Hugging Face hub, or None.  asset: folder below `motionkit/assets`, or None.
-        loader: "package.module:function" of `(spec, plan, path, seed) -> VideoBackbone`, imported on use.
+        hub_id: repository on the Hugging Face hub, or None.
+        asset: folder below `motionkit/assets`, or the whole path of one in a package of its own, or None.
+        layout: part of that folder -> its files (see `layouts`).
+        loader: "package.module:function" of `(spec, plan, path, seed, online) -> VideoBackbone`, imported on use.
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
+        unet_class: the class that this configuration names.
+        pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
+        reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
+        roles: of its attention layers, some of ROLES.
+        sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
+        familiar_db: for a small world: the PSNR in dB that its autoencoder keeps on pictures of that world; a picture
+            below is unlike it.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
-        predictions: what its UNet may predict (its own files say which).  sampler: what walks it when none is named.
+        predictions: what its network may predict (its own files say which).  sampler: what walks it when none is named.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
         sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
+        conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
+        row: where it stands in lists, lowest first; those of other packages come after motionkit's own.
     """
 
     name: str
@@ -51,6 +67,27 @@ class BackboneSpec:
     converter: str | None = None
     portrait: bool = False
     sizes: str = "motionkit.backbones.tiny_sizes:architecture"
+    familiar_db: float | None = None
+    layout: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: layouts.SD, hash=False)
+    unet_class: str = "UNet2DConditionModel"
+    pipeline: str = ""
+    reads_text: bool = True
+    makes_clips: bool = False
+    roles: tuple[str, ...] = (SPATIAL, CROSS)
+    sd1_unet: bool = False
+    xl_unet: bool = False
+    conf: str | None = None
+    row: float = 1000
+
+    @property
+    def inflatable(self) -> bool:
+        """Whether new layers along time can be put into its UNet (`inflate`), which makes single pictures."""
+        return (self.sd1_unet or self.xl_unet) and not self.makes_clips
+
+    @property
+    def attends_in_time(self) -> bool:
+        """Whether it has attention along time, or can be given some."""
+        return TEMPORAL in self.roles or self.inflatable
 
     @property
     def made_up(self) -> bool:

@@ -1,4 +1,4 @@
-"""tiny-sd and tiny-modelscope: the real classes at toy size with seeded random weights, in milliseconds, for tests.
+"""tiny-sd, tiny-sdxl and tiny-modelscope: the real classes at toy size, seeded random weights, milliseconds: for tests.
 
 They draw nothing recognisable. Their autoencoder and UNet only have the right shapes, ranges and dependences.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
-from motionkit.backbones.tiny_sizes import OUTPUT_SCALE, VIDEO_UNET, architecture
+from motionkit.backbones.spec import BackboneSpec
+from motionkit.backbones.tiny_sizes import OUTPUT_SCALE, VIDEO_UNET, XL_TEXT, XL_UNET, architecture
 from motionkit.backbones.tiny_tokenizer import vocabulary
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
@@ -29,8 +29,8 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     if path:
         raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
     with drawing(seed):
-        parts = components(family=spec.family)
-    for name in ("vae", "unet", "text_encoder"):
+        parts = xl_components() if spec.family == "sdxl" else components(family=spec.family)
+    for name in parts.keys() & {"vae", "unet", "text_encoder", "text_encoder_2"}:
         torch.nn.Module.to(parts[name], getattr(torch, plan.dtype))  # diffusers' own `to` warns at every call
     return _class(spec.family)(spec, plan, **parts, fingerprint=fingerprint(spec, seed=seed))
 
@@ -40,9 +40,9 @@ def _class(family: str) -> Any:
         from motionkit.backbones.modelscope import ModelScopeBackbone
 
         return ModelScopeBackbone
-    from motionkit.backbones.sd import StableDiffusion
+    from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL
 
-    return StableDiffusion
+    return StableDiffusionXL if family == "sdxl" else StableDiffusion
 
 
 def components(prediction_type: str = "epsilon", family: str = "sd") -> dict[str, Any]:
@@ -64,6 +64,19 @@ def components(prediction_type: str = "epsilon", family: str = "sd") -> dict[str
         "tokenizer": CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=16),
         "scheduler": DDIMScheduler(**sizes["scheduler"], prediction_type=prediction_type),
     }
+
+
+def xl_components() -> dict[str, Any]:
+    """The seven parts of a toy in XL's plan, drawn likewise."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    parts = components()
+    unet = UNet2DConditionModel(**XL_UNET)
+    unet.conv_out.weight.data *= OUTPUT_SCALE
+    text = CLIPTextConfig.from_dict(parts["text_encoder"].config.to_dict() | XL_TEXT)
+    second = {"text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": parts["tokenizer"]}
+    return parts | {"unet": unet} | second
 
 
 def _video_unet() -> Any:

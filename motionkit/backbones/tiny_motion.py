@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionkit.backbones.catalog import BackboneSpec
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
-from motionkit.backbones.tiny import components
-from motionkit.backbones.tiny_sizes import ADAPTER, OUTPUT_SCALE, XL_TEXT, XL_UNET, architecture
+from motionkit.backbones.spec import BackboneSpec
+from motionkit.backbones.tiny import components, xl_components
+from motionkit.backbones.tiny_sizes import ADAPTER, architecture
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 
@@ -18,15 +18,9 @@ def parts_of(family: str) -> dict[str, Any]:
 
     Save them to make folders in the layouts of the hub.
     """
-    from diffusers import MotionAdapter, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+    from diffusers import MotionAdapter
 
-    parts = components()
-    if family == "animatediff-xl":
-        unet = UNet2DConditionModel(**XL_UNET)
-        unet.conv_out.weight.data *= OUTPUT_SCALE
-        text = CLIPTextConfig.from_dict(parts["text_encoder"].config.to_dict() | XL_TEXT)
-        parts |= {"unet": unet, "text_encoder_2": CLIPTextModelWithProjection(text), "tokenizer_2": parts["tokenizer"]}
+    parts = xl_components() if family == "animatediff-xl" else components()
     widths = architecture(family)["unet"]["block_out_channels"]
     return parts | {"motion_adapter": MotionAdapter(block_out_channels=widths, **ADAPTER)}
 

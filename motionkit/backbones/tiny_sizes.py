@@ -79,7 +79,7 @@ XL_TEXT = {"hidden_size": 24, "projection_dim": 20}
 
 
 def architecture(family: str) -> dict[str, dict[str, Any]]:
-    """The sizes of every part of the toy of a family ("sd", "modelscope"), or of its image model ("animatediff...")."""
-    if family == "animatediff-xl":
+    """The sizes of every part of the toy of a family, or of its image model ("animatediff...")."""
+    if family in ("sdxl", "animatediff-xl"):
         return ARCHITECTURE | {"unet": XL_UNET, "text_encoder_2": ARCHITECTURE["text_encoder"] | XL_TEXT}
     return ARCHITECTURE | ({"unet": VIDEO_UNET} if family == "modelscope" else {})

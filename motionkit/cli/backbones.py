@@ -1,4 +1,4 @@
-"""`motionkit backbones`: what methods can stand on, which weights are here, how to get others, what runs on what."""
+"""`motionkit backbones`: the backbones of the methods, which weights are here, how to get others, what runs on what."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def matrix() -> str:
     lines = [table(("runs on", *(spec.name for spec in columns), ""), rows)]
     lines += [table((f"{number})", reason), []) for reason, number in notes.items()]
     if any(UNSAID in row for row in rows):
-        lines.append(f"{UNSAID}  the method declares nothing about this backbone, and refuses it")
-    lines += [f"{', '.join(free)}: need none"] if free else []
+        lines.append(f"{UNSAID}  the method does not declare this backbone, and refuses it")
+    lines += [f"{', '.join(free)}: need no backbone"] if free else []
     return "\n".join(lines)
 
 
 def _cell(spec: MethodSpec, backbone: catalog.BackboneSpec, notes: dict[str, int]) -> str:
     """A word for a method on a backbone; a new reason for a refusal gets the next number."""
-    if backbone.name in spec.backbones:
+    if spec.runs_on(backbone):
         return DEFAULT if backbone.name == spec.default_backbone else RUNS
     reason = spec.refusal(backbone)
     if not reason:
@@ -64,15 +64,26 @@ def detail(name: str) -> str:
     facts = [
         ("what", spec.summary),
         ("family", spec.family),
+        ("does", _abilities(spec)),
         ("size", f"{spec.frame_name} by default, multiples of {spec.size_multiple}"),
         ("licence", spec.licence),
         ("disk", f"about {spec.approx_gb:.3g} GB"),
         ("source", spec.weights),
+        ("from", f"{registry.BACKBONES.registered(name).dist}, {spec.loader}"),
         ("weights", f"{state}: {line}"),
         *_words(spec, state),
         *_runs(spec),
     ]
     return table((name, ""), facts)
+
+
+def _abilities(spec: catalog.BackboneSpec) -> str:
+    """What it can do, as it is declared."""
+    makes = "makes clips" if spec.makes_clips else "makes single pictures"
+    reads = "guided by a prompt" if spec.reads_text else "reads no prompt"
+    stride = f", one for {spec.time_stride} frames" if spec.time_stride > 1 else ""
+    latents = f"latents of {spec.latent_channels} channels{stride}"
+    return f"{makes}, {reads}; {latents}; predicts {' or '.join(spec.predictions)}, sampler {spec.sampler}"
 
 
 def _words(spec: catalog.BackboneSpec, state: str) -> list[tuple[str, str]]:
@@ -84,8 +95,8 @@ def _words(spec: catalog.BackboneSpec, state: str) -> list[tuple[str, str]]:
 def _runs(backbone: catalog.BackboneSpec) -> list[tuple[str, str]]:
     """Which methods run on a backbone, and why the others do not."""
     methods = [spec for spec in map(registry.spec, registry.names()) if spec.backbones]
-    running = [spec.name for spec in methods if backbone.name in spec.backbones]
-    others = [spec for spec in methods if backbone.name not in spec.backbones]
+    running = [spec.name for spec in methods if spec.runs_on(backbone)]
+    others = [spec for spec in methods if not spec.runs_on(backbone)]
     return [("runs", ", ".join(running) or "no method")] + [
-        (f"not {spec.name}", spec.refusal(backbone) or "it declares nothing about this backbone") for spec in others
+        (f"not {spec.name}", spec.refusal(backbone) or "it does not declare this backbone") for spec in others
     ]

@@ -28,8 +28,8 @@ HELP = """usage: motionkit doctor [extras=true]
 Versions, extras, codecs, disk, cache, weights and plugins, with the traceback of each plugin that is broken.
 Exit code 1 when something that motionkit needs is missing or broken.
 
-  extras=true    import torch, diffusers and each extra that is installed, in a process of its own: this finds what
-                 was built for another torch; half a minute, and up to a gigabyte of memory
+  extras=true    import torch, diffusers and each installed extra, each in its own process: this finds packages
+                 built for another torch; takes half a minute, and up to a gigabyte of memory
 """
 
 EXTRAS = {
@@ -55,14 +55,14 @@ Row = tuple[str, str, str]  # what, ok | missing | WRONG, detail
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     if argv not in ([], ["extras=true"], ["extras=false"]):
-        raise UserError(f"doctor takes extras=true or nothing, not {argv[0]!r}")
+        raise UserError(f"doctor takes extras=true or no arguments (got {argv[0]!r})")
     found = findings(argv == ["extras=true"])
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), found).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
         print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
     wrong = sum(row[1] == "WRONG" for row in found)
-    print(f"\n{wrong} thing(s) wrong" if wrong else "\nall is well")
+    print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
 
 
@@ -87,19 +87,19 @@ def packages() -> list[Row]:
             rows.append((need.name, "WRONG", f"not installed, needs {need.specifier or 'any version'}"))
             continue
         fits = need.specifier.contains(version, prereleases=True)
-        note = {"av": "reads and writes video with the FFmpeg inside it", "torch": _build(version)}.get(need.name, "")
+        note = {"av": "reads and writes video with its own FFmpeg", "torch": _build(version)}.get(need.name, "")
         detail = f"{version}  {note}".strip() if fits else f"{version}, needs {need.specifier}"
         rows.append((need.name, "ok" if fits else "WRONG", detail))
     return rows
 
 
 def _build(version: str) -> str:
-    gpu = "an NVIDIA driver is here" if shutil.which("nvidia-smi") else "no NVIDIA driver is here"
+    gpu = "an NVIDIA driver was found" if shutil.which("nvidia-smi") else "no NVIDIA driver was found"
     return f"{'built for the CPU' if '+cpu' in version else 'built with CUDA or for any device'}; {gpu}"
 
 
 def extras() -> list[Row]:
-    """Optional packages, and how to get those that are not there."""
+    """Optional packages, and how to install the missing ones."""
     rows: list[Row] = []
     for module, extra in EXTRAS.items():
         try:
@@ -113,7 +113,7 @@ def extras() -> list[Row]:
 
 
 def builds() -> list[Row]:
-    """What was built for another torch than the one that is here, from metadata alone."""
+    """Packages that were built for another torch than the installed one, from metadata alone."""
     rows: list[Row] = []
     for name in ("torchvision", "torchaudio"):
         try:
@@ -122,11 +122,11 @@ def builds() -> list[Row]:
             continue
         needed = _torch_of(name)
         if needed is not None and not needed.contains(torch, prereleases=True):
-            rows.append((name, "WRONG", f"{own} is made for torch{needed}, here is {torch}: {_again(name)}"))
+            rows.append((name, "WRONG", f"{own} needs torch{needed}, installed is {torch}: {_again(name)}"))
         elif _device_of(own) != _device_of(torch):
-            rows.append((name, "WRONG", f"{own} breaks torch {torch}, it was built for another: {_again(name)}"))
+            rows.append((name, "WRONG", f"{own} was built for another torch than {torch}: {_again(name)}"))
         else:
-            rows.append((name, "ok", f"{own}, made for torch {torch}"))
+            rows.append((name, "ok", f"{own}, built for torch {torch}"))
     return rows
 
 
@@ -150,7 +150,7 @@ def _again(name: str) -> str:
 
 
 def imports() -> list[Row]:
-    """What a run imports, and each extra that is installed, imported in a process of its own."""
+    """What a run imports, and each installed extra, each imported in its own process."""
     rows: list[Row] = []
     for name, line in CORE.items():
         if importlib.util.find_spec(name) is not None:
@@ -233,7 +233,7 @@ def _way(wanted: Wanted) -> str:
 
 
 def plugins() -> list[Row]:
-    """Each method, sampler, ... with the distribution that brought it."""
+    """Each method, sampler, ... with the distribution that provides it."""
     off = "  (MOTIONKIT_DISABLE_PLUGINS is set)" if registry.plugins_disabled() else ""
     rows: list[Row] = []
     for group in registry.GROUPS:

@@ -36,7 +36,7 @@ SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class JobFolders:
     """Where a job was started: `cwd` resolves the user's paths, `folder` is the job's own."""
 
     cwd: Path
@@ -101,9 +101,11 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    for group, names in {"backbone": ("auto", "pocket", "tiny", *catalog.specs()), "gpu": ("auto", *TIERS)}.items():
+    for group, names in {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS)}.items():
         for name in names:
             _register_option(store, group, name)
+    for name, spec in catalog.specs().items():
+        _register_option(store, "backbone", name, spec.conf)
     for name in registry.names():
         _register_method(store, name)
     OmegaConf.register_new_resolver("motionkit.hash", _own_hash, use_cache=True, replace=True)
@@ -144,19 +146,20 @@ def _search_paths() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-    class MethodSearchPath(SearchPathPlugin):
-        """Adds the configuration folders that third-party methods declare."""
+    class PartSearchPath(SearchPathPlugin):
+        """Adds the configuration folders that third-party methods and backbones declare."""
 
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
             """Append each of them once."""
-            for name in registry.names():
-                if conf := registry.spec(name).conf:
-                    search_path.append(f"method-{name}", conf)
+            declared = {f"method-{name}": registry.spec(name).conf for name in registry.names()}
+            declared |= {f"backbone-{name}": spec.conf for name, spec in catalog.specs().items()}
+            for name, conf in declared.items():
+                if conf:
+                    search_path.append(name, conf)
 
-    if not any(
-        plugin.__name__ == MethodSearchPath.__name__ for plugin in Plugins.instance().discover(SearchPathPlugin)
-    ):
-        Plugins.instance().register(MethodSearchPath)
+    known = Plugins.instance().discover(SearchPathPlugin)
+    if not any(plugin.__name__ == PartSearchPath.__name__ for plugin in known):
+        Plugins.instance().register(PartSearchPath)
 
 
 def compose(verb: str, schema: type, words: list[str]) -> Any:
@@ -183,7 +186,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise one_line(error, verb, overrides) from error
 
 
-def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
+def run(verb: str, job: Callable[[Any, JobFolders], None], words: list[str]) -> int:
     """Start a verb as a Hydra application: overrides, --cfg job, -m and launchers.
 
     Raises:
@@ -233,15 +236,15 @@ def _call(app: Callable[[], Any], argv: list[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _start() -> Start:
+def _start() -> JobFolders:
     from hydra.core.hydra_config import HydraConfig
 
     runtime = HydraConfig.get().runtime
-    return Start(Path(runtime.cwd), Path(runtime.output_dir))
+    return JobFolders(Path(runtime.cwd), Path(runtime.output_dir))
 
 
 def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
-    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+    """Further words for Hydra where no run folder can be made in the current folder: it is then made beside the output.
 
     Args:
         shows: nothing runs, and nothing is written.
@@ -253,7 +256,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         check_writable(Path.cwd() / "runs")
         return []
     except FileNotFoundError:
-        lost, why = True, "the working folder is gone"
+        lost, why = True, "the current folder no longer exists"
     except UserError as error:
         lost, why = False, str(error)
     if lost and shows:
@@ -265,10 +268,10 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         return []
     output = local_path(given.get("output", "").strip("'\""))
     if multirun or output == Path() or (lost and not output.is_absolute()):
-        other = "" if multirun else ", or give output= with a whole path"
-        raise UserError(f"{why}: go to another folder{other}")
+        other = "" if multirun else ", or give output= with a full path"
+        raise UserError(f"{why}: change to another folder{other}")
     if lost:
-        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+        os.chdir("/")  # Hydra asks where it is; relative paths cannot be resolved any more
     base = output.absolute().parent
     check_writable(base)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
@@ -279,7 +282,7 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        pass  # it holds something, which is then worth keeping
+        pass  # it is not empty, so it is kept
 
 
 def _from_hydra(error: BaseException) -> bool:
@@ -287,7 +290,7 @@ def _from_hydra(error: BaseException) -> bool:
 
 
 def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
-    """What Hydra says, as one line, with the nearest name when one is unknown."""
+    """Hydra's error as one line, with the nearest name when one is unknown."""
     text = str(error)
     if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)

@@ -13,7 +13,7 @@ from motionkit.errors import unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.context import Progress
 
 HELP = f"""usage: motionkit transfer [key=value ...] [-m] [--cfg job]
@@ -41,11 +41,11 @@ def main(argv: list[str]) -> int:
     return run("transfer", transfer, argv)
 
 
-def transfer(config: TransferConfig, start: Start) -> None:
+def transfer(config: TransferConfig, start: JobFolders) -> None:
     """One run, from a typed configuration to files.
 
     Raises:
-        UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
+        UserError: anything that the user can fix; whatever is cheap to check is checked before torch loads.
     """
     from motionkit.cli.words import request_of
     from motionkit.running.request import check
@@ -60,7 +60,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
 
 def say(line: str) -> None:
-    """A line for the user that is no result, on stderr."""
+    """Print a remark for the user, on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: the calls of the model that it takes, and how their predictions are mixed."""
+"""Classifier-free guidance: which calls of the model it makes, and how it mixes their predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Guidance:
     """How the conditional and the unconditional prediction are mixed (arXiv 2207.12598).
 
     Attributes:
-        scale: 1 is the conditional prediction alone; the model is then called for nothing else.
+        scale: 1 is the conditional prediction alone; the unconditional one is then not computed.
         rescale: see `guide`.
         batched: both halves in one call of the model, which takes more memory.
     """
@@ -62,6 +62,13 @@ def guide(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> T
         return out
     dims = tuple(range(1, out.ndim))
     return out * (rescale * cond.std(dims, keepdim=True) / out.std(dims, keepdim=True) + 1 - rescale)
+
+
+def idle_negative(negative: str, scale: float) -> str:
+    """A line for a negative prompt that was given and that guidance at this scale never reads; "" otherwise."""
+    if not negative.strip() or scale != 1:
+        return ""
+    return "negative_prompt has no effect at method.sample.guidance=1: give another scale, such as 7.5, or leave it out"
 
 
 @dataclass(frozen=True)

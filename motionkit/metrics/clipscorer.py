@@ -1,4 +1,4 @@
-"""What a sprite-like clip shows and whether it stays itself: motion, kind, colour and identity by a small clip judge.
+"""Judges what a sprite-like clip shows and whether it stays consistent: motion, kind, colour and identity.
 
 The judge knows the sprite world only, in colour and as line drawings; its own accuracy is `stated_accuracy`. Motions
 and kinds that a prompt names are found by their words ("a drawing of a horse walking").
@@ -7,6 +7,7 @@ and kinds that a prompt names are found by their words ("a drawing of a horse wa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ _BATCH = 64  # frames at once, to bound memory
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one clip: probabilities of each label, and the joints it saw.
+    """The judge's output for one clip: probabilities of each label, and the joints it saw.
 
     Attributes:
         motion, kind, colour: label -> probability, each sums to 1; one motion is "still", and motion is empty for
@@ -38,7 +39,7 @@ class Verdict:
     joints: np.ndarray
 
     def best(self, group: str) -> str | None:
-        """The most likely label of "motion", "kind" or "colour"; None where the judge says nothing."""
+        """The most likely label of "motion", "kind" or "colour"; None where the judge has no answer."""
         said: dict[str, float] = getattr(self, group)
         return max(said, key=said.__getitem__) if said else None
 
@@ -49,13 +50,13 @@ def available() -> bool:
 
 
 def stated_accuracy() -> dict[str, float]:
-    """The judge's own figures on held-out characters, in colour, as lines, and spoilt; to be stated beside its own."""
+    """The judge's own figures on held-out characters, in colour, as lines, and degraded; state them with results."""
     return dict(load_judge("clipscorer")[1])
 
 
 @torch.no_grad()
 def judge(video: np.ndarray) -> Verdict:
-    """Look at one clip.
+    """Judge one clip.
 
     Args:
         video: (F, H, W, 3) uint8; it is padded to a square as results are.
@@ -93,7 +94,7 @@ def reference_consistency(video: np.ndarray, reference: np.ndarray, first: int =
         reference: (H, W, 3) uint8, the drawing or picture; `last` None is the end of the clip.
 
     Raises:
-        ValueError: no frame is left to look at; else as `judge`.
+        ValueError: no frame is left; else as `judge`.
     """
     frames = video[first:last]
     if not len(frames):
@@ -115,7 +116,7 @@ def motion_agreement(video: np.ndarray, prompt: str) -> float | None:
 def kind_agreement(video: np.ndarray, prompt: str) -> float | None:
     """Probability that the judge gives to the kind that the prompt names, [0, 1]; None when it names none it knows."""
     verdict = judge(video)
-    wanted = _word_in(prompt, {kind: (kind, f"{kind}s") for kind in verdict.kind})
+    wanted = label_in(prompt, verdict.kind)
     return None if wanted is None else verdict.kind[wanted]
 
 
@@ -136,6 +137,11 @@ def joint_path(video: np.ndarray) -> float:
 def motion_in(prompt: str) -> str | None:
     """The motion of the sprite world that a prompt names, in any of its forms ("walk", "walks", "walking")."""
     return _word_in(prompt, {name: (name, f"{name}s", f"{name}es", doing) for name, doing in DOING.items()})
+
+
+def label_in(prompt: str, labels: Iterable[str]) -> str | None:
+    """The first of some labels, such as kinds or colours, that a prompt names ("horse", "horses"); None for none."""
+    return _word_in(prompt, {label: (label, f"{label}s") for label in labels})
 
 
 def _word_in(prompt: str, forms: dict[str, tuple[str, ...]]) -> str | None:

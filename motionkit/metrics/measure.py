@@ -1,10 +1,11 @@
-"""What a measure of one video is: its fact, its function, and the networks that it stands on."""
+"""A measure of one video, as a declared part: its fact, its function, and the networks that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from motionkit.media import from_frames, letterbox
 from motionkit.metrics.needs import locate
 from motionkit.settings.fact import Fact
 
+if TYPE_CHECKING:
+    from motionkit.metrics.clipscorer import Verdict
+
 Weights = Mapping[str, str]
 LAST = 1000
+KNOWN = ("mask", "keypoints", "driving_keypoints")  # what a renderer knows of a true clip, and of the driving one
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Request:
         reference: (h, w, 3) uint8, the picture that the video should keep to.
         prompt: what was asked for.
         weights: where the user keeps a set of weights, by its name in `motionkit.metrics.needs.NEEDS`.
+        source_prompt: what the driving video shows.
+        known: what only a renderer knows, each made when it is asked for: "mask" (F, H, W) bool, where the true subject
+            is; "keypoints" and "driving_keypoints" (F, 12, 2) pixels, its joints in the true and the driving video.
     """
 
     video: np.ndarray
@@ -35,11 +43,15 @@ class Request:
     reference: np.ndarray | None = None
     prompt: str = ""
     weights: Weights = field(default_factory=dict)
+    source_prompt: str = ""
+    known: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
-        """Whether "truth", "driving", "reference" or "prompt" is there to measure by; "nothing" always is."""
-        if name in ("nothing", "prompt"):
-            return name == "nothing" or bool(self.prompt)
+        """Whether what a fact needs (`Fact.needs`) is there to measure by; "nothing" always is."""
+        if name in KNOWN:
+            return name in self.known
+        if name in ("nothing", "prompt", "source_prompt"):
+            return name == "nothing" or bool(getattr(self, name))
         return getattr(self, name) is not None and (name != "driving" or self.truth is None)
 
     @property
@@ -72,10 +84,31 @@ class Request:
 
     @cached_property
     def joints(self) -> dict[str, float | None]:
-        """Keypoint error and PCK by one look of the pose judge."""
+        """Keypoint error and PCK by one run of the pose judge."""
         from motionkit.metrics import pose
 
         return pose.against(self.video, self.true)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the clip judge says of the video."""
+        from motionkit.metrics import clipscorer
+
+        return clipscorer.judge(self.video)
+
+    @cached_property
+    def identities(self) -> np.ndarray:
+        """(F, 64) unit vectors: who is in each frame, by the clip judge."""
+        from motionkit.metrics import clipscorer
+
+        return clipscorer.identity(self.video)
+
+    @cached_property
+    def found_joints(self) -> np.ndarray:
+        """(F, 12, 2) pixels: the joints that the pose judge finds."""
+        from motionkit.metrics import pose
+
+        return pose.estimate(self.video)[..., :2]
 
 
 @dataclass(frozen=True)
@@ -99,7 +132,7 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """The word by which protocols and tables know it."""
+        """The name by which protocols and tables refer to it."""
         return self.fact.name
 
     def of(self, request: Request) -> float | None:

@@ -1,12 +1,13 @@
-"""Named ways of measuring, as data with a version and a hash, so that a figure says by which rules it was made.
+"""Named ways of measuring, as data with a version and a hash, so that it is known by which rules a figure was made.
 
 `get("sprites-v1")` is a `MetricProtocol`. Its YAML lies in conf/metrics; the hash covers that file, changed settings,
-and the bytes of the judges and of the weights that the user named, so figures of one hash were made by one ruler.
+and the bytes of the judges and of the weights that the user named, so figures with the same hash were measured in the
+same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -30,7 +31,7 @@ _KEYS = ("name", "version", "summary", "video", "sets")
 
 @dataclass(frozen=True)
 class MetricProtocol:
-    """Which figures, made how.
+    """Which metrics are computed, and how.
 
     Attributes:
         name, version, summary: as written in its file.
@@ -107,6 +108,8 @@ class MetricProtocol:
         truth: np.ndarray | None = None,
         reference: np.ndarray | None = None,
         prompt: str = "",
+        source_prompt: str = "",
+        known: Mapping[str, Callable[[], np.ndarray]] | None = None,
     ) -> dict[str, float | None]:
         """Every figure of one video whose inputs are there; None without a value here (`missing` says why, by name).
 
@@ -115,12 +118,14 @@ class MetricProtocol:
             driving: (F, h, w, 3) uint8 with the same number of frames; measured by only when there is no truth.
             reference: (h, w, 3) uint8, what the video should keep to.
             prompt: what was asked for.
+            source_prompt: what the driving video shows.
+            known: what only a renderer knows, as of `motionkit.metrics.measure.Request`.
 
         Raises:
             ValueError: shapes that do not go together.
             UserError: weights that are there but cannot be used.
         """
-        request = Request(video, driving, truth, reference, prompt, self.weights)
+        request = Request(video, driving, truth, reference, prompt, self.weights, source_prompt, known or {})
         asked = {name: spec for name in self.measures if request.has((spec := METRICS.get(name)).fact.needs)}
         return {name: None if name in self.missing else spec.of(request) for name, spec in asked.items()}
 
@@ -174,7 +179,7 @@ def get(name: str, weights: Mapping[str, str] | None = None, least: Mapping[str,
         if key not in sets:
             raise unknown(f"figure of {name} with a least number of clips", key, sets)
         if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-            raise UserError(f"least.{key}={count}: give a whole number of clips from 2 up")
+            raise UserError(f"least.{key}={count}: give a whole number of clips, 2 or more")
         sets[key]["least"] = count
     return replace(protocol, set_measures=sets, weights=dict(weights or {}))
 
@@ -183,7 +188,7 @@ def parse(data: Any, where: str) -> MetricProtocol:
     """A protocol from what its YAML holds.
 
     Raises:
-        UserError: a key is missing or unknown, or it names a figure that nobody knows.
+        UserError: a key is missing or unknown, or it names an unknown figure.
     """
     if not isinstance(data, dict):
         raise UserError(f"{where}: a metric protocol is a mapping with {', '.join(_KEYS)}")

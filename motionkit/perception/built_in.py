@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from motionkit.perception.estimators import EstimatorSpec
-from motionkit.perception.networks import NETWORKS, wanted
+from motionkit.perception.networks import NETWORKS, RMBG, wanted
 from motionkit.weights.finding import Wanted
 
 _SHIPPED = Path("perception")  # below the assets
@@ -75,7 +75,7 @@ SAM2 = EstimatorSpec(
     "SAM 2: one object, followed through the clip from its place in frame 0",
     "motionkit.perception.sam2:Sam2",
     "Apache-2.0",
-    "anything that is pointed at; by its name, COCO's classes (through Mask2Former)",
+    "anything given by a box, point or mask; by name, COCO's classes (through Mask2Former)",
     (_SAM2, _MASK2FORMER),
     paper_url="https://arxiv.org/abs/2408.00714",
 )
@@ -87,6 +87,15 @@ MASK2FORMER = EstimatorSpec(
     "COCO's classes",
     (_MASK2FORMER,),
     paper_url="https://arxiv.org/abs/2112.01527",
+)
+FRONT = EstimatorSpec(
+    "masks.rmbg",
+    "RMBG-1.4: whatever stands in front, each frame on its own",
+    "motionkit.perception.rmbg:Rmbg",
+    f"weights {RMBG.licence}",
+    "any subject, if it alone stands in front; reads no name",
+    (wanted(RMBG),),
+    paper_url="https://arxiv.org/abs/2203.03041",
 )
 POCKET_MASKS = EstimatorSpec(
     "masks.pocket", "the sprite network", "motionkit.perception.pocket_estimators:PocketMasks", _OWN, _SPRITES, (_MAPS,)

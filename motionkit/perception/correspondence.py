@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.backbones.spec import BackboneSpec
 
 BACKENDS = Words(
     "correspondence",
@@ -27,7 +28,6 @@ BACKENDS = Words(
         "files": "a ready-made correspondence",
     },
 )
-SD_FAMILIES = ("sd", "animatediff")  # UNets whose decoder has the three points that SD-DINO reads
 Step = Callable[[int, int], None]  # done, total
 
 
@@ -35,56 +35,55 @@ Step = Callable[[int, int], None]  # done, total
 class CorrespondenceSettings:
     """How correspondence is found."""
 
-    backend: str = setting("Who finds correspondence.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of the correspondence.", "auto", choices=BACKENDS)
     path: str | None = setting(
         "A ready-made correspondence: a file or folder of `files.read_correspondence`; null for none.", None
     )
-    weights: str | None = setting("DINOv2: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting("Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None)
     sd_side: int = setting("Longer side at which the UNet sees the frames.", 960, low=64, high=2048, unit="px")
     dino_side: int = setting("Longer side at which DINOv2 sees the frames.", 840, low=56, high=2048, unit="px")
     grid: int = setting("Longer side of the grid on which pixels are matched.", 96, low=8, high=256)
     components: int = setting(
-        "Components kept of each layer's features, by one PCA over the subject in all frames.", 256, low=1, high=4096
+        "Number of PCA components kept of each layer's features, over the subject in all frames.", 256, low=1, high=4096
     )
-    timestep: int = setting("Noise on the latents that the UNet sees, as a timestep.", 100, low=0, high=999)
+    timestep: int = setting("Timestep of the noise that is added to the latents for the UNet.", 100, low=0, high=999)
     seed: int = setting("Seed of that noise; all frames get the same.", 42)
-    smooth: int = setting(
-        "How many times each match is replaced by the median of those around it; 0 is the paper's way.",
-        0,
-        low=0,
-        high=16,
+    smooth: int = setting("Rounds of median smoothing of the matches; 0 for none, as in the paper.", 0, low=0, high=16)
+    mutual: bool = setting(
+        "Whether matches that fail the forward-backward check are replaced by the nearest one that passes.", False
     )
-    mutual: bool = setting("Whether a match that does not find back is replaced by the nearest one that does.", False)
 
-    def on(self, pocket: bool = False, family: str = "") -> str:
-        """The back end that `backend` means on a backbone of that family. Raises: UserError for an unknown one."""
+    def on(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> str:
+        """The back end that `backend` means on that backbone. Raises: UserError for an unknown one."""
         BACKENDS.check(self.backend)
         if self.backend != "auto":
             return self.backend
         if self.path:
             return "files"
-        return "pocket" if pocket else "sd_dino" if family in SD_FAMILIES else "dino"
+        return "pocket" if pocket else "sd_dino" if backbone is not None and backbone.sd1_unet else "dino"
 
-    def check(self, pocket: bool = False, family: str = "") -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
-        backend = self.on(pocket, family)
+    def check(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> None:
+        """Refuse impossible settings. Raises: UserError, one line that names the setting."""
+        backend = self.on(pocket, backbone)
         if backend == "files" and not self.path:
             raise UserError("correspondence: backend=files needs the maps: give correspondence=FILE or FOLDER")
-        if backend == "sd_dino" and family and family not in SD_FAMILIES:
-            raise UserError(f"correspondence: sd_dino reads a UNet of SD 1.x, not of {family}: use backend=dino")
+        if backend == "sd_dino" and backbone is not None and not backbone.sd1_unet:
+            raise UserError(
+                f"correspondence: sd_dino reads a UNet of SD 1.x, not that of {backbone.name}: use backend=dino"
+            )
         check(self, "correspondence: ")
 
-    def files(self, pocket: bool = False, family: str = "") -> dict[str, Path]:
+    def files(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> dict[str, Path]:
         """The weight files of the back end by name (not the backbone's), for `Transfer.weights`; loads nothing.
 
         Raises: MissingWeights, UserError: what would also stop `correspond`.
         """
-        backend = self.on(pocket, family)
+        backend = self.on(pocket, backbone)
         return {} if backend == "files" else Asked("correspondence", backend).weights(self)
 
-    def facts(self, pocket: bool = False, family: str = "") -> dict[str, Any]:
+    def facts(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> dict[str, Any]:
         """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
-        backend = self.on(pocket, family)
+        backend = self.on(pocket, backbone)
         return {"backend": backend} if backend == "files" else Asked("correspondence", backend).facts(self)
 
 
@@ -111,19 +110,19 @@ def correspond(
         dtype: of DINOv2's weights; None is float32.
 
     Raises:
-        UserError: no subject in frame 0, settings or files that cannot be, a backbone that is not SD 1.x's.
+        UserError: no subject in frame 0, impossible settings or unusable files, a backbone that is not SD 1.x's.
         MissingWeights: weights are not there; the line says how to get or replace them.
     """
     from motionkit.perception.pixels import check_frames
 
-    settings, family = settings or CorrespondenceSettings(), backbone.spec.family if backbone is not None else ""
-    settings.check(pocket, family)
+    settings, spec = settings or CorrespondenceSettings(), backbone.spec if backbone is not None else None
+    settings.check(pocket, spec)
     check_frames(frames)
     if masks.shape != frames.shape[:3] or masks.dtype != bool:
         raise ValueError(f"masks must be bool {frames.shape[:3]}, got {masks.dtype} {masks.shape}")
     if not masks[0].any():
         raise UserError("the first frame shows no subject to compare with: start the clip where the subject is seen")
-    backend = settings.on(pocket, family)
+    backend = settings.on(pocket, spec)
     if backend == "files":
         assert settings.path is not None
         return _from_file(settings.path, masks)

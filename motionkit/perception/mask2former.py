@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from PIL import Image
 
 from motionkit.errors import UserError
 from motionkit.perception import networks
+from motionkit.perception.coco import ELSEWHERE, class_name, classes_of
 from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.masks import MaskSettings
 from motionkit.perception.networks import NETWORKS, load, locate
 from motionkit.weights.model_files import read_json
-
-_ELSEWHERE = "or say where it is (masks.box or masks.point with masks.backend=sam2), or give masks="
 
 
 @torch.inference_mode()
@@ -35,7 +33,7 @@ def segment(
 
     Args:
         frames: (F, H, W, 3) uint8.
-        subject: a few words; see `classes_of`.
+        subject: a few words; see `motionkit.perception.coco.classes_of`.
         weights: folder or hub id; None is the default.
         smallest: segments of a smaller share of the frame are left out.
 
@@ -43,14 +41,14 @@ def segment(
         (F, H, W) bool.
 
     Raises:
-        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was seen.
+        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was found.
         MissingWeights, UserError: as `networks.load`.
     """
     from transformers import AutoImageProcessor
 
     network = NETWORKS["mask2former"]
     names = _names(weights)
-    wanted = classes_of(subject, names)
+    wanted = classes_of(subject, names, f", {ELSEWHERE}")
     model, folder = load(network, weights, device, dtype)
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     masks, seen = np.zeros(frames.shape[:3], bool), set[str]()
@@ -70,50 +68,15 @@ def segment(
         if progress:
             progress(i + 1, len(frames))
     if not masks.any():
-        told = ", ".join(sorted(plain(name) for name in seen))
-        told = f"sees {told}: name one of these" if told else "sees nothing: name another subject"
-        raise UserError(f"no {subject!r} found: Mask2Former {told}, {_ELSEWHERE}")
+        told = ", ".join(sorted(class_name(name) for name in seen))
+        told = f"found {told}: name one of these" if told else "found nothing: name another subject"
+        raise UserError(f"no {subject!r} found: Mask2Former {told}, {ELSEWHERE}")
     return masks
 
 
 def _names(weights: str | None) -> dict[int, str]:
     config: Mapping[str, Any] = read_json(locate(NETWORKS["mask2former"], weights) / "config.json")
     return {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-
-
-def classes_of(subject: str, names: Mapping[int, str]) -> set[int]:
-    """The classes that a subject's words mean: those of just that name, else those with its last word in their name.
-
-    Only whole words count ("car" is no "carrot"), and an s at the end does not.
-
-    Raises:
-        UserError: none.
-
-    >>> names = {0: "car", 1: "carrot", 2: "teddy bear", 3: "bear", 4: "dining table-merged"}
-    >>> classes_of("red sports cars", names), classes_of("bear", names), classes_of("table", names)
-    ({0}, {3}, {4})
-    """
-    words = _words(subject)
-    for asked in (words, words[-1:]):
-        if found := {number for number, name in names.items() if asked and _words(plain(name)) == asked}:
-            return found
-    if found := {number for number, name in names.items() if words and words[-1] in _words(plain(name))}:
-        return found
-    known = sorted({plain(name) for name in names.values()})
-    shown = ", ".join(known[:80]) + (f" and {len(known) - 80} more" if len(known) > 80 else "")
-    raise UserError(f"Mask2Former has no class for {subject!r}: name one of its own ({shown}), {_ELSEWHERE}")
-
-
-def plain(name: str) -> str:
-    """A class's name without what COCO's panoptic set adds to it."""
-    return re.sub(r"-(merged|other|stuff)\b", "", name)
-
-
-def _words(text: str) -> list[str]:
-    return [
-        w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w
-        for w in re.findall(r"[a-z]+", text.lower())
-    ]
 
 
 class Mask2Former(Estimator):
@@ -131,4 +94,4 @@ class Mask2Former(Estimator):
     def read(self, view: View, settings: MaskSettings) -> np.ndarray:
         """Masks (F, H, W) bool, each frame on its own."""
         given = (settings.classes, settings.smallest, view.device, view.dtype, view.progress)
-        return segment(view.frames, view.subject, *given)
+        return segment(view.frames, settings.seen_as or view.subject, *given)

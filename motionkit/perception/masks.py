@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from motionkit.errors import UserError
-from motionkit.perception import files
+from motionkit.perception import coco, files
 from motionkit.perception.estimators import Asked, View, Words
 from motionkit.settings.setting import setting
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 BACKENDS = Words(
     "masks",
     {
-        "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2",
+        "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2, or rmbg where the "
+        "subject is no class of COCO's",
         "files": "ready-made masks",
     },
 )
@@ -35,42 +36,58 @@ Step = Callable[[int, int], None]  # done, total
 class MaskSettings:
     """How the subject is found."""
 
-    backend: str = setting("Who finds the subject.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of the subject's masks.", "auto", choices=BACKENDS)
     path: str | None = setting(
         "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.", None
     )
-    weights: str | None = setting("SAM 2: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting("SAM 2, or RMBG: a folder or hub id; null is the authors' hub id.", None)
+    seen_as: str = setting(
+        "What Mask2Former looks for in the subject's place, one of COCO's classes such as dog for a fox; empty is the "
+        "subject's own words.",
+        "",
+    )
     classes: str | None = setting(
-        "Mask2Former, which for sam2 finds the subject in frame 0 unless box, point or start does: a folder or hub id; "
+        "Weights of Mask2Former (used by sam2 in frame 0 unless box, point or start is given): a folder or hub id; "
         "null is the authors' hub id.",
         None,
     )
     box: tuple[float, ...] | None = setting(
         "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "
-        "null lets it be found.",
+        "null finds it automatically.",
         None,
     )
     point: tuple[float, ...] | None = setting(
-        "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null lets it be "
-        "found.",
+        "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null finds it "
+        "automatically.",
         None,
     )
     start: str | None = setting(
-        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null lets it be found.", None
+        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null finds it automatically.", None
     )
-    smallest: float = setting("A subject of a smaller share of the frame is not believed.", 0.001, low=0, high=1)
+    smallest: float = setting("Smallest share of the frame that counts as a subject.", 0.001, low=0, high=1)
 
-    def on(self, pocket: bool = False) -> str:
-        """The back end that `backend` means. Raises: UserError for an unknown one."""
+    def on(self, pocket: bool = False, subject: str | None = None) -> str:
+        """The back end that `backend` means, for a subject where one is named ("" is any).
+
+        Raises: UserError for an unknown one.
+        """
         BACKENDS.check(self.backend)
         if self.backend != "auto":
             return self.backend
-        return "files" if self.path else "pocket" if pocket else "sam2"
+        if self.path or pocket:
+            return "files" if self.path else "pocket"
+        by_name = self.started or self.weights or self.classes or subject is None
+        return "sam2" if by_name or coco.known(self.seen_as or str(subject)) else "rmbg"
 
-    def check(self, pocket: bool = False) -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
-        if self.on(pocket) == "files" and not self.path:
+    def check(self, pocket: bool = False, subject: str | None = None) -> None:
+        """Refuse impossible settings. Raises: UserError, one line that names the setting."""
+        backend = self.on(pocket, subject)
+        if backend == "files" and not self.path:
             raise UserError("masks: backend=files needs the masks themselves: give masks=FOLDER (or a video, npy, npz)")
+        if self.seen_as and not self.classes:
+            coco.classes_of(self.seen_as)
+        elif subject is not None and not self.classes and not self.started and backend in ("sam2", "mask2former"):
+            coco.classes_of(subject, elsewhere=f", {coco.ELSEWHERE}")
         for name, values, size in (("box", self.box, 4), ("point", self.point, 2)):
             if values is not None and (len(values) != size or not all(0 <= v <= 1 for v in values)):
                 raise UserError(f"masks: {name}={list(values)} must be {size} numbers from 0 to 1 (shares of frame 0)")
@@ -84,17 +101,17 @@ class MaskSettings:
         """Whether the user says where the subject is in frame 0."""
         return not (self.box is None and self.point is None and self.start is None)
 
-    def files(self, pocket: bool = False) -> dict[str, Path]:
+    def files(self, pocket: bool = False, subject: str | None = None) -> dict[str, Path]:
         """The weight files of the back end by name, for `Transfer.weights`; loads nothing.
 
         Raises: MissingWeights, UserError: what would also stop `segment`.
         """
-        backend = self.on(pocket)
+        backend = self.on(pocket, subject)
         return {} if backend == "files" else Asked("masks", backend).weights(self)
 
-    def facts(self, pocket: bool = False) -> dict[str, Any]:
+    def facts(self, pocket: bool = False, subject: str | None = None) -> dict[str, Any]:
         """Back end, and id and hash of its weights, as JSON for manifests. Raises: as `files`."""
-        backend = self.on(pocket)
+        backend = self.on(pocket, subject)
         return {"backend": backend} if backend == "files" else Asked("masks", backend).facts(self)
 
 
@@ -112,8 +129,8 @@ def segment(
 
     Args:
         frames: (F, H, W, 3) uint8 RGB.
-        subject: the subject in a few words, such as "silver jeep"; its last word has to be a COCO class where
-            Mask2Former looks for it.
+        subject: the subject in a few words, such as "silver jeep"; its last word has to mean one of COCO's
+            classes where Mask2Former looks for it.
         pocket: the backbone is of the sprite world; decides what `auto` means.
         dtype: of the networks' weights; None is float32.
 
@@ -121,15 +138,15 @@ def segment(
         (F, H, W) bool; a frame in which the subject is hidden is empty.
 
     Raises:
-        UserError: no subject found (never the whole picture instead), or settings that cannot be.
+        UserError: no subject found (never the whole picture instead), or impossible settings.
         MissingWeights: weights or a package are not there; the line says how to get or replace them.
     """
     from motionkit.perception.pixels import check_frames
 
     settings = settings or MaskSettings()
-    settings.check(pocket)
+    settings.check(pocket, subject)
     check_frames(frames)
-    backend = settings.on(pocket)
+    backend = settings.on(pocket, subject)
     if backend == "files":
         assert settings.path is not None
         masks = files.read_masks(settings.path, *frames.shape[:3])

@@ -1,4 +1,4 @@
-"""Public vision networks from a local folder or the hub's cache: where they lie, what they are, loaded strictly.
+"""Public vision networks from a local folder or the hub's cache: finding, checking and strict loading.
 
 Nothing is downloaded unless MOTIONKIT_ONLINE=1, and nothing pickled is read. Imports no torch by itself.
 """
@@ -30,7 +30,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # what all of these n
 
 @dataclass(frozen=True)
 class Network:
-    """A vision network of transformers.
+    """A vision network of transformers, or one of our own in a hub folder of that kind.
 
     Attributes:
         title: its name for people.  architecture: the class in transformers.  model_type: what config.json calls it.
@@ -99,6 +99,18 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             "correspondence=FILE with a ready-made one",
         ),
     }
+)
+
+# Written here (`motionkit.perception.rmbg`), for transformers has no such class of its own.
+RMBG = Network(
+    "RMBG",
+    "BriaRMBG",
+    "SegformerForSemanticSegmentation",  # what its config.json says, though it is no Segformer
+    "briaai/RMBG-1.4",
+    "0.18 GB",
+    "bria-rmbg-1.4: no commercial use without BRIA's agreement",
+    "masks.weights",
+    "masks=FOLDER with ready-made masks",
 )
 
 
@@ -220,7 +232,7 @@ def load(
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
     lost = sorted(str(name) for name in found["missing_keys"] or ())
-    if lost:  # transformers would go on with random numbers in their place
+    if lost:  # transformers would continue with random numbers in their place
         few = f"it lacks {len(lost)} weights, e.g. {lost[0]}"
         raise UserError(f"{folder} is not a usable {network.title} folder: {few}")
     return model.to(device, dtype or torch.float32).eval().requires_grad_(False), folder
@@ -228,7 +240,7 @@ def load(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without transformers' bars and warnings; what they would warn of is an error here."""
+    """Without transformers' progress bars and warnings; what they warn of is an error here."""
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

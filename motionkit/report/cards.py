@@ -1,4 +1,4 @@
-"""One card per method: what it used, what it took, its settings, and what its model saw."""
+"""One card per method: its inputs, time and memory, settings, and what its model saw."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from motionkit.report.model import Entry, Report
+from motionkit.report.model import MethodResult, Report
 from motionkit.report.text import backbone, data, memory, seconds
 
 
@@ -16,7 +16,7 @@ def cards(report: Report) -> str:
     return f'<section><h2>Methods</h2><div class="cards">{made}</div></section>'
 
 
-def _card(entry: Entry) -> str:
+def _card(entry: MethodResult) -> str:
     manifest = entry.manifest
     method = manifest.get("method", {})
     title = escape(str(method.get("title") or entry.name))
@@ -31,19 +31,21 @@ def _card(entry: Entry) -> str:
     )
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _facts(entry).items() if v)
     failed = f'<p><span class="bad">failed</span> {escape(entry.reason)}</p>' if entry.frames is None else ""
+    remarks = "".join(f"<p>{escape(str(line))}</p>" for line in manifest.get("remarks") or ())
     strips = "".join(
         f'{escape(name)}<div class="strip"><img src="{data("image/png", picture)}" alt="{escape(name)}"></div>'
         for name, picture in entry.shown.items()
     )
     seen = f"<details><summary>What the model saw</summary>{strips}</details>" if strips else ""
     return (
-        f'<article class="card"><h3>{title}</h3>{failed}<div class="chips">{chips}</div><dl class="facts">{facts}</dl>'
+        f'<article class="card"><h3>{title}</h3>{failed}{remarks}'
+        f'<div class="chips">{chips}</div><dl class="facts">{facts}</dl>'
         f"{seen}{_json('Settings', manifest.get('config'))}{_json('Notes', manifest.get('notes'))}"
         f"{_json('Memory plan', manifest.get('plan'))}</article>"
     )
 
 
-def _facts(entry: Entry) -> dict[str, str]:
+def _facts(entry: MethodResult) -> dict[str, str]:
     manifest = entry.manifest
     stages = manifest.get("stages", {})
     times = ", ".join(

@@ -23,11 +23,11 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
+class CanvasInputs:
+    """Inputs at the working size; `box` is where the result is in the frame, None for the whole of it.
 
-    `shaping` is the clip whose shape it has, as it was fitted.
-    `lines` say what a user should know of the fit: which part of a clip is used, frames that come twice, another shape.
+    `shaping` is the clip whose shape it has, as it is on the canvas.
+    `lines` say what a user should know of it: which part of a clip is used, frames that come twice, another shape.
     """
 
     inputs: Inputs
@@ -40,7 +40,7 @@ class Fitted:
     shaping: media.Clip | None = None
 
 
-def fit(
+def place_inputs(
     inputs: Inputs,
     backbone: BackboneSpec | None,
     frames: int | None = None,
@@ -48,13 +48,17 @@ def fit(
     fps: float | None = None,
     reads: Collection[str] = SHAPING,
     stride: int | None = None,
-) -> Fitted:
+    most: int | None = None,
+    edits: bool = False,
+) -> CanvasInputs:
     """Take a part of each clip and letterbox it; a result has the reference's shape, or else the driving clip's.
 
     The driving clip gives `frames` frames from its start (default: its own number, at most 10; with `fps` alone: as
     many as its duration holds) at a usable rate, see `motionkit.media.part.choose`; a reference video at most as many.
 
     Args:
+        most: frames of the driving clip where no number is given, in place of 10.
+        edits: without a size the edited clip's own shape decides the working size, on full-size weights.
         stride: the method's own step through a fast clip, in frames; None lowers it to 8 frames per second.
         reads: the inputs that may shape the result: a clip that is edited keeps its own shape, whatever picture was
             given beside it.
@@ -68,13 +72,14 @@ def fit(
         reference=inputs.reference if "reference" in reads else None,
         driving=inputs.driving if "driving" in reads else None,
     )
-    height, width = working_size(shaping, backbone, size)
+    own = edits and size is None and backbone is not None and backbone.hub_id is not None
+    height, width = own_shape(shaping, backbone) if own and backbone else working_size(shaping, backbone, size)
     driving, reference = inputs.driving, inputs.reference
     check_numbers(frames, fps)
     if driving is not None:
         if len(driving) < 2:
             raise UserError("driving is a single picture: a motion needs at least two frames")
-        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride))
+        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride, most=most or DEFAULT_FRAMES))
         frames = len(driving)
     frames = _count(DEFAULT_FRAMES if frames is None else frames)
     if reference is not None and len(reference) > frames:
@@ -87,37 +92,37 @@ def fit(
     if reference is not None:
         reference, boxes["reference"] = media.letterbox(reference, height, width)
     box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
-    fitted = replace(inputs, reference=reference, driving=driving)
-    lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
-    shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
-    return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
+    placed = replace(inputs, reference=reference, driving=driving)
+    lines = (*_new_notes(inputs, placed), *_shape_line(size, box))
+    shape = next((getattr(placed, name) for name in SHAPING if name in boxes and name in reads), None)
+    return CanvasInputs(placed, box, frames, height, width, float(rate), lines, shape)
 
 
-def check_matte(spec: MethodSpec, fitted: Fitted, alpha: bool | None) -> None:
-    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
-    clip = fitted.shaping
+def check_matte(spec: MethodSpec, on_canvas: CanvasInputs, alpha: bool | None) -> None:
+    """Refuse to cut out a subject that cannot be told from its background. Raises: UserError."""
+    clip = on_canvas.shaping
     if not alpha or spec.mattes or (clip is not None and clip.transparent):
         return
     if clip is None or media.subject_mask(clip.frames[:1]) is None:
         raise UserError(
-            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
-            "or transparent: give such a reference"
+            f"alpha=true: {spec.name} makes no mask of its subject, so the background has to be plain "
+            "or transparent: give such a picture"
         )
 
 
 def check_numbers(frames: int | None, fps: float | None) -> None:
-    """Refuse a number of frames or a rate that cannot be. Raises: UserError."""
+    """Refuse an impossible number of frames or frame rate. Raises: UserError."""
     if fps is not None and not SLOWEST <= fps <= FASTEST:
         raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
     if frames is not None:
         _count(frames)
 
 
-def _new_notes(given: Inputs, fitted: Inputs) -> list[str]:
-    """What was noted of each clip as it was fitted."""
+def _new_notes(given: Inputs, placed: Inputs) -> list[str]:
+    """The notes of each clip that are new on the canvas."""
     lines = []
     for name in ("driving", "reference"):
-        before, after = getattr(given, name), getattr(fitted, name)
+        before, after = getattr(given, name), getattr(placed, name)
         if after is not None:
             lines += [f"{name}: {note}" for note in after.notes if note not in before.notes]
     return lines
@@ -152,7 +157,7 @@ def working_size(
         own = min(_OWN_SIZE, max(clip.frames.shape[1:3])) if clip is not None else _OWN_SIZE
         side = -(-own // multiple) * multiple
         return backbone.default_frame if backbone else (side, side)
-    height, width = _parse_size(size)
+    height, width = parse_size(size)
     for side in (height, width):
         if not 0 < side <= MAX_SIDE:
             raise UserError(f"size={size}: a side is between {multiple} and {MAX_SIDE} pixels")
@@ -166,7 +171,23 @@ def working_size(
     return height, width
 
 
-def _parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+def own_shape(shaping: Inputs, backbone: BackboneSpec) -> tuple[int, int]:
+    """(height, width) in which the most of a clip is seen, of no more pixels than the backbone's own frame.
+
+    Both are multiples of what the backbone needs, so a narrow bar may be left.
+    """
+    clip = shaping.reference or shaping.driving
+    own_height, own_width = backbone.default_frame
+    if clip is None:
+        return own_height, own_width
+    step, budget = backbone.size_multiple, own_height * own_width
+    height, width = clip.source_size
+    sizes = [(h, w) for h in range(step, budget // step + 1, step) for w in range(step, budget // h + 1, step)]
+    return max(sizes, key=lambda size: (min(size[0] / height, size[1] / width), -size[0] * size[1]))
+
+
+def parse_size(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a side, of "WIDTHxHEIGHT", or of (height, width). Raises: UserError for what is no size."""
     if isinstance(size, tuple | list):
         if len(size) != 2 or not all(isinstance(side, int) for side in size):
             raise UserError(f"size={size}: give (height, width), two whole numbers")

@@ -23,10 +23,11 @@ class Excerpt:
     """The part of its clips that a request asks for.
 
     Attributes:
-        frames, fps, stride: as `motionkit.running.canvas.fit`.
+        frames, fps, stride: as `motionkit.running.canvas.place_inputs`.
         start, end, reference_start, reference_end: seconds (2.5, "1:05") or frames ("60f") of the driving clip and of a
             reference video; of the latter a method that wants one picture sees the frame at `reference_start`.
         audio: whether the driving clip's sound is kept.
+        most: frames of the driving clip where no number is given; None is `motionkit.media.part.MOST`.
     """
 
     frames: int | None = None
@@ -37,6 +38,7 @@ class Excerpt:
     reference_end: float | str | None = None
     audio: bool = True
     stride: int | None = None
+    most: int | None = None
 
     def read(
         self, reference: Clip | str | Path | None, driving: Clip | str | Path | None
@@ -44,7 +46,7 @@ class Excerpt:
         """Both clips, the driving one read first: its number of frames is the most that a reference video keeps.
 
         Raises:
-            UserError: a file cannot be read, a number or a time cannot be.
+            UserError: a file cannot be read, a number or a time is impossible.
         """
         from motionkit import media
         from motionkit.running import canvas
@@ -53,11 +55,11 @@ class Excerpt:
         for name, clip in (("", driving), ("reference_", reference)):
             if clip is None and (said := [k for k in ("start", "end") if getattr(self, name + k) is not None]):
                 raise UserError(
-                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, a clip to take a part of"
+                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, the clip to take a part of"
                 )
-        part = media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, sound=self.audio)
+        part = media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, self._most, sound=self.audio)
         driving = self._part(driving, part)
-        most = self.frames or (len(driving) if driving is not None else media.part.MOST)
+        most = self.frames or (len(driving) if driving is not None else self._most)
         wanted = media.Wanted(self.reference_start, self.reference_end, most=most, stride=self.stride, key="reference_")
         return self._part(reference, wanted), driving
 
@@ -65,7 +67,13 @@ class Excerpt:
         """The true video of a comparison: the same part of it as of the driving clip."""
         from motionkit import media
 
-        return self._read(path, media.Wanted(self.start, self.end, self.frames, self.fps, self.stride))
+        return self._read(path, media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, self._most))
+
+    @property
+    def _most(self) -> int:
+        from motionkit import media
+
+        return self.most or media.part.MOST
 
     def _part(self, clip: Clip | str | Path | None, wanted: Wanted) -> Clip | None:
         from motionkit import media
@@ -88,10 +96,10 @@ class Excerpt:
         return media.read_clip(path, wanted=wanted, fps=self.fps)
 
 
-def excerpt(request: Request, stride: int | None = None) -> Excerpt:
+def excerpt(request: Request, stride: int | None = None, most: int | None = None) -> Excerpt:
     """The part of its clips that a request asks for."""
     part = {name: getattr(request, name) for name in EXCERPT}
-    return Excerpt(request.frames, request.fps, **part, stride=stride)
+    return Excerpt(request.frames, request.fps, **part, stride=stride, most=most)
 
 
 def is_read(request: Request) -> bool:
@@ -100,18 +108,20 @@ def is_read(request: Request) -> bool:
     return request.audio and not paths and all(getattr(request, name) is None for name in PART)
 
 
-def read(request: Request, stride: int | None = None, say: Callable[[str], None] | None = None) -> Request:
+def read(
+    request: Request, stride: int | None = None, say: Callable[[str], None] | None = None, most: int | None = None
+) -> Request:
     """The request with its clips read, and of each the part that it asks for.
 
     Args:
-        stride: the method's.
+        stride, most: the method's.
         say: gets a line for each note on a clip: that it is cut off, say.
 
     Raises:
-        UserError: a file cannot be read, a number or a time cannot be.
+        UserError: a file cannot be read, a number or a time is impossible.
     """
     given = request.inputs
-    reference, driving = excerpt(request, stride).read(given.reference, given.driving)
+    reference, driving = excerpt(request, stride, most).read(given.reference, given.driving)
     for name, clip in (("reference", reference), ("driving", driving)):
         say_notes(name, clip, say)
     whole = {name: None for name in PART}
@@ -120,6 +130,6 @@ def read(request: Request, stride: int | None = None, say: Callable[[str], None]
 
 
 def say_notes(name: str, clip: Clip | None, say: Callable[[str], None] | None) -> None:
-    """Say what was noted of a clip as it was read."""
+    """Pass on the notes that were made while a clip was read."""
     for note in clip.notes if clip is not None and say is not None else ():
         say(f"{name}: {note}")  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What stands for a backbone in a Python call: a name, a folder, a hub id, or a pipeline that is loaded already."""
+"""What a Python call may give as a backbone: a name, a folder, a hub id, or a pipeline that is loaded already."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones import catalog
 from motionkit.errors import UserError
+from motionkit.running.lazy_backbone import backbones_of
 from motionkit.weights.model_files import read_json
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.transfer import MethodSpec
-
-_VIDEO_UNETS = {"modelscope": "UNet3DConditionModel"}  # families whose UNet is not one of Stable Diffusion's
 
 
 def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | None) -> tuple[str | None, str | None]:
@@ -25,8 +24,7 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
             backbone that is in the list; or something else, which is refused.
         path: a folder or hub id that was given beside it.
 
-    Raises:
-        UserError: what cannot be used, with what to write instead.
+    Raises: UserError: what cannot be used, with what to write instead.
     """
     place = None if path is None else os.fspath(path)
     if given is None or (isinstance(given, str) and not _is_place(given)):
@@ -40,13 +38,15 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
     if not spec.backbones:
         return None, None
     if place is not None:
-        raise UserError(f"backbone={given} and backbone_path={place} are two places of weights: {_how(spec, given)}")
+        raise UserError(
+            f"backbone={given} and backbone_path={place} both name a place for the weights: {_how(spec, given)}"
+        )
     if Path(given).expanduser().is_dir():
         return _recognised(spec, Path(given).expanduser()).name, given
-    named = [known for name in spec.backbones if (known := catalog.get(name)).hub_id == given]
+    named = [known for name in backbones_of(spec) if (known := catalog.get(name)).hub_id == given]
     if named:
         return min(named, key=lambda known: known.base is not None).name, None
-    raise UserError(f"backbone={given} is no folder and no backbone of the list: {_how(spec, given)}")
+    raise UserError(f"backbone={given} is neither a folder nor a known backbone: {_how(spec, given)}")
 
 
 def _is_place(given: str) -> bool:
@@ -61,23 +61,22 @@ def _recognised(spec: MethodSpec, folder: Path) -> BackboneSpec:
     """
     file = folder / "unet" / "config.json"
     unet = read_json(file) if file.is_file() else {}
-    found = [known for name in spec.backbones if _fits(known := catalog.get(name), unet)]
+    found = [known for name in backbones_of(spec) if _fits(known := catalog.get(name), unet)]
     moves = (folder / "motion_adapter").is_dir()
     if not found:
-        raise UserError(f"backbone={folder}: which model it holds cannot be told: {_how(spec, str(folder))}")
+        raise UserError(f"backbone={folder}: it is not clear which model it holds: {_how(spec, str(folder))}")
     return max(enumerate(found), key=lambda item: ((item[1].base is not None) == moves, item[0]))[1]
 
 
 def _fits(known: BackboneSpec, unet: dict[str, Any]) -> bool:
     if not (known.expects and known.hub_id):
         return False
-    kind = _VIDEO_UNETS.get(known.family, "UNet2DConditionModel")
-    return unet.get("_class_name") == kind and all(unet.get(key) == value for key, value in known.expects)
+    return unet.get("_class_name") == known.unet_class and all(unet.get(key) == value for key, value in known.expects)
 
 
 def _how(spec: MethodSpec, place: str) -> str:
     name = next((n for n in reversed(spec.backbones) if catalog.get(n).hub_id), spec.backbones[-1])
     return (
         f'say which kind it is, as backbone="{name}", backbone_path="{place}" '
-        f"({spec.name} runs on {', '.join(spec.backbones)})"
+        f"({spec.name} runs on {', '.join(backbones_of(spec))})"
     )

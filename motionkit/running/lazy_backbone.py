@@ -1,4 +1,4 @@
-"""Which backbone a method gets, and the handle that loads its weights on first use."""
+"""Chooses the backbone of a method, and loads its weights on first use."""
 
 from __future__ import annotations
 
@@ -33,13 +33,21 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
     for candidate in spec.backbones:
         if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
             return candidate
-    reason = spec.refusal(catalog.get(name))
+    if spec.runs_on(backbone := catalog.get(name)):
+        return name
+    reason = spec.refusal(backbone)
     because = f": {reason}" if reason else ""
-    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(spec.backbones)}")
+    raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(backbones_of(spec))}")
+
+
+def backbones_of(spec: MethodSpec) -> list[str]:
+    """Every backbone that a method runs on: those that it names, then those of other packages that suit it."""
+    others = [name for name, found in catalog.specs().items() if name not in spec.backbones and spec.runs_on(found)]
+    return [*spec.backbones, *others]
 
 
 class LazyBackbone:
-    """Stands for a backbone and loads it when something other than its facts is asked for."""
+    """A backbone that is loaded when something other than its declared facts is used."""
 
     def __init__(
         self,
@@ -60,12 +68,17 @@ class LazyBackbone:
         self._loaded: VideoBackbone | None = None
 
     @property
+    def own_weights(self) -> bool:
+        """Whether its weights are those that its name stands for, not another folder's."""
+        return self._path is None
+
+    @property
     def loaded(self) -> bool:
         """Whether the weights are in memory."""
         return self._loaded is not None
 
     def check_frames(self, frames: int) -> None:
-        """Refuse a clip that is longer than the backbone's motion modules know, before weights load.
+        """Refuse a clip that is longer than the backbone's motion modules support, before weights load.
 
         Raises:
             UserError: too many frames; MissingWeights: the modules are not here.
@@ -85,7 +98,7 @@ class LazyBackbone:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 
     def unknown_words(self, *texts: str) -> list[str]:
-        """Words of these texts that the backbone was never taught, where it has a list of words; loads no weight."""
+        """Words of these texts that the backbone was not trained on, where it has a list of words; loads no weights."""
         from motionkit.backbones import tiny_tokenizer
         from motionkit.weights import places
 
@@ -108,6 +121,6 @@ class LazyBackbone:
         if self._loaded is None:
             from motionkit import backbones
 
-            gc.collect()  # the weights of an earlier run are gone before these come
+            gc.collect()  # frees the weights of an earlier run before these are loaded
             self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
         return getattr(self._loaded, name)

@@ -12,7 +12,8 @@ class Fact:
     Attributes:
         unit: "" for none; span: the range in words.
         better: "higher", "lower", "one" when 1 is best, or "none" when no value is best by itself.
-        needs: "nothing", "driving", "truth", "reference" or "prompt", beside the video.
+        needs: "nothing", "driving", "truth", "reference", "prompt", "source_prompt", or what only a renderer knows
+            ("mask", "keypoints", "driving_keypoints"), beside the video.
         meaning: one or two sentences.
         by: the extractor that the figure is made by: "pixels", "sprite pose judge", "CLIP ViT-B/32", ...
     """

@@ -24,44 +24,42 @@ class GpuConfig:
     `attention_backend` and `cache` are here to be refused by name: diffusers accepts them and does nothing.
     """
 
-    name: str = setting(
-        "The tier, by the GPU's memory: auto (by this machine), cpu, mps, 8gb, 12gb, 24gb or 80gb.", "auto"
-    )
-    device: str | None = setting("Where it runs: cpu, cuda, cuda:N or mps; null is the tier's.", None)
+    name: str = setting("Memory tier, by the GPU's memory: auto (detected), cpu, mps, 8gb, 12gb, 24gb or 80gb.", "auto")
+    device: str | None = setting("Device: cpu, cuda, cuda:N or mps; null takes the tier's.", None)
     dtype: str | None = setting(
-        "The precision of weights and arithmetic; null is the tier's.",
+        "Precision of weights and arithmetic; null takes the tier's.",
         None,
         choices={
             "float32": "everywhere",
-            "bfloat16": "on a CPU it is the arithmetic's alone, over float32 weights",
+            "bfloat16": "on a CPU used for arithmetic only, over float32 weights",
             "float16": "on a GPU",
         },
     )
     attention: str | None = setting(
-        "Who computes attention; null is sdpa.",
+        "Implementation of attention; null is sdpa.",
         None,
         choices={"sdpa": "torch", "xformers": "xformers, where it has a kernel for this GPU"},
     )
     vae_slicing: bool | None = setting(
-        "Whether few frames pass the autoencoder at a time: less memory; null is the tier's.", None
+        "Whether the autoencoder handles a few frames at a time, to save memory; null takes the tier's.", None
     )
     vae_tiling: bool | None = setting(
-        "Whether frames pass the autoencoder in tiles: less memory; null is the tier's.", None
+        "Whether the autoencoder handles frames in tiles, to save memory; null takes the tier's.", None
     )
     offload: str | None = setting(
-        "What waits in the CPU's memory until it is needed; null is the tier's.",
+        "What is kept in CPU memory until it is needed; null takes the tier's.",
         None,
         choices={"none": "nothing", "model": "all parts but one", "group": "all layers but one"},
     )
     checkpointing: bool | None = setting(
-        "Whether activations are computed twice to save memory; null is the tier's.", None
+        "Whether activations are recomputed to save memory (gradient checkpointing); null takes the tier's.", None
     )
-    compile: bool | None = setting("Whether the UNet is compiled by torch.compile; null is no.", None)
+    compile: bool | None = setting("Whether the UNet is compiled by torch.compile; null means no.", None)
     channels_last: bool | None = setting(
-        "Whether tensors have their channels last, which is faster on a GPU; null is the tier's.", None
+        "Whether tensors use the channels-last layout, which is faster on a GPU; null takes the tier's.", None
     )
-    attention_backend: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
-    cache: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
+    attention_backend: str | None = setting("Refused, since it has no effect on UNets; leave it null.", None)
+    cache: str | None = setting("Refused, since it has no effect on UNets; leave it null.", None)
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ TIERS: dict[str, dict[str, Any]] = {
 }
 _IGNORED = {
     "attention_backend": "their attention processors never read it; use gpu.attention=sdpa or gpu.attention=xformers",
-    "cache": "those caches hook transformer models only; leave gpu.cache out",
+    "cache": "those caches work on transformer models only; leave gpu.cache out",
 }
 
 
@@ -217,15 +215,19 @@ def _on_cuda(
         values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
     if values.get("attention") == "xformers" and not facts.xformers_kernel:
         values["attention"] = "sdpa"
-        reason = f"xformers {facts.xformers} has no kernel for {facts.name}" if facts.xformers else "no xformers here"
+        reason = (
+            f"xformers {facts.xformers} has no kernel for {facts.name}"
+            if facts.xformers
+            else "xformers is not installed"
+        )
         notes.append(f"attention: sdpa, {reason}")
     # The largest part (the UNet, about three quarters of the weights) has to fit beside its activations.
     if spec and "offload" not in asked and 0.75 * spec.approx_gb > 0.7 * facts.vram_gb:
         values["offload"] = "group"
-        notes.append(f"offload: group, the UNet of {spec.name} does not fit {facts.vram_gb:.0f} GiB in one piece")
+        notes.append(f"offload: group, the UNet of {spec.name} does not fit {facts.vram_gb:.0f} GiB as a whole")
     if values.get("offload") == "group" and values.get("compile"):
         values["compile"] = False
-        notes.append("compile: off, it does not go together with offload=group")
+        notes.append("compile: off, it cannot be combined with offload=group")
 
 
 def _on_mps(
@@ -250,7 +252,7 @@ _ADJUST = {"cpu": _on_cpu, "mps": _on_mps}
 
 
 def detect(device: str | None = None) -> DeviceFacts:
-    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
+    """Detect this machine's hardware (imports torch). Nothing is allocated but a few KB to try xformers.
 
     Args:
         device: "cuda:1" looks at that card; otherwise the first.
@@ -269,7 +271,7 @@ def detect(device: str | None = None) -> DeviceFacts:
         return DeviceFacts(**common)
     index = card_of(device)
     if index >= torch.cuda.device_count():
-        raise UserError(f"gpu.device={device}: this machine has {torch.cuda.device_count()} GPU(s), from cuda:0 on")
+        raise UserError(f"gpu.device={device}: this machine has {torch.cuda.device_count()} GPU(s), from cuda:0")
     properties = torch.cuda.get_device_properties(index)
     version, works = _xformers()  # 160 channels: the widest head of SD 1.x
     return DeviceFacts(

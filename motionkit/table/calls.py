@@ -101,7 +101,7 @@ def bench(
     """Every method on a protocol of conf/bench, as a table with its page; a second call goes on.
 
     Args:
-        methods: names of `motionkit methods`.
+        methods: names of `motionkit methods`; none is the protocol's own rows.
         name: of the protocol.
         backbones: every method on each of them, patterns too; none is each method's own.
         folder: None is runs/bench/NAME.
@@ -116,11 +116,13 @@ def bench(
     from motionkit.table.bench import engine, protocol
     from motionkit.table.bench.entry import Options, entries_of
     from motionkit.table.bench.page import write_results
+    from motionkit.table.bench.rows import entries_of_rows
     from motionkit.table.bench.runners import make_runner
 
     changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": None if seeds is None else list(seeds)}
     chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
-    entries = entries_of(list(methods), list(backbones), settings or {}, BackboneChoice(online=online))
+    who = (list(backbones), settings or {}, BackboneChoice(online=online))
+    entries = entries_of(list(methods), *who) if methods or not chosen.rows else entries_of_rows(chosen, *who)
     place = Path(folder) if folder is not None else Path("runs") / "bench" / name
     runner = make_runner("serial" if workers == 1 else "joblib", place, workers, threads)
     options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))

@@ -20,10 +20,9 @@ from motionkit.media.output_files import staged, write_json
 from motionkit.report.page import document
 from motionkit.report.text import data
 from motionkit.running.stage_runner import RESULT
-from motionkit.table.compare.cell import read_manifest
-from motionkit.table.compare.engine import CELLS
 from motionkit.table.compare.index import JOBS
 from motionkit.table.compare.outcome import INPUTS
+from motionkit.table.store import CELLS, CellFolder
 
 QUESTIONS = {"motion": "Which one follows the motion better?", "character": "Which one keeps the character better?"}
 COLUMNS = ("study", "pair", "question", "choice", "voter")
@@ -85,9 +84,9 @@ def cases(folders: Iterable[Path]) -> list[Case]:
 def _videos(folder: Path) -> dict[str, Path]:
     """Method -> its video; of several cells of one method the newest."""
     cells = [path.parent for path in (folder / CELLS).glob(f"*/{RESULT}")]
-    complete = [cell for cell in cells if read_manifest(cell).get("status") == "complete"]
+    complete = [cell for cell in cells if CellFolder(cell).manifest().get("status") == "complete"]
     ordered = sorted(complete, key=lambda cell: (cell / RESULT).stat().st_mtime)
-    return {str(read_manifest(cell)["method"]["name"]): cell / RESULT for cell in ordered}
+    return {str(CellFolder(cell).manifest()["method"]["name"]): cell / RESULT for cell in ordered}
 
 
 def pairs(every: Sequence[Case], seed: int | None = None) -> list[Pair]:

@@ -1,7 +1,10 @@
-"""The conformance suite: what any method, built in or from a third party, must meet to be a good citizen.
+"""The conformance suite: the rules that any method or backbone, built in or from a third party, must follow.
 
     from motionkit.testing import check_transfer
     check_transfer(MyTransfer, settings={"steps": 2}).raise_if_failed()
+
+    from motionkit.testing import check_backbone
+    check_backbone(MY_BACKBONE).raise_if_failed()
 
 With pytest, one test for each rule:
 
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from motionkit.testing import facts, matrix, runs
+from motionkit.testing.backbone import check_backbone
 from motionkit.testing.clips import moving_shapes, other_inputs, picture, sample_inputs
 from motionkit.testing.report import RULES, Check, Report, Rule
 from motionkit.testing.subject import Subject
@@ -33,6 +37,7 @@ __all__ = [
     "Report",
     "Rule",
     "Subject",
+    "check_backbone",
     "check_transfer",
     "checks",
     "facts",
@@ -61,7 +66,7 @@ def check_transfer(
     inputs: Inputs | None = None,
     others: Inputs | None = None,
 ) -> Report:
-    """Judge a method by every rule.
+    """Check a method against every rule.
 
     Args:
         method: a `Transfer` class or a `MethodSpec`; the class is imported from the spec's `transfer`.

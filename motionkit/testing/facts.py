@@ -1,4 +1,4 @@
-"""Rules on what a method declares: judged without running it."""
+"""Rules on what a method declares: checked without running it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, fields, is_dataclass
 
-from motionkit.backbones import catalog
+from motionkit.backbones import BackboneSpec, catalog
 from motionkit.errors import UserError
 from motionkit.registry import load_object
 from motionkit.running.cache import pick_settings
@@ -17,6 +17,7 @@ from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import Inputs, Transfer
 
+_FACTS = tuple(field.name for field in fields(BackboneSpec))
 STATUSES = ("working", "reproducing")
 
 
@@ -67,7 +68,7 @@ def facts_need_no_torch(subject: Subject) -> None:
 def settings_have_defaults(subject: Subject) -> None:
     """The configuration is a dataclass that needs no argument and refuses a setting that it does not have."""
     schema = load_object(subject.spec.config)
-    expect(is_dataclass(schema), f"{subject.spec.config} is no dataclass")
+    expect(is_dataclass(schema), f"{subject.spec.config} is not a dataclass")
     expect(asdict(schema()) == asdict(schema()), "two default configurations differ")
     method_settings(subject.spec, subject.settings)
     try:
@@ -104,16 +105,19 @@ def backbones_exist(subject: Subject) -> None:
     both = [name for family in spec.refuses for name in families[family] if name in spec.backbones]
     expect(not both, f"their family is refused: {listed(both)}")
     expect(spec.backbones or not (spec.refuses or spec.no_backbones), "it refuses backbones and needs none")
-    reasons = [*spec.refuses.values(), *spec.no_backbones.values()]
+    strange = [need.fact for need in spec.suits if not hasattr(BackboneSpec, need.fact) and need.fact not in _FACTS]
+    expect(not strange, f"no such fact of a backbone: {listed(strange)}; there are {listed(_FACTS)}")
+    expect(spec.backbones or not spec.suits, "it says what suits it and names no backbone to start with")
+    reasons = [*spec.refuses.values(), *spec.no_backbones.values(), *(need.why for need in spec.suits)]
     expect(all(r.strip() and "\n" not in r for r in reasons), "a refused backbone needs a reason of one line")
     expect(spec.default_backbone in (spec.backbones or (None,)), f"default_backbone {spec.default_backbone!r}")
 
 
 @rule()
 def class_fits(subject: Subject) -> None:
-    """The class can be imported, is a whole `Transfer`, and carries these facts."""
+    """The class can be imported, is a complete `Transfer`, and carries these facts."""
     found = subject.transfer
-    expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is no Transfer")
+    expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is not a Transfer")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     expect(not missing, f"{found.__name__} lacks {listed(missing)}")
     expect(getattr(found, "spec", None) is subject.spec, f"{found.__name__}.spec is not the declared MethodSpec")
@@ -125,10 +129,10 @@ def trainer_exists(subject: Subject) -> None:
     spec = subject.spec
     expect(spec.trainer or not spec.train_config, "train_config without a trainer")
     if spec.trainer:
-        expect(callable(load_object(spec.trainer)), f"{spec.trainer} is no function")
+        expect(callable(load_object(spec.trainer)), f"{spec.trainer} is not a function")
     if spec.train_config:
         schema = load_object(spec.train_config)
-        expect(isinstance(schema, type) and is_dataclass(schema), f"{spec.train_config} is no dataclass")
+        expect(isinstance(schema, type) and is_dataclass(schema), f"{spec.train_config} is not a dataclass")
         schema()
 
 

@@ -10,11 +10,11 @@ from motionkit.testing.subject import Outcome, Subject
 
 @rule("class_fits", "settings_have_defaults", "backbones_exist")
 def other_backbones_are_refused(subject: Subject) -> None:
-    """On a backbone that is not declared the run ends in one line, with the declared reason, before weights load."""
+    """Where it is not declared and does not suit, the run ends in one line with the reason before weights load."""
     if not subject.spec.backbones:
         raise NotApplicable("runs without a backbone")
     for name, backbone in catalog.specs().items():
-        if name not in subject.spec.backbones:
+        if not subject.spec.runs_on(backbone):
             out = subject.run(f"on-{name}", backbone=name)
             expect(isinstance(out.error, UserError), f"on {name}: {out.problem or 'it ran, but does not declare it'}")
             line, reason = str(out.error), subject.spec.refusal(backbone)

@@ -1,1 +1,1 @@
-"""Loops and recipes that train the pocket weights: resumable, exact by step, runnable on two CPU cores."""
+"""The training loop and what goes with it: resumable, exact by step, runnable on two CPU cores; recipes/ uses it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,9 +30,20 @@ def write(loop: Loop, path: Path) -> None:
         state["muon"] = loop.muon.state_dict()
     if loop.scale.dynamic:
         state["scale"] = loop.scale.state()
+    if loop.settings.half:
+        state |= {name: halved(state[name]) for name in ("ema", "optimizer", "muon") if name in state}
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
+
+
+def halved(state: Any) -> Any:
+    """A state with its float32 tensors of more than one number in bfloat16."""
+    if isinstance(state, torch.Tensor):
+        return state.bfloat16() if state.dtype == torch.float32 and state.numel() > 1 else state
+    if isinstance(state, Mapping):
+        return {key: halved(value) for key, value in state.items()}
+    return [halved(value) for value in state] if isinstance(state, list) else state
 
 
 def copy_to(folder: Path, path: Path) -> None:

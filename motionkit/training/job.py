@@ -47,7 +47,7 @@ class TrainJob:
         options: an instance of the method's `train_config`, or None when it declares none.
         data: what to train on; its path is absolute.
         steps: optimiser steps, or None for the trainer's own number.
-        size: side of the square frames, or None for the trainer's own.
+        size: of the frames, a side or (height, width) in pixels, or None for the trainer's own.
         folder: checkpoints, curve and weights go here, and nowhere else.
         resume: go on from the last checkpoint in `folder` instead of starting again.
         tracker: is told the values of every step.
@@ -60,7 +60,7 @@ class TrainJob:
     options: Any = None
     steps: int | None = None
     seed: int = 0
-    size: int | None = None
+    size: int | tuple[int, int] | None = None
     resume: bool = True
     progress: Reporter = field(default_factory=lambda: Reporter(NullProgress()))
     tracker: Tracker = field(default_factory=NullTracker)
@@ -70,6 +70,25 @@ class TrainJob:
         if not workers.rank:
             return self
         return replace(self, progress=Reporter(NullProgress()), tracker=NullTracker())
+
+    def frame(self, own: tuple[int, int], multiple: int, name: str) -> tuple[int, int]:
+        """(height, width) of the frames: as asked for, else the trainer's own.
+
+        Raises: UserError: a side is no multiple of what the backbone `name` needs.
+        """
+        asked = own if self.size is None else self.size
+        height, width = (asked, asked) if isinstance(asked, int) else asked
+        if any(side % multiple or side < multiple for side in (height, width)):
+            said = f"{height}" if height == width else f"{width}x{height}"
+            raise UserError(f"size={said}: {name} needs multiples of {multiple}")
+        return height, width
+
+    def side(self, own: int, multiple: int, name: str) -> int:
+        """The same for a trainer that takes squares. Raises: UserError for any other shape too."""
+        height, width = self.frame((own, own), multiple, name)
+        if height != width:
+            raise UserError(f"size={width}x{height}: this trainer takes square frames: give size={min(height, width)}")
+        return height
 
     def claim(self, facts: dict[str, Any], phases: tuple[str, ...] = (".",)) -> None:
         """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.

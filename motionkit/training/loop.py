@@ -28,6 +28,7 @@ from motionkit.training.workers import Workers
 
 __all__ = ["Loop", "LoopSettings", "LossFn", "arguments", "stoppable", "write_record"]  # and what goes with the loop
 
+WRITING = 20  # a checkpoint is written at most once in so many times the time that writing takes
 LossFn = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 
 
@@ -45,6 +46,7 @@ class Loop:
         scale: of the loss, for a network that computes in float16: a step whose gradients overflow is skipped.
 
     Attributes:
+        writing: seconds that the last checkpoint took.
         step, seconds: how far the training is.  begun: the step at which the optimisers began without a state.
         stopping: set it, and `run` ends after the step with its state saved.
     """
@@ -79,7 +81,7 @@ class Loop:
             [{"params": p} for p in groups.values()], s.lr, betas=s.betas, weight_decay=s.weight_decay, fused=s.fused
         )
         self.learning = [p for held in (*groups.values(), *matrices.values()) for p in held]
-        self.step, self.seconds, self.begun, self.stopping = 0, 0.0, 0, False
+        self.step, self.seconds, self.begun, self.stopping, self.writing = 0, 0.0, 0, False, 0.0
         s.folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -143,9 +145,11 @@ class Loop:
                 if self.step % self.settings.log_every == 0:
                     self._log({k: v / count for k, v in sums.items()})
                     sums, count = {}, 0
-                if time.monotonic() - saved > self.settings.save_every:
+                if self._due(saved):
+                    began = time.monotonic()
                     self.save()
                     saved = time.monotonic()
+                    self.writing = saved - began
         except Cancelled as error:
             self.save()
             raise self._cancelled() from error
@@ -154,6 +158,12 @@ class Loop:
         self.save()
         self.workers.share(self.ema.buffers())  # running means are each process's own
         return self.ema.eval()
+
+    def _due(self, saved: float) -> bool:
+        """Whether a checkpoint is written after this step: by time, which its own writing stretches, or by step."""
+        s = self.settings
+        waited = time.monotonic() - saved > max(s.save_every, WRITING * self.writing)
+        return waited or (s.save_steps > 0 and self.step % s.save_steps == 0)
 
     def to_the_end(self) -> nn.Module:
         """All steps, or `Cancelled`: Ctrl-C, SIGTERM or a cancelling `before` ends the step, and the state is saved.

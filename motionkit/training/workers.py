@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+_BUCKET = 25 << 20  # bytes of gradients in one exchange: a network has thousands of small ones
 _PATIENCE = timedelta(days=2)  # while the first process encodes all clips
 
 
@@ -63,11 +64,12 @@ class Workers:
         """Give each parameter the mean of all processes' gradients."""
         if self.world == 1:
             return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= self.world
+        for held in buckets(parameters):
+            flat = torch.cat([gradient.reshape(-1) for gradient in held])  # (sum of all sizes,)
+            dist.all_reduce(flat)
+            flat /= self.world
+            for gradient, part in zip(held, flat.split([g.numel() for g in held]), strict=True):
+                gradient.copy_(part.view_as(gradient))
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all have to ask."""
@@ -82,6 +84,22 @@ class Workers:
         if self.world > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
+
+
+def buckets(parameters: Iterable[nn.Parameter], size: int = _BUCKET) -> Iterator[list[Tensor]]:
+    """The gradients of parameters, of one type and device together and of about `size` bytes; a missing one is zero."""
+    held, filled = list[Tensor](), 0
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradient = parameter.grad
+        filled += gradient.nbytes
+        if held and (filled > size or (gradient.dtype, gradient.device) != (held[0].dtype, held[0].device)):
+            yield held
+            held, filled = [], gradient.nbytes
+        held.append(gradient)
+    if held:
+        yield held
 
 
 def leave(code: int) -> NoReturn:

@@ -14,8 +14,8 @@ from motionkit.errors import UserError
 from motionkit.media.output_files import staged
 from motionkit.running.clips import excerpt, read
 from motionkit.table.compare import Comparison, compare_jobs
-from motionkit.table.compare.cell import FRAMES
 from motionkit.table.compare.engine import compare_request
+from motionkit.table.store import FRAMES
 from motionkit.ui import asking
 from motionkit.ui.files import Files, url
 from motionkit.ui.showing import follow, inputs_of, of_entry, refused
@@ -23,7 +23,7 @@ from motionkit.ui.work import Job, Line, one_line
 from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
-    from motionkit.report import Entry
+    from motionkit.report import MethodResult
     from motionkit.running.request import Request
 
 _WITHOUT = {"preset", "settings", "backbone"}  # of the form's one method
@@ -97,10 +97,10 @@ def _progress(job: Job) -> Callable[[str], None]:
     return say
 
 
-def _each(job: Job, request: Request, files: Files, session: str) -> Callable[[Entry], None]:
+def _each(job: Job, request: Request, files: Files, session: str) -> Callable[[MethodResult], None]:
     place = files.made(session) / job.id
 
-    def each(entry: Entry) -> None:
+    def each(entry: MethodResult) -> None:
         fps = float(entry.manifest.get("fps") or 8.0)
         if entry.frames is not None and "inputs" not in job.extra:
             given = request.inputs

@@ -8,7 +8,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.presence import presence
 from motionkit.errors import UserError
-from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.running.lazy_backbone import backbones_of, choose_backbone
 from motionkit.settings.gpu import TIERS
 from motionkit.settings.schema import schema
 from motionkit.transfer import MAPS, MethodSpec
@@ -18,7 +18,9 @@ TEXTS = ("prompt", "source_prompt", "negative_prompt")
 
 def methods() -> list[dict[str, Any]]:
     """A card for each method that can be used: those that need no backbone first, as they are the quickest."""
-    specs = sorted(map(registry.spec, registry.names()), key=lambda spec: (bool(spec.backbones), spec.name))
+    specs = sorted(
+        map(registry.spec, registry.names()), key=lambda spec: (spec.default_backbone is not None, spec.name)
+    )
     return [card(spec) for spec in specs]
 
 
@@ -30,7 +32,7 @@ def card(spec: MethodSpec) -> dict[str, Any]:
         "summary": spec.summary,
         "needs": {need.name: need.note for need in spec.requires},
         "uses": {need.name: need.note for need in spec.uses},
-        "backbones": list(spec.backbones),
+        "backbones": backbones_of(spec),
         "default": choose_backbone(spec, None),
         "licence": spec.licence,
         "paper": spec.paper_url,

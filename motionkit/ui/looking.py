@@ -37,9 +37,15 @@ def look(path: Path) -> dict[str, Any]:
         seconds, fps, count = whole
         clip = media.read_clip(path, wanted=media.Wanted(end=f"{seconds:.3f}", frames=min(PICKS, count)))
     still = clip.is_image or count == 1
-    facts = {"kind": "image", "seconds": None, "fps": None, "frames": 1, "strip": None}
+    facts: dict[str, Any] = {"kind": "image", "seconds": None, "fps": None, "frames": 1, "strip": None}
     if not still:
-        facts = {"kind": "video", "seconds": seconds, "fps": fps, "frames": count, "strip": _jpeg(strip(clip))}
+        facts: dict[str, Any] = {
+            "kind": "video",
+            "seconds": seconds,
+            "fps": fps,
+            "frames": count,
+            "strip": _jpeg(strip(clip)),
+        }
     return facts | {
         "size": [clip.width, clip.height],
         "still": _jpeg(_small(clip.frames[0])),

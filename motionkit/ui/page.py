@@ -41,9 +41,9 @@ def _transfer(desk: Desk) -> None:
     known = json.loads(json.dumps(facts.everything()))
 
     def form_of(asked: dict[str, Any]) -> dict[str, Any]:
-        names = [str(asked.get("method")), asked.get("backbone") or None]
-        made = facts.form(*names, asked.get("preset") or None)
-        return made | {"seconds": gallery.last_seconds(files, names[0], made["backbone"])}
+        method = str(asked.get("method"))
+        made = facts.form(method, asked.get("backbone") or None, asked.get("preset") or None)
+        return made | {"seconds": gallery.last_seconds(files, method, made["backbone"])}
 
     def words_of(asked: dict[str, Any]) -> dict[str, str]:
         return asking.as_words(asked["form"], asked["clips"])

@@ -17,7 +17,7 @@ from motionkit.ui.work import OVER, Job, Line
 
 if TYPE_CHECKING:
     from motionkit.media import Clip
-    from motionkit.report import Entry
+    from motionkit.report import MethodResult
     from motionkit.transfer import Result
 
 LARGEST = 512  # longer side of an input in its player
@@ -66,7 +66,7 @@ def finished(name: str, result: Result) -> dict[str, Any]:
     return cell(name, result.folder, result.manifest, {key: len(frames) for key, frames in result.shown.items()})
 
 
-def of_entry(entry: Entry, fps: float, folder: Path) -> dict[str, Any]:
+def of_entry(entry: MethodResult, fps: float, folder: Path) -> dict[str, Any]:
     """A method's part of a comparison; its video is written into `folder`, for the page alone."""
     if entry.frames is None:
         return {"method": entry.name, "video": None, "shown": [], "reason": entry.reason, "stages": {}}

@@ -26,7 +26,7 @@ def clip(draw, frames=6, scale=1.0, shape=BODY, motion=None):
 
 
 def config(**values):
-    return AnaMoDiffConfig(adapt=AdaptConfig(**values)).adapt
+    return AnaMoDiffConfig(adapt=AdaptConfig(**values)).on("tiny-sd").adapt
 
 
 @pytest.mark.parametrize("reference", ["first", "3", "mean"])

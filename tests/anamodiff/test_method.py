@@ -8,7 +8,9 @@ import pytest
 from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, MissingWeights, UserError
 from motionkit.media import from_frames
+from motionkit.running.choices import BackboneChoice
 from motionkit.running.execute import execute
+from motionkit.running.request import Request, check
 from motionkit.testing.clips import moving_shapes, picture, sample_inputs
 
 QUICK = {"lora": {"steps": 3, "rank": 2, "clip_frames": 3}, "sample": {"steps": 3}}
@@ -195,3 +197,14 @@ def test_another_aspect_comes_back_in_its_own(tmp_path):
     inputs = dataclasses.replace(sample_inputs(), reference=picture(48, 80))
     frames = go(tmp_path, inputs).frames
     assert frames.shape[0] == 4 and abs(frames.shape[2] / frames.shape[1] - 80 / 48) < 0.1
+
+
+def test_a_negative_prompt_that_nothing_reads_is_said(tmp_path):
+    inputs = dataclasses.replace(sample_inputs(), negative_prompt="blurry")
+    for scale, said in ((1.0, True), (2.0, False)):
+        told = []
+        check(
+            Request("anamodiff", inputs, QUICK | {"sample": {"guidance": scale}}, BackboneChoice("tiny-sd")),
+            say=told.append,
+        )
+        assert any("negative_prompt" in line and "guidance" in line for line in told) == said

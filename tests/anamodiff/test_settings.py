@@ -41,9 +41,30 @@ def test_the_paper_preset_is_the_paper():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_sets_everything_that_can_be_left_out(preset):
-    open_names = {name for name, value in settings(AnaMoDiffConfig(preset=preset)).items() if value is None}
-    assert open_names == {"sample.inversion_prompt"}
+    for backbone in ("tiny-sd", "sd15", "of-another-package"):
+        flat = settings(AnaMoDiffConfig(preset=preset).on(backbone))
+        assert {name for name, value in flat.items() if value is None} == {"sample.inversion_prompt"}
     assert PRESETS[preset].keys() == PRESETS["paper"].keys()
+
+
+# What `best` may change of the paper's on weights that were not tried: what is safe.
+SAFE = {
+    "adapt.reference": "best",
+    "warp.noise": "restore",
+    "lora.warped_window": "layout",
+    "lora.warped_balance": "prediction",
+    "video.anchor": "auto",
+}
+
+
+@pytest.mark.parametrize("backbone", SPEC.backbones)
+def test_best_is_the_paper_and_what_is_safe_where_it_was_not_measured(backbone):
+    flat = settings(AnaMoDiffConfig().on(backbone)) | {"preset": "paper"}
+    if backbone.startswith(("tiny-", "pocket-")):  # as measured on pocket-sd
+        told = ("lora.warped_weight", "lora.source_high", "sample.start", "sample.start_t", "sample.guidance")
+        assert [flat[name] for name in told] == [0.0, 300, "noised_warp", 150, 1.0]
+    else:
+        assert flat == settings(AnaMoDiffConfig(preset="paper").on(backbone)) | SAFE
 
 
 def test_an_explicit_value_wins_over_the_preset():

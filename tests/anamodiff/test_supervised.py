@@ -16,7 +16,7 @@ from motionkit.methods.anamodiff.supervised import (
     truth_keypoints,
 )
 from motionkit.methods.anamodiff.weights import load_network, pocket_folder
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.sprite_batches import clips
 
 
 def test_keypoints_move_with_the_picture():
@@ -100,8 +100,8 @@ def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypa
 
     from motionkit.methods.anamodiff import lofnet_stage
     from motionkit.methods.anamodiff.weights import load_network
-    from motionkit.training import pocket_sd
-    from motionkit.training.pocket_vae import CONFIG
+    from motionkit.training.recipes import pocket_sd
+    from motionkit.training.recipes.pocket_vae import CONFIG
 
     monkeypatch.chdir(tmp_path)
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))
@@ -119,6 +119,27 @@ def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypa
     net, facts = load_network(folder / "anamodiff" / "lofnet.safetensors", "lofnet")
     assert net.occlusion is not None and facts["figures"]["n"] == 64
     assert json.loads((folder / "records" / "anamodiff-lofnet.json").read_text())["figures"]["flow_px"] > 0
+
+
+def test_the_keypoint_stage_leaves_its_network_and_its_figures(tmp_path, monkeypatch):
+    import json
+    import sys
+
+    from motionkit.methods.anamodiff import keypoint_stage
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keypoint_stage, "by_style", lambda measure: measure("wild"))
+    monkeypatch.setattr(
+        keypoint_stage, "evaluate_keypoints", lambda net, setting: evaluate_keypoints(net, count=4, setting=setting)
+    )
+    small = keypoint_stage.KEYPOINT_CONFIG | dict(block_expansion=8, max_features=16)
+    monkeypatch.setattr(keypoint_stage, "KEYPOINT_CONFIG", small)
+    monkeypatch.setattr(sys, "argv", ["keypoint_stage", "--steps", "2", "--batch", "4"])
+    keypoint_stage.main()
+    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    net, facts = load_network(folder / "anamodiff" / "keypoints.safetensors", "keypoints")
+    record = json.loads((folder / "records" / "anamodiff-keypoints.json").read_text())
+    assert facts["figures"] == record["figures"] and record["steps"] == 2 and record["figures"]["mean_px"] > 0
 
 
 def test_pairs_say_what_the_source_shows():

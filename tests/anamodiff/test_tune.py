@@ -22,7 +22,7 @@ from motionkit.settings.gpu import Plan
 def config(**lora):
     return AnaMoDiffConfig(
         lora=LoraConfig(**{"steps": 12, "rank": 2, "clip_frames": 3, "source_high": 1000, "warped_weight": 1.0} | lora)
-    )
+    ).on("tiny-sd")
 
 
 def material(frames=5, anchor=False, stills=False):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from motionkit.backbones.animatex import Conditions
-from motionkit.backbones.animatex.config import POCKET_GRID, from_dict
+from motionkit.errors import UserError
+from motionkit.methods.animatex import image_batches
 from motionkit.methods.animatex.image_batches import (
     MOMENTS,
     ImagePairs,
@@ -20,10 +20,13 @@ from motionkit.methods.animatex.image_batches import (
 )
 from motionkit.methods.animatex.image_net import ImageNet, inflated
 from motionkit.methods.animatex.image_stage import attention_loss, conditions, grid_offsets, make_loss, true_tokens
+from motionkit.methods.animatex.net import Conditions
+from motionkit.methods.animatex.net.adapters import FoldedPictures
+from motionkit.methods.animatex.net.config import POCKET, POCKET_GRID, from_dict
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop
-from motionkit.training.pocket_sd import recipe
-from motionkit.training.pocket_vae import CONFIG
+from motionkit.training.recipes.pocket_sd import recipe
+from motionkit.training.recipes.pocket_vae import CONFIG
 
 SMALL = replace(POCKET_GRID, channels=(16, 16, 32), groups=8, head_dim=8, context_dim=32)
 
@@ -58,7 +61,32 @@ def test_pairs_are_of_one_sprite_and_say_where_things_are(vae):
     assert len(errors) > 200 and np.mean(np.array(errors) < 0.05) > 0.85  # the same colour there, edges apart
 
 
-def test_poses_jitter_in_training_only():
+def test_a_batch_is_drawn_from_the_steps_before(vae):
+    pairs = ImagePairs(vae, 0, 4)  # one sprite a step
+    later = pairs.mixed(9, 8)
+    shown = {tuple(x.flatten()[:2000].tolist()) for x in later.reference_latent}
+    assert len(later.clean) == 8 and len(shown) >= 5
+    known = [pairs.at(s) for s in range(10)]
+    for target, reference, pose in zip(later.clean, later.reference_latent, later.pose, strict=True):
+        own = [p for p in known for i in range(4) if torch.equal(p.clean[i], target) and torch.equal(p.pose[i], pose)]
+        assert len(own) == 1 and any(torch.equal(x, reference) for x in own[0].clean)  # what belongs together stays so
+    assert torch.equal(ImagePairs(vae, 0, 4).mixed(9, 8).clean, later.clean)  # whoever resumes sees the same
+    assert not torch.equal(pairs.mixed(10, 8).clean, later.clean) and len(pairs.mixed(0, 8).clean) == 8
+
+
+@torch.no_grad()
+def test_folded_poses_are_the_picture_itself():
+    pose = torch.rand(2, 3, 3, 128, 128)
+    folded = FoldedPictures(SMALL)(pose)
+    assert folded.shape == (2, 12, 3, 32, 32) and not list(FoldedPictures(SMALL).parameters())
+    assert folded[1, 4 + 3, 2, 5, 6] == pytest.approx(pose[1, 1, 2, 22:24, 26:28].mean().item())
+    with pytest.raises(UserError, match="concat_channels"):
+        replace(SMALL, concat_channels=16)
+    assert from_dict(SMALL.as_dict()) == SMALL and "folded_poses" not in replace(POCKET).as_dict()
+
+
+def test_poses_jitter_in_training_only(monkeypatch):
+    monkeypatch.setattr(image_batches, "EPI", replace(image_batches.EPI, probability=1.0))
     held, train = (rendered("jitter test", 0, split, 16, 0) for split in ("val", "train"))
     assert np.array_equal(held.pose, held.own_pose)
     assert not np.array_equal(train.pose, train.own_pose)  # some bodies were changed
@@ -88,7 +116,7 @@ def test_attention_on_the_true_token_costs_less():
 
 
 def test_all_losses_train(net, vae, tmp_path):
-    loss = make_loss(net, ImagePairs(vae, 0, 4), 0)
+    loss = make_loss(net, ImagePairs(vae, 0, 4), 0, 8)
     loop = Loop(net, loss, recipe(tmp_path, 6, 1e-3, ema=0.5, log_every=1, warmup=2))
     loop.run()
     head, *lines = (tmp_path / "curve.csv").read_text().splitlines()
@@ -139,7 +167,7 @@ def test_the_clip_stage_goes_on_from_pictures(vae, tmp_path, monkeypatch):
 
     from motionkit.methods.animatex import clip_stage, image_stage
     from motionkit.methods.animatex.image_stage import export
-    from motionkit.training import pocket_sd
+    from motionkit.training.recipes import pocket_sd
 
     monkeypatch.chdir(tmp_path)
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))

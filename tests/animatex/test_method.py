@@ -6,10 +6,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from motionkit.backbones.animatex.backbone import AnimateXBackbone
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.animatex.config import PRESETS
+from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.perception.pose.files import save
 from motionkit.running.execute import execute
@@ -149,3 +149,19 @@ class TestRefusals:
             backbone="animatex",
             pose={"backend": "pocket"},
         )
+
+
+def test_what_the_released_preset_leaves_to_differ_is_said(request_):
+    from motionkit.running.choices import BackboneChoice
+    from motionkit.running.request import Request, check
+
+    for preset, said in (("released", True), ("best", False)):
+        told = []
+        check(Request("animatex", request_, {"preset": preset}, BackboneChoice("tiny-animatex")), say=told.append)
+        assert any("differs" in line and "stretched" in line for line in told) == said
+
+
+def test_skeletons_are_drawn_at_the_driving_clips_own_size(request_):
+    large = replace(request_, driving=from_frames(request_.driving.frames.repeat(4, 1).repeat(4, 2), 8.0))
+    thin, thick = (run(large, draw={"side": side}).shown["skeletons"] for side in (-1, 0))
+    assert (thin > 0).mean() < (thick > 0).mean()

@@ -109,6 +109,17 @@ def test_training_less_of_a_trained_network_loses_nothing_of_it(assets):
 
 
 @shipped
+def test_attention_along_time_can_begin_anew_beside_mamba():
+    trained = backbones.load("pocket-animatex", Plan()).network.state_dict()
+    made = start(SPEC, TrainOptions(start="own", temporal="transformer", learn="temporal", renew=True), Plan(), 0)
+    for name, value in made.network.state_dict().items():
+        if not learns(name, "temporal"):
+            assert torch.equal(value, trained[name]), name
+        elif name.endswith("proj_out.weight"):
+            assert not value.any() and trained[name].any(), name
+
+
+@shipped
 def test_mamba_can_take_the_place_in_the_trained_network_and_ship_alone(assets):
     """New, it adds nothing; of its own it ships what runs along time, the rest is lent through two models."""
     shutil.copytree(PACKAGE / "pocket-animatex", assets / "pocket-animatex")

@@ -33,12 +33,12 @@ def test_best_takes_the_backbones_values_and_an_explicit_one_wins():
     ("wrong", "says"),
     [
         ({"preset": "fast"}, "method.preset=fast is unknown: choose released, paper, best"),
-        ({"reference_mode": "pixels"}, "choose local, latent, both"),
+        ({"reference_mode": "pixels"}, "choose auto, local, latent, both"),
         ({"align": "yes"}, "choose auto, none, safe, compat"),
         ({"nobody": "skip"}, "choose refuse, blank"),
         ({"sample": SampleConfig(steps=0)}, "method.sample.steps=0 is outside 1 to 1000"),
         ({"sample": SampleConfig(guidance=-1)}, "method.sample.guidance=-1 is outside"),
-        ({"draw": DrawConfig(side=9999)}, "method.draw.side=9999 is outside 0 to 4096"),
+        ({"draw": DrawConfig(side=9999)}, "method.draw.side=9999 is outside -1 to 4096"),
         ({"window": WindowConfig(8, 8)}, "method.window.overlap=8 must be smaller than method.window.size=8"),
         ({"reference_pose": "driving", "align": "safe"}, "cannot be with method.reference_pose=driving"),
     ],
@@ -80,3 +80,12 @@ def test_recipes_give_way_to_what_is_set():
 def test_training_settings_that_cannot_be_get_one_line(wrong, says):
     with pytest.raises(UserError, match=says):
         TrainOptions(**wrong)
+
+
+def test_the_released_preset_is_the_authors_inference():
+    released = flat(AnimateXSettings(preset="released").on("animatex"))
+    assert (released["draw.side"], released["window.size"], released["sample.offset"]) == (-1, 2000, 0.1)
+    for name in ("paper", "best"):  # lines as thick on every frame, windows of what a card holds
+        found = flat(AnimateXSettings(preset=name).on("animatex"))
+        assert (found["draw.side"], found["window.size"]) == (0, 32)
+    assert flat(AnimateXSettings().on("animatex"))["reference_mode"] == "auto"

@@ -68,7 +68,7 @@ def parts(folder, tmp_path_factory):
 
     this = job(tmp_path_factory.mktemp("run"), folder)
     backbone = start(backbones.get("tiny-animatex"), this.options, Plan(), 0)
-    clips = _clips(this, this.options, backbone, folder, SIZE)
+    clips = _clips(this, this.options, backbone, folder, (SIZE, SIZE))
     return backbone, this, clips, _examples(this, this.options, backbone, clips)
 
 
@@ -107,22 +107,22 @@ class TestClips:
         write_video(tmp_path / "in" / "one.mp4", frames, 8.0)
         points = np.random.default_rng(1).random((3, 18, 2))
         save(PoseClip.of(points, (SIZE, SIZE)), tmp_path / "in" / "one.npz")
-        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE)
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", (SIZE, SIZE))
         assert np.allclose(clips.poses(clips.train[0]).points, points, atol=1e-6)
         save(PoseClip.of(points[:2], (SIZE, SIZE)), tmp_path / "in" / "one.npz")
         with pytest.raises(UserError, match=r"one.npz holds 2 poses, the clip beside it has 3 frames"):
-            _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", SIZE)
+            _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", (SIZE, SIZE))
 
     def test_clips_without_anybody_are_left_out_or_refused(self, tmp_path, parts, folder):
         backbone, this, *_ = parts
         place = tmp_path / "in"
         write_video(place / "grey.mp4", np.full((3, SIZE, SIZE, 3), 127, np.uint8), 8.0)
         with pytest.raises(UserError, match="nobody was found in any of the 1 clips"):
-            _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE)
+            _clips(replace(this, folder=tmp_path), this.options, backbone, place, (SIZE, SIZE))
         source = clips_in(folder)[0]
         for suffix in (".mp4", ".json"):
             (place / f"horse{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
-        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, place, SIZE)
+        clips = _clips(replace(this, folder=tmp_path), this.options, backbone, place, (SIZE, SIZE))
         assert [e.name for e in clips.train] == ["horse.mp4"] and "1 of 2 clips left out" in clips.notes[0]
 
     @pytest.mark.parametrize(
@@ -289,7 +289,6 @@ class TestRun:
             ({"start": "video"}, {}, "has no video model to begin as"),
             ({"variant": VariantSettings(parallel=True)}, {}, "train.variant is for a new network"),
             ({}, {"offload": "model"}, "give gpu.offload=none"),
-            ({}, {"autocast": "float16"}, "training in float16 overflows"),
             ({"frames": 1}, {"autocast": "bfloat16"}, "gives wrong gradients"),
         ],
     )
@@ -305,6 +304,57 @@ class TestRun:
         assert any(".mixers." in k for k in along) and set(after) - along < set(before)
         assert all(torch.equal(after[k], before[k].half()) for k in after if k not in along)
         assert any(after[k].any() for k in along if k.endswith("proj_out.weight"))
+
+    def test_the_folder_says_how_the_reference_entered_and_the_method_goes_by_it(self, folder, tmp_path, request_):
+        train(job(tmp_path, folder, reference_mode="both"))
+        sizes = json.loads((tmp_path / "model" / "unet" / "config.json").read_text())
+        assert sizes["reference"] == "both"
+        given = {"sample": {"steps": 2}, "pose": {"backend": "pocket"}}
+
+        def used(**more):
+            words = {"backbone": "animatex", "backbone_path": str(tmp_path / "model"), "frames": 4, "size": 64}
+            return execute("animatex", request_, config=given | more, **words)
+
+        result = used()
+        assert result.manifest["notes"]["reference_mode"] == "both"
+        assert np.array_equal(result.frames, used(reference_mode="both").frames)
+        other = used(reference_mode="local")
+        assert not np.array_equal(result.frames, other.frames)
+        assert other.manifest["notes"]["reference_trained"] == "both"
+
+    def test_frames_of_any_shape(self, folder, tmp_path):
+        this = replace(job(tmp_path, folder, steps=1), size=(48, 32))
+        assert "after 1 steps" in train(this)
+        assert json.loads((tmp_path / "record.json").read_text())["size"] == [48, 32]
+        backbone = load("tiny-animatex", Plan())
+        clips = _clips(this, this.options, backbone, folder, (48, 32))
+        batch = _examples(this, replace(this.options, epi=IndicatorSettings(probability=0.0)), backbone, clips).at(0, 1)
+        assert batch.clean.shape[-2:] == (12, 8) and batch.given.pose_images.shape[-2:] == (48, 32)
+        assert batch.near.shape[-2:] == (12, 8) and batch.given.reference.shape[-2:] == (48, 32)
+        square = _examples(
+            this,
+            replace(this.options, epi=IndicatorSettings(probability=0.0)),
+            backbone,
+            _clips(replace(this, folder=tmp_path / "s"), this.options, backbone, folder, (32, 32)),
+        )
+        y = [
+            e.at(0, 1).given.keypoints[0, 0, 1].numpy()
+            for e in (
+                _examples(this, replace(this.options, epi=IndicatorSettings(probability=0.0)), backbone, clips),
+                square,
+            )
+        ]
+        shown = y[1] >= 0
+        assert np.allclose(y[0][shown] * 48, y[1][shown] * 32 + 8, atol=1e-4)  # the bars are 8 pixels each
+
+    def test_float16_gets_a_dynamic_scale(self, parts, tmp_path):
+        backbone, this, _, examples = parts
+        model = denoiser(backbone, this.options)
+        assert not _loop(this, this.options, backbone, model, examples, Workers()).scale.dynamic
+        half = replace(backbone.plan, autocast="float16")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backbone, "plan", half)
+            assert _loop(this, this.options, backbone, model, examples, Workers()).scale.value == 1024
 
     def test_a_size_that_is_no_multiple_is_refused(self, folder, tmp_path):
         with pytest.raises(UserError, match="size=40: tiny-animatex needs multiples of 16"):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from motionkit.backbones.animatex.config import POCKET, RELEASED, TINY, IndicatorConfig, from_dict
-from motionkit.backbones.animatex.indicator import ImplicitPoseIndicator
-from motionkit.backbones.animatex.sites import AppearanceMotion
 from motionkit.errors import UserError
+from motionkit.methods.animatex.net.config import POCKET, RELEASED, TINY, IndicatorConfig, from_dict
+from motionkit.methods.animatex.net.indicator import ImplicitPoseIndicator
+from motionkit.methods.animatex.net.sites import AppearanceMotion
 
 
 def indicator(query):

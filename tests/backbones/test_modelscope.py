@@ -270,7 +270,7 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    from motionkit.training import pocket_modelscope as trainer
+    from motionkit.training.recipes import pocket_modelscope as trainer
 
     (tmp_path / "pocket-sd").symlink_to(places.PACKAGE / "pocket-sd")
     image = UNet2DConditionModel.from_pretrained(places.PACKAGE / "pocket-sd/unet").float()

@@ -147,7 +147,7 @@ def a_part_behind_the_end(here):
 
 
 plain("a_part_that_is_no_time", ["start=ten"], "start=ten", "60f")
-plain("a_part_that_ends_before_it_begins", ["start=3f", "end=2f"], "end=2f leaves nothing")
+plain("a_part_that_ends_before_it_begins", ["start=3f", "end=2f"], "end=2f", "start=3f")
 plain("a_part_of_no_clip", ["driving=null", "method=still", "end=2"], "end= needs driving=")
 plain("unknown_loop", ["loop=round"], "loop", "pingpong")
 plain("a_transparent_mp4", ["alpha=true", "output=out.mp4"], "no transparency", ".webm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class ObedientConfig:
     log: str = ""  # a file that gets a line for each video made
     megabytes: int = 0
     roll: int = 1
+    seconds: float = 0.0  # that it takes
 
 
 SPEC = MethodSpec(
@@ -51,9 +53,10 @@ class Obedient(Transfer):
             self._misbehave(settings.how)
         if settings.megabytes:
             torch.ones(settings.megabytes * 250_000).sum()
+        time.sleep(settings.seconds)
         if settings.log:
             with Path(settings.log).open("a") as log:
-                log.write("made\n")
+                log.write(f"made for {os.getppid()}\n" if settings.seconds else "made\n")
         frames = torch.from_numpy(inputs.driving.frames).permute(0, 3, 1, 2) / 255
         return frames.roll(settings.roll, -1)
 

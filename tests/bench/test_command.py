@@ -88,7 +88,7 @@ def test_the_ablations_are_run_by_the_ledger(here, capsys, monkeypatch, tmp_path
 
     asked = {}
 
-    def run_ledger(rows, folder, options, runner, say, *, variants, **changed):
+    def run_ledger(rows, folder, options, runner, say, *, variants, shard, **changed):
         asked.update(rows=rows, folder=folder, variants=variants, changed=changed)
         return SimpleNamespace(failed=[])
 

@@ -9,8 +9,9 @@ from motionkit.backbones import catalog
 from motionkit.errors import UserError
 from motionkit.running import request
 from motionkit.running.request import plan_for
-from motionkit.table.bench import Entry, Options, entries_of, tasks
-from motionkit.table.bench.entry import cells_of, settled, side_of
+from motionkit.table.bench import Entry, Options, entries_of, read, tasks
+from motionkit.table.bench.entry import settled, side_of
+from motionkit.table.bench.planned import cells_of
 
 
 def test_every_method_on_every_backbone_that_it_takes():
@@ -112,3 +113,12 @@ def test_on_a_gpu_the_key_holds_the_plan_that_time_and_memory_depend_on(small, t
         monkeypatch.setattr(request, "plan_for", lambda *_, plan=plan: plan)
         keys.append(cells_of(row, small, tmp_path)[0].key)
     assert len(set(keys)) == 3 and keys[1] == keys[3]
+
+
+def test_a_cell_is_named_by_the_hash_that_it_has_always_had(monkeypatch, tmp_path):
+    """Folders that were made before go on: whoever changes what a key holds makes every finished cell anew."""
+    from motionkit.table import store
+
+    monkeypatch.setattr(store, "__version__", "0.1.0")
+    first = cells_of(Entry("still", "still"), read("sprites", pairs=2), tmp_path)[0]
+    assert first.folder.name == "still-cf4079e989a520fb"

@@ -13,8 +13,9 @@ from motionkit.backbones.motion_files import MotionOptions
 from motionkit.cli import main
 from motionkit.running.choices import BackboneChoice
 from motionkit.settings.gpu import Plan
-from motionkit.table.bench import Entry, Options, cell, entries_of, protocol, tasks
-from motionkit.table.bench.entry import cells_of, settled
+from motionkit.table.bench import Entry, Options, entries_of, planned, protocol, tasks
+from motionkit.table.bench.entry import settled
+from motionkit.table.bench.planned import cells_of
 
 SMALL = ["bench.pairs=1", "bench.frames=2", "bench.size=64", "gpu=cpu", "output=out"]
 QUICK = [f"settings.anamodiff.{word}" for word in ("weights=random", "lora.steps=1", "lora.clip_frames=2")]
@@ -91,7 +92,7 @@ def test_weights_that_cannot_be_are_refused_in_one_line(words, says, here, light
 
 def test_rows_of_papers_have_weights_of_their_own(capsys):
     assert main(["bench", "bench=ablations", "backbone.path=own", "gpu=cpu"]) == 2
-    assert "backbone.path=own: the rows of bench=ablations say it themselves" in capsys.readouterr().err
+    assert "backbone.path=own: the rows of bench=ablations" in capsys.readouterr().err
 
 
 def test_rows_with_a_backbone_get_the_weights_and_the_others_do_not(lora):
@@ -108,7 +109,7 @@ def test_a_key_has_nothing_more_in_it_where_no_weights_are_given(small, lora, tm
     settings, fields = {"weights": "random"}, []
     for given in ({}, {"lora": lora}):
         entry = Entry("a", "anamodiff", "tiny-sd", settings, **given)
-        fields.append(cell.configuration_of(small, 0, Options(), settled(entry, tasks.get("transfer"))))
+        fields.append(planned.configuration_of(small, 0, Options(), settled(entry, tasks.get("transfer"))))
     plain, changed = fields
     asked = ["motionkit", "method", "settings", "backbone", "weights", "computed in", "seed", "size"]
     assert list(plain) == list(changed) == asked and plain["backbone"] == ("tiny-sd", fingerprint("tiny-sd"))

@@ -10,7 +10,7 @@ from motionkit.metrics import bootstrap_interval, facts
 from motionkit.metrics.sets import SetFigure
 from motionkit.table.bench import Cell, Entry, summary
 from motionkit.table.bench.engine import Done, Outcome, Row
-from motionkit.table.bench.summary import Figure, ranked, summarise
+from motionkit.table.bench.summary import Figure, Line, ranked, summarise
 from motionkit.table.bench.tables import as_json, cell_text, markdown
 
 METRICS = SimpleNamespace(
@@ -111,13 +111,10 @@ def test_rows_with_failures_or_few_cases_take_no_part(protocol, tmp_path):
 def test_what_is_better_depends_on_the_figure(better, spans, ranks):
     fact = SimpleNamespace(better=better)
     lines = [
-        SimpleNamespace(label=str(i), failed=(), figures={"x": Figure((low + high) / 2, low, high, 9)})
+        Line(str(i), "m", "", "", figures={"x": Figure((low + high) / 2, low, high, 9)})
         for i, (low, high) in enumerate(spans)
     ]
-    from dataclasses import make_dataclass
-
-    plain = make_dataclass("Plain", ["label", "failed", "figures"], frozen=True)
-    found = ranked([plain(line.label, line.failed, line.figures) for line in lines], {"x": fact})
+    found = ranked(lines, {"x": fact})
     assert [line.figures["x"].rank for line in found] == ranks
 
 

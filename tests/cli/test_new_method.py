@@ -90,12 +90,33 @@ def test_it_runs_from_the_command_line_and_its_settings_count(site, tmp_path, mo
             del sys.modules[name]
 
 
+def test_with_a_backbone_it_brings_one_that_conforms_and_its_tests_pass(tmp_path):
+    folder, site = tmp_path / "string-puppet", tmp_path / "site"
+    files = new_method.write_package("string-puppet", folder, backbone=True)
+    package = "motionkit_string_puppet"
+    assert {f"{package}/backbone/network.py", f"{package}/conf/backbone/tiny-string-puppet.yaml"} <= set(files)
+    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    subprocess.run([*PYTHON, *pip, "--no-build-isolation", "--target", str(site), str(folder)], check=True)
+    code = "import sys; from motionkit.cli import main; sys.exit(main(['backbones', 'tiny-string-puppet']))"
+    ran = subprocess.run([*PYTHON, "-c", code], capture_output=True, text=True, env=environment(site))
+    told = " ".join(ran.stdout.split())
+    assert ran.returncode == 0 and "from motionkit-string-puppet" in told and "runs vidmp3" in told
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "runs")]
+    ran = subprocess.run([*PYTHON, *words], capture_output=True, text=True, cwd=folder, env=environment())
+    assert ran.returncode == 0, ran.stdout
+    words = ["-m", "motionkit.testing", "tiny-string-puppet"]
+    ran = subprocess.run([*PYTHON, *words], capture_output=True, text=True, env=environment(site), cwd=tmp_path)
+    assert ran.returncode == 0 and ran.stdout.count(" ok ") == 7, ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ([], "takes a name"),
+        (["puppet", "backbone=maybe"], "give true"),
+        (["sd", "backbone=true"], "there is a backbone tiny-sd"),
         (["a", "b", "c"], "takes a name"),
-        (["--force", "puppet"], "does not take --force"),
+        (["--force", "puppet"], "--force"),
         (["Puppet"], "lower case"),
         (["2puppets"], "a letter first"),
         (["puppet-"], "words joined"),

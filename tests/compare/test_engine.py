@@ -96,11 +96,11 @@ def test_a_file_whose_name_is_no_text_is_shown_as_far_as_it_is(inputs):
 
 
 def test_what_a_run_wrote_itself_is_read_back_however_much_it_is(tmp_path):
-    from motionkit.table.compare import cell
+    from motionkit.table import store
 
-    media.write_frames(tmp_path / cell.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
-    assert len(cell.read_frames(tmp_path)) == 2001
-    bounds = asdict(cell.UNBOUNDED)
+    media.write_frames(tmp_path / store.FRAMES, np.zeros((2001, 1, 1, 3), np.uint8))  # foreign folders: at most 2000
+    assert len(store.CellFolder(tmp_path).frames()) == 2001
+    bounds = asdict(store.UNBOUNDED)
     assert all(
         bounds[name] > 1000 * value
         for name, value in asdict(media.Limits()).items()

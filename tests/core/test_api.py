@@ -56,5 +56,5 @@ def test_a_part_of_a_file_and_of_a_clip_in_memory_is_the_same(tmp_path, inputs):
         method(inputs.reference, clip, start=9)
     with pytest.raises(UserError, match="fps='a': give a number"):
         method(inputs.reference, clip, fps="a")
-    with pytest.raises(UserError, match="reference_start= takes a part of a clip, but ref is a single picture"):
+    with pytest.raises(UserError, match="reference_start=.*single picture"):
         method(inputs.reference, clip, reference_start=1)

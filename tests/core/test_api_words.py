@@ -114,10 +114,10 @@ def test_other_tools_names_of_the_inputs(inputs):
     [
         ({"num_inference_step": 4}, "did you mean 'num_inference_steps'"),
         ({"height": 64}, "height= and width="),
-        ({"height": 64, "width": 64, "size": 64}, "give one of them"),
+        ({"height": 64, "width": 64, "size": 64}, "give only one"),
         ({"frames": 4, "num_frames": 4}, "another keyword"),
         ({"generator": [1, 2]}, "torch.Generator"),
-        ({"num_inference_steps": 4}, "is steps here"),
+        ({"num_inference_steps": 4}, "steps here"),
         ({"backbone_path": "x"}, "to load"),
         ({"model": "sd15"}, "to load"),
     ],
@@ -163,11 +163,43 @@ def test_a_callback_sees_the_steps_of_a_real_run(inputs):
     method(inputs.reference, callback_on_step_end=lambda pipe, step, *rest: seen.append((pipe, step)), **words)
     assert seen == [(method, step) for step in range(len(seen))] and len(seen) >= 3
 
+    timed = []
+    method(
+        inputs.reference,
+        callback_on_step_end=lambda pipe, step, t, tensors: timed.append((t, tuple(tensors["latents"].shape))),
+        **words,
+    )
+    assert [t for t, _ in timed] == sorted((t for t, _ in timed), reverse=True) and len(timed) == 3
+    assert {shape for _, shape in timed} == {(1, 4, 2, 16, 16)}
+
     def stop(pipe, step, timestep, tensors):
         pipe._interrupt = True
 
     with pytest.raises(Cancelled):
         method(inputs.reference, callback_on_step_end=stop, seed=1, **words)
+
+
+@pytest.mark.parametrize("name", ["anamodiff", "vidmp3", "animatex"])
+def test_a_callback_changes_the_latents_that_a_run_goes_on_with(name, inputs):
+    settings = {
+        "anamodiff": {"lora": {"steps": 0}},
+        "vidmp3": {"tune": {"steps": 0}, "maps": {"long_side": 16}, "guide": {"inputs": "off"}, "start_t": 1000},
+        "animatex": {"nobody": "blank"},
+    }
+    method = motionkit.load(name, gpu="cpu", num_inference_steps=2, backbone=tiny_of(name), **settings[name])
+    words = {"prompt": "a horse", "num_frames": 2, "size": 64}
+
+    def go(callback):
+        return method(inputs.reference, inputs.driving, callback_on_step_end=callback, **words).frames
+
+    plain = go(lambda pipe, step, t, tensors: None)
+    same = go(lambda pipe, step, t, tensors: tensors)
+    other = go(lambda pipe, step, t, tensors: {"latents": -tensors["latents"]})
+    assert (plain == same).all() and (plain != other).any()
+
+
+def tiny_of(name):
+    return next(backbone for backbone in motionkit.load(name).spec.backbones if backbone.startswith("tiny-"))
 
 
 def test_short_names_of_a_method_and_of_its_memory():

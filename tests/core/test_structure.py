@@ -171,6 +171,22 @@ def test_the_backbones_import_each_other_in_no_circle():
             del own[module]
 
 
+def test_only_the_backbones_name_a_kind_of_backbone():
+    """Outside their room, and the recipes of the small weights, a backbone is asked what it can do."""
+    rooms = ("backbones", "training")
+    kinds = {"sd", "sdxl", "modelscope", "animatediff", "animatediff-xl", "animatex", "UNet3DConditionModel"}
+    loaders = {f"motionkit.backbones.{name}" for name in ("sd", "modelscope", "animatediff", "tiny", "inflate")}
+    guilty = []
+    for module, path in MODULES.items():
+        if room(module) in rooms or not path.is_relative_to(ROOT / "motionkit"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        guilty += [(module, word) for word in words if isinstance(word, str) and word in kinds]
+        guilty += [(module, name) for name in imports(path) if name in loaders]
+    assert not guilty
+
+
 def test_one_module_knows_where_the_package_keeps_its_files():
     guilty = [m for m, path in MODULES.items() if re.search(r"__file__.*assets", path.read_text(encoding="utf-8"))]
     assert guilty == ["motionkit.weights.places"]

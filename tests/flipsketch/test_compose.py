@@ -178,3 +178,28 @@ def test_attention_that_it_does_not_know_is_refused():
 def test_one_reference_at_a_time():
     with composer().installed() as c, pytest.raises(ValueError, match="one reference"):
         c.record(clip(batch=2), 500, text(3, 2))
+
+
+def test_more_rows_than_a_kernel_takes_are_split_and_give_the_same(monkeypatch):
+    """65,536 places and more of a large clip: attention along time goes in several calls, with the bias of each."""
+    from motionkit.methods.flipsketch import compose
+
+    latents, seen = clip(3, seed=3, batch=2), []
+    plain = compose.scaled_dot_product_attention
+
+    def counted(q, *arguments, **named):
+        seen.append(q.shape[0] * q.shape[1])
+        return plain(q, *arguments, **named)
+
+    def run():
+        made = composer()
+        with torch.no_grad(), made.installed():
+            _, recording = made.record(clip(3, seed=4), 300, text())
+            return made.composed(latents, 300, text().expand(2, -1, -1), recording, first=1)
+
+    monkeypatch.setattr(compose, "scaled_dot_product_attention", counted)
+    whole, most = run(), max(seen)
+    seen.clear()
+    monkeypatch.setattr(compose, "_PROBLEMS", 100)
+    torch.testing.assert_close(run(), whole, rtol=1e-4, atol=1e-5)
+    assert most > 100 >= max(seen)

@@ -241,7 +241,7 @@ class TestRefusals:
         ("picture", "says"),
         [
             (np.full((64, 64, 3), 255, np.uint8), "the drawing is empty"),
-            (np.zeros((64, 64, 3), np.uint8), "black all over"),
+            (np.zeros((64, 64, 3), np.uint8), "entirely black"),
             (np.full((64, 64, 3), 120, np.uint8), "one single colour"),
         ],
         ids=["empty", "black", "grey"],
@@ -398,3 +398,22 @@ def test_a_transparent_drawing_gives_ink_on_nothing(tmp_path):
     clear = dataclasses.replace(INPUTS.reference, transparent=True)
     result = go(tmp_path, other(reference=clear), binarise="otsu")
     assert ((result.alpha == 255) == (result.frames[..., 0] == 0)).all() and set(np.unique(result.alpha)) <= {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"preset": "app"}, True),
+        ({"preset": "app", "pin_first_frame": True}, False),
+        ({"preset": "paper"}, False),
+        ({"preset": "paper", "align": {"enabled": False}}, True),
+    ],
+)
+def test_it_says_that_the_first_frame_is_not_held_to_the_drawing(settings, said):
+    from motionkit.running.choices import BackboneChoice
+    from motionkit.running.request import Request, check
+    from motionkit.testing.clips import sample_inputs
+
+    told = []
+    check(Request("flipsketch", sample_inputs(), settings, BackboneChoice("tiny-modelscope")), say=told.append)
+    assert any("pin_first_frame=true" in line for line in told) == said

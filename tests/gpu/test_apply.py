@@ -135,7 +135,7 @@ class Far:
 
 @pytest.mark.parametrize("name", ["tiny-sd", "tiny-modelscope", "tiny-animatex", "tiny-animatex-mamba"])
 def test_group_offload_fetches_every_weight_that_is_used(name, monkeypatch):
-    from motionkit.backbones.animatex import Conditions
+    from motionkit.methods.animatex.net import Conditions
 
     def made(backbone):
         text, x = backbone.encode_text(["a cat"]), randn(1, 4, 2, 16, 16)

@@ -68,7 +68,7 @@ def test_an_older_card_computes_in_float16_and_says_so_when_asked_otherwise():
     ("facts", "reason"),
     [
         (CPU, "no CPU kernels"),
-        (AMPERE, "no xformers here"),
+        (AMPERE, "xformers is not installed"),
         (dataclasses.replace(AMPERE, xformers="0.0.33"), "no kernel for a card"),
     ],
 )
@@ -138,7 +138,7 @@ def test_the_plan_prints_what_is_on():
     assert (
         first == "gpu=8gb: cuda, bfloat16, sdpa, vae_slicing, vae_tiling, checkpointing, channels_last, offload=model"
     )
-    assert notes == ["  attention: sdpa, no xformers here"]
+    assert notes == ["  attention: sdpa, xformers is not installed"]
 
 
 def test_settings_need_no_torch():

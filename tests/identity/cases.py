@@ -20,9 +20,9 @@ QUICK: dict[str, dict[str, Any]] = {  # settings with which a method takes secon
     "warp": {},
 }
 TINY: dict[str, tuple[str | None, ...]] = {
-    "anamodiff": ("tiny-sd", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"),
+    "anamodiff": ("tiny-sd", "tiny-sdxl", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"),
     "flipsketch": ("tiny-modelscope", "tiny-animatediff-sd15", "tiny-animatediff-sdxl"),
-    "vidmp3": ("tiny-sd", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"),
+    "vidmp3": ("tiny-sd", "tiny-sdxl", "tiny-animatediff-sd15", "tiny-animatediff-sdxl", "tiny-modelscope"),
     "animatex": ("tiny-animatex", "tiny-animatex-mamba"),
     "still": (None,),
     "warp": (None,),

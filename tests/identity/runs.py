@@ -18,7 +18,7 @@ import numpy as np
 
 from tests.identity.cases import PROMPTS, Case
 
-RECIPES = {"pocket_sd": "motionkit.training.pocket_sd", "pocket_maps": "motionkit.training.pocket_maps"}
+RECIPES = {"pocket_sd": "motionkit.training.recipes.pocket_sd", "pocket_maps": "motionkit.training.recipes.pocket_maps"}
 BATCH, SEED = 4, 0  # of a recipe's first step
 SMALL = 32  # pixels, the longest side of frames that are kept for other machines
 

@@ -33,7 +33,7 @@ def run(tmp_path):
 def settings(steps=2, **changes):
     return AnaMoDiffConfig(
         lora=LoraConfig(steps=steps, rank=2, clip_frames=3, **changes), video=VideoConfig(anchor="first")
-    )
+    ).on("tiny-modelscope")
 
 
 def test_it_begins_as_the_video_model_and_looks_at_the_anchor(backbone, run, draw):

@@ -15,9 +15,9 @@ BUILT_IN = [name for name in registry.names() if registry.registered(name).dist 
 ON_BACKBONES = [name for name in BUILT_IN if registry.spec(name).backbones]
 # What the toolkit is for: the cells that must not be lost.
 WANTED = {
-    "anamodiff": {"sd", "animatediff", "animatediff-xl", "modelscope"},
+    "anamodiff": {"sd", "sdxl", "animatediff", "animatediff-xl", "modelscope"},
     "flipsketch": {"modelscope", "animatediff", "animatediff-xl"},
-    "vidmp3": {"animatediff", "animatediff-xl", "modelscope", "sd"},
+    "vidmp3": {"animatediff", "animatediff-xl", "modelscope", "sd", "sdxl"},
     "animatex": {"animatex"},
 }
 
@@ -72,12 +72,38 @@ def test_a_refusal_of_one_backbone_stands_before_its_familys():
         default_backbone="tiny-sd",
         refuses={"sdxl": "two text encoders", "animatex": "no prompt"},
         no_backbones={"sd15": "too large"},
+        suits=(),
     )
     reasons = {name: spec.refusal(catalog.get(name)) for name in ("tiny-sd", "sd15", "sd14", "sdxl")}
     assert reasons == {"tiny-sd": "", "sd15": "too large", "sd14": "", "sdxl": "two text encoders"}
     with pytest.raises(UserError, match="does not run on sd14; it runs on tiny-sd"):
         choose_backbone(spec, "sd14")
     assert replace(spec, backbones=(), default_backbone=None).refusal(catalog.get("sdxl")) == ""
+
+
+def test_what_a_method_asks_decides_on_backbones_that_it_does_not_name():
+    video = replace(catalog.get("tiny-modelscope"), name="theirs", family="theirs")
+    changed = {
+        "theirs": {},
+        "no prompt": {"reads_text": False},
+        "no time": {"roles": ("spatial_self", "cross"), "makes_clips": False},
+        "a flow": {"predictions": ("flow_prediction",), "sampler": "flow-euler"},
+        "another network": {"unet_class": "Theirs"},
+        "sd 1": {"roles": ("spatial_self",), "makes_clips": False, "sd1_unet": True},
+    }
+    runs = {
+        what: {n for n in ON_BACKBONES if registry.spec(n).runs_on(replace(video, **facts))}
+        for what, facts in changed.items()
+    }
+    assert runs == {
+        "theirs": {"anamodiff", "flipsketch", "vidmp3"},
+        "no prompt": set(),
+        "no time": set(),
+        "a flow": {"vidmp3"},
+        "another network": {"vidmp3"},
+        "sd 1": {"anamodiff", "vidmp3"},
+    }
+    assert all(registry.spec(n).refusal(replace(video, reads_text=False)) for n in ON_BACKBONES)
 
 
 def test_the_matrix_is_printed(cli):
@@ -95,12 +121,17 @@ def test_the_matrix_is_printed(cli):
             if wanted == "no":
                 note = next(line for line in lines if line.startswith(cell[2:]))
                 assert f"{method}: {spec.refusal(catalog.get(name))}" in note
-    assert "still, warp: need none" in out and "?  the method" not in out
+    assert "still, warp: need no backbone" in out and "?  the method" not in out
 
 
 def test_a_method_that_says_nothing_gets_a_question_mark(cli, monkeypatch):
     silent = replace(
-        registry.spec("flipsketch"), name="silent", backbones=("tiny-sd",), default_backbone="tiny-sd", refuses={}
+        registry.spec("flipsketch"),
+        name="silent",
+        backbones=("tiny-sd",),
+        default_backbone="tiny-sd",
+        refuses={},
+        suits=(),
     )
     monkeypatch.setattr(registry, "names", lambda: ["silent"])
     monkeypatch.setattr(registry, "spec", lambda name: silent)
@@ -108,8 +139,8 @@ def test_a_method_that_says_nothing_gets_a_question_mark(cli, monkeypatch):
     rows = out[out.index("runs on ") :].splitlines()[1:]
     cells = {row.split()[0]: row.split()[-1] for row in rows if row}
     assert cells["tiny-sd"] == "default" and cells["sdxl"] == cells["animatex"] == "?"
-    assert "?  the method declares nothing about this backbone, and refuses it" in out
-    assert "not silent  it declares nothing about this backbone" in cli("backbones", "sdxl")
+    assert "?  the method does not declare this backbone" in out
+    assert "not silent  it does not declare this backbone" in cli("backbones", "sdxl")
 
 
 def test_one_method_and_one_backbone_say_it_too(cli):

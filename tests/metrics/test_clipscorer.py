@@ -10,7 +10,7 @@ from motionkit.metrics import clipscorer
 from motionkit.metrics.judges import ClipNet, load_judge
 from motionkit.sprites import MOTIONS, Motion, character, render_clip
 from motionkit.sprites.world import DOING
-from motionkit.training.clip_judge import pairs
+from motionkit.training.recipes.clip_judge import pairs
 from motionkit.weights.small_nets import save_net
 
 shipped = pytest.mark.skipif(not clipscorer.available(), reason="the judge's weights are not in this checkout")

@@ -3,6 +3,7 @@
 import pytest
 
 from motionkit import metrics, registry
+from motionkit.metrics.measure import KNOWN
 from motionkit.metrics.needs import NEEDS
 from motionkit.metrics.sets import SETS
 
@@ -16,7 +17,7 @@ def test_each_fact_is_complete_and_names_what_made_the_figure(name):
     fact = spec.fact
     assert fact.name == name and fact.title and fact.span and fact.meaning.endswith(".")
     assert fact.better in ("higher", "lower", "one", "none")
-    assert fact.needs in ("nothing", "truth", "driving", "reference", "prompt")
+    assert fact.needs in ("nothing", "truth", "driving", "reference", "prompt", "source_prompt", *KNOWN)
     by = [*(JUDGES[judge] for judge in spec.judges), *(NEEDS[need].title for need in spec.needs)]
     assert [fact.by] == (by or ["pixels"]) and f"Made by: {fact.by}." in fact.legend
 

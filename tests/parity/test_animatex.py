@@ -7,13 +7,13 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from motionkit.backbones.animatex import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig, join
-from motionkit.backbones.animatex.backbone import SCHEDULE
-from motionkit.backbones.animatex.convert import rename
 from motionkit.backbones.noise_levels import V, level_at, target_of, to_eps_x0
 from motionkit.diffusion.ddim import DDIM
 from motionkit.diffusion.guidance import Guidance
 from motionkit.diffusion.loop import denoise
+from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig, join
+from motionkit.methods.animatex.net.backbone import SCHEDULE
+from motionkit.methods.animatex.net.convert import rename
 
 METHOD = "animatex"
 INPUTS, OUTPUTS = "inputs.safetensors", "outputs.safetensors"

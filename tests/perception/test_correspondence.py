@@ -9,7 +9,7 @@ import tiny_networks
 import torch
 from diffusers import DDIMScheduler
 
-from motionkit.backbones import load, tiny_motion
+from motionkit.backbones import catalog, load, tiny_motion
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception import dense_features, matching
 from motionkit.perception.correspondence import CorrespondenceSettings, correspond
@@ -179,7 +179,7 @@ def test_the_unets_features_join_dinos(name, dino, scene, tiny_backbone):
     frames, masks = scene
     backbone = tiny_backbone(name)
     settings = CorrespondenceSettings(weights=dino, **SMALL)
-    assert settings.on(family=backbone.spec.family) == "sd_dino"
+    assert settings.on(backbone=backbone.spec) == "sd_dino"
     both = correspond(frames, masks, settings, subject="square", backbone=backbone)
     assert (np.isfinite(both.points).all(-1) == masks).all()
     again = correspond(frames, masks, settings, subject="square", backbone=backbone)
@@ -246,13 +246,13 @@ def test_the_subject_in_the_prompt_and_the_noise_matter(scene, tiny_backbone):
 
 def test_settings_that_cannot_be(scene, dino, tmp_path, monkeypatch, tiny_backbone):
     frames, masks = scene
-    with pytest.raises(UserError, match="no subject to compare with"):
+    with pytest.raises(UserError, match="no subject"):
         correspond(frames, masks & np.array([False, True, True])[:, None, None], CorrespondenceSettings("dino"))
-    with pytest.raises(UserError, match="sd_dino reads the UNet of a loaded backbone"):
+    with pytest.raises(UserError, match="loaded backbone"):
         correspond(frames, masks, CorrespondenceSettings("sd_dino", weights=dino))
-    with pytest.raises(UserError, match="not of animatediff-xl: use backend=dino"):
-        CorrespondenceSettings("sd_dino").check(family="animatediff-xl")
-    assert CorrespondenceSettings().on(family="animatediff-xl") == "dino"
+    with pytest.raises(UserError, match="not that of animatediff-sdxl"):
+        CorrespondenceSettings("sd_dino").check(backbone=catalog.get("animatediff-sdxl"))
+    assert CorrespondenceSettings().on(backbone=catalog.get("animatediff-sdxl")) == "dino"
     for bad, told in (
         ({"backend": "sift"}, "unknown correspondence backend"),
         ({"grid": 2}, "outside 8 to 256"),
@@ -276,7 +276,7 @@ def test_files_on_exactly_the_subject(scene, tmp_path):
     assert np.allclose(found[1, 25, 30], points[1, 25, 30]) and np.allclose(found[1, 15, 30], points[1, 20, 30])
     points[1] = np.nan
     np.save(tmp_path / "p.npy", points)
-    with pytest.raises(UserError, match="frame 1 shows the subject and has no correspondence"):
+    with pytest.raises(UserError, match="frame 1 .*no correspondence"):
         correspond(frames, masks, CorrespondenceSettings(path=str(tmp_path / "p.npy")))
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from motionkit.training.ahead import Ahead
-from motionkit.training.captioned import pictures
+from motionkit.training.recipes.captioned import pictures
 
 
 def test_as_made_here():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from motionkit.training.auxiliary import REACH, AuxiliaryHead, Listener, offset_loss, part_cells, part_loss
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.auxiliary import REACH, AuxiliaryHead, Listener, offset_loss, part_cells, part_loss
+from motionkit.training.recipes.sprite_batches import clips
 
 
 def test_parts_are_the_renderers():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from motionkit.metrics.judges import ClipNet
-from motionkit.training import clip_judge as trainer
+from motionkit.training.recipes import clip_judge as trainer
 from motionkit.weights.small_nets import save_net
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from motionkit.sprites.kinds import rng_of
-from motionkit.training.drawings import UNSTEADY, drawn
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.drawings import UNSTEADY, drawn
+from motionkit.training.recipes.sprite_batches import clips
 
 
 def _ink(frames):

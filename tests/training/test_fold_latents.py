@@ -7,8 +7,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from motionkit.errors import UserError
-from motionkit.training.fold_latents import fold, statistics
-from motionkit.training.pocket_vae import CONFIG
+from motionkit.training.recipes.fold_latents import fold, statistics
+from motionkit.training.recipes.pocket_vae import CONFIG
 
 
 @pytest.fixture(scope="module")

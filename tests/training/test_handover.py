@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from motionkit.errors import UserError
-from motionkit.training.handover import hand_over, take_over
 from motionkit.training.loop import Loop, LoopSettings
+from motionkit.training.recipes.handover import hand_over, take_over
 
 
 def _model(seed=0, width=96):

@@ -1,5 +1,7 @@
 """The training loop resumes exactly and refuses what it cannot continue."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -226,3 +228,38 @@ def test_a_tracker_is_told_each_step_and_the_end_of_a_failure_too(tmp_path):
     with pytest.raises(UserError):
         Loop(model, loss, LoopSettings(tmp_path, 4), tracker=Told()).run()
     assert told == [(1, {"lr", "loss", "error"}), (2, {"lr", "loss", "error"}), "end"]
+
+
+def test_checkpoints_go_by_step_too_and_by_what_writing_costs(tmp_path, monkeypatch):
+    model, written = _model(), []
+    loop = Loop(model, _loss_of(model), LoopSettings(tmp_path, 10, save_every=1e9, save_steps=4))
+    monkeypatch.setattr(loop, "save", lambda: written.append(loop.step))
+    loop.run()
+    assert written == [4, 8, 10]
+    loop.settings.save_every, loop.settings.save_steps = 0.0, 0
+    now = time.monotonic()
+    assert loop._due(now - 0.5)
+    loop.writing = 1.0  # one that takes a second is not due again for twenty
+    assert not loop._due(now - 10) and loop._due(now - 30)
+
+
+def test_a_half_checkpoint_is_smaller_and_goes_on_nearly_the_same(tmp_path):
+    def trained(folder, half, stop=None):
+        model = _model(width=4)
+        settings = LoopSettings(tmp_path / folder, 40, half=half)
+        return Loop(model, _loss_of(model), settings).run(until=stop), model
+
+    straight, _ = trained("whole", half=False)
+    size = {}
+    for folder, half in (("exact", False), ("half", True)):
+        _, before = trained(folder, half, stop=20)
+        state = torch.load(tmp_path / folder / "last.pt", weights_only=True)
+        tensors = [t for part in ("model", "ema") for t in state[part].values()]
+        tensors += [t for held in state["optimizer"]["state"].values() for t in held.values() if t.numel() > 1]
+        size[folder] = sum(t.nbytes for t in tensors)
+        assert all(torch.equal(state["model"][k], v) for k, v in before.state_dict().items())  # the weights are whole
+    assert size["half"] / size["exact"] == pytest.approx(10 / 16, rel=0.01)
+    resumed, model = trained("half", half=True)
+    assert all(p.dtype == torch.float32 for p in (*model.parameters(), *resumed.parameters()))
+    for a, b in zip(straight.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=3e-3, rtol=0.02)

@@ -8,10 +8,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.settings.gpu import Plan
-from motionkit.training.colour_decoder import ASSETS
-from motionkit.training.pocket_animatediff import Words, build, export, make_loss, verbs
-from motionkit.training.verb_critic import VerbCritic
-from motionkit.training.video_batches import VideoBatches
+from motionkit.training.recipes.colour_decoder import ASSETS
+from motionkit.training.recipes.pocket_animatediff import Words, build, export, make_loss, verbs
+from motionkit.training.recipes.verb_critic import VerbCritic
+from motionkit.training.recipes.video_batches import VideoBatches
 
 BASE = ASSETS / "pocket-sd"
 
@@ -96,7 +96,7 @@ def test_an_export_loads_as_the_backbone(built, tmp_path):
 
 def test_the_shipped_modules_know_more_than_the_image_model():
     """On clips of characters that no training step showed, at late timesteps, with noise of its own in each frame."""
-    from motionkit.training.sprite_batches import clips
+    from motionkit.training.recipes.sprite_batches import clips
 
     video, image = load("pocket-animatediff", Plan()), load("pocket-sd", Plan())
     data = clips("weights test", 9, 0, 6, frames=16, split="test", kinds=["horse", "bird", "robot"], motions=["walk"])

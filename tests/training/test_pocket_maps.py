@@ -8,8 +8,8 @@ from motionkit.perception.pocket_maps import PARTS, MapsNet, PocketReading
 from motionkit.sprites import HELD_OUT_KINDS, Motion, character, render_clip
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.sampling import split_of
-from motionkit.training import pocket_maps as trainer
-from motionkit.training import pocket_maps_figures as figures
+from motionkit.training.recipes import pocket_maps as trainer
+from motionkit.training.recipes import pocket_maps_figures as figures
 
 
 def sample(kind="horse", seed=5):

@@ -7,8 +7,8 @@ import torch
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.pose import body_net, find_body
 from motionkit.sprites import Motion, character, render_clip
-from motionkit.training import pocket_pose as trainer
-from motionkit.training import pocket_pose_figures as figures
+from motionkit.training.recipes import pocket_pose as trainer
+from motionkit.training.recipes import pocket_pose_figures as figures
 from motionkit.weights.small_nets import save_net
 
 

@@ -9,13 +9,13 @@ import torch
 from diffusers import AutoencoderKL
 
 from motionkit.sprites.kinds import rng_of
-from motionkit.training import captioned, pocket_sd
-from motionkit.training.fold_latents import fold, statistics
 from motionkit.training.loop import Loop
-from motionkit.training.pocket_vae import CONFIG
-from motionkit.training.sprite_batches import clips
-from motionkit.training.stage import UNFINISHED, run_stage
-from motionkit.training.text_figures import grid, sample, subject_gradient, x0_errors
+from motionkit.training.recipes import captioned, pocket_sd
+from motionkit.training.recipes.fold_latents import fold, statistics
+from motionkit.training.recipes.pocket_vae import CONFIG
+from motionkit.training.recipes.sprite_batches import clips
+from motionkit.training.recipes.stage import UNFINISHED, run_stage
+from motionkit.training.recipes.text_figures import grid, sample, subject_gradient, x0_errors
 
 
 @pytest.fixture(scope="module")

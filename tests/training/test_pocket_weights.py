@@ -6,7 +6,7 @@ import torch
 from motionkit.backbones import load
 from motionkit.metrics import pose, psnr, scorer
 from motionkit.running.execute import plan_for
-from motionkit.training.sprite_batches import clips
+from motionkit.training.recipes.sprite_batches import clips
 from motionkit.weights import places
 
 ASSETS = places.PACKAGE

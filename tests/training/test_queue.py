@@ -9,9 +9,9 @@ import time
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.training import queue
-from motionkit.training.queue import Stage
-from motionkit.training.stage import UNFINISHED
+from motionkit.training.recipes import queue
+from motionkit.training.recipes.queue import Stage
+from motionkit.training.recipes.stage import UNFINISHED
 
 
 class _Script(Stage):
@@ -61,7 +61,7 @@ def test_a_signal_goes_to_the_stage(tmp_path):
         f"pathlib.Path(r'{tmp_path}', 'up').touch(); time.sleep(60)"
     )
     outer = (
-        "import sys; from motionkit.training import queue\n"
+        "import sys; from motionkit.training.recipes import queue\n"
         "class S(queue.Stage):\n"
         "    def command(self, second=None, workers=None): return [sys.executable, '-c', self.module]\n"
         f"import pathlib; print(queue.run((S('a', {inner!r}, 1, 'none'),), pathlib.Path(r'{tmp_path}')))"

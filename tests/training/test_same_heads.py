@@ -4,7 +4,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from motionkit.backbones.modelscope import from_image_unet
-from motionkit.training import pocket_modelscope, pocket_sd
+from motionkit.training.recipes import pocket_modelscope, pocket_sd
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from motionkit.training.captioned import LENGTH
-from motionkit.training.pocket_vae import CONFIG
-from motionkit.training.video_batches import Lengths, VideoBatches, rendered
+from motionkit.training.recipes.captioned import LENGTH
+from motionkit.training.recipes.pocket_vae import CONFIG
+from motionkit.training.recipes.video_batches import Lengths, VideoBatches, rendered
 
 
 class _Tokenizer:

@@ -86,3 +86,24 @@ def test_two_processes_train_keypoints_and_flow(tmp_path, monkeypatch):
         same(*(load_file(tmp_path / n / file) for n in ("one", "two")), but=BATCH_NORM)
     assert "process 1 ended" in launch("anamodiff", tmp_path / "both")
     assert (tmp_path / "both" / "flow" / "last.pt").is_file()
+
+
+def test_gradients_are_exchanged_in_buckets(monkeypatch):
+    from torch import nn
+
+    from motionkit.training import workers
+
+    parameters = [nn.Parameter(torch.zeros(n)) for n in (10, 20, 5, 400, 3)]
+    parameters.append(nn.Parameter(torch.zeros(4, dtype=torch.float64)))
+    for i, parameter in enumerate(parameters[:-1]):
+        parameter.grad = torch.full_like(parameter, float(i))
+    held = list(workers.buckets(parameters, size=150))
+    assert [[len(g) for g in bucket] for bucket in held] == [[10, 20, 5], [400], [3], [4]]
+    assert parameters[-1].grad is not None and held[-1][0].dtype == torch.float64  # a missing one is zero
+    sent = []
+    monkeypatch.setattr(workers.dist, "all_reduce", lambda flat: sent.append(flat.numel()) or flat.mul_(6))
+    two = workers.Workers()
+    two.world = 2
+    two.average(parameters)
+    assert sent == [438, 4]  # five small ones at once, the other type by itself
+    assert [float(p.grad[0]) for p in parameters] == [0.0, 3.0, 6.0, 9.0, 12.0, 0.0]

@@ -14,6 +14,7 @@ from motionkit.media import from_frames
 from motionkit.methods.vidmp3 import plain
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.perceive import Eyes, perceive
+from motionkit.perception.masks import MaskSettings
 from motionkit.settings.gpu import Plan
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
@@ -117,3 +118,27 @@ def test_no_subject_and_none_in_the_first_frame(tmp_path):
     frames[:] = frames[0, 0, 0]
     with pytest.raises(UserError, match="no subject found"):
         edit(tmp_path / "b", driving=from_frames(frames, 8.0))
+
+
+REAL = get("animatediff-sd15")
+
+
+@pytest.mark.parametrize("subject", ["monkey", ""])
+def test_a_subject_of_no_class_stands_in_front_and_that_is_said(subject):
+    eyes = Eyes.of(VidMP3Config(subject=subject).on(REAL.name), None, REAL)
+    eyes.check()
+    assert "RMBG" in eyes.remark() and "commercial" in eyes.remark()
+    assert Eyes.of(VidMP3Config(subject="jeep").on(REAL.name), None, REAL).remark() == ""
+
+
+def test_subjects_of_no_class_cannot_be_told_apart():
+    eyes = Eyes.of(VidMP3Config(subjects=["tiger", "man"]).on(REAL.name), None, REAL)
+    with pytest.raises(UserError, match="'tiger'.*apart"):
+        eyes.check()
+    Eyes.of(VidMP3Config(subjects=["swan", "man"]).on(REAL.name), None, REAL).check()
+
+
+def test_a_name_that_the_segmenter_lacks_is_refused_before_weights_load():
+    config = VidMP3Config(subject="monkey", masks=MaskSettings("mask2former")).on(REAL.name)
+    with pytest.raises(UserError, match="no class for 'monkey'"):
+        Eyes.of(config, None, REAL).check()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any
 from motionkit import registry
 from motionkit.errors import UserError, unknown
 from motionkit.running.choices import method_settings
+from motionkit.running.keywords import merged
 from motionkit.settings.config import typed
 from motionkit.table.bench import protocol
 
@@ -99,19 +99,6 @@ class Ablation:
         if (bool(self.train) or self.train_seed is not None) != bool(self.model):
             raise UserError(f"{where}: train and model go together: how it is trained, and the folder it goes to")
         return self
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others laid over them.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": 4})
-    {'a': {'b': 1, 'c': 3}, 'd': 4}
-    """
-    out = dict(base)
-    for key, value in over.items():
-        old = out.get(key)
-        out[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return out
 
 
 def known() -> list[str]:

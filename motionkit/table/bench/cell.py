@@ -2,123 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
-import traceback
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motionkit import media, registry
-from motionkit.errors import Cancelled, UserError
+from motionkit import registry
+from motionkit.errors import UserError
 from motionkit.media.framing import resize
-from motionkit.media.output_files import write_json, writing
-from motionkit.running.canvas import Fitted
-from motionkit.running.choices import Chosen
-from motionkit.running.request import Request, check, plan_run
+from motionkit.media.output_files import write_json
+from motionkit.running.request import check
 from motionkit.table.bench import tasks
-from motionkit.table.bench.entry import FAILED, LOCK, RECORD, TRACE, Cell, Options, metrics_of, settled, side_of
-from motionkit.table.bench.protocol import Protocol
-from motionkit.table.compare.cell import FRAMES, configuration, is_finished, read_frames
+from motionkit.table.bench.entry import settled
+from motionkit.table.bench.planned import FAILED, RECORD, Cell, metrics_of, plan_facts, request_of
+from motionkit.table.store import reason_of
 from motionkit.transfer import MethodSpec, Result
 
 if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan
 
 
-def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> dict[str, Any]:
-    """Everything but the case that a row's videos depend on; raises UserError when its weights are not here."""
-    request = request_of(protocol, seed, options, chosen)
-    side = side_of(protocol, chosen.backbone.name)
-    fitted = Fitted(request.inputs, None, protocol.frames, side, side, tasks.FPS)
-    plan = plan_run(request, chosen, fitted)
-    return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": _plan_facts(plan.memory)})
-
-
-def request_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> Request:
-    """What a row is asked on every case; each case adds its inputs."""
-    return Request(
-        chosen.spec,
-        config=chosen.settings,
-        backbone=chosen.backbone,
-        gpu=options.gpu,
-        seed=seed,
-        frames=protocol.frames,
-        size=side_of(protocol, chosen.backbone.name),
-        use_cache=options.use_cache,
-        common=True,
-    )
-
-
-def _plan_facts(plan: Plan) -> dict[str, Any]:
-    """What time and memory on a GPU depend on: the plan but for its name and remarks, and the card."""
-    import torch
-
-    from motionkit.settings.gpu import card_of
-
-    card = torch.cuda.get_device_name(card_of(plan.device)) if torch.cuda.is_available() else ""
-    return {k: v for k, v in asdict(plan).items() if k not in ("name", "notes")} | {"card": card}
-
-
 def perform(cell: Cell) -> None:
     """Make a cell and take its figures, as far as that is not done; a failure is kept as its reason.
+
+    Another start that is at work on the same cell is waited for, or left alone where the cell's turn says so; what that
+    one has made or failed at is not tried again.
 
     Raises:
         Cancelled: the user stopped it.
     """
     try:
-        with _alone(cell.folder):
-            (cell.folder / FAILED).unlink(missing_ok=True)
-            case = tasks.make_case(
-                cell.protocol.task, cell.index, cell.protocol.pair_seed, cell.protocol.frames, cell.protocol.size
-            )
-            if not is_made(cell):
-                _make(cell, case)
-            _measure(cell, case)
-    except (Cancelled, KeyboardInterrupt):
-        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
-    except UserError as error:
-        cell.fail(" ".join(str(error).split()))
-    except (Exception, SystemExit) as error:  # whatever one cell does, the others shall run
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        (cell.folder / TRACE).write_text(traceback.format_exc(), encoding="utf-8")
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        cell.fail(f"{reason} (a defect: see {cell.folder.name}/{TRACE})")
+        with cell.kept.alone(wait=cell.turn is None or cell.turn.wait) as mine:
+            if mine and not (cell.turn and cell.has_ended):
+                _try(cell)
+    except KeyboardInterrupt as error:
+        reason_of(error)
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a cell's folder: a second benchmark in the same output waits here, and finds the cell made.
-
-    The lock is the operating system's and ends with its process; where there is none (Windows, some file systems of
-    clusters), nothing is held.
-    """
+def _try(cell: Cell) -> None:
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("w")
-    with file:
-        with contextlib.suppress(OSError):  # the file system knows no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        case = case_of(cell)
+        if not cell.is_made:
+            _make(cell, case)
+        measure(cell, case)
+        (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier try
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one cell does, the others shall run
+        cell.fail(reason_of(error, cell.kept))
 
 
-def is_made(cell: Cell) -> bool:
-    """Whether a cell's video is whole and its record was written."""
-    return bool(cell.record()) and is_finished(cell.folder)
+def case_of(cell: Cell) -> tasks.Case:
+    """The request that a cell answers, with the true answer."""
+    asked = cell.protocol
+    return tasks.make_case(asked.task, cell.index, asked.pair_seed, asked.frames, asked.size)
 
 
 def video_of(cell: Cell) -> np.ndarray:
     """A made cell's frames at the protocol's size: (F, S, S, 3) uint8."""
-    frames, side = read_frames(cell.folder), cell.protocol.size
+    frames, side = cell.kept.frames(), cell.protocol.size
     return np.stack([resize(frame, side, side) for frame in frames])  # (F, S, S, 3)
 
 
@@ -126,14 +67,14 @@ def _make(cell: Cell, case: tasks.Case) -> None:
     chosen = settled(cell.entry, tasks.get(cell.protocol.task), cell.options.online)
     request = request_of(cell.protocol, cell.seed, cell.options, chosen)
     began = time.process_time()  # of all threads of this process
-    plan = check(replace(request, inputs=case.inputs))
+    seed = cell.seed if not cell.entry.yardstick else 1000 * cell.seed + cell.index  # another noise for each case
+    inputs, settings = cell.entry.inputs(case), cell.entry.settings_for(case)
+    plan = check(replace(request, inputs=inputs, config=settings, seed=seed))
     _check_machine(cell, plan.memory)
-    for name in (RECORD, TRACE):
-        (cell.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(cell.folder / FRAMES, ignore_errors=True)
-    result = plan.execute(cell.folder)
+    (cell.folder / RECORD).unlink(missing_ok=True)
+    result = cell.kept.run(plan)
     seconds = time.process_time() - began
-    media.write_frames(cell.folder / FRAMES, result.frames)
+    cell.kept.keep(result)
     write_json(cell.folder / RECORD, _record(cell, case, chosen.spec, result, seconds))  # last: the cell is made
 
 
@@ -147,7 +88,7 @@ def _check_machine(cell: Cell, plan: Plan) -> None:
     other = "start the benchmark on a machine of the same kind, or with gpu=cpu"
     if cell.computed_in and here != cell.computed_in:
         raise UserError(f"planned for {cell.computed_in[:2]}, but this machine would compute in {here[:2]}: {other}")
-    facts = {} if plan.device == "cpu" else _plan_facts(plan)
+    facts = {} if plan.device == "cpu" else plan_facts(plan)
     if differs := [f"{key}={facts.get(key)}" for key, value in cell.plan.items() if facts.get(key) != value]:
         raise UserError(f"planned for another GPU, this machine has {', '.join(differs)}: {other}")
 
@@ -168,7 +109,7 @@ def _record(cell: Cell, case: tasks.Case, spec: MethodSpec, result: Result, cpu_
         "rss_mb": memory["rss_mb"],
         "cuda_mb": memory.get("cuda_mb"),
         "from_cache": facts["from_cache"],
-        "inputs_used": facts["inputs_used"],
+        "inputs_used": [cell.entry.sees] if cell.entry.sees else facts["inputs_used"],
         "size": facts["size"],
         "plan": facts["plan"],
         "threads": _threads(),
@@ -181,10 +122,16 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def _measure(cell: Cell, case: tasks.Case) -> None:
+def measure(cell: Cell, case: tasks.Case | None = None) -> None:
+    """Take the figures of a made cell, unless they are there.
+
+    Raises:
+        UserError: weights of metrics that are there but cannot be used.
+    """
     metrics = metrics_of(cell.protocol, cell.options)
     if cell.figures(metrics.key) is not None:
         return
+    case = case or case_of(cell)
     inputs, video = case.inputs, video_of(cell)
     figures = metrics.video(
         video,
@@ -192,5 +139,7 @@ def _measure(cell: Cell, case: tasks.Case) -> None:
         truth=case.truth,
         reference=inputs.reference.frames[0] if inputs.reference else None,
         prompt=inputs.prompt,
+        source_prompt=inputs.source_prompt,
+        known=case.known,
     )
     write_json(cell.figures_path(metrics.key), {"metrics": metrics.key, "figures": dict(figures)})

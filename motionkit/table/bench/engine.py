@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
-from motionkit.table.bench.cell import is_made
-from motionkit.table.bench.entry import FAILED, Cell, Entry, Options, cells_of, metrics_of
+from motionkit.table.bench import listing
+from motionkit.table.bench.entry import Entry, Options
+from motionkit.table.bench.planned import Cell, Turn, cells_of, metrics_of
 from motionkit.table.bench.protocol import Protocol, title
 from motionkit.table.bench.runners import Runner, Serial
+from motionkit.table.bench.shards import Shard
 
 if TYPE_CHECKING:
     from motionkit.metrics.protocols import MetricProtocol
@@ -71,10 +73,14 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     *,
     may_be_empty: bool = True,
+    shard: Shard = Shard(),  # noqa: B008
 ) -> Outcome:
     """Every entry on every case with every seed; a second call reads finished cells back and goes on.
 
+    Several calls at a time on one folder share the work: each takes the next cell that no other is at work on.
+
     Args:
+        shard: which part of the cells; those of other parts are not in the outcome.
         say: gets a line for each refused entry and each cell that ends.
         may_be_empty: whether a table in which every entry is refused is still a table.
 
@@ -95,17 +101,36 @@ def run(
     say(f"protocol {title(protocol)}")
     for label, refused in refusals.items():
         say(f"{label}: refused: {refused}")
-    todo = _in_turn([c for cells, _ in planned for c in cells if not is_made(c) or c.figures(metrics.key) is None])
-    say(f"{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
-    for cell in todo:
-        (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier start: tried again now
-    for number, cell in enumerate((runner or Serial()).run(todo), 1):
-        say(f"[{number}/{len(todo)}] {cell.name}: {_how(_done(cell, metrics.key))}")
-    rows = [
-        Row(entry, [_done(cell, metrics.key) for cell in cells], refused)
-        for entry, (cells, refused) in zip(entries, planned, strict=True)
-    ]
-    return Outcome(protocol, rows, metrics)
+    listing.write(folder, protocol, entries, options, planned)
+    own = shard.keys([cells for cells, _ in planned])
+    mine = [[cell for cell in cells if cell.key in own] for cells, _ in planned]
+    todo = _in_turn([cell for cells in mine for cell in cells if not cell.is_done(metrics.key)])
+    part = "" if shard.whole else f"shard {shard}: {sum(map(len, mine))} of "
+    say(f"{part}{sum(len(cells) for cells, _ in planned)} cells, {len(todo)} to run")
+    _work_off(todo, metrics.key, runner or Serial(), say)
+    return Outcome(
+        protocol,
+        [
+            Row(entry, [done_of(cell, metrics.key) for cell in cells], refused)
+            for entry, cells, (_, refused) in zip(entries, mine, planned, strict=True)
+        ],
+        metrics,
+    )
+
+
+def _work_off(todo: Sequence[Cell], metrics_key: str, runner: Runner, say: Callable[[str], None]) -> None:
+    """Run the cells, first those that no other start is at work on; then wait for what the others still have."""
+    left = [replace(cell, turn=Turn(metrics_key, cell.last_try)) for cell in todo]
+    number = 0
+    for wait in (False, True):
+        busy = []
+        for cell in runner.run([replace(one, turn=replace(one.turn, wait=wait)) for one in left if one.turn]):
+            if not wait and not cell.has_ended:
+                busy.append(cell)
+                continue
+            number += 1
+            say(f"[{number}/{len(todo)}] {cell.name}: {_how(done_of(cell, metrics_key))}")
+        left = busy
 
 
 def _plan(entry: Entry, protocol: Protocol, folder: Path, options: Options) -> tuple[list[Cell], str]:
@@ -127,9 +152,10 @@ def _in_turn(cells: Sequence[Cell]) -> list[Cell]:
     return sorted({cell.key: cell for cell in cells}.values(), key=lambda cell: (cell.index, cell.seed))
 
 
-def _done(cell: Cell, metrics_key: str) -> Done:
+def done_of(cell: Cell, metrics_key: str) -> Done:
+    """What is in a cell's folder."""
     figures = cell.figures(metrics_key)
-    if is_made(cell) and figures is not None:
+    if cell.is_made and figures is not None:
         return Done(cell, cell.record(), figures)
     return Done(cell, reason=cell.failure() or "it was not run")
 

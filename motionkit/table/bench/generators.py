@@ -157,3 +157,38 @@ def make_pair(which: str, index: int, seed: int, frames: int = 10, size: int = S
     own = Motion(motion.name, float(motion.phase + rng.uniform(0.2, 0.8)) % 1, motion.speed, 0.8 * motion.amplitude)
     reference = render_clip(one, own, 1, size).frames[0]
     return Pair(f"cross-{index}", reference, render_clip(other, motion, frames, size).frames, truth)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence to be drawn.
+
+    Attributes:
+        kind, motion, colour: what the sentence names; a drawing has no colour.
+        truth: (F, H, W, 3) uint8, a true clip of that kind and motion, of a character in a colour of its own.
+        clip: the same in colour.
+    """
+
+    index: int
+    kind: str
+    motion: str
+    colour: str
+    prompt: str
+    truth: np.ndarray
+    clip: SpriteClip
+
+
+def make_caption(index: int, seed: int, frames: int = 10, size: int = SIZE, drawing: bool = False) -> Caption:
+    """Caption `index`: kinds and motions that training showed, equally often and in changing pairs; colours drawn."""
+    kind, turn = TRAIN_KINDS[index % len(TRAIN_KINDS)], index // len(TRAIN_KINDS)
+    name = TRAIN_MOTIONS[(index + 2 * turn) % len(TRAIN_MOTIONS)]
+    rng = rng_of("pocket-modelscope captions", seed, drawing)
+    colour = [str(rng.choice(list(COLOURS))) for _ in range(index + 1)][-1]
+    words = f"{kind} {DOING[name]}" if drawing else f"{colour} {kind} {DOING[name]}"
+    prompt = f"a drawing of {article(words)} {words}" if drawing else f"{article(words)} {words}"
+    rng = rng_of("pocket-modelscope truth", seed, prompt)
+    who = random_character(rng, "test", kinds=[kind])
+    motion = Motion(name, float(rng.uniform()), float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.75, 1.15)))
+    clip = render_clip(who, motion, frames, size)
+    truth = clip.lines(int(rng.integers(2, 4))) if drawing else clip.frames
+    return Caption(index, kind, name, "" if drawing else colour, prompt, truth, clip)

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motionkit.errors import Cancelled
-from motionkit.table.bench.entry import Cell
+from motionkit.table.bench.planned import Cell
+from motionkit.table.store import STOPPED
 
 _PRELOADED = ["torch", "diffusers", "transformers", "motionkit.table.bench.cell"]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -26,12 +27,16 @@ _PATIENCE = 10.0  # seconds that a stopped cell has to end by itself
 def isolated(cell: Cell, threads: int | None = None) -> Cell:
     """Make one cell in a process of its own; whatever happens to it is in the cell's folder.
 
+    None is started for a cell that has ended, or that another start is at work on and that need not be waited for.
+
     Args:
         threads: of the process; None leaves what the libraries choose.
 
     Raises:
         Cancelled: the user stopped it.
     """
+    if cell.turn and (cell.has_ended or not cell.turn.wait and cell.kept.is_busy):
+        return cell
     known = multiprocessing.get_all_start_methods()
     method = "forkserver" if "forkserver" in known else "spawn"
     if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
@@ -46,9 +51,9 @@ def isolated(cell: Cell, threads: int | None = None) -> Cell:
         process.join()
     except KeyboardInterrupt:
         _stop(process)
-        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+        raise Cancelled(STOPPED) from None
     if process.exitcode == _CANCELLED:
-        raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here")
+        raise Cancelled(STOPPED)
     if process.exitcode:
         cell.fail(_last_words(process.exitcode))
     return cell

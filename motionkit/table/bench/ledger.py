@@ -18,6 +18,7 @@ from motionkit.table.bench.engine import Outcome, Row, run
 from motionkit.table.bench.entry import Entry, Options
 from motionkit.table.bench.protocol import Protocol, Reducers
 from motionkit.table.bench.runners import Runner
+from motionkit.table.bench.shards import Shard
 from motionkit.weights.hashing import hash_json
 
 AGREES, DISAGREES, NOISE, OPEN, NOT_RUN = "agrees", "disagrees", "within noise", "no direction in the paper", "not run"
@@ -88,6 +89,7 @@ def run_ledger(
     say: Callable[[str], None] = lambda line: None,
     *,
     variants: Path | None = None,
+    shard: Shard = Shard(),  # noqa: B008
     **changed: object,
 ) -> Ledger:
     """Run the rows and what they are held against; finished cells are read back, equal ones are made once.
@@ -95,6 +97,7 @@ def run_ledger(
     Args:
         rows: as `motionkit.table.bench.ablations.choose` gives them.
         variants: folder with a sub-folder for each trained model: FULL, and each row's `model`.
+        shard: which part of each protocol's cells; a ledger of a part judges by that part alone.
         changed: fields of the protocols to change, such as pairs=6, or by protocol: pairs={"drawing": 6}.
 
     Raises:
@@ -111,7 +114,7 @@ def run_ledger(
             own += [entry] if entry not in own else []
     outcomes: dict[str, Outcome] = {}
     for bench, entries in tables.items():
-        outcomes[bench] = run(chosen[bench], entries, folder, options, runner, say)
+        outcomes[bench] = run(chosen[bench], entries, folder, options, runner, say, shard=shard)
     titles = {bench: protocols.title(outcome.protocol) for bench, outcome in outcomes.items()}
     return Ledger(beside_controls([_finding(one, outcomes) for one in planned]), titles)
 

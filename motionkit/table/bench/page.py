@@ -16,12 +16,24 @@ from motionkit.metrics.sets import SetFigure
 from motionkit.report import Panel, contact_sheet, grid
 from motionkit.report.page import document
 from motionkit.report.text import mp4, png
-from motionkit.table.bench import tasks
+from motionkit.table.bench import contrasts, tasks
 from motionkit.table.bench.cell import video_of
 from motionkit.table.bench.engine import Outcome, Row
-from motionkit.table.bench.entry import read_json
+from motionkit.table.bench.rows import published_entries
 from motionkit.table.bench.summary import COSTS, Line, Summary, set_figures, summarise
-from motionkit.table.bench.tables import ARROWS, about, as_json, beside, cell_text, markdown, methods_of, remarks
+from motionkit.table.bench.tables import (
+    ARROWS,
+    CONTRASTS,
+    about,
+    as_json,
+    beside,
+    cell_text,
+    markdown,
+    methods_of,
+    number,
+    remarks,
+)
+from motionkit.table.store import read_json
 from motionkit.weights.hashing import hash_json
 
 RESULTS, SETS = "results", "sets"
@@ -56,12 +68,16 @@ def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
 
 
 def _name(outcome: Outcome) -> str:
-    """`results` for a published protocol as it is, with methods as they come; else with a hash of what differs."""
+    """`results` for a published protocol as it is, with methods as they come; else with a hash of what differs.
+
+    A protocol's own rows, all of them as they are, are as published too.
+    """
     from motionkit.metrics import protocols
     from motionkit.table.bench.protocol import deviations
 
     protocol, metrics = outcome.protocol, outcome.metrics
-    changed = [_changes(row) for row in outcome.rows if row.entry.settings or row.entry.weights.own]
+    own = [row.entry for row in outcome.rows] == published_entries(protocol)
+    changed = [] if own else [_changes(row) for row in outcome.rows if row.entry.settings or row.entry.weights.own]
     if not changed and metrics.hash == protocols.get(metrics.name).hash:
         return f"{RESULTS}-{protocol.hash[:8]}" if deviations(protocol) else RESULTS
     return f"{RESULTS}-{hash_json([protocol.hash, changed, metrics.hash])[:8]}"
@@ -92,7 +108,7 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
 
 def render(summary: Summary, shown: int = SHOWN) -> str:
     """The page as text."""
-    parts = [_header(summary), _figures(summary), _costs(summary), _remarks(summary)]
+    parts = [_header(summary), _figures(summary), _contrasts(summary), _costs(summary), _remarks(summary)]
     papers = published.html(methods_of(summary))
     return document(summary.title, "\n".join([*parts, *_cases(summary, shown), papers, _footer()]))
 
@@ -133,6 +149,15 @@ def _td(line: Line, name: str) -> str:
     figure = line.figures.get(name)
     best = ' class="best"' if figure is not None and figure.rank == 1 else ""
     return f"<td{best}>{escape(cell_text(figure))}</td>"
+
+
+def _contrasts(summary: Summary) -> str:
+    titles, lines = contrasts.texts(summary.outcome, number)
+    if not lines:
+        return ""
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles[1:])
+    rows = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in line) + "</tr>" for line in lines)
+    return _section("Row against row", head, rows) + f'<p class="soft">{escape(CONTRASTS)}</p></section>'
 
 
 def _costs(summary: Summary) -> str:

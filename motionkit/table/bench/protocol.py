@@ -17,6 +17,7 @@ from motionkit.weights.hashing import hash_json
 
 GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is no protocol: it runs many
 
+_WHO = ("rows", "contrasts", "variants")  # who takes part, not what is asked
 _MULTIPLE = 8  # pixels, what a method without a backbone needs (`motionkit.running.canvas`)
 
 
@@ -38,6 +39,47 @@ class Reducers:
 
 
 @dataclass
+class NamedRow:
+    """A row that a protocol has of itself, when the command names no methods.
+
+    Attributes:
+        label: what it is called.
+        method: a name of `motionkit methods`.  yardstick: in its place, one of `motionkit.table.bench.yardsticks`.
+        backbone: None for the method's own.  settings: of the method or yardstick.
+        sees: "truth": it is given the true video as its clips.
+        pairs: it runs on the first so many cases alone.
+        model: folder below `Protocol.variants` in which its backbone's weights lie, in `model/`.
+    """
+
+    label: str = ""
+    method: str = ""
+    yardstick: str = ""
+    backbone: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    sees: str = ""
+    pairs: int | None = None
+    model: str = ""
+
+
+@dataclass
+class Contrast:
+    """Two rows that a table holds against each other, case by case.
+
+    Attributes:
+        figure: a name of the metric protocol's facts.
+        row, against: labels; the difference is the first minus the second.
+        sign: "higher" or "lower", what is claimed of the first.
+        says: the claim in words.
+    """
+
+    figure: str = ""
+    row: str = ""
+    against: str = ""
+    sign: str = "higher"
+    says: str = ""
+
+
+@dataclass
 class Protocol:
     """What is asked for; the fields of conf/bench/*.yaml.
 
@@ -49,6 +91,9 @@ class Protocol:
         metrics: a name of `motionkit.metrics.protocols`.
         works_at: side at which methods with a backbone work, pixels; None for each backbone's own.
         version: raised when the same name asks for something else.
+        rows, contrasts: who takes part when the command does not say, and what is held against what; no part of what
+            is asked, and so not of the hash.
+        variants: folder of trained models for the rows that have a `model`; not of the hash either.
     """
 
     name: str = "sprites"
@@ -62,11 +107,14 @@ class Protocol:
     metrics: str = "sprites-v1"
     works_at: int | None = None
     reducers: Reducers = field(default_factory=Reducers)
+    rows: list[NamedRow] = field(default_factory=list)
+    contrasts: list[Contrast] = field(default_factory=list)
+    variants: str | None = None
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all fields and of the version of the task's generator."""
-        asked = {key: value for key, value in asdict(self).items() if value is not None}
+        """SHA-256 of all fields that say what is asked, and of the version of the task's generator."""
+        asked = {key: value for key, value in asdict(self).items() if value is not None and key not in _WHO}
         return hash_json([asked, tasks.get(self.task).version])
 
     def check(self) -> Protocol:
@@ -87,12 +135,29 @@ class Protocol:
                 raise UserError(f"bench.{name}={side}: give a multiple of {_MULTIPLE}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"bench.seeds={self.seeds}: give different whole numbers from 0 on, such as [0,1]")
+        self._check_rows()
         if not 0 < self.reducers.confidence < 1 or self.reducers.resamples < 1:
             raise UserError("bench.reducers: confidence lies between 0 and 1, and resamples is at least 1")
         for what in ("seeds", "pairs"):
             if getattr(self.reducers, what) != "mean":
                 raise UserError(f"bench.reducers.{what}={getattr(self.reducers, what)}: only mean is there")
         return self
+
+    def _check_rows(self) -> None:
+        labels = [row.label for row in self.rows]
+        if len(set(labels)) < len(labels):
+            raise UserError(f"bench.rows of {self.name}: give each row a label of its own")
+        for row in self.rows:
+            if bool(row.method) == bool(row.yardstick) or row.sees not in ("", "truth"):
+                raise UserError(f"bench.rows: {row.label} has a method or a yardstick, and sees nothing but truth")
+        for one in self.contrasts:
+            if one.sign not in ("higher", "lower") or {one.row, one.against} - set(labels):
+                raise UserError(f"bench.contrasts: {one.row} against {one.against} is no contrast of rows, with a sign")
+
+
+def asked_of(protocol: Protocol) -> dict[str, Any]:
+    """What a table says of its protocol: all fields but who takes part."""
+    return {key: value for key, value in asdict(protocol).items() if key not in _WHO}
 
 
 def known() -> list[str]:
@@ -120,7 +185,11 @@ def deviations(protocol: Protocol) -> dict[str, tuple[Any, Any]]:
     if protocol.name not in known():
         return {}
     published, own = asdict(read(protocol.name)), asdict(protocol)
-    return {f.name: (published[f.name], own[f.name]) for f in fields(Protocol) if published[f.name] != own[f.name]}
+    return {
+        f.name: (published[f.name], own[f.name])
+        for f in fields(Protocol)
+        if f.name not in _WHO and published[f.name] != own[f.name]
+    }
 
 
 def title(protocol: Protocol) -> str:

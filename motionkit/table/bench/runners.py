@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.settings.setting import setting
-from motionkit.table.bench.entry import Cell
 from motionkit.table.bench.isolation import isolated
+from motionkit.table.bench.planned import Cell
+from motionkit.table.store import STOPPED
 
 NAMES = ("serial", "joblib", "submitit")
 CLUSTERS = ("slurm", "local")
@@ -77,7 +78,7 @@ class Joblib:
             yield from parallel(joblib.delayed(isolated)(cell, self.threads) for cell in cells)
             ended = True
         except KeyboardInterrupt:
-            raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+            raise Cancelled(STOPPED) from None
         finally:  # idle workers would wait for minutes, each with the libraries in memory
             joblib.externals.loky.get_reusable_executor().shutdown(wait=ended, kill_workers=not ended)
 
@@ -110,7 +111,7 @@ class Submitit:
                 self._look_at(job, share_of[job])
                 yield from share_of[job]
         except KeyboardInterrupt:
-            raise Cancelled("cancelled; finished cells are kept, and the same command goes on from here") from None
+            raise Cancelled(STOPPED) from None
         finally:
             for job in jobs:
                 if not job.done():
@@ -149,7 +150,8 @@ class Submitit:
             return
         last = " ".join(str(error).split())[-200:]
         for cell in share:
-            if not cell.record() and not cell.failure():
+            failed = cell.last_try != cell.turn.tried if cell.turn else bool(cell.failure())
+            if not cell.record() and not failed:
                 cell.fail(f"job {job.job_id} ended before it: {type(error).__name__}: {last}")
 
 

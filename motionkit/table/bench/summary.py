@@ -45,6 +45,7 @@ class Line:
     Attributes:
         figures: by name of the metric protocol's facts.  costs: by the names of `COSTS`; memory is the largest.
         settings: other than the method's own, as they are typed.  computed: how, of every cell: device, type, threads.
+        apart: it takes no part in ranks: a yardstick, one that sees the truth, or one on fewer cases than others.
         inputs_used, weights: as the runs said.  failed: cells without figures.  cached: times lack cached stages.
     """
 
@@ -62,6 +63,7 @@ class Line:
     size: str = ""
     settings: str = ""
     computed: Sequence[str] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
         failed=[f"{done.cell.name}: {done.reason}" for done in row.cells if done.reason],
         cells=len(row.cells),
         settings=entry.typed,
+        apart=entry.yardstick or bool(entry.sees) or (entry.pairs or outcome.protocol.pairs) < outcome.protocol.pairs,
     )
     if not records:
         return line
@@ -204,10 +207,10 @@ def _weights(row: Row) -> str:
 def ranked(lines: Sequence[Line], facts: Mapping[str, Fact]) -> list[Line]:
     """The lines with ranks: one more than the number of rows whose whole interval is on the better side.
 
-    A column in which no two intervals part has none; so have rows with failed cells or fewer than LEAST cases, which
-    take no part.
+    A column in which no two intervals part has none; so have rows that are apart, with failed cells or with fewer than
+    LEAST cases, which take no part.
     """
-    whole = [line for line in lines if line.figures and not line.failed]
+    whole = [line for line in lines if line.figures and not line.failed and not line.apart]
     ranks: dict[tuple[str, str], int] = {}
     for name, fact in facts.items():
         spans = {

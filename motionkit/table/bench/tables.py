@@ -9,12 +9,13 @@ from typing import Any
 from motionkit.metrics import published
 from motionkit.running import manifest
 from motionkit.settings.fact import Fact
-from motionkit.table.bench import tasks
-from motionkit.table.bench.protocol import deviations
+from motionkit.table.bench import contrasts, tasks
+from motionkit.table.bench.protocol import asked_of, deviations
 from motionkit.table.bench.summary import COSTS, LEAST, Figure, Line, Summary
 
 BLOCK = 4  # columns of figures side by side in markdown
 ON_GPU, ON_CPU = ("seconds", "cuda_mb"), ("cpu_seconds", "rss_mb")  # what stands beside every figure
+CONTRASTS = "Row against row, paired by case, with Student's t intervals:"
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
 
@@ -61,6 +62,9 @@ def markdown(summary: Summary) -> str:
     if any(line.settings for line in shown):
         head, rows = [*head, "Settings"], [[*row, line.settings] for row, line in zip(rows, shown, strict=True)]
     blocks += [*_table(head, rows), ""]
+    head, rows = contrasts.texts(summary.outcome, number)
+    if rows:
+        blocks += [CONTRASTS, "", *_table(head, rows), ""]
     if missing := remarks(summary):
         blocks += ["", *(f"- {line}" for line in missing), ""]
     meaning = [f"- {f'{fact.title} {ARROWS[fact.better]}'.strip()}: {fact.legend}" for fact in summary.facts.values()]
@@ -146,19 +150,21 @@ def as_json(summary: Summary) -> dict[str, Any]:
     """Everything in the table, and the values of each cell."""
     outcome = summary.outcome
     return {
-        "protocol": asdict(outcome.protocol) | {"hash": outcome.protocol.hash},
+        "protocol": asked_of(outcome.protocol) | {"hash": outcome.protocol.hash},
         "deviations": {name: {"published": a, "here": b} for name, (a, b) in deviations(outcome.protocol).items()},
         "metrics": {"name": outcome.metrics.name, "version": outcome.metrics.version, "hash": outcome.metrics.hash},
         "versions": manifest.versions(),
         "columns": {name: asdict(fact) for name, fact in summary.facts.items()},
         "published": published.as_json(methods_of(summary)),
         "rows": [asdict(line) for line in summary.lines],
+        "contrasts": contrasts.as_json(outcome),
         "cells": [
             {
                 "row": done.cell.entry.label,
                 "case": done.cell.index,
                 "seed": done.cell.seed,
                 "key": done.cell.key,
+                "facts": done.record.get("case"),
                 "reason": done.reason or None,
                 "figures": done.figures,
                 **{name: done.record.get(name) for name in COSTS},

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from motionkit.errors import unknown
 from motionkit.media import from_frames
 from motionkit.sprites import SpriteClip
-from motionkit.table.bench.generators import SIZE, caption, make_edit, make_pair, make_sketch, make_triple
+from motionkit.table.bench.generators import SIZE, caption, make_caption, make_edit, make_pair, make_sketch, make_triple
 from motionkit.transfer import Inputs
 
 FPS = 8.0
@@ -32,12 +32,14 @@ class Case:
         inputs: as every method gets them; those that a task does not have are None or "".
         truth: (F, H, W, 3) uint8, the true video.
         facts: what is true of it, JSON-able: character, kind, colour, motion, and more by task.
+        known: what only a renderer knows, by the names of `motionkit.metrics.measure.KNOWN`, made when it is asked for.
     """
 
     index: int
     inputs: Inputs
     truth: np.ndarray
     facts: Mapping[str, Any]
+    known: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def _transfer(index: int, seed: int, frames: int, size: int) -> Case:
         caption(made.truth),
         caption(made.driving),
     )
-    return Case(index, inputs, made.truth.frames, _facts(made.truth) | {"driven_by": made.driving.character.kind})
+    facts = _facts(made.truth) | {"driven_by": made.driving.character.kind}
+    return Case(index, inputs, made.truth.frames, facts, _known(made.truth, made.driving))
 
 
 def _transfer_still(index: int, seed: int, frames: int, size: int) -> Case:
@@ -80,14 +83,15 @@ def _transfer_still(index: int, seed: int, frames: int, size: int) -> Case:
 def _drawing(index: int, seed: int, frames: int, size: int) -> Case:
     made = make_sketch(index, seed, frames, size)
     reference = from_frames(made.drawing[None], FPS, "drawing", is_image=True)
-    return Case(index, Inputs(reference, prompt=made.prompt), made.truth, _facts(made.clip))
+    return Case(index, Inputs(reference, prompt=made.prompt), made.truth, _facts(made.clip), _known(made.clip))
 
 
 def _edit(index: int, seed: int, frames: int, size: int) -> Case:
     made = make_edit(index, seed, frames, size)
     driving = from_frames(made.source.frames, made.source.fps, "source")
     facts = _facts(made.target) | {"source_kind": made.source.character.kind, "unseen": made.unseen}
-    return Case(index, Inputs(None, driving, made.prompt, made.source_prompt), made.target.frames, facts)
+    inputs = Inputs(None, driving, made.prompt, made.source_prompt)
+    return Case(index, inputs, made.target.frames, facts, _known(made.target, made.source))
 
 
 def _pose(index: int, seed: int, frames: int, size: int, which: str | None = None) -> Case:
@@ -95,7 +99,8 @@ def _pose(index: int, seed: int, frames: int, size: int, which: str | None = Non
     made = make_pair(chosen, number, seed, frames, size)
     reference = from_frames(made.reference[None], FPS, "reference", is_image=True)
     inputs = Inputs(reference, from_frames(made.driving, FPS, "driving"), caption(made.truth))
-    return Case(index, inputs, made.truth.frames, _facts(made.truth) | {"set": chosen, "pair": made.name})
+    facts = _facts(made.truth) | {"set": chosen, "pair": made.name}
+    return Case(index, inputs, made.truth.frames, facts, _known(made.truth))
 
 
 def _pose_self(index: int, seed: int, frames: int, size: int) -> Case:
@@ -104,6 +109,21 @@ def _pose_self(index: int, seed: int, frames: int, size: int) -> Case:
 
 def _pose_cross(index: int, seed: int, frames: int, size: int) -> Case:
     return _pose(index, seed, frames, size, "cross")
+
+
+def _caption(index: int, seed: int, frames: int, size: int, drawing: bool = False) -> Case:
+    made = make_caption(index, seed, frames, size, drawing)
+    facts = _facts(made.clip) | {"colour": made.colour}  # as the words have it
+    return Case(index, Inputs(prompt=made.prompt), made.truth, facts, _known(made.clip))
+
+
+def _caption_drawing(index: int, seed: int, frames: int, size: int) -> Case:
+    return _caption(index, seed, frames, size, True)
+
+
+def _known(truth: SpriteClip, driving: SpriteClip | None = None) -> dict[str, Callable[[], np.ndarray]]:
+    known = {"mask": lambda: truth.mask, "keypoints": lambda: truth.keypoints}
+    return known | ({} if driving is None else {"driving_keypoints": lambda: driving.keypoints})
 
 
 def _facts(truth: SpriteClip) -> dict[str, Any]:
@@ -136,6 +156,8 @@ _TASKS = (
     Task("pose", "a picture and poses to follow, its own (even cases) and another body's (odd ones)", _pose, _POSE),
     Task("pose-self", "a picture and its own clip's poses", _pose_self, _POSE),
     Task("pose-cross", "a picture and the poses of another body", _pose_cross, _POSE),
+    Task("caption", "a sentence alone: kind, colour and motion", _caption, ("prompt",)),
+    Task("caption-drawing", "a sentence that asks for a line drawing: kind and motion", _caption_drawing, ("prompt",)),
 )
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
 

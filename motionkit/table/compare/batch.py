@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from motionkit.data.job_list import Job
 from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import check_writable
-from motionkit.table.compare.cell import ERROR
 from motionkit.table.compare.index import INDEX, JOBS, Done, write_index
 from motionkit.table.compare.outcome import row
+from motionkit.table.store import TRACE
 
 if TYPE_CHECKING:
     from motionkit.table.compare.engine import Comparison
@@ -80,9 +80,9 @@ def _one(job: Job, run: Callable[[Job, Path], Comparison], folder: Path) -> Done
         return Done(job.name, reason=_line(str(error)))
     except Exception as error:  # whatever happens in one job, the others shall run
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        (folder / TRACE).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         reason = _line(f"{type(error).__name__}: {error}")
-        return Done(job.name, reason=f"{reason} (a defect: see {JOBS}/{job.name}/{ERROR})")
+        return Done(job.name, reason=f"{reason} (a defect: see {JOBS}/{job.name}/{TRACE})")
 
 
 def _line(text: str) -> str:

@@ -13,7 +13,7 @@ from motionkit.backbones import catalog
 from motionkit.context import Progress
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import check_writable
-from motionkit.report import Entry
+from motionkit.report import MethodResult
 from motionkit.running import canvas
 from motionkit.running.choices import method_settings
 from motionkit.running.clips import is_read, read
@@ -22,6 +22,7 @@ from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
+from motionkit.table.store import CELLS
 from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip
-    from motionkit.running.canvas import Fitted
-
-CELLS = "cells"
+    from motionkit.running.canvas import CanvasInputs
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Comparison:
     """
 
     folder: Path
-    entries: list[Entry]
+    entries: list[MethodResult]
     failed: Mapping[str, str] = field(default_factory=dict)
     still: np.ndarray | None = field(default=None, repr=False, compare=False)
 
@@ -95,7 +94,7 @@ def compare_request(
     truth: Clip | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda line: None,
-    each: Callable[[Entry], None] = lambda entry: None,
+    each: Callable[[MethodResult], None] = lambda entry: None,
 ) -> Comparison:
     """The same on a request, whose method and config are left to each of `methods`; `each` gets an entry when made."""
     folder = Path(folder)
@@ -104,7 +103,7 @@ def compare_request(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
     request = request if is_read(request) else read(request, say=say)
-    fitted = canvas.fit(request.inputs, common, request.frames, request.size, request.fps)
+    fitted = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
     for line in fitted.lines:
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
@@ -124,7 +123,7 @@ def compare_request(
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
-def _at(request: Request, fitted: Fitted) -> Request:
+def _at(request: Request, fitted: CanvasInputs) -> Request:
     """The request at the common size, with results of one shape."""
     size = (fitted.height, fitted.width)
     return replace(request, frames=fitted.frames, size=size, fps=fitted.fps, common=True)

@@ -1,0 +1,103 @@
+"""The order in which the pocket weights are trained: goes on with whatever is next, one stage at a time, on one core.
+
+A stage is finished when its record lies in the set's folder. `make train-pocket` starts this; stopped (Ctrl-C or
+SIGTERM), it lets the step end, and the stage leaves what is needed to go on, also on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from motionkit.errors import UserError
+from motionkit.training.recipes.stage import SET, UNFINISHED
+from motionkit.training.recipes.stages import STAGES, Stage
+
+# Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
+
+
+def is_finished(stage: Stage, folder: Path = SET) -> bool:
+    """Whether its record is in the set."""
+    return (folder / "records" / f"{stage.name}.json").exists()
+
+
+def run(
+    stages: tuple[Stage, ...],
+    folder: Path = SET,
+    second: Path | None = None,
+    seconds: float | None = None,
+    workers: int | None = None,
+) -> str:
+    """Runs the stages that are not finished, in order; returns what happened in one line.
+
+    Args:
+        second: a folder for copies of the checkpoints.  seconds: after which it stops by itself.
+        workers: on a GPU, processes that render ahead.
+
+    Raises:
+        UserError: a stage failed; its output says why.
+    """
+    end = time.monotonic() + seconds if seconds else None
+    for stage in stages:
+        if is_finished(stage, folder):
+            continue
+        print(f"{time.strftime('%H:%M:%S')} {stage.name}: {stage.hours:g} h meant, gate: {stage.gate}", flush=True)
+        status = _wait(stage.command(second, workers), end)
+        if status == UNFINISHED:
+            return f"stopped in {stage.name}; the same command goes on"
+        if status or not is_finished(stage, folder):
+            raise UserError(f"stage {stage.name} ended with status {status} and is not finished: see its output")
+    return "all stages are finished"
+
+
+def _wait(command: list[str], end: float | None = None) -> int:
+    """Runs a command with the settings for one core; a signal to stop goes to it, and one is sent when time is up."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    child = subprocess.Popen(command, env=os.environ | MALLOC | threads)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(signal.SIGTERM))
+    try:
+        while True:
+            try:
+                return child.wait(None if end is None else max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGTERM)
+                end = None
+            except KeyboardInterrupt:  # the terminal has told the child too
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Command line: shows the queue, or runs it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="say what is finished and what comes next")
+    parser.add_argument("--core", type=int, default=None, help="the one core to run on")
+    parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
+    parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
+    parser.add_argument("--gpu-workers", type=int, default=None, help="train on a GPU, so many processes render ahead")
+    parser.add_argument("--only", nargs="+", default=None, help="these stages alone")
+    args = parser.parse_args()
+    known = [stage.name for stage in STAGES]
+    if unknown := sorted(set(args.only or ()) - set(known)):
+        raise SystemExit(f"no stage {', '.join(unknown)}; there are {', '.join(known)}")
+    if args.list:
+        for stage in STAGES:
+            print(f"{'finished' if is_finished(stage) else 'to do':9} {stage.name:22} {stage.hours:5g} h  {stage.gate}")
+        return
+    if args.core is not None:
+        os.sched_setaffinity(0, {args.core})
+    try:
+        chosen = tuple(s for s in STAGES if not args.only or s.name in args.only)
+        print(run(chosen, SET, args.second, args.seconds, args.gpu_workers))
+    except UserError as error:
+        raise SystemExit(f"motionkit: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

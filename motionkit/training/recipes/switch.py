@@ -1,0 +1,97 @@
+"""Puts the finished set in the place of the shipped weights: `python -m motionkit.training.recipes.switch`.
+
+Nothing is committed. Today's weights are kept for the tests of identity, which go on with them (SWITCH.md in the set).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from motionkit.errors import UserError
+from motionkit.training.recipes.assembled import assemble
+from motionkit.training.recipes.queue import is_finished
+from motionkit.training.recipes.stage import SET
+from motionkit.training.recipes.stages import STAGES
+from motionkit.weights import places
+
+LIMIT = 60e6  # bytes of all weights
+FROZEN = Path("tests/identity/assets")  # today's weights, for tests whose results must not change
+PLACES = Path("tests/identity/places.py")
+WEIGHTS = {".safetensors", ".pt"}
+VERSION = "VERSION"  # file of the assets: which set of weights they are; the first one has none
+_NAMED = re.compile(r"^ASSETS = .*$", re.MULTILINE)
+
+
+def lacking(made: Path, package: Path) -> list[str]:
+    """Files of weights that are shipped today and that the assembled folder has not, paths within it."""
+    return sorted(
+        str(path.relative_to(package))
+        for path in package.rglob("*")
+        if path.suffix in WEIGHTS and not (made / path.relative_to(package)).exists()
+    )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the weights in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHTS)
+
+
+def check(chosen: Path, made: Path, package: Path, without: tuple[str, ...] = ()) -> None:
+    """Refuses a set that is not whole, or too large.
+
+    Args:
+        without: stages and files that may be missing, by name.
+
+    Raises:
+        UserError: naming what is missing.
+    """
+    stages = [s.name for s in STAGES if not is_finished(s, chosen) and s.name not in without]
+    if stages:
+        raise UserError(f"not finished: {', '.join(stages)} (go on with make train-pocket, or name them in --without)")
+    if files := [name for name in lacking(made, package) if name not in without]:
+        raise UserError(f"{chosen} lacks what is shipped today: {', '.join(files)} (or name them in --without)")
+    if (size := size_of(made)) > LIMIT:
+        raise UserError(f"the set holds {size / 1e6:.1f} MB of weights, more than {LIMIT / 1e6:.0f} MB")
+
+
+def freeze(package: Path, frozen: Path, places_file: Path) -> None:
+    """Copies today's weights for the tests of identity, once, and names the copy there."""
+    if not frozen.exists():
+        shutil.copytree(package, frozen)
+    text = places_file.read_text()
+    if not _NAMED.search(text):
+        raise UserError(f"{places_file} names no ASSETS: edit it so that its tests read {frozen}")
+    places_file.write_text(_NAMED.sub(f'ASSETS = HERE / "{frozen.name}"', text))
+
+
+def replace(made: Path, package: Path, version: str) -> None:
+    """Puts the assembled folder, which holds what stays of the package too, in the package's place."""
+    for old in [entry for entry in package.iterdir() if entry.is_dir()]:
+        shutil.rmtree(old)
+    shutil.copytree(made, package, dirs_exist_ok=True)
+    (package / VERSION).write_text(version + "\n")
+
+
+def main() -> None:
+    """Command line: checks the set, keeps the old weights, puts the new ones in place."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", type=Path, default=SET)
+    parser.add_argument("--version", default="2", help="what catalogue, manifests and results call these weights")
+    parser.add_argument("--without", nargs="+", default=[], help="stages and files that may be missing")
+    parser.add_argument("--check", action="store_true", help="say what is missing and change nothing")
+    args = parser.parse_args()
+    made = assemble(args.set, Path("runs/pocket/assets"))
+    check(args.set, made, places.PACKAGE, tuple(args.without))
+    print(f"the set is whole: {size_of(made) / 1e6:.1f} MB")
+    if args.check:
+        return
+    freeze(places.PACKAGE, FROZEN, PLACES)
+    replace(made, places.PACKAGE, args.version)
+    print(f"version {args.version} is in {places.PACKAGE}; the old one in {FROZEN}. SWITCH.md says what follows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Hydra configuration that flow16 adds: the group option `backbone=tiny-flow16`."""

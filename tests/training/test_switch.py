@@ -1,0 +1,68 @@
+"""The switch of the shipped weights: refused when the set is not whole, the old ones kept, the new ones in place."""
+
+import pytest
+
+from motionkit.errors import UserError
+from motionkit.training.recipes import switch
+from motionkit.training.recipes.assembled import assemble
+from motionkit.training.recipes.stages import STAGES
+
+
+def _write(folder, **files):
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".safetensors" if not path.suffix else path.suffix).write_text(text)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A package, a set and the set assembled."""
+    package, chosen = tmp_path / "package", tmp_path / "set"
+    _write(package, judges__pose="old", perception__maps="old", perception__looks="old")
+    _write(package, new_method__template="old", anamodiff__keypoints="old")
+    _write(package, **{"pocket-sd__unet": "old", "pocket-sd__gone": "old"})
+    _write(chosen, perception__maps="new", anamodiff__keypoints="new", **{"pocket-sd__unet": "new"})
+    for stage in STAGES:
+        (chosen / "records").mkdir(exist_ok=True)
+        (chosen / "records" / f"{stage.name}.json").touch()
+    return package, chosen, assemble(chosen, tmp_path / "made", package)
+
+
+def test_a_set_that_is_not_whole_is_refused(both):
+    package, chosen, made = both
+    with pytest.raises(UserError, match="pocket-sd/gone.safetensors"):
+        switch.check(chosen, made, package)
+    switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+    (chosen / "records" / "pocket-sd.json").unlink()
+    with pytest.raises(UserError, match="not finished: pocket-sd"):
+        switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+
+
+def test_a_set_that_is_too_large_is_refused(both, monkeypatch):
+    package, chosen, made = both
+    monkeypatch.setattr(switch, "LIMIT", 5.0)
+    with pytest.raises(UserError, match="MB"):
+        switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+
+
+def test_the_new_weights_take_the_place_of_the_old_which_are_kept(both, tmp_path):
+    package, _, made = both
+    before = {str(p.relative_to(package)) for p in package.rglob("*") if p.is_file()}
+    named = tmp_path / "places.py"
+    named.write_text('HERE = 1\nASSETS = ROOT / "motionkit" / "assets"\nEXPECTED = 2\n')
+    switch.freeze(package, tmp_path / "assets", named)
+    assert named.read_text().splitlines()[1:] == ['ASSETS = HERE / "assets"', "EXPECTED = 2"]
+    assert {str(p.relative_to(tmp_path / "assets")) for p in (tmp_path / "assets").rglob("*") if p.is_file()} == before
+    switch.replace(made, package, "2")
+    found = {str(p.relative_to(package)): p.read_text().strip() for p in package.rglob("*") if p.is_file()}
+    assert found == {
+        "judges/pose.safetensors": "old",
+        "perception/maps.safetensors": "new",
+        "perception/looks.safetensors": "old",
+        "new_method/template.safetensors": "old",
+        "anamodiff/keypoints.safetensors": "new",
+        "pocket-sd/unet.safetensors": "new",
+        "VERSION": "2",
+    }
+    assert (tmp_path / "assets" / "pocket-sd" / "gone.safetensors").read_text() == "old"
