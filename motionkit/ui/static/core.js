@@ -44,7 +44,7 @@ window.mk = (() => {
   }
 
   function tab(name) {
-    const found = [...document.querySelectorAll("#mk-tabs button[role=tab]")].find((b) => b.textContent.trim() === name);
+    const found = [...document.querySelectorAll("#mk-tabs button[role=tab], #mk-tabs .overflow-dropdown button")].filter((b) => b.textContent.trim() === name).sort((a, b) => (b.offsetParent ? 1 : 0) - (a.offsetParent ? 1 : 0))[0];
     if (found) found.click();
   }
 
