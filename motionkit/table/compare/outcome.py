@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def write(folder: Path, shared: Shared, entries: Sequence[MethodResult], truth: 
     report = _report(shared, entries, truth)
     write_json(folder / METRICS, _figures(shared, entries, truth is not None))
     write_report(folder / REPORT, report)
+    shutil.rmtree(folder / INPUTS, ignore_errors=True)  # of an earlier start, which had other clips
     if not report.panels():
         with writing(folder / GRID):
             (folder / GRID).unlink(missing_ok=True)  # of an earlier start, which had something to show
