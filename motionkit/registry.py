@@ -114,7 +114,7 @@ class Group(Generic[Kind]):
 
     def _refuse_old(self, found: dict[str, Registered[Kind]]) -> None:
         if not any(part.dist == OWN for part in found.values()):
-            raise UserError(f"this installation of motionkit is too old to have a {self.what}: install it again")
+            raise UserError(f"no {self.what} is registered, since this installation is too old: install it again")
 
     def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
         return _scan_once(self, plugins_disabled())

@@ -32,6 +32,7 @@ VERBS = {
     "ui": Verb("motionkit.cli.ui", "start the web page: methods, comparisons, past runs, a blind study"),
     "methods": Verb("motionkit.cli.methods", "list the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "list the backbones: which weights are here, how to get the others"),
+    "fits": Verb("motionkit.cli.fits", "show what a run needs of a GPU, and whether a card holds it"),
     "cache": Verb("motionkit.cli.cache", "list or remove the cached steps of earlier runs"),
     "doctor": Verb("motionkit.cli.doctor", "check this installation"),
     "cite": Verb("motionkit.cli.cite", "print BibTeX of a method, or of what a run used"),

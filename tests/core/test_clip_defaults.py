@@ -54,9 +54,9 @@ def test_the_papers_number_of_frames_is_in_its_preset():
     inputs = Inputs(driving=clip(), prompt="a cat", source_prompt="a dog")
     for preset, frames, wanted in (("paper", None, 16), ("best", None, 10), ("paper", 4, 4)):
         plan = check(Request(spec, inputs, {"preset": preset}, BackboneChoice("tiny-animatediff-sd15"), frames=frames))
-        assert len(plan.fitted.inputs.driving) == plan.context.frames == wanted
+        assert len(plan.on_canvas.inputs.driving) == plan.context.frames == wanted
     paper = check(Request(spec, inputs, {"preset": "paper"}, BackboneChoice("tiny-animatediff-sd15")))
-    assert [int(frame[0, 0, 0]) for frame in paper.fitted.inputs.driving.frames] == list(range(0, 64, 4))
+    assert [int(frame[0, 0, 0]) for frame in paper.on_canvas.inputs.driving.frames] == list(range(0, 64, 4))
 
 
 def test_animatex_takes_the_authors_clip_on_their_weights():
