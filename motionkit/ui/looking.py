@@ -39,13 +39,7 @@ def look(path: Path) -> dict[str, Any]:
     still = clip.is_image or count == 1
     facts: dict[str, Any] = {"kind": "image", "seconds": None, "fps": None, "frames": 1, "strip": None}
     if not still:
-        facts: dict[str, Any] = {
-            "kind": "video",
-            "seconds": seconds,
-            "fps": fps,
-            "frames": count,
-            "strip": _jpeg(strip(clip)),
-        }
+        facts = {"kind": "video", "seconds": seconds, "fps": fps, "frames": count, "strip": _jpeg(strip(clip))}
     return facts | {
         "size": [clip.width, clip.height],
         "still": _jpeg(_small(clip.frames[0])),

@@ -54,7 +54,7 @@ class Browser:
 
         cookie = {"cookie": f"motionkit_session={secret}"}
         self.web = httpx.Client(base_url=address, headers=cookie, timeout=60)
-        self.client = Client(address, headers=cookie, verbose=False, download_files=False)
+        self.client = Client(address, headers=cookie, verbose=False, download_files=False, max_workers=64)
 
     def upload(self, path, name=None):
         """The value of a clip that was chosen."""
