@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of every matrix is brought near an orthogonal one.
+"""Muon: momentum whose update of every matrix is made nearly orthogonal.
 
 Jordan et al. 2024, kellerjordan.github.io/posts/muon. Weights of more than two dimensions, as those of convolutions,
 count as matrices (out, in * kernel).
@@ -58,7 +58,7 @@ class Muon(Optimizer):
             alike: dict[Any, list[Tensor]] = {}
             for place, parameter in enumerate(group["params"]):
                 if parameter.grad is not None:
-                    # On a GPU matrices of one shape go together: many small products cost as many launches.
+                    # On a GPU, matrices of one shape are updated together, which saves kernel launches.
                     key = parameter.flatten(1).shape if parameter.is_cuda else place
                     alike.setdefault(key, []).append(parameter)
             for parameters in alike.values():
@@ -73,7 +73,7 @@ class Muon(Optimizer):
             parameter.mul_(1 - lr * decay).add_(step.to(parameter.dtype).view_as(parameter), alpha=-lr * scale)
 
     def _blend(self, parameter: Tensor, momentum: float) -> Tensor:
-        """The gradient mixed with its momentum, which takes the gradient in."""
+        """The gradient mixed with its momentum, after the momentum is updated with the gradient."""
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:

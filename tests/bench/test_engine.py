@@ -78,7 +78,7 @@ def test_a_cell_that_lost_a_frame_is_made_again(small, here, light, tmp_path):
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [("refuse", "the clip is too green"), ("raise", "RuntimeError: a <b>bold</b> defect (a defect: see obedient-")],
+    [("refuse", "the clip is too green"), ("raise", "RuntimeError: a <b>bold</b> defect (an internal error: see obedient-")],
 )
 def test_a_failed_cell_is_told_does_not_stop_the_rest_and_is_tried_again(how, says, small, here, light, tmp_path):
     cure, told = tmp_path / "cure", []
@@ -108,7 +108,7 @@ def test_equal_rows_share_their_cells(small, here, light, tmp_path):
 def test_an_interrupted_run_keeps_what_is_finished(small, here, light, tmp_path):
     log, cure = tmp_path / "log", tmp_path / "cure"
     rows = [row("good", log=str(log)), row("stop", how="stop", until=str(cure))]
-    with pytest.raises(Cancelled, match="the same command goes on from here"):
+    with pytest.raises(Cancelled, match="same command resumes"):
         run(small, rows, tmp_path / "bench", runner=here)
     assert made(log) == 1
     cure.touch()

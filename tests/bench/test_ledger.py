@@ -269,7 +269,7 @@ def test_what_would_be_ignored_is_refused(words, says, small, capsys):
         ({"claims": []}, "no claim"),
         ({"claims": [Claim("psnr", "down")]}, "unknown sign 'down'"),
         ({"numbers": {"PSNR": [1.0]}}, "numbers of PSNR"),
-        ({"model": "no-x"}, "train and model go together"),
+        ({"model": "no-x"}, "both train"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_in_one_line(change, says):

@@ -167,7 +167,7 @@ def test_a_defect_of_a_job_is_kept_with_its_trace(inputs, tmp_path):
 
     said = []
     done = compare_jobs([Job("a"), Job("b")], run, "out", said.append)
-    assert done.failed == {"a": "ZeroDivisionError: oh no (a defect: see jobs/a/error.txt)"}
+    assert done.failed == {"a": "ZeroDivisionError: oh no (an internal error: see jobs/a/error.txt)"}
     assert "Traceback" in (tmp_path / "out/jobs/a/error.txt").read_text() and not done.jobs[1].failed
     assert said == ["job 1 of 2: a", f"  a failed: {done.failed['a']}", "job 2 of 2: b"]
 

@@ -179,7 +179,7 @@ class TestStops:
             real(stage, done, total, preview)
 
         this.progress.tick = tick
-        with pytest.raises(Cancelled, match="the same command goes on"):
+        with pytest.raises(Cancelled, match="same command resumes"):
             train(this)
         this.progress.tick = real
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison leaves: its folder, an entry per method, and why some failed (method -> reason).
+    """The result of a comparison: its folder, an entry per method, and why some failed (method -> reason).
 
     Attributes:
         still: (H, W, 3) uint8, the middle frame of its grid; None when there was nothing to show.
@@ -116,7 +116,7 @@ def compare_request(
         if entry.reason:
             say(f"  {spec.name} failed: {entry.reason}")
         entries.append(measured(entry, fitted, true_frames))
-        gc.collect()  # the weights of one cell are gone before the next one loads its own
+        gc.collect()  # free the weights of one cell before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
@@ -154,7 +154,7 @@ def _common_backbone(
         try:
             name = choose_backbone(spec, backbone)
         except UserError:
-            continue  # that cell will say so itself
+            continue  # reported by that cell itself
         if name is not None:
             found[name] = catalog.get(name)
     if size is None and len({spec.default_frame for spec in found.values()}) > 1:

@@ -1,4 +1,4 @@
-"""What comes of the cells: figures against the truth or without it, one grid, one page, one JSON file."""
+"""The results of the cells: metrics with or without the truth, one grid, one page, one JSON file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fit_truth(truth: Clip, fitted: CanvasInputs) -> np.ndarray:
     Raises:
         UserError: it has another shape than the reference, or it is a single picture and the results are not.
     """
-    if len(truth) == 1 and fitted.frames > 1:  # repeated, it would make a method that does not move the best
+    if len(truth) == 1 and fitted.frames > 1:  # repeated, it would rank a method that does not move first
         raise UserError(f"truth is a single picture, but results have {fitted.frames} frames: give the true video")
     box = fitted.box
     height, width = (box.height, box.width) if box else (fitted.height, fitted.width)
@@ -45,7 +45,7 @@ def fit_truth(truth: Clip, fitted: CanvasInputs) -> np.ndarray:
 
 
 def measured(entry: MethodResult, fitted: CanvasInputs, truth: np.ndarray | None) -> MethodResult:
-    """The entry with its figures; one that failed stays as it is."""
+    """The entry with its metrics; one that failed stays as it is."""
     if entry.frames is None:
         return entry
     inputs, still = fitted.inputs, None
@@ -116,7 +116,7 @@ def _notes(shared: Shared, entries: Sequence[MethodResult]) -> list[str]:
     if "pose" in judges:
         error = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in _stated_error().items())
         notes.append(
-            "Joints are found by a small network that knows the sprite world only; on anything else they mean little. "
+            "Joints are found by a small network trained on sprites only; on anything else they mean little. "
             f"Its own error on held-out characters: {error}."
         )
     if "clipscorer" in judges:
@@ -125,7 +125,7 @@ def _notes(shared: Shared, entries: Sequence[MethodResult]) -> list[str]:
 
 
 def _judges(entries: Sequence[MethodResult]) -> set[str]:
-    """The sprite judges behind the figures that have a value."""
+    """Notes on the sprite judges behind the metrics that have a value."""
     used = {name for entry in entries for name, value in entry.metrics.items() if value is not None}
     return {judge for spec in metrics.columns() if spec.name in used for judge in spec.judges}
 
@@ -135,7 +135,7 @@ def _about_the_clip_judge() -> str:
 
     own = clipscorer.stated_accuracy()
     return (
-        "The sprite clip judge is a small network that knows the sprite world only: on anything else its figures mean "
+        "The sprite clip judge is a small network trained on sprites only: on anything else its figures mean "
         "little. Its own accuracy on held-out clips: "
         f"motion {own['motion_colour']:.0%}, kind {own['kind_colour']:.0%}; as line drawings {own['motion_lines']:.0%} "
         f"and {own['kind_lines']:.0%}."
@@ -165,7 +165,7 @@ def _figures(shared: Shared, entries: Sequence[MethodResult], has_truth: bool) -
 
 
 def row(entry: MethodResult) -> dict[str, Any]:
-    """What metrics.json says of one method."""
+    """The entry of one method in metrics.json."""
     facts = entry.manifest
     return {
         "method": entry.name,

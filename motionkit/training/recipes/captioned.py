@@ -1,4 +1,4 @@
-"""Captioned pictures of sprites: the words of the pocket tokenizer, what is said of a picture, and its latents."""
+"""Captioned pictures of sprites: the words of the pocket tokenizer, captions, and latents."""
 
 from __future__ import annotations
 

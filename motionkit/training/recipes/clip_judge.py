@@ -1,6 +1,6 @@
 """Trains the clip judge of the sprite world, on colour clips and on line drawings.
 
-Frames are spoilt as generated ones are: soft, noisy, blotched, flickering, wobbling, with ghosts of the frame before.
+Frames get the flaws of generated ones: soft, noisy, blotched, flickering, wobbling, with ghosts of the frame before.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> L
 
 @torch.no_grad()
 def evaluate(net: ClipNet, count: int = 220) -> dict[str, float]:
-    """Own accuracy on characters that no training step showed, in colour, as lines and as spoilt binarised lines."""
+    """Accuracy on held-out characters, in colour, as lines and as flawed binarised lines."""
     out: dict[str, float] = {"n": count}
     for form in ("colour", "lines", "spoilt_colour", "spoilt_lines"):
         hits: dict[str, list[float]] = {}
@@ -199,7 +199,7 @@ def evaluate(net: ClipNet, count: int = 220) -> dict[str, float]:
 
 
 def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[str, list[float]]:
-    """What the judge says of 10-frame clips against the truth, one value for each clip."""
+    """The judge's values for 10-frame clips against the truth, one for each clip."""
     rng, drawing = np.random.default_rng(seed), form.endswith("lines")
     clean = torch.stack([frames_of(c, drawing, rng) for c in data])  # (B, F, 3, H, W)
     x = clean
@@ -230,7 +230,7 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
 
 
 def begin_with(net: ClipNet, path: Path) -> None:
-    """Takes over the weights of an earlier judge; labels that it does not know keep their fresh rows.
+    """Copy the weights of an earlier judge; rows of labels that it does not know stay new.
 
     Raises:
         UserError: not a file of a clip judge.
@@ -244,7 +244,7 @@ def begin_with(net: ClipNet, path: Path) -> None:
 
 
 def main() -> None:
-    """Command line: trains the judge, states its error, ships it."""
+    """Command line: trains the judge, measures its error, exports it."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/clipscorer", 1300, 2e-3)
     parser.add_argument("--start", type=Path, default=None, help="the weights of an earlier judge to begin with")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, and latents not quite right.
+"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, also from inexact latents.
 
 Latents stay what they are. Half of each batch is decoded from warped latents, as `pocket_vae` does, and a third from
 latents with a little noise added, which is what a diffusion network leaves; the loss weighs edges and compares
@@ -91,7 +91,7 @@ def sharpness(vae: AutoencoderKL, count: int = 64) -> float:
 
 
 def figures(vae: AutoencoderKL) -> dict[str, float]:
-    """What the gate reads: PSNR of held-out pictures (whole, subject, warped latents) and the sharpness."""
+    """The results for the gate: PSNR of held-out pictures (whole, subject, warped latents) and the sharpness."""
     return {**evaluate(vae), "sharpness": sharpness(vae)}
 
 

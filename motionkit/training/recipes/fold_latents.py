@@ -1,7 +1,7 @@
 """Gives an autoencoder's latents zero mean and unit variance in every channel, folded into its 1x1 convolutions.
 
-Nothing else notices: `scaling_factor` stays, `encode` then `decode` gives the same picture, and latents times
-`scaling_factor` are what a diffusion network learns best on, each channel weighing the same.
+Nothing else changes: `scaling_factor` stays, and `encode` then `decode` gives the same picture. A diffusion network
+learns best on such latents, where every channel has the same weight.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def statistics(vae: AutoencoderKL, count: int = 512, seed: int = 0) -> tuple[Ten
 
 @torch.no_grad()
 def fold(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
-    """Changes `quant_conv` and `post_quant_conv` in place.
+    """Change `quant_conv` and `post_quant_conv` in place.
 
     With k = 1 / (deviation * scaling_factor) the encoder gives k (z - mean), whose log variance is 2 log k more, and
     the decoder undoes it.

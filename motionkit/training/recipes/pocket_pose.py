@@ -164,7 +164,7 @@ def is_matrix(name: str) -> bool:
 
 
 def export(trained: BodyNet, path: Path, facts: dict[str, Any]) -> None:
-    """Measures the averaged network on three styles, writes it, and puts its figures among the facts."""
+    """Measure the averaged network on three styles, write it, and add the results to the facts."""
     trained = trained.float().cpu().eval()
     facts["figures"] = evaluate(trained)
     save_net(path, trained, {}, facts["figures"])
@@ -172,7 +172,7 @@ def export(trained: BodyNet, path: Path, facts: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or measures and exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-pose", 6000, 2e-3)
     stage_arguments(parser)
     args = parser.parse_args()

@@ -52,7 +52,7 @@ class Batch(NamedTuple):
         return (error * (1 + 2 * self.subject)).mean(), {"mse": error.mean().item()}
 
     def predicted(self, v: Tensor) -> Tensor:
-        """The clean latents that a predicted v stands for."""
+        """The clean latents that follow from a predicted v."""
         return self.alpha.sqrt() * self.noisy - (1 - self.alpha).sqrt() * v.float()
 
 
@@ -89,7 +89,7 @@ def rendered(name: str, seed: int, count: int, lines: float, lengths: Lengths, s
 
 
 class VideoBatches:
-    """The batch of a step, the same whenever it is asked for.
+    """The batch of a step, always the same one.
 
     `lines` is the share of clips that are shown as drawings. With `lengths` and `workers`, so many processes render
     ahead, for steps of those lengths.
@@ -162,7 +162,7 @@ def subject_cells(data: list[SpriteClip], height: int, width: int) -> Tensor:
 
 
 def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:
-    """One of several ways to say what a clip shows and what happens in it; a tenth are empty (for guidance)."""
+    """One of several captions of what a clip shows and what happens; a tenth are empty (for guidance)."""
     c, doing = clip.character, DOING[clip.motion.name]
     if rng.uniform() < 0.1:
         return ""
