@@ -183,7 +183,7 @@ def test_an_interrupt_leaves_the_index_of_what_is_done(inputs, tmp_path):
         compare_jobs([Job("a"), Job("b"), Job("c")], run, "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["jobs_done"], summary["jobs"]) == (1, 3)
-    assert "still to come <b>2</b>" in (tmp_path / "out" / "index.html").read_text()
+    assert "to do <b>2</b>" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_means_and_intervals_are_over_jobs():
