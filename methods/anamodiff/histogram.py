@@ -52,7 +52,7 @@ def _map(frames: np.ndarray, chosen: np.ndarray, reference: np.ndarray, kind: st
     """Every channel through the mapping that carries the chosen pixels to the reference pixels (N, 3)."""
     pixels = frames[chosen]  # (N,3)
     if min(len(pixels), len(reference)) < 16:
-        return frames  # nothing to learn a mapping from
+        return frames  # no pixels to fit a mapping to
     if kind == "reinhard":
         spread = reference.std(0) / np.maximum(pixels.std(0), 1e-6)
         return ((frames - pixels.mean(0)) * spread.clip(0.5, 2) + reference.mean(0)).astype(frames.dtype)

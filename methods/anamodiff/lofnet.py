@@ -58,9 +58,9 @@ class LOFNet(nn.Module):
     ) -> None:
         super().__init__()
         if motion not in ("affine", "tps"):
-            raise ValueError(f"motion is affine or tps, not {motion!r}")
+            raise ValueError(f"motion must be affine or tps (got {motion!r})")
         if motion == "tps" and num_kp % 5:
-            raise ValueError(f"tps motion needs a multiple of 5 keypoints, not {num_kp}")
+            raise ValueError(f"tps motion needs a multiple of 5 keypoints (got {num_kp})")
         self.motions = (num_kp if motion == "affine" else num_kp // 5) + 1
         self.hourglass = Hourglass(block_expansion, num_kp + 1 + self.motions * num_channels, num_blocks, max_features)
         self.mask = nn.Conv2d(self.hourglass.out_channels, self.motions, 7, padding=3)

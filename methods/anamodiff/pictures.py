@@ -1,4 +1,4 @@
-"""Pictures of what happens inside, for the report: keypoints, flow, and the warped clip."""
+"""Pictures of intermediate results for the report: keypoints, flow, and the warped clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well the image network does on sprites that training does not show: PSNR, keypoints, and a sheet to look at."""
+"""Evaluates the image network on held-out sprites: PSNR, keypoints, and a sheet to look at."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Trains Animate-X's spatial layers on single pictures: pose and reference to frame.
 
-Appearance travels by the reference's tokens through cross-attention, as in the paper; in training that attention is
-told where in the reference the content of each place is. A head tells parts and offsets. Starts from pocket-sd's UNet.
+Appearance comes from the reference's tokens through cross-attention, as in the paper; training supervises where in the
+reference that attention looks. A head predicts parts and offsets. Starts from pocket-sd's UNet.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def build(folder: Path, seed: int) -> tuple[ImageNet, AutoencoderKL]:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pose-image", 13_500, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()

@@ -55,7 +55,7 @@ class AnimateX(Transfer):
         return self.backbone.spec.name.startswith(("pocket-", "tiny-"))
 
     def check(self, inputs: Inputs) -> None:
-        """Refuse pose files that are none, and estimators that are not here, before weights load."""
+        """Refuse invalid pose files and missing estimators before weights load."""
         self._inputs, config = inputs, self.config
         if config.preset == "released":
             self.run.remark(f"method.preset=released differs from the authors' inference: {'; '.join(DIFFERS)}")
@@ -179,7 +179,7 @@ class AnimateX(Transfer):
         return self.backbone.encode(floats(picture), generator=self.run.generator("reference"))
 
     def _denoiser(self, given: Conditions) -> WindowModel:
-        """The network on a window; what does not depend on the step is computed once per window."""
+        """The network on a window; anything that does not depend on the step is computed once per window."""
         backbone = self._model
         kept: dict[tuple[Half, Window], Prepared] = {}
 

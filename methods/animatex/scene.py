@@ -1,4 +1,4 @@
-"""What a clip is made from: poses of the driving video and of the reference, fitted to each other, as pictures.
+"""The poses of the driving video and of the reference, aligned to each other, as pictures.
 
 Animate-X (arXiv 2410.10306), section 3.2 and appendix A. Shape legend: F frames, T = F + 1 with the reference first.
 """
@@ -31,7 +31,7 @@ class Scene:
     Attributes:
         poses: T of them, the reference's first, as fractions of the working frame; aligned.
         reference_known: whether the first is the reference's own and not the driving's.
-        facts: how they came about, for the manifest.
+        facts: how they were obtained, for the manifest.
     """
 
     poses: PoseClip
@@ -54,8 +54,8 @@ def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
     if reference is None:
         if mode in ("safe", "compat"):
             raise UserError(
-                f"method.align={mode} needs the reference's own pose, and none was found in it: give one "
-                "as method.reference_pose=FILE, or take method.align=auto"
+                f"method.align={mode} needs the reference's own pose, but none was found: give one "
+                "as method.reference_pose=FILE, or use method.align=auto"
             )
         first = int(np.argmin(driving.empty))  # 0 when all are empty
         facts |= {"reference_pose": f"the driving's, frame {first}", "align": "none"}
@@ -97,9 +97,9 @@ def read_driving(
     if file is None:
         return read_poses(frames, config.pose, pocket=pocket, fps=fps, device=device, required=required)
     poses = placed(pose_files.load(file, clip.source_size, config.pose.person), *frames.shape[1:3])
-    if len(poses) != len(frames):  # the clip was brought to this number evenly; so are its poses
+    if len(poses) != len(frames):  # the clip's frames were sampled evenly to this number, and so are its poses
         chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
-        note = f"{len(poses)} poses of the file, taken evenly for {len(frames)} frames"
+        note = f"{len(poses)} poses of the file, sampled evenly for {len(frames)} frames"
         poses = replace(poses.frames(chosen), notes=(*poses.notes, note))
     return settle(poses, config.pose, "the driving clip", file.name, required)
 
@@ -123,7 +123,7 @@ def read_reference(clip: Clip, config: AnimateXSettings, pocket: bool, device: s
 
 
 def estimator_of(config: AnimateXSettings) -> PoseSettings:
-    """How the reference's pose is found where it is not given: backend=files is about the driving clip's alone."""
+    """The settings to estimate the reference's pose; backend=files applies to the driving clip only."""
     return replace(config.pose, backend="auto") if config.pose.backend == "files" else config.pose
 
 
@@ -145,7 +145,7 @@ def skeletons(poses: PoseClip, height: int, width: int, side: int, faces: bool) 
 
 
 def overlaid(frames: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Skeletons on darkened frames, for the report: (F, H, W, 3) uint8, colours as people know them."""
+    """Skeletons on darkened frames, for the report: (F, H, W, 3) uint8, in OpenPose's usual colours."""
     return np.maximum(frames // 3, drawn[..., ::-1])
 
 

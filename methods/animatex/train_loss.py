@@ -1,4 +1,4 @@
-"""What an Animate-X network is trained to do, and how well it does it on clips that it was not trained on."""
+"""The loss of an Animate-X network, and its evaluation on held-out clips."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BATCHES, _TIMES = 3, (200, 500, 800)
 
 
 class Denoiser(nn.Module):
-    """Everything that learns: the network, and the image encoder where it does.
+    """Everything that is trained: the network, and the image encoder if it is.
 
     `look` makes of pictures (N, 3, H, W) what the encoder reads.
     """

@@ -60,15 +60,15 @@ class FlipSketch(Transfer):
         super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
 
     def check(self, inputs: Inputs) -> None:
-        """Refuse what is no drawing, a LoRA that is not there, and too few frames for all sentences."""
+        """Refuse a picture that is not a drawing, a missing LoRA, and too few frames for all sentences."""
         scenes = 1 + len(self.config.next_prompts)
         if scenes > 1 and self.run.frames < scenes + 1:
-            few = f"{scenes} sentences need at least {scenes + 1} frames, not {self.run.frames}"
+            few = f"{scenes} sentences need at least {scenes + 1} frames (got {self.run.frames})"
             raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
         if self.run.plan.offload == "group" and self.config.align.enabled and not self.config.undrawn:
             raise UserError(
                 "alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
-                "layers there: take gpu.offload=model, or method.align.enabled=false"
+                "layers there: use gpu.offload=model, or method.align.enabled=false"
             )
         self.weights()
         self.run.remark(self._first_frame())
@@ -81,12 +81,12 @@ class FlipSketch(Transfer):
             self._read(inputs)
 
     def _first_frame(self) -> str:
-        """A line where the first frame only begins as the drawing, and may come out as something else; else ""."""
+        """A warning where the first frame only starts as the drawing, and may become something else; else ""."""
         config = self.config
         if config.undrawn or config.pin_first_frame or config.align.enabled:
             return ""
         return (
-            "without alignment nothing holds the first frame to the drawing, and it may show something else: "
+            "without alignment the first frame may differ from the drawing: "
             "method.pin_first_frame=true keeps the drawing there, method.align.enabled=true aligns to it"
         )
 
@@ -100,12 +100,14 @@ class FlipSketch(Transfer):
         if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
             return None
         if name == "auto":
-            get = f"{places.install_again()}, or give method.lora=none to go without"
+            get = f"{places.install_again()}, or give method.lora=none to run without it"
             return shipped("flipsketch", "lora.safetensors", get=get)
         path = Path(name).expanduser()
         if not path.exists():
             what = f"no such file or folder ({path})"
-            raise MissingWeights(f"method.lora={name}: {what}; give method.lora=none to go without")
+            raise MissingWeights(
+                f"method.lora={name}: {what}: check the path, or give method.lora=none to run without it"
+            )
         return path
 
     def _read(self, inputs: Inputs) -> Drawing:
@@ -117,7 +119,7 @@ class FlipSketch(Transfer):
     # prepare
 
     def picture(self, inputs: Inputs) -> np.ndarray | None:
-        """The drawing as the model gets it: cleaned."""
+        """The cleaned drawing, as the model gets it."""
         shown = self.run.shown.get("sketch")
         return None if shown is None else shown[0]
 
@@ -125,7 +127,7 @@ class FlipSketch(Transfer):
     def prepare(self, inputs: Inputs) -> Tensors:
         """The drawing, its inverted noise, and the reference branch: what serves every prompt and seed."""
         if self.config.undrawn:
-            self.run.note("sketch", {"source": "none", "said": "the drawing is not read: method.sketch.source=none"})
+            self.run.note("sketch", {"source": "none", "said": "the drawing is not used: method.sketch.source=none"})
             return {}
         assert inputs.reference is not None
         drawing = self._read(inputs)
@@ -202,7 +204,7 @@ class FlipSketch(Transfer):
             self._merged = True
         compose, words = self.config.compose, self.config.mode == "words"
         if self.backbone.plan.attention != "sdpa":
-            self.run.note("attention", f"sdpa: {self.backbone.plan.attention} cannot be composed")
+            self.run.note("attention", f"sdpa: composed attention does not support {self.backbone.plan.attention}")
         composer = Composer(
             self.backbone.denoise,
             self.backbone.unet,
@@ -219,7 +221,7 @@ class FlipSketch(Transfer):
 
     @torch.no_grad()
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
-        """Denoise all videos in one batch, rank them, and go on from the best one's last frame if more is to happen."""
+        """Denoise all videos in one batch, rank them, and continue from the best one's last frame if asked."""
         self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
         schedule = self._schedule(lengths[0])
@@ -243,11 +245,11 @@ class FlipSketch(Transfer):
         """The last frame (H, W, 3) of a clip as the next one's drawing, strictly black on white."""
         drawing = finish(to_video(frame[None]), "otsu")[0]
         if drawing.min() == drawing.max():
-            raise UserError("the clip ends in an empty frame, from which nothing can go on: try another seed")
+            raise UserError("the clip ends in an empty frame and cannot be continued: try another seed")
         return drawing
 
     def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
-        """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
+        """Frames (M, H, W, 3) uint8 of the video that is most similar to the drawing."""
         latents = self._denoise(scene, negative_prompt)
         clips = rearrange(latents, "b c f h w -> b f c h w")
         videos = [finish(self.backbone.decode(clip), self.config.binarise) for clip in clips]
@@ -308,6 +310,6 @@ class FlipSketch(Transfer):
 
 
 def _key(reference: Reference, config: FlipSketchConfig) -> str:
-    """Which sketch, model and settings recordings come from: the hash of the reference's path, and whose layers."""
+    """Identifies the sketch, model and settings of recordings: the hash of the reference's path, and the layers."""
     path = hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
     return f"{path} {config.compose.layers}"

@@ -45,10 +45,10 @@ def invert(
 
 @dataclass(frozen=True)
 class Source:
-    """The clip that parts of the picture are kept from, clean and as noise, both (1, C, F, h, w).
+    """The source clip from which parts are kept, clean and as noise, both (1, C, F, h, w).
 
-    At a noise level it is the mix of both. With the noise that the inversion ended at this meets the
-    inverted path at both its ends, and is near it between; only the end has to be kept on disk.
+    At each noise level it is a mix of both. With the noise at the end of the inversion this matches the inverted path
+    at both ends and approximates it between them, so only the end is stored on disk.
     """
 
     clean: Tensor
@@ -85,7 +85,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the edit is asked for.
+    """The settings of an edit.
 
     Attributes:
         text, negative: (1, L, C).

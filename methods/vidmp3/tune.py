@@ -42,7 +42,7 @@ def tune(
     weight: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Pack:
-    """Adam on noise prediction at random noise levels; every draw depends on the step alone, so a killed run goes on.
+    """Adam on noise prediction at random noise levels; every draw depends on the step alone, so a killed run resumes.
 
     Args:
         latents: (F, C, h, w) of the source video.
@@ -52,7 +52,7 @@ def tune(
         on_step: called with each step and its loss.
 
     Raises:
-        UserError: the loss is no number any more.
+        UserError: the loss became NaN or infinite.
     """
     options = TuneOptions(config.tune.temporal, config.tune.ends, config.tune.rank)
     unet = own_unet(backbone, trainable_names(untuned(backbone), options))
@@ -137,7 +137,7 @@ def _loop(
 
 
 def timesteps_of(config: VidMP3Config, steps: int) -> range:
-    """The timesteps that tuning draws from: those that the edit walks, without the lowest `tune.least_t` of all."""
+    """The timesteps that tuning draws from: those of the edit, without the lowest share `tune.least_t` of all."""
     low, high = int(config.tune.least_t * steps), config.start_t * steps // 1000
     return range(low, max(high, low + 1))
 

@@ -155,11 +155,7 @@ class TestKeypointsFromAFile:
         assert "keypoints" in with_points.manifest["inputs_used"]
 
     @pytest.mark.parametrize(
-        ("values", "line"),
-        [
-            ({"driving": 3}, "driving in .* is .3, 5, 2., it must be .4, K, 2."),
-            ({"count": 6}, "holds 6 points, the networks 5"),
-        ],
+        ("values", "line"), [({"driving": 3}, "driving in .*3, 5, 2.*4, K, 2"), ({"count": 6}, "holds 6 points.* 5")]
     )
     def test_a_wrong_number_is_named(self, values, line, tmp_path):
         with pytest.raises(UserError, match=line):

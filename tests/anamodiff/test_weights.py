@@ -136,7 +136,7 @@ class TestPublicCheckpoints:
         assert main([*words, "temperature=0.2"]) == 0
         assert f"{net.num_kp} keypoints" in capsys.readouterr().out
         assert load_network(tmp_path / "out.safetensors", "keypoints")[0].temperature == 0.2
-        for wrong, said in (("pad=x", "pad=x is no number"), ("paddling=1", "unknown option 'paddling'")):
+        for wrong, said in (("pad=x", "pad=x is not a number"), ("paddling=1", "unknown option 'paddling'")):
             assert main([*words, wrong]) == 2 and said in capsys.readouterr().err
         assert main(["convert", "anamodiff", str(tmp_path / "none.tar"), str(tmp_path / "x.safetensors")]) == 2
         assert "it is not there" in capsys.readouterr().err and not (tmp_path / "x.safetensors").exists()

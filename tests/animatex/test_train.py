@@ -285,9 +285,9 @@ class TestRun:
     @pytest.mark.parametrize(
         ("given", "plan", "says"),
         [
-            ({"backbone": "pocket-sd"}, {}, "is no Animate-X network: take"),
-            ({"start": "video"}, {}, "has no video model to begin as"),
-            ({"variant": VariantSettings(parallel=True)}, {}, "train.variant is for a new network"),
+            ({"backbone": "pocket-sd"}, {}, "not an Animate-X network"),
+            ({"start": "video"}, {}, "has no video model"),
+            ({"variant": VariantSettings(parallel=True)}, {}, "train.variant needs"),
             ({}, {"offload": "model"}, "give gpu.offload=none"),
             ({"frames": 1}, {"autocast": "bfloat16"}, "gives wrong gradients"),
         ],

@@ -117,5 +117,5 @@ def test_a_variant_needs_a_new_network():
     from motionkit.settings.gpu import Plan
 
     options = TrainOptions(backbone="tiny-animatex", variant=VariantSettings(query="learned"))
-    with pytest.raises(UserError, match="train.variant is for a new network"):
+    with pytest.raises(UserError, match="train.variant needs"):
         start(catalog.get("tiny-animatex"), options, Plan(), 0)

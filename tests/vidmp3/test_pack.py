@@ -157,9 +157,9 @@ def damage(folder, how):
 @pytest.mark.parametrize(
     ("how", "line"),
     [
-        ("no facts", "no vidmp3 pack"),
-        ("no weights", "half written or changed"),
-        ("cut", "half written or changed"),
+        ("no facts", "not a vidmp3 pack"),
+        ("no weights", "incomplete or changed"),
+        ("cut", "incomplete or changed"),
         ("not json", "not a usable"),
         ("a list", "says 'list'"),
         ("other format", "motionkit-vidmp3-9"),
@@ -167,7 +167,7 @@ def damage(folder, how):
         ("lone lora", "not a usable"),
         ("no guide weights", "not a usable"),
         ("huge", "not a usable"),
-        ("words for numbers", "a number in it is none"),
+        ("words for numbers", "should be a number"),
         ("sites are a list", "not a usable"),
         ("unknown option", "not a usable"),
     ],
@@ -188,5 +188,5 @@ def test_writing_again_replaces_and_leaves_nothing_else(tmp_path, made):
     name = next(iter(other.deltas))
     torch.testing.assert_close(load_pack(folder).deltas[name], other.deltas[name], rtol=1e-3, atol=1e-5)
     shutil.rmtree(folder)
-    with pytest.raises(UserError, match="no vidmp3 pack"):
+    with pytest.raises(UserError, match="not a vidmp3 pack"):
         load_pack(folder)

@@ -56,7 +56,7 @@ class AnimateXBackbone(StableDiffusion):
         if self.factor != network.config.factor:
             raise UserError(
                 f"{self.spec.name}: the autoencoder makes one latent of {self.factor}x{self.factor} pixels, the "
-                f"network was made for {network.config.factor}: the parts are of different models"
+                f"network needs {network.config.factor}: the parts belong to different models"
             )
 
     def parts(self) -> list[Any]:
@@ -144,7 +144,7 @@ def load(
     if image["projection_dim"] != config.feature_dim:
         raise UserError(
             f"{spec.name}: in {folder} the network reads image features of width {config.feature_dim}, the image "
-            f"encoder makes {image['projection_dim']}: the parts are of different models"
+            f"encoder makes {image['projection_dim']}: the parts belong to different models"
         )
     dtype = getattr(torch, plan.dtype)
     parts = read_parts(spec, folder, dtype, _Build, config.as_dict(), vae, [text])
