@@ -71,14 +71,14 @@ class TestArrange:
 
     @pytest.mark.parametrize("mode", ["safe", "compat"])
     def test_an_alignment_that_was_asked_for_is_not_left_out(self, mode):
-        with pytest.raises(UserError, match=f"method.align={mode} needs the reference's own pose"):
+        with pytest.raises(UserError, match=f"method.align={mode} needs"):
             arrange(standing(), None, mode)
 
     def test_auto_leaves_poses_alone_that_share_no_joint_and_says_so(self):
         legs, arms = standing(hidden=range(8)), standing(1, hidden=range(8, 18))
         scene = arrange(legs, arms, "auto")
         assert scene.facts["align"] == "none" and "not aligned" in scene.facts["notes"][-1]
-        with pytest.raises(UserError, match="fewer than two joints"):
+        with pytest.raises(UserError, match="two joints"):
             arrange(legs, arms, "safe")
 
     def test_compat_with_missing_joints_says_what_to_do(self):
@@ -137,7 +137,7 @@ class TestReading:
 
     def test_nobody_is_refused_or_left_blank(self):
         grey = from_frames(np.full((2, 64, 64, 3), 127, np.uint8))
-        with pytest.raises(UserError, match="nobody was found in the driving clip"):
+        with pytest.raises(UserError, match="found in the driving clip"):
             read_driving(grey, AnimateXSettings(), None, True, "cpu", 8.0)
         blank = read_driving(grey, AnimateXSettings(nobody="blank"), None, True, "cpu", 8.0)
         assert blank.empty.all() and "nobody was found in 2 of 2 frames" in blank.notes[-1]
@@ -148,7 +148,7 @@ class TestReading:
         assert read_reference(picture, AnimateXSettings(), True, "cpu") is not None
         assert read_reference(picture, AnimateXSettings(reference_pose="driving"), True, "cpu") is None
         assert read_reference(grey, AnimateXSettings(), True, "cpu") is None
-        with pytest.raises(UserError, match="nobody was found in the reference"):
+        with pytest.raises(UserError, match="found in the reference"):
             read_reference(grey, AnimateXSettings(reference_pose="strict"), True, "cpu")
         file = save(standing(1), tmp_path / "own.json")
         found = read_reference(grey, AnimateXSettings(reference_pose=str(file)), True, "cpu")

@@ -50,7 +50,7 @@ def test_settings_that_cannot_be_get_one_line(wrong, says):
 
 
 def test_an_overlap_that_does_not_fit_the_backbones_window_is_refused_there():
-    with pytest.raises(UserError, match="must be smaller than method.window.size=10"):
+    with pytest.raises(UserError, match="smaller than method.window.size=10"):
         AnimateXSettings(window=WindowConfig(overlap=12)).on("pocket-animatex")
 
 

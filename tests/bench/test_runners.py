@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(given, says, tmp_path):
 @pytest.mark.parametrize("name", ["joblib", "submitit"])
 def test_a_missing_extra_says_how_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=rf"runner={name} needs {name}: pip install 'motionkit\[{name}\]'"):
+    with pytest.raises(UserError, match=rf"pip install 'motionkit\[{name}\]'"):
         make_runner(name, tmp_path)
 
 
@@ -103,5 +103,5 @@ def test_no_slurm_on_this_machine_is_one_line(small, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))
     runner = make_runner("submitit", tmp_path, cluster=Cluster("slurm"))
-    with pytest.raises(UserError, match="runner=submitit cluster.kind=slurm: .*cluster.kind=local needs no cluster"):
+    with pytest.raises(UserError, match="cluster.kind=slurm.*cluster.kind=local"):
         run(replace(small, pairs=1), [row()], tmp_path / "bench", runner=runner)

@@ -187,7 +187,7 @@ def test_sentences_follow_each_other(tmp_path, walks, monkeypatch):
 def test_nothing_goes_on_from_an_empty_frame(tmp_path, monkeypatch):
     empty = np.full((4, 64, 64, 3), 255, np.uint8)
     monkeypatch.setattr(module.FlipSketch, "_best", lambda *a: empty)
-    with pytest.raises(UserError, match="ends in an empty frame"):
+    with pytest.raises(UserError, match="empty frame"):
         go(tmp_path, frames=6, mode="extrapolate", next_prompts=["it lies down"])
 
 
@@ -274,7 +274,7 @@ class TestRefusals:
             execute("flipsketch", INPUTS, backbone="pocket-modelscope", folder=tmp_path / "run", use_cache=False)
 
     def test_image_models(self, tmp_path):
-        with pytest.raises(UserError, match="flipsketch does not run on sd15: it makes single pictures"):
+        with pytest.raises(UserError, match="sd15: .*single pictures"):
             execute("flipsketch", INPUTS, backbone="sd15", folder=tmp_path)
 
     def test_too_few_frames_for_the_sentences(self, tmp_path):

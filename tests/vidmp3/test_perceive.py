@@ -38,7 +38,7 @@ def test_a_plain_background_gives_the_subject():
     with pytest.raises(UserError, match="no subject found"):
         plain.segment(np.full((2, 32, 32, 3), 200, np.uint8))
     busy = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(UserError, match="needs a plain background"):
+    with pytest.raises(UserError, match="plain background"):
         plain.segment(busy)
 
 
@@ -106,7 +106,7 @@ def test_each_of_several_subjects_has_masks_of_its_own(tmp_path, run):
     first, second = perceive(moving_shapes(3).frames, look, None, run)
     assert np.array_equal(first.mask[:, 0].numpy() > 0.5, disc)
     assert (second.mask * first.mask).sum() < 0.02 * first.mask.sum()
-    with pytest.raises(UserError, match="cannot separate several subjects"):
+    with pytest.raises(UserError, match="several subjects"):
         eyes(subjects=["disc", "bar"]).check()
 
 
@@ -140,5 +140,5 @@ def test_subjects_of_no_class_cannot_be_told_apart():
 
 def test_a_name_that_the_segmenter_lacks_is_refused_before_weights_load():
     config = VidMP3Config(subject="monkey", masks=MaskSettings("mask2former")).on(REAL.name)
-    with pytest.raises(UserError, match="no class for 'monkey'"):
+    with pytest.raises(UserError, match="'monkey'"):
         Eyes.of(config, None, REAL).check()
