@@ -194,7 +194,7 @@ def tune(
     run: RunContext,
     on_step: OnStep | None = None,
 ) -> Tensors:
-    """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit goes on exactly.
+    """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit resumes exactly.
 
     Args:
         net: from `build`.

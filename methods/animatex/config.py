@@ -87,7 +87,7 @@ DIFFERS = (  # from the authors' inference, under the preset `released`
 _WORKING: dict[str, Any] = {"draw.side": 0, "window.size": 32}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "released": _RELEASED,
-    # The reference as a latent on the time axis, poses fitted roughly to it (appendix A), 50 DDIM steps.
+    # The reference as a latent on the time axis, poses aligned roughly to it (appendix A), 50 DDIM steps.
     "paper": _RELEASED | _WORKING | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
     "best": _RELEASED | _WORKING | {"reference_mode": "auto", "align": "auto", "window.overlap": 8},
 }

@@ -29,7 +29,7 @@ from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import POINTS
 from motionkit.weights.hashing import hash_path
 
-from .scene import placed
+from .poses import placed
 
 VIDEOS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp", ".apng")
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -62,7 +62,7 @@ class Encoders:
 
 
 @dataclass(frozen=True)
-class Entry:
+class EncodedClip:
     """One encoded clip: its name in the folder, its file, its frames, how many readings of its poses there are."""
 
     name: str
@@ -86,8 +86,8 @@ class PoseClips:
         self.size = encoders.size
         cache = cache / hashlib.sha256(encoders.identity.encode()).hexdigest()[:12]
         found = clips_in(folder)
-        entries: list[Entry] = []
-        lost: list[Entry] = []
+        entries: list[EncodedClip] = []
+        lost: list[EncodedClip] = []
         for i, path in enumerate(found):
             if progress:
                 progress.tick("encode clips", i, len(found))
@@ -112,7 +112,7 @@ class PoseClips:
             )
             _log.warning("%s", self.notes[-1])
 
-    def _entry(self, path: Path, name: str, encoders: Encoders, cache: Path) -> Entry:
+    def _entry(self, path: Path, name: str, encoders: Encoders, cache: Path) -> EncodedClip:
         beside = [p for p in (_beside(path, ".npz"), _beside(path, ".json")) if p.is_file()]
         state = "\0".join([name, _mark(path), *(_mark(p) for p in beside)])
         file = cache / f"{hashlib.sha256(state.encode()).hexdigest()[:24]}.safetensors"
@@ -123,9 +123,9 @@ class PoseClips:
             if encoders.fps:
                 clip, given = _at_rate(clip, given, encoders.fps)
             known = _encode(clip, given, encoders, file)
-        return Entry(name, file, *known)
+        return EncodedClip(name, file, *known)
 
-    def poses(self, entry: Entry, reading: int = 0) -> PoseClip:
+    def poses(self, entry: EncodedClip, reading: int = 0) -> PoseClip:
         """One reading of the poses of a whole clip."""
         with safe_open(entry.file, "pt") as file:
             xy = file.get_slice("xy")[reading].numpy().astype(np.float64)
@@ -241,7 +241,7 @@ def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) 
     return len(frames), len(readings)
 
 
-def pictures_of(entry: Entry, which: list[int]) -> np.ndarray:
+def pictures_of(entry: EncodedClip, which: list[int]) -> np.ndarray:
     """Some frames of an encoded clip, (len(which), H, W, 3) uint8 RGB."""
     with safe_open(entry.file, "pt") as file:
         ends, packed = [0, *file.get_tensor("ends").tolist()], file.get_slice("pictures")
@@ -250,7 +250,7 @@ def pictures_of(entry: Entry, which: list[int]) -> np.ndarray:
     return np.stack([decoded[i][..., ::-1] for i in which])
 
 
-def tensor_of(entry: Entry, name: str, which: list[int]) -> Tensor:
+def tensor_of(entry: EncodedClip, name: str, which: list[int]) -> Tensor:
     """Some frames of "latents" or "features" of an encoded clip, float32."""
     with safe_open(entry.file, "pt") as file:
         return file.get_tensor(name)[which].float()

@@ -28,8 +28,8 @@ from .align import checkpointed
 from .compose import Composer
 from .config import PRESETS, FlipSketchConfig
 from .invert import invert, sketch_latents
-from .keep import remembering
-from .loop import Options, denoise, start
+from .loop import DenoiseSettings, denoise, start
+from .recording_cache import remembering
 from .reference import Recorder, Reference, Schedule, recorder, walk
 from .sketch import drawing_of, finish, network_files, network_of, to_video
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Scene:
+class _Segment:
     """One clip to make: a drawing and its reference branch, or neither, and what happens."""
 
     drawing: np.ndarray | None
@@ -61,10 +61,10 @@ class FlipSketch(Transfer):
 
     def check(self, inputs: Inputs) -> None:
         """Refuse a picture that is not a drawing, a missing LoRA, and too few frames for all sentences."""
-        scenes = 1 + len(self.config.next_prompts)
-        if scenes > 1 and self.run.frames < scenes + 1:
-            few = f"{scenes} sentences need at least {scenes + 1} frames (got {self.run.frames})"
-            raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
+        sentences = 1 + len(self.config.next_prompts)
+        if sentences > 1 and self.run.frames < sentences + 1:
+            few = f"{sentences} sentences need at least {sentences + 1} frames (got {self.run.frames})"
+            raise UserError(f"{few}: give frames={10 * sentences - sentences + 1}")
         if self.run.plan.offload == "group" and self.config.align.enabled and not self.config.undrawn:
             raise UserError(
                 "alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
@@ -183,9 +183,9 @@ class FlipSketch(Transfer):
 
     def _lengths(self) -> list[int]:
         """Frames of each clip: they share `frames`, and each begins with the last frame of the one before."""
-        scenes = 1 + len(self.config.next_prompts)
-        whole, rest = divmod(self.run.frames + scenes - 1, scenes)
-        return [whole + (i < rest) for i in range(scenes)]
+        sentences = 1 + len(self.config.next_prompts)
+        whole, rest = divmod(self.run.frames + sentences - 1, sentences)
+        return [whole + (i < rest) for i in range(sentences)]
 
     def _sampler(self) -> Any:
         return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
@@ -229,15 +229,15 @@ class FlipSketch(Transfer):
         if phrased != prompts:
             self.run.note("phrased", phrased)
             prompts = phrased
-        scene = _Scene(None, None, schedule.alone(), prompts[0])
+        segment = _Segment(None, None, schedule.alone(), prompts[0])
         if not self.config.undrawn:
-            scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
-        frames = self._best(scene, inputs.negative_prompt)
+            segment = _Segment(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
+        frames = self._best(segment, inputs.negative_prompt)
         for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
             last = self._again(frames[-1])
             reference = self._refer(last, length, inputs.negative_prompt)
-            scene = _Scene(last, reference, self._schedule(length), prompt, number)
-            frames = np.concatenate([frames, self._best(scene, inputs.negative_prompt)[1:]])
+            segment = _Segment(last, reference, self._schedule(length), prompt, number)
+            frames = np.concatenate([frames, self._best(segment, inputs.negative_prompt)[1:]])
         self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
 
@@ -248,23 +248,23 @@ class FlipSketch(Transfer):
             raise UserError("the clip ends in an empty frame and cannot be continued: try another seed")
         return drawing
 
-    def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
+    def _best(self, segment: _Segment, negative_prompt: str) -> np.ndarray:
         """Frames (M, H, W, 3) uint8 of the video that is most similar to the drawing."""
-        latents = self._denoise(scene, negative_prompt)
+        latents = self._denoise(segment, negative_prompt)
         clips = rearrange(latents, "b c f h w -> b f c h w")
         videos = [finish(self.backbone.decode(clip), self.config.binarise) for clip in clips]
-        if scene.drawing is None or len(videos) == 1:
+        if segment.drawing is None or len(videos) == 1:
             return videos[0]
         from .rank import rank
 
-        return rank(videos, scene.drawing, self.config, self.run, scene.number)
+        return rank(videos, segment.drawing, self.config, self.run, segment.number)
 
-    def _denoise(self, scene: _Scene, negative_prompt: str) -> Tensor:
+    def _denoise(self, segment: _Segment, negative_prompt: str) -> Tensor:
         """Clean latents (B, C, M, h, w) of all seeds."""
         config, run, device = self.config, self.run, self.run.device
-        schedule, reference, backbone = scene.schedule, scene.reference, self.backbone
-        noise = self._noise(scene, "noise", schedule.frames)
-        first = reference.noise.to(device) if reference else self._noise(scene, "common noise", 1)
+        schedule, reference, backbone = segment.schedule, segment.reference, self.backbone
+        noise = self._noise(segment, "noise", schedule.frames)
+        first = reference.noise.to(device) if reference else self._noise(segment, "common noise", 1)
         wanted = config.align.checkpointing
         again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
         with self._composer() as composer, checkpointed(backbone.unet, again):
@@ -273,31 +273,31 @@ class FlipSketch(Transfer):
                 self._sampler(),
                 start(noise, first, config.reference_share),
                 reference,
-                self._recordings(composer, scene),
+                self._recordings(composer, segment),
                 schedule,
-                self._text(scene.prompt),
+                self._text(segment.prompt),
                 self._text(negative_prompt),
                 self._options(),
                 check=run.progress.check,
                 progress=run.progress.walk("denoise"),
             )
 
-    def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:
+    def _noise(self, segment: _Segment, name: str, frames: int) -> Tensor:
         """Gaussian noise (B, C, frames, h, w), of each seed by itself."""
         shape = (1, *self.backbone.latent_shape(frames, self.run.height, self.run.width))
-        seeds = [seed_from(self.run.seed + i, f"{name} {scene.number}") for i in range(self.config.seeds)]
+        seeds = [seed_from(self.run.seed + i, f"{name} {segment.number}") for i in range(self.config.seeds)]
         made = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(made).to(self.run.device)  # (B, C, frames, h, w)
 
-    def _recordings(self, composer: Composer, scene: _Scene) -> Recorder | None:
-        if scene.reference is None:
+    def _recordings(self, composer: Composer, segment: _Segment) -> Recorder | None:
+        if segment.reference is None:
             return None
-        found = recorder(composer, self._sampler(), scene.reference, scene.schedule, self._text(""))
-        return found if scene.reference.recordings else remembering(_key(scene.reference, self.config), found)
+        found = recorder(composer, self._sampler(), segment.reference, segment.schedule, self._text(""))
+        return found if segment.reference.recordings else remembering(_key(segment.reference, self.config), found)
 
-    def _options(self) -> Options:
+    def _options(self) -> DenoiseSettings:
         config, sample = self.config, self.config.sample
-        return Options(
+        return DenoiseSettings(
             guidance=Guidance.on(self.run.device, sample.guidance, sample.rescale, sample.batched),
             both_passes=config.compose.passes == "both",
             aligned=bool(config.align.enabled),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def rank(
-    videos: list[np.ndarray], drawing: np.ndarray, config: FlipSketchConfig, run: RunContext, scene: int = 0
+    videos: list[np.ndarray], drawing: np.ndarray, config: FlipSketchConfig, run: RunContext, segment: int = 0
 ) -> np.ndarray:
     """The best of several videos (M, H, W, 3) uint8; all are shown, and kept as gifs in the run's scratch folder.
 
@@ -26,7 +26,7 @@ def rank(
     measurable = len(videos[0]) > 1
     scores, ruler = rank_by_consistency(drawing, videos, config.clip) if measurable else ([0.0] * len(videos), "none")
     order = sorted(range(len(videos)), key=lambda i: -scores[i])
-    name = f"-{scene + 1}" if scene else ""
+    name = f"-{segment + 1}" if segment else ""
     for place, i in enumerate(order, 1):
         run.show(f"ranked{name}-{place}-seed-{run.seed + i}", videos[i])
         write_gif(run.scratch() / f"ranked{name}-{place}-seed-{run.seed + i}.gif", videos[i], run.fps)

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class EncodedClip:
     """One encoded clip: its name in the folder, its caption, the file of its latents (N, 4, h, w), and N."""
 
     name: str
@@ -142,7 +142,7 @@ class DrawingClips:
 
     def _entry(
         self, path: Path, name: str, caption: str, backbone: VideoBackbone, size: int, fps: float | None, cache: Path
-    ) -> Entry:
+    ) -> EncodedClip:
         file = cache / f"{hashlib.sha256(_state(path, name).encode()).hexdigest()[:24]}.safetensors"
         known = _known(file)
         if known is None:
@@ -154,7 +154,7 @@ class DrawingClips:
                 f"data: {name} has {length} frames, fewer than train.frames={self.frames}: "
                 f"remove it, or set train.frames={length}"
             )
-        return Entry(name, caption, file, length, drawn)
+        return EncodedClip(name, caption, file, length, drawn)
 
     def batch(self, number: int, count: int, seed: int, dropped: float = 0.0) -> tuple[Tensor, list[str]]:
         """The `number`-th batch: latents (B, 4, F, h, w) float32 and captions, some of them empty.
@@ -170,7 +170,7 @@ class DrawingClips:
             captions.append("" if rng.uniform() < dropped else entry.caption)
         return torch.stack(latents), captions
 
-    def cut(self, entry: Entry, start: int = 0) -> Tensor:
+    def cut(self, entry: EncodedClip, start: int = 0) -> Tensor:
         """`frames` frames of a clip from `start` on, (4, F, h, w) float32."""
         with safe_open(entry.file, "pt") as file:
             part = file.get_slice("latents")[start : start + self.frames]  # (F, 4, h, w)

@@ -102,5 +102,5 @@ def measure(backbone: VideoBackbone, clips: DrawingClips, recipe: Recipe) -> dic
 
     tuned = error()
     with without_factors(backbone.unet, backbone.text_encoder):
-        plain = error()
-    return {"error": tuned, "without": plain, "clips": len(entries), "held_out": bool(clips.held_out)}
+        without = error()
+    return {"error": tuned, "without": without, "clips": len(entries), "held_out": bool(clips.held_out)}

@@ -155,7 +155,7 @@ def normalise_depth(depth: Tensor, masks: Tensor) -> Tensor:
 
 
 def steady_depth(depth: Tensor, masks: Tensor) -> Tensor:
-    """Remove the estimator's flicker: each frame's background is fitted to the background's median over time.
+    """Remove the estimator's flicker: each frame's background is matched to the background's median over time.
 
     For a camera that stands still. Scale and offset of each frame are least squares over pixels that are background in
     it; a frame with too little or too flat a background stays as it is.

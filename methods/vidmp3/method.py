@@ -22,12 +22,12 @@ from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 from . import SPEC
 from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
+from .guided_unet import GuidedUNet, gates_of, maps_of, tuned_unet
 from .maps import choose_lambda, motion_size
 from .pack import Pack, save_pack
+from .pack_tensors import fit_to, pack_from, read, tensors_of
 from .perceive import Eyes, perceive
 from .resize import plates, resize, shrink, widen
-from .scene import Scene, gates_of, maps_of, tuned_scene
-from .stored import fit_to, pack_from, read, tensors_of
 from .tune import kept_dtype, tune
 
 if TYPE_CHECKING:
@@ -137,10 +137,10 @@ class VidMP3(Transfer):
         else:
             pack = self._tune(inputs, prepared)
         run.note("lambda", pack.facts.scale)
-        scene = self._scene(pack, prepared)
+        guided = self._guided(pack, prepared)
         text = self.backbone.encode_text([inputs.source_prompt if config.invert_prompt == "source" else ""])
         inverted = invert(
-            scene,
+            guided,
             self._sampler(),
             prepared["latents"],
             text,
@@ -179,11 +179,11 @@ class VidMP3(Transfer):
             self.run.note("loss", round(float(np.mean(tail)), 4))
         return pack
 
-    def _scene(self, pack: Pack, prepared: Tensors) -> Scene:
+    def _guided(self, pack: Pack, prepared: Tensors) -> GuidedUNet:
         """The tuned UNet with this clip's maps, as the pack's guide sees them."""
         off = self.config.guide.inputs == "off" or pack.facts.scale == 0
         maps = maps_of(prepared, "off" if off else str(pack.facts.guide["inputs"]))
-        return tuned_scene(self.backbone, pack, maps, gates_of(prepared["masks"].float()), self.config.guide)
+        return tuned_unet(self.backbone, pack, maps, gates_of(prepared["masks"].float()), self.config.guide)
 
     # generate
 
@@ -195,7 +195,7 @@ class VidMP3(Transfer):
         pack = pack_from(fitted)
         if config.save_pack:
             save_pack(Path(config.save_pack).expanduser(), pack, kept_dtype(self.backbone))
-        scene = self._scene(pack, prepared)
+        guided = self._guided(pack, prepared)
         start, keep = self._start(inputs, prepared, fitted["inverted"])
         sample = config.sample
         negative = inputs.negative_prompt or sample.negative
@@ -207,7 +207,7 @@ class VidMP3(Transfer):
             config.start_t,
         )
         latents = denoise(
-            scene, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
+            guided, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
         )
         return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
 

@@ -19,7 +19,7 @@ from motionkit.perception.masks import segment
 from motionkit.perception.networks import RMBG
 from motionkit.transfer import Inputs
 
-from . import plain
+from . import no_networks
 from .config import VidMP3Config
 from .maps import build_maps, clean_masks, normalise_depth, steady_depth, wheel_on
 
@@ -38,14 +38,14 @@ class Eyes:
 
     Attributes:
         given: the rooms whose files came with the request, and are hashed as its inputs.
-        plain: without networks, where no file is given.
+        bare: without networks, where no file is given.
         pocket: the backbone is of the sprite world.
         backbone: what is declared of it.
     """
 
     config: VidMP3Config
     given: tuple[str, ...]
-    plain: bool
+    bare: bool
     pocket: bool
     backbone: BackboneSpec
 
@@ -62,9 +62,9 @@ class Eyes:
         return getattr(self.config, name)
 
     def networks(self, name: str) -> bool:
-        """Whether one of the rooms' back ends is asked, and not the plain one."""
+        """Whether one of the rooms' back ends is used, and not the one without networks."""
         room = self.room(name)
-        return not (self.plain and room.backend == "auto" and not room.path)
+        return not (self.bare and room.backend == "auto" and not room.path)
 
     def _where(self, name: str) -> dict[str, Any]:
         more: dict[str, Any] = {"backbone": self.backbone} if name == "correspondence" else {}
@@ -77,7 +77,7 @@ class Eyes:
         for name in filter(self.networks, _FIELDS):
             self.room(name).check(**self._where(name))
         if len(self.config.names) > 1:
-            if self.plain and self.networks("masks") is False:
+            if self.bare and self.networks("masks") is False:
                 raise UserError(
                     "method.perceive=plain cannot separate several subjects: give masks= with a folder for each"
                 )
@@ -172,7 +172,7 @@ def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run
     else:
         depth = None  # of each subject by its own size
     return [
-        _seen(frames, m, plain.depth_by_size(m) if depth is None else depth, n, eyes, backbone, run)
+        _seen(frames, m, no_networks.depth_by_size(m) if depth is None else depth, n, eyes, backbone, run)
         for m, n in zip(masks, config.names, strict=True)
     ]
 
@@ -182,7 +182,7 @@ def _masks(frames: np.ndarray, name: str, eyes: Eyes, run: RunContext) -> np.nda
         told = _tell(run, "masks")
         found = segment(frames, name, eyes.masks_of(name), pocket=eyes.pocket, device=run.device, progress=told)
     else:
-        found = plain.segment(frames)
+        found = no_networks.segment(frames)
     return clean_masks(torch.from_numpy(found)[:, None].float())[:, 0].numpy() > 0.5
 
 
@@ -224,7 +224,7 @@ def _colours(
         )
         points, ready = found.points, found.colours
     else:
-        points, ready = plain.follow(frames, masks), None
+        points, ready = no_networks.follow(frames, masks), None
     if ready is not None:
         return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]
     assert points is not None

@@ -10,8 +10,8 @@ from sketch_models import drawing
 
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
-from motionkit.methods.flipsketch import keep
 from motionkit.methods.flipsketch import method as module
+from motionkit.methods.flipsketch import recording_cache
 from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
 from motionkit.running.execute import execute
 from motionkit.settings.gpu import Plan
@@ -129,7 +129,7 @@ def test_a_second_prompt_or_seed_walks_no_reference_again(tmp_path, walks):
 
 
 def test_a_large_reference_stays_in_memory_and_is_made_again_without(tmp_path, walks, monkeypatch):
-    from motionkit.methods.flipsketch import keep
+    from motionkit.methods.flipsketch import recording_cache
     from motionkit.methods.flipsketch.compose import Composer
 
     records, real = [], Composer.record
@@ -140,7 +140,7 @@ def test_a_large_reference_stays_in_memory_and_is_made_again_without(tmp_path, w
     assert len(records) == 3 and np.array_equal(large.frames, whole.frames)
     again = go(tmp_path / "c", use_cache=True, store_mb=0)
     assert len(records) == 3 and np.array_equal(again.frames, whole.frames)
-    keep._memory.clear()
+    recording_cache._memory.clear()
     later = go(tmp_path / "d", use_cache=True, store_mb=0)
     assert len(records) == 6 and np.array_equal(later.frames, whole.frames) and walks == [3, 3]
 
@@ -356,7 +356,7 @@ class TestBestOnABackbone:
 def test_layers_that_are_composed_too_are_recorded_anew(tmp_path):
     """Recordings that stay in memory are of the layers that were asked for."""
     before = [go(tmp_path / "a", compose={"layers": layers}, store_mb=0) for layers in ("attn1", "all")]
-    keep._memory.clear()
+    recording_cache._memory.clear()
     fresh = go(tmp_path / "b", compose={"layers": "all"}, store_mb=0)
     assert np.array_equal(before[1].frames, fresh.frames) and not np.array_equal(before[0].frames, fresh.frames)
 

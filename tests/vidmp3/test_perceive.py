@@ -11,7 +11,7 @@ from motionkit.backbones import get
 from motionkit.context import RunContext
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
-from motionkit.methods.vidmp3 import plain
+from motionkit.methods.vidmp3 import no_networks
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.perceive import Eyes, perceive
 from motionkit.perception.masks import MaskSettings
@@ -33,18 +33,18 @@ def eyes(inputs=None, backbone=TINY, **settings):
 
 def test_a_plain_background_gives_the_subject():
     clip, truth, _ = textured()
-    found = plain.segment(clip.frames)
+    found = no_networks.segment(clip.frames)
     assert (found & truth).sum() / (found | truth).sum() > 0.97
     with pytest.raises(UserError, match="no subject found"):
-        plain.segment(np.full((2, 32, 32, 3), 200, np.uint8))
+        no_networks.segment(np.full((2, 32, 32, 3), 200, np.uint8))
     busy = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
     with pytest.raises(UserError, match="plain background"):
-        plain.segment(busy)
+        no_networks.segment(busy)
 
 
 def test_points_are_followed_to_the_first_frame():
     clip, mask, (dx, dy) = textured(4)
-    points = plain.follow(clip.frames, mask)
+    points = no_networks.follow(clip.frames, mask)
     assert np.isnan(points[~mask]).all() and np.isfinite(points[mask]).all()
     inner = np.zeros_like(mask)
     inner[3, 24:40, 24:40] = True  # well inside the square of the last frame
@@ -56,7 +56,7 @@ def test_points_are_followed_to_the_first_frame():
 def test_a_subject_that_grows_comes_nearer():
     masks = np.zeros((2, 32, 32), bool)
     masks[0, :8, :8], masks[1, :16, :16] = True, True
-    near = plain.depth_by_size(masks)
+    near = no_networks.depth_by_size(masks)
     assert near.shape == masks.shape and near[0, 0, 0] == 8 and near[1, 0, 0] == 16
 
 

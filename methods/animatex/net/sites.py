@@ -65,8 +65,8 @@ class AppearanceMotion(Transformer2DModel):
     def _frames(self, x: Tensor, context: Kept, motion: Kept) -> Tensor:
         seen = x + added(self, x, context)
         x = x if self.parallel else seen
-        plain = isinstance(self.motion, MotionAttention)
-        return seen + self.motion_scale * (self.motion.added(x, motion) if plain else added(self.motion, x, motion))
+        alone = isinstance(self.motion, MotionAttention)
+        return seen + self.motion_scale * (self.motion.added(x, motion) if alone else added(self.motion, x, motion))
 
 
 class MotionAttention(nn.Module):

@@ -148,8 +148,8 @@ def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Ch
     """All that a row's videos depend on besides the case; raises UserError when its weights are not here."""
     request = request_of(protocol, seed, options, chosen)
     side = side_of(protocol, chosen.backbone.name)
-    fitted = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
-    plan = plan_run(request, chosen, fitted)
+    placed = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
+    plan = plan_run(request, chosen, placed)
     return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": plan_facts(plan.memory)})
 
 

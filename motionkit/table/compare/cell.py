@@ -22,13 +22,13 @@ class Shared:
     """What all cells of a comparison have in common.
 
     Attributes:
-        request: what each method is asked, with the size, rate and number of frames of `fitted`; method and settings
+        request: what each method is asked, with the size, rate and number of frames of `placed`; method and settings
             are the cell's own.
-        fitted: the inputs at the common working size.
+        placed: the inputs at the common working size.
     """
 
     request: Request
-    fitted: CanvasInputs
+    placed: CanvasInputs
 
 
 @dataclass(frozen=True)

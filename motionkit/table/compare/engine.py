@@ -21,7 +21,7 @@ from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
-from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
+from motionkit.table.compare.outcome import REPORT, measured, place_truth, write
 from motionkit.table.store import CELLS
 from motionkit.transfer import Inputs, MethodSpec
 
@@ -102,29 +102,29 @@ def compare_request(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
     request = request if is_read(request) else read(request, say=say)
-    fitted = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
-    for line in fitted.lines:
+    placed = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
+    for line in placed.lines:
         say(line)
-    true_frames = fit_truth(truth, fitted) if truth is not None else None
+    true_frames = place_truth(truth, placed) if truth is not None else None
     for line in plan_for(request.gpu, common.name if common else None).lines():
         say(line)
-    shared = Shared(_at(request, fitted), fitted)
+    shared = Shared(_at(request, placed), placed)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")
         entry = Cell(spec, chosen, shared, folder / CELLS).entry(progress)
         if entry.reason:
             say(f"  {spec.name} failed: {entry.reason}")
-        entries.append(measured(entry, fitted, true_frames))
+        entries.append(measured(entry, placed, true_frames))
         gc.collect()  # free the weights of one cell before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
-def _at(request: Request, fitted: CanvasInputs) -> Request:
+def _at(request: Request, placed: CanvasInputs) -> Request:
     """The request at the common size, with results of one shape."""
-    size = (fitted.height, fitted.width)
-    return replace(request, frames=fitted.frames, size=size, fps=fitted.fps, common=True)
+    size = (placed.height, placed.width)
+    return replace(request, frames=placed.frames, size=size, fps=placed.fps, common=True)
 
 
 def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]) -> list[tuple[MethodSpec, Any]]:

@@ -69,9 +69,9 @@ def main() -> None:
     }
     if (state := args.other / "last.pt").is_file():
         held = torch.load(state, map_location="cpu", weights_only=True)
-        plain = build(args.set / "pocket-sd", args.seed, False, "cpu")[0]
-        plain.load_state_dict(held["ema"])
-        errors = x0_errors(plain.eval(), vae, tokenizer)
+        base = build(args.set / "pocket-sd", args.seed, False, "cpu")[0]
+        base.load_state_dict(held["ema"])
+        errors = x0_errors(base.eval(), vae, tokenizer)
         found |= {f"pocket-sd after {held['seconds']:.0f} s: {name}": value for name, value in errors.items()}
     write_record(args.set / "records" / "arms-wide.json", found)
     print(json.dumps(found))

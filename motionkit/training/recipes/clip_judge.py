@@ -141,8 +141,8 @@ def batch_of(data: list[SpriteClip], drawn: list[bool], frozen: np.ndarray, seed
     rows, at = torch.arange(b).repeat(2), torch.from_numpy(rng.integers(0, f, 2 * b))
     two = clean[rows, at][:, None]  # (2B, 1, 3, H, W)
     spoilt = spoil(wobble(two, generator)[0], generator)
-    plain = torch.from_numpy(rng.uniform(size=2 * b) < 0.5) & (torch.arange(2 * b) >= b)
-    two = torch.where(plain[:, None, None, None, None], two, spoilt)
+    clean_ones = torch.from_numpy(rng.uniform(size=2 * b) < 0.5) & (torch.arange(2 * b) >= b)
+    two = torch.where(clean_ones[:, None, None, None, None], two, spoilt)
     for i, drawing in enumerate(drawn):
         if drawing and rng.uniform() < 0.5:
             small[i] = F.avg_pool2d(otsu(F.interpolate(small[i], scale_factor=2, mode="bilinear")), 2)

@@ -71,9 +71,9 @@ def main() -> None:
     fold(vae, mean, deviation)
     after = statistics(vae, 64, seed=1)
     record = {"mean": mean.tolist(), "deviation": deviation.tolist(), "after": [v.tolist() for v in after]}
-    plain = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
-    plain.load_state_dict(vae.state_dict())
-    plain.half().save_pretrained(args.out or args.set / "pocket-sd" / "vae")
+    copy = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
+    copy.load_state_dict(vae.state_dict())
+    copy.half().save_pretrained(args.out or args.set / "pocket-sd" / "vae")
     write_record(args.set / "records" / f"{args.folder.name}.json", record)
     print(json.dumps(record))
 

@@ -152,8 +152,8 @@ def main() -> None:
     settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
 
     def finished(made: nn.ModuleDict) -> None:
-        plain = CLIPTextModel.from_pretrained(base / "text_encoder").float()
-        export(made["adapter"], made["words"].merge(plain), out)
+        base_text = CLIPTextModel.from_pretrained(base / "text_encoder").float()
+        export(made["adapter"], made["words"].merge(base_text), out)
 
     run_stage(Loop(model, loss, settings), args, finished)
 

@@ -52,8 +52,8 @@ def batch_of(data: list[SpriteClip], seed: int) -> tuple[Tensor, Tensor]:
         if drawing and rng.uniform() < 0.5:
             for one in spoilt:
                 one[i] = otsu(one[i : i + 1])[0]
-    plain = torch.from_numpy(rng.uniform(size=(len(data), 1, 1, 1)) < 0.5)
-    return spoilt[0], torch.where(plain, clean[:, 1], spoilt[1])
+    keep = torch.from_numpy(rng.uniform(size=(len(data), 1, 1, 1)) < 0.5)
+    return spoilt[0], torch.where(keep, clean[:, 1], spoilt[1])
 
 
 def make_loss(net: LooksNet, batch: int, seed: int, device: str) -> LossFn:

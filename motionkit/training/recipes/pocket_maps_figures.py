@@ -86,7 +86,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     """Distance of matched to true places in frame 0, over the subject's pixels of the later frames that it shows."""
     if not (reading.part[0] >= 0).any():
         return {"found": 0.0}
-    said, plain = match(reading), match(reading, near=0, rigid=False)
+    said, places_only = match(reading), match(reading, near=0, rigid=False)
     codes = clip.correspondence
     ideal = match(PocketReading(clip.mask.astype(np.float32), clip.depth, clip.parts, codes[..., 1:]))
     grid = np.stack(np.meshgrid(np.arange(clip.size), np.arange(clip.size)), -1)  # (H, W, 2)
@@ -97,7 +97,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
         both = use & np.isfinite(said[f, ..., 0])
         found.append(float(both.sum() / max(use.sum(), 1)))
         wrong.append(np.linalg.norm(said[f][both] - places[both], axis=-1))
-        bare.append(np.linalg.norm(plain[f][both] - places[both], axis=-1))
+        bare.append(np.linalg.norm(places_only[f][both] - places[both], axis=-1))
         stay.append(np.linalg.norm(grid[both] - places[both], axis=-1))
         least.append(np.linalg.norm(ideal[f][use] - places[use], axis=-1))
     error = np.concatenate(wrong)

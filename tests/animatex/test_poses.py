@@ -8,7 +8,7 @@ import pytest
 from motionkit.errors import UserError
 from motionkit.media import from_frames, letterbox, resample
 from motionkit.methods.animatex.config import AnimateXSettings
-from motionkit.methods.animatex.scene import (
+from motionkit.methods.animatex.poses import (
     arrange,
     estimator_of,
     overlaid,
@@ -57,17 +57,17 @@ def standing(frames=3, size=(100, 100), shift=0.0, hidden=()):
 
 class TestArrange:
     def test_safe_puts_the_driving_where_the_reference_stands(self):
-        scene = arrange(standing(), standing(1, shift=0.2), "auto")
-        assert scene.reference_known and scene.facts["align"] == "safe" and len(scene.poses) == 4
-        assert np.allclose(scene.poses.points[1], scene.poses.points[0])  # the first frame fits the reference
-        assert np.allclose(np.diff(scene.poses.points[1:], axis=0)[..., 0], 0.01)  # and the motion is as it was
+        aligned = arrange(standing(), standing(1, shift=0.2), "auto")
+        assert aligned.reference_known and aligned.facts["align"] == "safe" and len(aligned.poses) == 4
+        assert np.allclose(aligned.poses.points[1], aligned.poses.points[0])  # the first frame fits the reference
+        assert np.allclose(np.diff(aligned.poses.points[1:], axis=0)[..., 0], 0.01)  # and the motion is as it was
 
     def test_without_a_pose_of_its_own_the_first_driving_pose_with_a_body_stands_in(self):
         driving = standing()
         driving.xy[0], driving.seen[0] = -1, False
-        scene = arrange(driving, None, "auto")
-        assert not scene.reference_known and scene.facts["reference_pose"] == "the driving's, frame 1"
-        assert np.array_equal(scene.poses.xy[0], driving.xy[1]) and np.array_equal(scene.poses.xy[1:], driving.xy)
+        aligned = arrange(driving, None, "auto")
+        assert not aligned.reference_known and aligned.facts["reference_pose"] == "the driving's, frame 1"
+        assert np.array_equal(aligned.poses.xy[0], driving.xy[1]) and np.array_equal(aligned.poses.xy[1:], driving.xy)
 
     @pytest.mark.parametrize("mode", ["safe", "compat"])
     def test_an_alignment_that_was_asked_for_is_not_left_out(self, mode):
@@ -76,8 +76,8 @@ class TestArrange:
 
     def test_auto_leaves_poses_alone_that_share_no_joint_and_says_so(self):
         legs, arms = standing(hidden=range(8)), standing(1, hidden=range(8, 18))
-        scene = arrange(legs, arms, "auto")
-        assert scene.facts["align"] == "none" and "not aligned" in scene.facts["notes"][-1]
+        aligned = arrange(legs, arms, "auto")
+        assert aligned.facts["align"] == "none" and "not aligned" in aligned.facts["notes"][-1]
         with pytest.raises(UserError, match="two joints"):
             arrange(legs, arms, "safe")
 

@@ -20,12 +20,12 @@ from motionkit.perception.pose.estimate import settle
 
 from .config import AnimateXSettings
 
-SHARED = 2  # joints that reference and driving must both show to be fitted to each other
+SHARED = 2  # joints that reference and driving must both show for an alignment
 WORDS = ("auto", "strict", "driving")  # of `reference_pose`; anything else is a file
 
 
 @dataclass(frozen=True)
-class Scene:
+class AlignedPoses:
     """Poses as the network gets them.
 
     Attributes:
@@ -39,10 +39,10 @@ class Scene:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
-    """The driving poses fitted to the reference's, and both in a row.
+def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> AlignedPoses:
+    """The driving poses aligned to the reference's, and both in a row.
 
-    Without the reference's own pose the first driving pose that shows anybody stands in, and nothing is fitted.
+    Without the reference's own pose the first driving pose that shows a body is used, and nothing is aligned.
 
     Args:
         mode: auto | none | safe | compat; see `motionkit.perception.pose.align`. auto is safe where that can be.
@@ -59,24 +59,24 @@ def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
             )
         first = int(np.argmin(driving.empty))  # 0 when all are empty
         facts |= {"reference_pose": f"the driving's, frame {first}", "align": "none"}
-        return Scene(joined(driving.frames([first]), driving), False, facts)
+        return AlignedPoses(joined(driving.frames([first]), driving), False, facts)
     shared = int((driving.seen[:, BODY] & reference.seen[0, BODY]).sum(1).max())
     chosen = mode
     if mode == "auto":
         chosen = "safe" if shared >= SHARED else "none"
         if chosen == "none":
             facts["notes"].append(f"not aligned: reference and driving share {shared} joint(s)")
-    fitted, fit = align(driving, reference, chosen)
+    moved, how = align(driving, reference, chosen)
     facts |= {"reference_pose": "its own", "align": chosen}
-    if fit is not None:
-        facts["fit"] = {
-            "scale": [round(float(s), 4) for s in fit.scale],
-            "offset": [round(float(v), 4) for v in fit.offset],
-            "ratios": {name: round(ratio, 3) for name, ratio in fit.ratios.items()},
-            "anchor": fit.anchor,
-            "skipped": list(fit.skipped),
+    if how is not None:
+        facts["alignment"] = {
+            "scale": [round(float(s), 4) for s in how.scale],
+            "offset": [round(float(v), 4) for v in how.offset],
+            "ratios": {name: round(ratio, 3) for name, ratio in how.ratios.items()},
+            "anchor": how.anchor,
+            "skipped": list(how.skipped),
         }
-    return Scene(joined(reference, fitted), True, facts)
+    return AlignedPoses(joined(reference, moved), True, facts)
 
 
 def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
@@ -88,7 +88,7 @@ def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
 def read_driving(
     clip: Clip, config: AnimateXSettings, file: Path | None, pocket: bool, device: str, fps: float
 ) -> PoseClip:
-    """The driving poses, estimated in the F frames of a clip, or of a file for the clip before it was fitted.
+    """The driving poses, estimated in the F frames of a clip, or of a file for the clip before it was letterboxed.
 
     Raises:
         UserError: nobody was found (unless nobody=blank), or a file that cannot be read.
