@@ -34,7 +34,7 @@ def hull_area(points: np.ndarray) -> float:
                 hull.pop()
             hull.append((x, y))
         hull.pop()
-    x, y = np.array(hull).T
+    x, y = np.array(hull).T  # (n,) each
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 

@@ -239,7 +239,7 @@ class AnaMoDiff(Transfer):
         source = inputs.reference.frames
         matched, told = match_colours(pixels, source, match.kind, match.strength, match.pooled, match.masked)
         self.run.note("colours", f"{match.kind}{', subject and background apart' if told else ''}")
-        return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)
+        return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)  # (F,3,H,W)
 
 
 def anchor_source(prepared: Tensors) -> int:

@@ -59,8 +59,8 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
     grid = torch.einsum("bij,hwj->bhwi", linear, grid) + shift[:, None, None]  # (B, H, W, 2)
     moved = warp(frames, grid, padding="border")
     inverse = torch.linalg.inv(linear)
-    value = torch.einsum("bij,bkj->bki", inverse, points.value - shift[:, None])
-    return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)
+    value = torch.einsum("bij,bkj->bki", inverse, points.value - shift[:, None])  # (B, 12, 2)
+    return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)  # (B, 12, 2, 2)
 
 
 def shared_clips(
@@ -154,10 +154,10 @@ def pairs(
         moved = (places - still) * 2 / (cell * (side - 1))
         seen = valid.astype(np.float32) * (1 + 4 * clip.mask[1])
         count = seen.reshape(side, cell, side, cell).sum((1, 3))  # (side, side)
-        total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
+        total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))  # (side, side, 2)
         flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
-        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))
+        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))  # (side, side)
     return Pairs(
         frames01(data, 0),
         frames01(data, 1),

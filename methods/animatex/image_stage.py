@@ -47,7 +47,7 @@ def true_tokens(places: Tensor, visible: Tensor, side: int, cell: int = 8) -> tu
     column, row = (at / cell).floor().long().unbind(1)  # (B, side, side) each
     inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
     counts = visible[:, 0, step // 2 :: step, step // 2 :: step].bool() & inside
-    return (row.clamp(0, side - 1) * side + column.clamp(0, side - 1)).flatten(1), counts.flatten(1)
+    return (row.clamp(0, side - 1) * side + column.clamp(0, side - 1)).flatten(1), counts.flatten(1)  # (B, S) each
 
 
 def attention_loss(maps: list[Tensor], tokens: Tensor, counts: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def make_loss(net: ImageNet, pairs: ImagePairs, seed: int, batch: int, dropped: 
         z = data.clean
         noise, t = torch.randn(z.shape, generator=generator).to(device), even_times(len(z), generator).to(device)
         noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        keep = (torch.rand(len(z), generator=generator) >= dropped).float().view(-1, 1, 1, 1).to(device)
+        keep = (torch.rand(len(z), generator=generator) >= dropped).float().view(-1, 1, 1, 1).to(device)  # (B, 1, 1, 1)
         with torch.autocast(device, torch.bfloat16):
             v = net(noisy, t, *conditions(net, data, keep))
             logits, offsets = net.head(net.listener.take())

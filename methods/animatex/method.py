@@ -158,7 +158,7 @@ class AnimateX(Transfer):
             self.run.frames,
             reference,
             latent,
-            floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],
+            floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],  # (1, 3, T, H, W)
             torch.from_numpy(poses.keypoints())[None] if self.config.indicator else None,
             prepared["features"][None, :1],
             features,
@@ -226,4 +226,4 @@ def sliced(given: Conditions, span: Window) -> Conditions:
 
 def floats(frames: np.ndarray) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (N, 3, H, W)

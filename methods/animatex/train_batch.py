@@ -142,7 +142,7 @@ class Examples:
             len(which),
             picture,
             latent,
-            floats(drawn).transpose(0, 1)[None],
+            floats(drawn).transpose(0, 1)[None],  # (1, 3, T, H, W)
             torch.from_numpy(poses.keypoints())[None] if options.indicator else None,
             None if features is None else features[:, :1],
             features if options.indicator else None,
@@ -159,7 +159,7 @@ class Examples:
         drawn = skeletons(poses, *self.clips.size, self.side, faces=False)  # (F, H, W, 3)
         shown = torch.from_numpy(drawn.max(-1) > 0).float()  # (F, H, W)
         cells = F.max_pool2d(shown[:, None], self.factor)  # (F, 1, h, w)
-        return F.max_pool2d(cells, NEAR, 1, NEAR // 2).transpose(0, 1)[None]
+        return F.max_pool2d(cells, NEAR, 1, NEAR // 2).transpose(0, 1)[None]  # (1, 1, F, h, w)
 
 
 def recoloured(pictures: Tensor, rng: np.random.Generator) -> Tensor:

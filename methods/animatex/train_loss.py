@@ -39,7 +39,7 @@ class Denoiser(nn.Module):
     def features(self, seen: Tensor) -> Tensor:
         """Pictures (B, T, 3, H, W) in [0, 1] to (B, T, C)."""
         found = self.image_encoder(self.look(seen.flatten(0, 1))).image_embeds  # (B T, C)
-        return found.unflatten(0, seen.shape[:2])
+        return found.unflatten(0, seen.shape[:2])  # (B, T, C)
 
     def forward(self, batch: Batch, noisy: Tensor, given: Conditions | None = None) -> Tensor:
         """v (B, C, F, h, w) under the batch's conditions, or under others without dropping any."""

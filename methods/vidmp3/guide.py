@@ -60,7 +60,7 @@ class MotionTrunk(nn.Module):
         x = self.post(x)
         x = x.relu() if o.activate else x
         vectors = masked_mean(x, mask) if o.divide else x.mean((2, 3))
-        return fill_gaps(vectors, mask.flatten(1).any(1))
+        return fill_gaps(vectors, mask.flatten(1).any(1))  # (F,post); the mask's any: (F,)
 
 
 class MotionGuide(nn.Module):

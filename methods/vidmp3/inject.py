@@ -122,7 +122,8 @@ class GuidedValuesProcessor:
         query, key, value = (layer(hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v))
         added = self.context.values(self.site, attn, hidden_states)
         value = value if added is None else value + added
-        query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        heads = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        query, key, value = heads  # (Bhw,heads,F,c) each
         out = _attend(query, key, value, attn.scale)  # (Bhw,heads,F,c)
         return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))  # (Bhw,F,C)
 

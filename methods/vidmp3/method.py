@@ -256,7 +256,7 @@ class VidMP3(Transfer):
             return None
         device = self.run.device
         here = Source(source.clean.to(device), source.noise.to(device))
-        return Keep(here, free.transpose(0, 1)[None].to(device), self.config.keep.until)
+        return Keep(here, free.transpose(0, 1)[None].to(device), self.config.keep.until)  # (1,1,F,h,w)
 
 
 def _occurs(words: str, text: str) -> bool:
@@ -270,7 +270,7 @@ def _frames(inputs: Inputs) -> np.ndarray:
 
 def _floats(frames: np.ndarray) -> Tensor:
     """(F, H, W, 3) uint8 to (F, 3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (F,3,H,W)
 
 
 def _size(latents: Tensor) -> tuple[int, int]:

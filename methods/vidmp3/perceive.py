@@ -226,11 +226,11 @@ def _colours(
     else:
         points, ready = no_networks.follow(frames, masks), None
     if ready is not None:
-        return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]
+        return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]  # (F,3,H,W)
     assert points is not None
     wheel = wheel_on(torch.from_numpy(masks[0]).float(), config.maps.colours)
     painted = wheel(torch.from_numpy(np.nan_to_num(points)).float())  # (F,H,W,3)
-    return (painted * torch.from_numpy(masks)[..., None]).permute(0, 3, 1, 2)
+    return (painted * torch.from_numpy(masks)[..., None]).permute(0, 3, 1, 2)  # (F,3,H,W)
 
 
 def _tell(run: RunContext, what: str) -> Callable[[int, int], None]:
@@ -239,7 +239,7 @@ def _tell(run: RunContext, what: str) -> Callable[[int, int], None]:
 
 def _pictures(frames: np.ndarray, colours: Tensor, depth: Tensor, mask: Tensor) -> np.ndarray:
     """The paper's Figure 4 for every frame, one map below the other."""
-    source = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    source = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F,3,H,W)
     rows = [source, colours, depth.expand(-1, 3, -1, -1), mask.expand(-1, 3, -1, -1), colours * depth]
     stacked = torch.cat(rows, 2).clamp(0, 1).permute(0, 2, 3, 1)  # (F,5H,W,3)
     scale = min(1.0, _TILE / max(frames.shape[1:3]))

@@ -20,13 +20,13 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """Matrices (..., O, I) with all singular values near 1 (.7 to 1.2), by Newton-Schulz steps in bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = x.mT if tall else x  # (..., short, long)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     plus = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.mT  # (..., short, short)
         x = plus(x, plus(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
-    return x.mT if tall else x
+    return x.mT if tall else x  # the matrix's own shape (..., O, I)
 
 
 class Muon(Optimizer):

@@ -117,7 +117,7 @@ class AnimateXBackbone(StableDiffusion):
 
 def look(frames: Tensor, side: int) -> Tensor:
     """What a CLIP image encoder of that side reads of frames (F, 3, H, W) in [0, 1]: stretched, normalised."""
-    mean, std = (torch.tensor(v, device=frames.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))
+    mean, std = (torch.tensor(v, device=frames.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))  # (3, 1, 1)
     return (functional.interpolate(frames, (side, side), mode="bilinear", antialias=True) - mean) / std
 
 

@@ -70,7 +70,7 @@ def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str) -> LossFn:
         z, x, m = (torch.cat([w, k[batch // 2 :]]) for w, k in ((zw, z), (xw, x), (mw, m)))
         with torch.autocast(device, torch.bfloat16):
             y = F.pixel_shuffle(vae.decode(z).sample, PATCH)
-        clean = (~noised.flatten()) & (torch.arange(batch) >= batch // 2)
+        clean = (~noised.flatten()) & (torch.arange(batch) >= batch // 2)  # (B,)
         logs = {"psnr": psnr(y[clean], x[clean]), "psnr_warped": psnr(y[: batch // 2], xw)}
         return picture_loss(y.float(), x, m), logs
 

@@ -50,12 +50,12 @@ def fold(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
     k = 1 / (deviation * vae.config.scaling_factor)  # (C,)
     channels = len(k)
     weight, bias = vae.quant_conv.weight, vae.quant_conv.bias
-    weight[:channels] *= k.view(-1, 1, 1, 1)
+    weight[:channels] *= k.view(-1, 1, 1, 1)  # (C, 1, 1, 1)
     bias[:channels] = (bias[:channels] - mean) * k
     bias[channels:] += 2 * k.log()
     back = vae.post_quant_conv
     back.bias += (back.weight[:, :, 0, 0] * mean).sum(1)
-    back.weight /= k.view(1, -1, 1, 1)
+    back.weight /= k.view(1, -1, 1, 1)  # (1, C, 1, 1)
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def loss_of(said: tuple[Tensor, Tensor, Tensor, Tensor], truth: Tensor) -> tuple
     losses = {
         "mask": F.binary_cross_entropy_with_logits(mask, subject[:, 0], 1 + 2 * edge[:, 0]),
         "part": F.cross_entropy(logits, code),
-        "place": (where.movedim(1, -1)[on] - truth[:, 2:].movedim(1, -1)[on]).abs().mean(),
+        "place": (where.movedim(1, -1)[on] - truth[:, 2:].movedim(1, -1)[on]).abs().mean(),  # of (n, 2)
         "depth": (depth[on] - truth[:, 1][on]).abs().mean(),
     }
     total = sum((WEIGHT[k] * v for k, v in losses.items()), torch.zeros((), device=truth.device))

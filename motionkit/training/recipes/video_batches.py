@@ -126,7 +126,7 @@ class VideoBatches:
         noisy, target = self.scheduler.add_noise(z, noise, t), self.scheduler.get_velocity(z, noise, t)
         subject = torch.from_numpy(made.subject).float().to(self.device)
         told = torch.tensor([bool(words) for words in made.said], device=self.device)
-        alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)
+        alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)  # (B, 1, 1, 1, 1)
         motion = torch.from_numpy(made.motion).to(self.device)
         return Batch(noisy, t, self._words(made.said), target, subject, motion, told, alpha)
 
@@ -144,7 +144,8 @@ class VideoBatches:
         return rendered(self.name, self.seed, self.count, self.lines, Lengths(frames, frames, 0), step)
 
     def _encode(self, pixels: np.ndarray) -> Tensor:
-        x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2)  # (B F, 3, H, W)
+        x = x.float() / 127.5 - 1
         with torch.autocast(self.device, torch.bfloat16):
             z = self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist.mean.float()
         z = z * self.vae.config.scaling_factor
