@@ -17,6 +17,7 @@ from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
 from motionkit.context import Tensors as Tensors
 from motionkit.errors import UserError
+from motionkit.settings.demand import Demand as Demand
 from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class MethodSpec:
         edits: whether the driving clip itself is edited: on full-size weights its own shape then decides the size.
         mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
+        demands: "package.module:function" of (settings, frames) -> list of `Demand`: what a run computes, for a plan by
+            need and for `motionkit fits`; its module imports no torch at the top.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
 
@@ -122,6 +125,7 @@ class MethodSpec:
     trainer: str | None = None
     train_config: str | None = None
     converter: str | None = None
+    demands: str | None = None
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True

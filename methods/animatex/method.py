@@ -142,7 +142,7 @@ class AnimateX(Transfer):
     @property
     def _guidance(self) -> Guidance:
         sample = self.config.sample
-        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched)
+        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched, together=self.run.plan.batched)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
@@ -166,8 +166,8 @@ class AnimateX(Transfer):
 
     def _reference_mode(self) -> str:
         """How the reference enters; the manifest says it, and whether the network was trained with another way."""
-        asked, trained = self.config.reference_mode, self._model.network.config.reference
-        mode = (trained or "local") if asked == "auto" else asked
+        trained = self._model.network.config.reference
+        mode = self._model.network.config.entered(self.config.reference_mode)
         self.run.note("reference_mode", mode)
         if trained and mode != trained:
             self.run.note("reference_trained", trained)

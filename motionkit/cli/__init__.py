@@ -30,6 +30,7 @@ VERBS = {
     "convert": Verb("motionkit.cli.convert", "convert published checkpoints to safetensors in motionkit's layout"),
     "methods": Verb("motionkit.cli.methods", "list the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "list the backbones: which weights are here, how to get the others"),
+    "fits": Verb("motionkit.cli.fits", "show what a run needs of a GPU, and whether a card holds it"),
     "cache": Verb("motionkit.cli.cache", "list or remove the cached steps of earlier runs"),
     "doctor": Verb("motionkit.cli.doctor", "check this installation"),
     "cite": Verb("motionkit.cli.cite", "print BibTeX of a method, or of what a run used"),

@@ -18,6 +18,7 @@ from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
 from motionkit.running.cache import cache_root
+from motionkit.settings.need import free_bytes
 from motionkit.weights.finding import Wanted, find
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
     if argv not in ([], ["extras=true"], ["extras=false"]):
         raise UserError(f"doctor takes extras=true or no arguments (got {argv[0]!r})")
     found = [*builds(), *(imports() if argv == ["extras=true"] else extras())]
-    rows = [*packages(), *found, *places(), *weights(), *vision(), *plugins()]
+    rows = [*packages(), *cards(), *found, *places(), *weights(), *vision(), *plugins()]
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), rows).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
@@ -90,6 +91,30 @@ def packages() -> list[Row]:
 def _build(version: str) -> str:
     gpu = "an NVIDIA driver was found" if shutil.which("nvidia-smi") else "no NVIDIA driver was found"
     return f"{'built for the CPU' if '+cpu' in version else 'built with CUDA or for any device'}; {gpu}"
+
+
+def cards() -> list[Row]:
+    """This machine's NVIDIA cards as their driver lists them: name, memory, driver; what is free of it now."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [("card", "WRONG", f"nvidia-smi fails ({type(error).__name__}): the driver has to be installed again")]
+    return [_card(number, line) for number, line in enumerate(done.stdout.strip().splitlines())]
+
+
+def _card(number: int, line: str) -> Row:
+    """The row of one line of nvidia-smi: name, MiB in all, MiB free, driver."""
+    name, *numbers = (part.strip() for part in line.split(","))
+    try:
+        whole, free = (float(value) / 1024 for value in numbers[:2])
+    except ValueError:
+        return (f"cuda:{number}", "ok", f"{name}, memory not told")
+    run = max(0.0, free_bytes(whole) / 2**30)
+    detail = f"{name}, {whole:.1f} GiB, {free:.1f} free, driver {numbers[2]}; a run may take {run:.1f}: motionkit fits"
+    return (f"cuda:{number}", "ok", detail)
 
 
 def extras() -> list[Row]:

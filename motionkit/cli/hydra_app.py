@@ -87,8 +87,12 @@ class JobFolders:
         return LoraOptions(str(self.resolve(backbone["lora"])), 1.0 if scale is None else float(scale))
 
 
-def register(verb: str, schema: type) -> None:
-    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties."""
+def register(verb: str, schema: type, words: Sequence[str] = ()) -> None:
+    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties.
+
+    Args:
+        words: as they were typed: gpu=16gb names a size of a card that no file is written for.
+    """
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -101,7 +105,9 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    for group, names in {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS)}.items():
+    sizes = [size for word in words if word.startswith("gpu=") for size in re.findall(r"\b\d{1,4}gb\b", word)]
+    groups = {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS, *sizes)}
+    for group, names in groups.items():
         for name in names:
             _register_option(store, group, name)
     for name, spec in catalog.specs().items():
@@ -178,7 +184,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise UserError(f"{verb} does not take {flags[0]}")
     check_words(verb, overrides)
     settle(verb, overrides)
-    register(verb, schema)
+    register(verb, schema, overrides)
     try:
         with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
@@ -201,7 +207,7 @@ def run(verb: str, job: Callable[[Any, JobFolders], None], words: list[str]) -> 
     multirun = is_multirun(flags)
     check_words(verb, overrides, multirun)
     place = settle(verb, overrides, multirun, shows=bool(set(flags) & set(SHOWS)))
-    register(verb, SCHEMAS[verb])
+    register(verb, SCHEMAS[verb], overrides)
 
     def task(config: DictConfig) -> None:
         start = _start()

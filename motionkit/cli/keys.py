@@ -19,6 +19,7 @@ SCHEMAS = {
     "train": "motionkit.cli.schemas:TrainConfig",
     "compare": "motionkit.cli.compare:CompareConfig",
     "bench": "motionkit.cli.bench:BenchConfig",
+    "fits": "motionkit.cli.fits:FitsConfig",
 }
 _OPTIONS = {
     "sprites": "what output source driving motion colour seed count split setting size frames lines",
@@ -26,6 +27,7 @@ _OPTIONS = {
     "doctor": "extras",
     "cache": "age size",
 }
+CARDS = ("8gb", "12gb", "16gb", "24gb", "40gb", "80gb")  # usual ones; any number will do
 _GROUPS = {
     "backbone": "motionkit.backbones.catalog:BackboneConfig",
     "gpu": "motionkit.settings.gpu:GpuConfig",
@@ -84,7 +86,6 @@ def dotted(schema: Any, above: str = "") -> list[str]:
 def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     """The words that a key takes, where there is a fixed list; else none."""
     from motionkit.backbones import catalog
-    from motionkit.settings.gpu import TIERS
 
     if key in ("method", "methods"):
         return registry.names()
@@ -93,7 +94,7 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     if key in ("backbone", "backbones"):
         return ["auto", "pocket", "tiny", *catalog.specs()]
     known = {
-        "gpu": ("auto", *TIERS),
+        "gpu": (*CARDS, "auto", "cpu", "mps"),
         "data": ("sprites", "folder"),
         "what": ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"),
         "pen": ("ruler", "hand"),

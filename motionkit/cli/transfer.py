@@ -52,7 +52,8 @@ def transfer(config: TransferConfig, start: JobFolders) -> None:
 
     request = request_of(config, start)
     plan = check(request, progress(config.progress), say)
-    result = plan.execute(announce=lambda memory: say("\n".join(memory.lines())))
+    before = [f"  {plan.preflight}"] if plan.preflight else []
+    result = plan.execute(announce=lambda memory: say("\n".join([*memory.lines(), *before])))
     if result.manifest["plan"] != asdict(plan.memory):
         for line in type(plan.memory)(**result.manifest["plan"]).lines():
             say(line)

@@ -33,9 +33,21 @@ class Guidance:
     batched: bool = False
 
     @classmethod
-    def on(cls, device: torch.device | str, scale: float, rescale: float = 0.0, batched: str = "auto") -> Guidance:
-        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU."""
-        return cls(scale, rescale, batched == "on" or (batched == "auto" and str(device).startswith("cuda")))
+    def on(
+        cls,
+        device: torch.device | str,
+        scale: float,
+        rescale: float = 0.0,
+        batched: str = "auto",
+        together: bool = True,
+    ) -> Guidance:
+        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU with room for both.
+
+        Args:
+            together: whether the memory plan has room (`motionkit.settings.gpu.Plan.batched`).
+        """
+        room = together and str(device).startswith("cuda")
+        return cls(scale, rescale, batched == "on" or (batched == "auto" and room))
 
     def __call__(self, model: Model, latents: Tensor, step: Step) -> Tensor:
         """The guided prediction for latents (B, C, F, h, w)."""

@@ -23,12 +23,14 @@ from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
 from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.needs import need_of
 from motionkit.settings.config import check_seed, refuse_empty, typed
 from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
 
 if TYPE_CHECKING:
     from motionkit.running.canvas import CanvasInputs
     from motionkit.settings.gpu import Plan
+    from motionkit.settings.need import Need
 
 TEXTS = ("prompt", "source_prompt", "negative_prompt")
 _log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class RunPlan:
         inputs: as they were given, with the clips read; `on_canvas` holds them at the working size.
         memory: the plan for this machine's memory.
         backbone: loads its weights on first use; None for a method without one.
+        need: what it computes, where that is known.
         transfer: the method, ready for its first step in `context`.
     """
 
@@ -116,6 +119,14 @@ class RunPlan:
     context: RunContext
     transfer: Transfer
     say: Callable[[str], None] = silent
+    need: Need | None = None
+
+    @property
+    def preflight(self) -> str | None:
+        """What the run needs of this machine's card, in one line; None on a CPU, and where it is not known."""
+        from motionkit.running.preflight import run_line
+
+        return run_line(self.need, self.memory)
 
     def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
         """Run the stages; no file gets its final name before it is complete.
@@ -254,7 +265,8 @@ def plan_run(
         UserError: a memory setting or weights that do not fit this machine or backbone, or too many frames for it.
     """
     spec, settings, choice = chosen
-    memory = plan_for(request.gpu, choice.name)
+    need = need_of(spec, settings, choice.name, on_canvas.frames, on_canvas.height, on_canvas.width)
+    memory = plan_for(request.gpu, choice.name, need)
     backbone = choice.lazy(memory)
     if backbone:
         backbone.check_frames(on_canvas.frames)
@@ -263,15 +275,18 @@ def plan_run(
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
     context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler) or "auto"
     transfer = registry.load_object(spec.transfer)(settings, backbone, context)
-    return RunPlan(request, spec, settings, request.inputs, on_canvas, memory, backbone, context, transfer, say)
+    return RunPlan(request, spec, settings, request.inputs, on_canvas, memory, backbone, context, transfer, say, need)
 
 
 def _path(value: str | Path | None) -> Path | None:
     return Path(value) if value is not None else None
 
 
-def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
+def plan_for(gpu: Any, backbone: str | None = None, need: Need | None = None) -> Plan:
     """The memory plan for a name of conf/gpu, a mapping of its settings, or a finished `Plan`, on this machine.
+
+    Args:
+        need: of the run, where it is known: what is held back follows from it.
 
     Raises:
         UserError: an unknown setting, or one that this machine or backbone would ignore.
@@ -281,4 +296,4 @@ def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
     if isinstance(gpu, Plan):
         return gpu
     settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
-    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None)
+    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None, need)

@@ -23,6 +23,7 @@ from motionkit.running.cache import StageCache, StageOutput, content_hash, norma
 from motionkit.running.canvas import CanvasInputs
 from motionkit.running.familiar import unfamiliar
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.out_of_memory import explained, is_full
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 from motionkit.weights.hashing import hash_path
@@ -182,6 +183,11 @@ class StageRunner:
         began = time.monotonic()
         try:
             yield record
+        except Exception as error:
+            if not is_full(error):
+                raise
+            plan = self.backbone.plan if self.backbone and self.backbone.loaded else self.run.plan
+            raise explained(error, name, plan, self.settings, self.run.frames) from error
         finally:
             self.run.progress.close()
             record["seconds"] = round(time.monotonic() - began, 3)

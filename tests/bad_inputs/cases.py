@@ -245,7 +245,7 @@ plain("blank_prompt", [*TINY, "prompt=   "], "needs prompt", "prompt=")
 # Weights and devices
 
 
-plain("backbone_that_the_method_refuses", [*TINY, "backbone=sdxl"], "anamodiff does not run on sdxl", "tiny-sd")
+plain("backbone_that_the_method_refuses", [*TINY, "backbone=animatex"], "anamodiff does not run on animatex", "tiny-sd")
 plain("weights_that_are_not_here", [*TINY, "backbone=sd15"], "sd15", "hf download", "backbone.path=")
 plain("no_such_weights_folder", [*TINY, "backbone=sd15", "backbone.path=/no/where"], "/no/where")
 

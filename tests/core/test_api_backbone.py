@@ -22,7 +22,7 @@ def folder(path, kind, dim, *more):
         ("anamodiff", "UNet2DConditionModel", 768, (), "sd15"),
         ("flipsketch", "UNet3DConditionModel", 1024, (), "modelscope"),
         ("vidmp3", "UNet2DConditionModel", 768, (), "sd15"),
-        ("anamodiff", "UNet2DConditionModel", 2048, (), "animatediff-sdxl"),
+        ("anamodiff", "UNet2DConditionModel", 2048, (), "sdxl"),
         ("vidmp3", "UNet2DConditionModel", 768, ("motion_adapter",), "animatediff-sd15"),
     ],
 )

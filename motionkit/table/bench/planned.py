@@ -175,7 +175,8 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     from motionkit.settings.gpu import card_of
 
     card = torch.cuda.get_device_name(card_of(plan.device)) if torch.cuda.is_available() else ""
-    return {k: v for k, v in asdict(plan).items() if k not in ("name", "notes")} | {"card": card}
+    left_out = ("name", "notes", *(["guidance"] if plan.batched else []))  # keys of cells from before it was there
+    return {k: v for k, v in asdict(plan).items() if k not in left_out} | {"card": card}
 
 
 def metrics_of(protocol: Protocol, options: Options) -> MetricProtocol:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,11 @@ from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import check_writable
 from motionkit.report import MethodResult
 from motionkit.running import canvas
-from motionkit.running.choices import method_settings
+from motionkit.running.choices import Chosen, method_settings
 from motionkit.running.clips import is_read, read
 from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.running.preflight import Row, before
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, measured, place_truth, write
@@ -108,6 +110,8 @@ def compare_request(
     true_frames = place_truth(truth, placed) if truth is not None else None
     for line in plan_for(request.gpu, common.name if common else None).lines():
         say(line)
+    for line in _preflight(table, request, placed):
+        say(line)
     shared = Shared(_at(request, placed), placed)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
@@ -119,6 +123,17 @@ def compare_request(
         gc.collect()  # free the weights of one cell before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
+
+
+def _preflight(table: Sequence[tuple[MethodSpec, Any]], request: Request, placed: CanvasInputs) -> list[str]:
+    """What each method needs of this machine's card; nothing on a CPU."""
+    rows: list[Row] = []
+    for spec, settings in table:
+        with contextlib.suppress(UserError):  # that cell will say so itself
+            choice = replace(request.backbone, name=choose_backbone(spec, request.backbone.name))
+            shape = (placed.frames, placed.height, placed.width)
+            rows.append((spec.name, Chosen(spec, settings, choice), *shape))
+    return before(rows, request.gpu)
 
 
 def _at(request: Request, placed: CanvasInputs) -> Request:
