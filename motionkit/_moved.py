@@ -32,6 +32,11 @@ MOVED = {
     "motionkit.hashing": "motionkit.weights.hashing",
     "motionkit.jobs": "motionkit.data.job_list",
     "motionkit.manifest": "motionkit.running.manifest",
+    "motionkit.methods.animatex.scene": "motionkit.methods.animatex.poses",
+    "motionkit.methods.flipsketch.keep": "motionkit.methods.flipsketch.recording_cache",
+    "motionkit.methods.vidmp3.plain": "motionkit.methods.vidmp3.no_networks",
+    "motionkit.methods.vidmp3.scene": "motionkit.methods.vidmp3.guided_unet",
+    "motionkit.methods.vidmp3.stored": "motionkit.methods.vidmp3.pack_tensors",
     "motionkit.metrics.suite": "motionkit.metrics.measures",
     "motionkit.output": "motionkit.media.output_files",
     "motionkit.perception.one_of": "motionkit.perception.follow_subject",
@@ -73,6 +78,11 @@ NAMES = {  # of an old module, those that its new place does not hold, or holds 
     "motionkit.config": {
         "method_settings": _CHOICES,
         **dict.fromkeys(("RequestConfig", "TransferConfig", "TrainConfig"), _SCHEMAS),
+    },
+    "motionkit.methods.animatex.scene": {"Scene": "motionkit.methods.animatex.poses:AlignedPoses"},
+    "motionkit.methods.vidmp3.scene": {
+        "Scene": "motionkit.methods.vidmp3.guided_unet:GuidedUNet",
+        "tuned_scene": "motionkit.methods.vidmp3.guided_unet:tuned_unet",
     },
     "motionkit.fitting": {
         "Fitted": "motionkit.running.canvas:CanvasInputs",

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
-_NO_TEXT = "it is guided by a reference and skeletons and reads no prompt, which names the character while it is tuned"
-_DDIM = "it inverts the source by DDIM and walks the same steps back"
-_PICTURES = "new layers along time are put into SD 1.x's UNet alone, and this one makes single pictures"
-_OTHER = "its tuning is written for the UNets of Stable Diffusion, AnimateDiff and ModelScope"
+_NO_TEXT = (
+    "it is guided by a reference and skeletons and reads no prompt, but the tuning needs a prompt for the character"
+)
+_DDIM = "it inverts the source by DDIM and must denoise through the same steps"
+_PICTURES = "it makes single pictures, and new temporal layers can only be added to SD 1.x's UNet"
+_OTHER = "its tuning supports only the UNets of Stable Diffusion, AnimateDiff and ModelScope"
 
 SPEC = MethodSpec(
     name="anamodiff",
@@ -31,11 +33,11 @@ SPEC = MethodSpec(
     requires=(
         Requirement("reference", "image or video of the character"),
         Requirement("driving", "video of the motion"),
-        Requirement("prompt", "a few words that name the character, such as 'a green turtle'"),
+        Requirement("prompt", "a few words for the character, such as 'a green turtle'"),
     ),
     uses=(
-        Requirement("negative_prompt", "counts when sample.guidance is not 1; empty is fine"),
-        Requirement("keypoints", "ready-made points of both clips in place of the detector (npz)"),
+        Requirement("negative_prompt", "used when sample.guidance is not 1; may be empty"),
+        Requirement("keypoints", "your own keypoints of both clips (npz), used instead of the detector"),
     ),
     backbones=(
         "tiny-sd",

@@ -1,4 +1,4 @@
-"""Put the driving keypoints onto the source: relative motion, hull scale, choice of the start pose, smoothing."""
+"""Adapts the driving keypoints to the source: relative motion, hull scale, choice of the start pose, smoothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from .keypoints import Keypoints
 from .sparse import inverse
 
-SCALE_LIMIT = 3.0  # a scale beyond this, either way, is a detection that failed
+SCALE_LIMIT = 3.0  # a larger ratio, either way, means a failed detection
 
 
 def hull_area(points: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def hull_area(points: np.ndarray) -> float:
                 hull.pop()
             hull.append((x, y))
         hull.pop()
-    x, y = np.array(hull).T
+    x, y = np.array(hull).T  # (n,) each
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
@@ -60,7 +60,7 @@ def size_ratio(source: Tensor, driving: Tensor, kind: str = "hull") -> Tensor:
         usable = np.minimum(a, b) > 1e-3
         ratio[usable] = (a / np.maximum(b, 1e-12))[usable]
     elif kind != "none":
-        raise ValueError(f"scale is hull, box or none, not {kind!r}")
+        raise ValueError(f"scale must be hull, box or none (got {kind!r})")
     return torch.as_tensor(ratio.clip(1 / SCALE_LIMIT, SCALE_LIMIT)).to(source)
 
 

@@ -1,4 +1,4 @@
-"""Where and how much the loss on the warped clip, D_w, counts: by the size of the latents and by what is predicted."""
+"""Timesteps and weight of the loss on the warped clip, D_w: by the latents' size and by the kind of prediction."""
 
 from __future__ import annotations
 

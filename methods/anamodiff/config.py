@@ -10,39 +10,39 @@ from motionkit.errors import UserError
 from motionkit.settings.presets import PresetSettings, is_open
 from motionkit.settings.setting import setting
 
-# A setting without a default takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; an explicit value always wins.
 
 
 @dataclass
 class AdaptConfig:
-    """How the driving keypoints are put onto the source (AnaMoDiff section 3.3; mean mode is ours)."""
+    """How the driving keypoints are adapted to the source (AnaMoDiff section 3.3; mode mean is ours)."""
 
     mode: str = setting(
-        "Whether the driving's poses or only their changes are taken over.",
+        "Whether the driving clip's motion or its absolute poses are transferred.",
         choices={
-            "relative": "the source's keypoints move as the driving's do",
-            "absolute": "the driving's keypoints as they are",
+            "relative": "move the source's keypoints as the driving clip's move",
+            "absolute": "use the driving clip's keypoints unchanged",
         },
     )
     reference: str = setting(
-        "The driving frame from which relative motion is counted: first, auto (the pair of frames that fit best), "
-        "mean (mean pose to mean pose), best (mean from 4 source frames on, else auto), or a frame number."
+        "The driving frame that relative motion starts from: first, auto (the best-matching pair of frames), "
+        "mean (mean pose to mean pose), best (mean with 4 or more source frames, else auto), or a frame number."
     )
     scale: str = setting(
-        "How the driving's motion is scaled to the source's size.",
+        "How the driving motion is scaled to the source's size.",
         choices={
-            "hull": "by the areas of the keypoints' convex hulls",
-            "box": "by their boxes, width and height apart",
+            "hull": "by the ratio of the keypoints' convex hull areas",
+            "box": "by the keypoints' boxes, width and height separately",
             "none": "not at all",
         },
     )
-    jacobians: bool = setting("Whether the local affine frames of the keypoints are carried over too.")
-    mirror: bool = setting("Whether the mirrored source is tried as well when the best start is looked for.")
+    jacobians: bool = setting("Whether the keypoints' local affine frames (rotation, stretch) are transferred too.")
+    mirror: bool = setting("Whether the mirrored source is also tried when the best start pose is searched.")
     smooth: int = setting(
-        "Window of a smoothing filter on the keypoints over time; 0 is none.", low=0, high=99, unit="frames"
+        "Window of a filter that smooths keypoints over time, frames; 0 is off.", low=0, high=99, unit="frames"
     )
     cost_warning: float = setting(
-        "The manifest notes a start pose that fits the driving's worse than this.", 1.0, low=0, high=float("inf")
+        "The manifest warns when the start poses differ by more than this.", 1.0, low=0, high=float("inf")
     )
 
 
@@ -51,19 +51,19 @@ class WarpConfig:
     """How the flow is applied to clean latents and to the inverted noise."""
 
     space: str = setting(
-        "What is warped along the flow.",
+        "What the flow warps.",
         choices={"latent": "the frame's latents", "pixel": "the frame itself, which is then encoded"},
     )
     noise: str = setting(
-        "How noise is moved along the flow.",
+        "How noise is warped by the flow.",
         choices={
-            "restore": "bilinear, with fresh noise added until the variance is 1",
-            "nearest": "from the nearest place, so that values stay as they are",
-            "renorm": "bilinear, scaled to unit variance; neighbours stay as alike as they come out",
-            "bilinear": "bilinear alone, which lowers the variance",
+            "restore": "bilinear, plus fresh noise until the variance is 1",
+            "nearest": "nearest neighbour, so values do not change",
+            "renorm": "bilinear, scaled to unit variance; neighbours become correlated",
+            "bilinear": "bilinear only, which lowers the variance",
         },
     )
-    diversity: float = setting("Share of fresh noise that is mixed into the warped noise.", low=0, high=1)
+    diversity: float = setting("Share of fresh noise mixed into the warped noise.", low=0, high=1)
     background: str = setting(
         "What happens to the source's background.",
         choices={"flow": "it moves with the flow", "still": "it stays where it is, if it is plain"},
@@ -74,81 +74,88 @@ class WarpConfig:
 class LoraConfig:
     """Fine-tuning with disentangled denoising (AnaMoDiff section 3.3)."""
 
-    steps: int = setting("Steps of fine-tuning on this request; 0 leaves it out.", low=0, high=100_000)
+    steps: int = setting("Fine-tuning steps on this request; 0 skips it.", low=0, high=100_000)
     rank: int = setting("Rank of the LoRA.", low=1, high=1024)
     lr: float = setting("Learning rate of the LoRA.", low=0, high=1)
     temporal_lr: float = setting(
         "Factor on the learning rate for the temporal layers' out-projections.", low=0, high=10
     )
     targets: str = setting(
-        "Attention layers that get a LoRA, of attn1, attn2 and attn_temp, with commas.", "attn1,attn2,attn_temp"
+        "Attention layers that get a LoRA: a comma-separated list of attn1, attn2 and attn_temp.",
+        "attn1,attn2,attn_temp",
     )
     clip_frames: int = setting("Frames of a training clip.", low=1, high=64, unit="frames")
     schedule: str = setting(
-        "When the two losses are taken.",
+        "When the two losses are computed.",
         choices={"joint": "both in every step", "sequential": "the source's alone in the first half"},
     )
     source_low: int = setting("Lowest timestep of the loss on the source.", low=0, high=999)
-    source_high: int = setting("The timesteps of the loss on the source end below this one.", low=1, high=1000)
+    source_high: int = setting("Upper limit (exclusive) of the timesteps of the loss on the source.", low=1, high=1000)
     warped_low: int = setting("Lowest timestep of the loss on the warped clip.", low=0, high=999)
-    warped_high: int = setting("The timesteps of the loss on the warped clip end below this one.", low=1, high=1000)
+    warped_high: int = setting(
+        "Upper limit (exclusive) of the timesteps of the loss on the warped clip.", low=1, high=1000
+    )
     warped_window: str = setting(
-        "For which size warped_low is meant.",
+        "The latent size that warped_low refers to.",
         choices={
-            "stated": "for the latents as they are",
-            "layout": "for the paper's 64x64 latents: it moves to where the layout is as noisy in these",
+            "stated": "the actual latents",
+            "layout": "the paper's 64x64 latents; converted to the timestep at which the layout is equally noisy here",
         },
     )
-    warped_weight: float = setting("Weight of the loss on the warped clip; 0 leaves it out.", low=0, high=100)
+    warped_weight: float = setting("Weight of the loss on the warped clip; 0 skips it.", low=0, high=100)
     warped_balance: str = setting(
-        "Whether that weight makes up for what the model predicts.",
-        choices={"none": "no", "prediction": "yes: an error of the clean latents weighs as with v-prediction"},
+        "Whether that weight is corrected for the model's kind of prediction.",
+        choices={"none": "no", "prediction": "yes: errors of the clean latents weigh as with v-prediction"},
     )
-    shared_noise: float = setting("How often the warped clip gets noise that moves with it.", low=0, high=1)
-    max_grad: float = setting("The gradient's norm is cut to this.", 1.0, low=0, high=1e6)
+    shared_noise: float = setting("Share of the steps in which the warped clip's noise moves with it.", low=0, high=1)
+    max_grad: float = setting("Maximum norm of the gradient.", 1.0, low=0, high=1e6)
     save_every: int = setting(
-        "Steps between checkpoints, from which a stopped run goes on.", 25, low=1, high=100_000, unit="steps"
+        "Steps between checkpoints, from which a stopped run resumes.", 25, low=1, high=100_000, unit="steps"
     )
 
 
 @dataclass
 class VideoConfig:
-    """The inflated UNet (Tune-A-Video, Wu et al. 2023); on a video model its own layers along time stay."""
+    """The inflated UNet (Tune-A-Video, Wu et al. 2023); a video model keeps its own temporal layers."""
 
     joint_groupnorm: bool = setting(
-        "Whether group norms in the residual blocks take their statistics over all frames together."
+        "Whether group norms in residual blocks compute statistics over all frames together."
     )
     temporal_init: str = setting(
-        "How the new layers along time begin, on an image model.",
-        choices={"attn1": "as the block's self-attention", "random": "with random weights"},
+        "How new temporal layers are initialised, on an image model.",
+        choices={"attn1": "as a copy of the block's self-attention", "random": "with random weights"},
     )
     anchor: str = setting(
-        "The frame that all others look at.",
+        "The frame that all others attend to.",
         choices={
             "first": "the first",
-            "reference": "the one at which source and driving meet",
+            "reference": "the output frame in which the source stands still",
             "source": "an extra, undistorted source frame",
-            "auto": "reference where there is such a frame, else source",
+            "auto": "reference if there is such a frame, else source",
         },
     )
 
 
 @dataclass
 class SampleConfig:
-    """From noise to frames."""
+    """Sampling: from noise to frames."""
 
     steps: int = setting("Steps of the sampler.", low=1, high=1000)
-    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
-    rescale: float = setting("How far guidance keeps the prediction's own spread (rescaled guidance).", low=0, high=1)
+    guidance: float = setting("Scale of classifier-free guidance; 1 is off.", low=0, high=50)
+    rescale: float = setting(
+        "Guidance rescale: how far the guided prediction keeps the original standard deviation; 0 is off.",
+        low=0,
+        high=1,
+    )
     start: str = setting(
         "What denoising starts from.",
         choices={
-            "inverted": "the source's DDIM inverse, warped",
-            "noised_warp": "the warped clip with noise of start_t",
+            "inverted": "the source's DDIM-inverted noise, warped",
+            "noised_warp": "the warped clip with noise added at start_t",
         },
     )
-    start_t: int = setting("For noised_warp: the timestep at which denoising starts.", low=1, high=1000)
-    inversion_prompt: str | None = setting("The prompt while the source is inverted; null is the request's.", None)
+    start_t: int = setting("With start=noised_warp: the timestep at which denoising starts.", low=1, high=1000)
+    inversion_prompt: str | None = setting("Prompt for inverting the source; null uses the request's prompt.", None)
 
 
 @dataclass
@@ -156,19 +163,19 @@ class MatchConfig:
     """Colour correction of the output towards the source."""
 
     kind: str = setting(
-        "How colours are brought back to the source's.",
+        "How the output's colours are matched to the source's.",
         choices={
-            "histogram": "by their histograms, channel by channel",
-            "reinhard": "by mean and spread (Reinhard et al. 2001)",
+            "histogram": "histogram matching per channel",
+            "reinhard": "mean and standard deviation (Reinhard et al. 2001)",
             "none": "not at all",
         },
     )
-    strength: float = setting("How much of the correction is applied.", low=0, high=1)
-    pooled: bool = setting("Whether all frames share one mapping, which cannot flicker.")
-    masked: bool = setting("Whether subject and background are matched apart, where the background is plain.")
+    strength: float = setting("Strength of the correction.", low=0, high=1)
+    pooled: bool = setting("Whether all frames share one colour mapping, which avoids flicker.")
+    masked: bool = setting("Whether subject and background are matched separately, if the background is plain.")
 
 
-# What the paper states; where it is silent, the reading of its named parts.
+# What the paper states; where it says nothing, what the methods it names do.
 _PAPER: dict[str, Any] = {
     "source_frame": "0",
     "adapt.mode": "relative",
@@ -208,7 +215,7 @@ _PAPER: dict[str, Any] = {
     "match.pooled": False,
     "match.masked": False,
 }
-# The paper's pipeline and what is safe beside it: mean-relative keypoints, led by an undistorted source frame where no
+# The paper's pipeline with safer choices: mean-relative keypoints, led by an undistorted source frame where no
 # frame stands still; noise that keeps its variance; D_w where the layout is as noisy as in the paper, and as heavy.
 _BEST: dict[str, Any] = _PAPER | {
     "adapt.reference": "best",
@@ -258,24 +265,24 @@ LORA_TARGETS = ("attn1", "attn2", "attn_temp")
 
 @dataclass
 class AnaMoDiffConfig(PresetSettings):
-    """Settings under `method.`; a value left out comes from the preset."""
+    """Settings under `method.`; a missing value comes from the preset."""
 
     name: str = setting("The method's name.", "anamodiff")
     preset: str = setting(
-        "Which table fills in what is not given.",
+        "The set of defaults for all settings that are not given.",
         "best",
         choices={
             "paper": "what the paper states",
-            "best": "the same with safer keypoints and noise; what was measured to be better on the small backbones",
+            "best": "the paper's with safer keypoints and noise, and measured improvements on the pocket backbones",
         },
     )
     weights: str = setting(
-        "Networks for keypoints and flow: auto (by the backbone), pocket, random, or a folder with "
+        "Networks for keypoints and flow: auto (chosen by the backbone), pocket, random, or a folder with "
         "keypoints.safetensors and lofnet.safetensors.",
         "auto",
     )
     source_frame: str = setting(
-        "The source frame that is warped: a number from 0, auto (the one that fits all poses best), or nearest (for "
+        "The source frame to warp: a number from 0, auto (the closest to all poses), or nearest (for "
         "each output frame the one nearest in pose)."
     )
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
@@ -289,7 +296,7 @@ class AnaMoDiffConfig(PresetSettings):
     tuned = TUNED
 
     def agree(self) -> None:
-        """Refuse settings that cannot stand together; raises UserError with one line."""
+        """Refuse settings that contradict each other; raises UserError with one line."""
         self._agree_on_frames()
         for name in ("source", "warped"):
             low, high = getattr(self.lora, f"{name}_low"), getattr(self.lora, f"{name}_high")
@@ -297,7 +304,9 @@ class AnaMoDiffConfig(PresetSettings):
                 raise UserError(f"method.lora.{name}_low={low} must be below method.lora.{name}_high={high}")
         targets = [t.strip() for t in self.lora.targets.split(",")]
         if not all(t in LORA_TARGETS for t in targets):
-            raise UserError(f"method.lora.targets={self.lora.targets}: give a list of {', '.join(LORA_TARGETS)}")
+            raise UserError(
+                f"method.lora.targets={self.lora.targets}: give a comma-separated list of {', '.join(LORA_TARGETS)}"
+            )
 
     def _agree_on_frames(self) -> None:
         """Which frames are named: some wait for the backbone."""

@@ -29,8 +29,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names a refused pickle and a broken archive in many ways
-        reason = "it is not there" if not path.exists() else "it is damaged or holds more than weights; nothing was run"
+    except Exception as error:  # torch raises many kinds of errors for refused pickles and broken archives
+        reason = "no such file" if not path.exists() else "it is damaged or holds more than weights; nothing was run"
         raise UserError(f"cannot read {path} as a first-order-model checkpoint: {reason}") from error
     state = content.get("kp_detector", content) if isinstance(content, Mapping) else {}
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
@@ -83,7 +83,7 @@ def convert(source: Path, target: Path, pad: int = 0, temperature: float = 0.1) 
         counters = {k: v for k, v in detector.state_dict().items() if k.endswith("num_batches_tracked")}
         detector.load_state_dict(counters | state)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{source}: its keypoint detector is of another kind ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{source}: its keypoint detector is not supported ({str(error).splitlines()[0]})") from error
     save_network(target, "keypoints", arguments, detector.state_dict(), source="first-order-model", size=256)
     return arguments
 
@@ -92,7 +92,7 @@ def run(source: Path, target: Path, options: Mapping[str, str]) -> str:
     """What `motionkit convert` calls; returns what to print. Options: pad, temperature, as in `convert`.
 
     Raises:
-        UserError: an unknown option, no number, or a checkpoint that cannot be used.
+        UserError: an unknown option, not a number, or a checkpoint that cannot be used.
     """
     values: dict[str, Any] = {}
     for name, text in options.items():
@@ -101,6 +101,6 @@ def run(source: Path, target: Path, options: Mapping[str, str]) -> str:
         try:
             values[name] = _OPTIONS[name](text)
         except ValueError as error:
-            raise UserError(f"{name}={text} is no number") from error
+            raise UserError(f"{name}={text} is not a number") from error
     arguments = convert(source, target, **values)
     return f"{target}: {arguments['num_kp']} keypoints; use it with train.keypoints={target}"

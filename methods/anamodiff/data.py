@@ -1,4 +1,4 @@
-"""What the networks are trained on: pairs of frames of one clip, from a folder or from the sprite world."""
+"""The training data: pairs of frames of one clip, from a folder or from rendered sprites."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 CLIPS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp")
 PICTURES = (".png", ".jpg", ".jpeg")
-FRAMES = 40  # of one clip at most, spread over its length
-HELD_OUT = 0.1  # share of the clips that are never trained on
+FRAMES = 40  # at most this many frames of a clip, spread over its length
+HELD_OUT = 0.1  # share of held-out clips
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pairs:
 
 
 class PairSource(Protocol):
-    """Anything that can be trained on."""
+    """A source of training pairs."""
 
     @property
     def held_out(self) -> bool:
@@ -145,7 +145,7 @@ class FolderPairs:
         if frames is None:
             try:
                 clip = read_clip(path)
-            except UserError as error:  # one bad file of a thousand is left out, and counted
+            except UserError as error:  # a bad file is left out, and counted
                 self.skipped.append(f"{name}: {error}")
                 return
             if len(clip) < 2:

@@ -78,7 +78,7 @@ def _inverted_start(
 ) -> tuple[Tensor, Tensor]:
     """The picked source frames inverted to noise and warped (T, C, h, w), and the most used one (C, h, w) as it is.
 
-    The tuned net inverts, one frame at a time and without guidance: with another net the way back would differ.
+    The tuned network inverts, one frame at a time and without guidance; denoising with another one would not return.
     """
     used, place = prepared["pick"].unique(return_inverse=True)
     net.context.frames, net.context.anchor = 1, 0

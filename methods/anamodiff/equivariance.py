@@ -48,7 +48,7 @@ class Deformation:
 
     def __call__(self, coordinates: Tensor) -> Tensor:
         """(N, M, 2) coordinates to their images."""
-        moved = coordinates @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]
+        moved = coordinates @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]  # (N,M,2)
         offset = coordinates[:, :, None] - self.control_points.reshape(1, 1, -1, 2)  # (N,M,P*P,2)
         if self.kernel == "l1":
             radius = offset.abs().sum(-1)
@@ -69,8 +69,8 @@ class Deformation:
 
     def grid(self, height: int, width: int) -> Tensor:
         """Where each pixel of the deformed frame reads, (N, h, w, 2)."""
-        flat = identity_grid(height, width).to(self.theta).flatten(0, 1)
-        return self(flat.expand(len(self.theta), -1, -1)).unflatten(1, (height, width))
+        flat = identity_grid(height, width).to(self.theta).flatten(0, 1)  # (hw,2)
+        return self(flat.expand(len(self.theta), -1, -1)).unflatten(1, (height, width))  # (N,h,w,2)
 
     def apply(self, frames: Tensor) -> Tensor:
         """Deform (N, C, H, W); what lies outside is reflected."""

@@ -1,4 +1,4 @@
-"""Tell the subject from a plain background, and give a flow a background that stays where it is."""
+"""Separates the subject from a plain background, and lets the background stay where it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plate(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layers:
-    """A source frame apart: subject mask (1, 1, h, w), background (1, C, h, w) of one picture or latent."""
+    """The layers of a source frame: subject mask (1, 1, h, w), background (1, C, h, w) of one picture or latent."""
 
     mask: Tensor
     background: Tensor
@@ -41,7 +41,7 @@ class Layers:
     def noise_grid(self, flow: Tensor, outside: float = 3.0) -> Tensor:
         """The flow to move noise by: the subject's own, the identity on the background.
 
-        Where the subject stood and no longer stands, the grid points out of the picture: fresh noise goes there,
+        Where the subject was and no longer is, the grid points outside the picture: fresh noise goes there,
         because the inverted noise of that place still holds the subject.
         """
         moved = warp(self.mask.expand(len(flow), -1, -1, -1), flow)[:, 0, :, :, None] > 0.5  # (N,h,w,1)
@@ -63,7 +63,7 @@ class Layers:
 
 
 def put_back(frames: Tensor, prepared: Mapping[str, Tensor]) -> Tensor:
-    """The source's own background wherever the subject cannot be; the frames (N, 3, H, W) themselves without layers."""
+    """Put the source's background back wherever the subject cannot be; without layers, the frames (N, 3, H, W) stay."""
     if "alpha" not in prepared:
         return frames.contiguous()
     alpha, background = (prepared[name].float() / 255 for name in ("alpha", "plate"))

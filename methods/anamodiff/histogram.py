@@ -24,8 +24,8 @@ def match_colours(
         source: (S, H, W, 3) uint8.
         kind: "histogram" (each channel's distribution), "reinhard" (mean and deviation), "none".
         strength: 0 leaves the frames, 1 maps them fully.
-        pooled: fit one mapping on all frames, which cannot flicker, or one for each.
-        masked: fit subject and background apart, so that a subject that grows does not shift the background; needs
+        pooled: learn one mapping from all frames, which cannot flicker, or one for each.
+        masked: match subject and background separately, so that a growing subject does not shift the background; needs
             plain borders in both clips.
 
     Returns:
@@ -52,7 +52,7 @@ def _map(frames: np.ndarray, chosen: np.ndarray, reference: np.ndarray, kind: st
     """Every channel through the mapping that carries the chosen pixels to the reference pixels (N, 3)."""
     pixels = frames[chosen]  # (N,3)
     if min(len(pixels), len(reference)) < 16:
-        return frames  # nothing to learn a mapping from
+        return frames  # no pixels to learn a mapping from
     if kind == "reinhard":
         spread = reference.std(0) / np.maximum(pixels.std(0), 1e-6)
         return ((frames - pixels.mean(0)) * spread.clip(0.5, 2) + reference.mean(0)).astype(frames.dtype)

@@ -1,4 +1,4 @@
-"""Trains the keypoint network of the next set in the varied world and the plain one; it reads pixels, not latents."""
+"""Trains the keypoint network of the next set on the settings wild and easy; it reads pixels, not latents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = ("wild", "easy", "wild")  # of the sprite world, in turn
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or measures and exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/anamodiff-keypoints", 5000, 2e-3)
     stage_arguments(parser)
     args = parser.parse_args()

@@ -107,10 +107,10 @@ class KPDetector(nn.Module):
             value = weights @ grid.flatten(0, 1)  # (N,K,2)
         if self.jacobian is None:
             return Keypoints(value)
-        maps = self.jacobian(features).float().flatten(2)
+        maps = self.jacobian(features).float().flatten(2)  # (N,maps*4,hw)
         maps = maps.unflatten(1, (self.maps, 4)).expand(-1, self.num_kp, -1, -1)  # (N,K,4,hw)
         with exact(weights):
-            jacobian = torch.einsum("nkp,nkcp->nkc", weights, maps)
+            jacobian = torch.einsum("nkp,nkcp->nkc", weights, maps)  # (N,K,4)
         return Keypoints(value, jacobian.unflatten(-1, (2, 2)))  # (N,K,2,2)
 
     def forward(self, frames: Tensor) -> Keypoints:
@@ -141,6 +141,6 @@ def local_jacobians(value: Tensor, reference: Tensor, neighbours: int = 3) -> Te
     now = value[:, near] - value[:, :, None]  # (N,K,n,2)
     # A pull towards the identity, in units of the neighbours' spread, decides where the neighbours lie on a line.
     ridge = 0.02 * rest.square().sum((1, 2))[:, None, None] * eye  # (K,2,2)
-    gram = rest.transpose(1, 2) @ rest + ridge
-    cross = torch.einsum("fkni,knj->fkij", now, rest) + ridge
+    gram = rest.transpose(1, 2) @ rest + ridge  # (K,2,2)
+    cross = torch.einsum("fkni,knj->fkij", now, rest) + ridge  # (N,K,2,2)
     return cross @ torch.linalg.inv(gram + 1e-8 * eye)  # (N,K,2,2)

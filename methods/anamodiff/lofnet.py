@@ -58,9 +58,9 @@ class LOFNet(nn.Module):
     ) -> None:
         super().__init__()
         if motion not in ("affine", "tps"):
-            raise ValueError(f"motion is affine or tps, not {motion!r}")
+            raise ValueError(f"motion must be affine or tps (got {motion!r})")
         if motion == "tps" and num_kp % 5:
-            raise ValueError(f"tps motion needs a multiple of 5 keypoints, not {num_kp}")
+            raise ValueError(f"tps motion needs a multiple of 5 keypoints (got {num_kp})")
         self.motions = (num_kp if motion == "affine" else num_kp // 5) + 1
         self.hourglass = Hourglass(block_expansion, num_kp + 1 + self.motions * num_channels, num_blocks, max_features)
         self.mask = nn.Conv2d(self.hourglass.out_channels, self.motions, 7, padding=3)
@@ -81,14 +81,14 @@ class LOFNet(nn.Module):
         heat = heatmaps(driving, source, height, width, self.variance).to(frame)  # (N,K+1,1,h,w)
         moved = deform_each(frame, motions)  # (N,M,C,h,w)
         if self.kind == "tps":  # several heatmaps belong to one motion there, so they go first
-            return torch.cat([heat.flatten(1, 2), moved.flatten(1, 2)], 1)
-        return torch.cat([heat, moved], 2).flatten(1, 2)
+            return torch.cat([heat.flatten(1, 2), moved.flatten(1, 2)], 1)  # (N,K+1+M*C,h,w)
+        return torch.cat([heat, moved], 2).flatten(1, 2)  # (N,M*(1+C),h,w)
 
     def combine(self, features: Tensor, motions: Tensor) -> Motion:
         """Hourglass features to soft shares of the motions and their mix."""
         mask = self.mask(features).float().softmax(1)
         with exact(mask):
-            flow = torch.einsum("nmhw,nmhwc->nhwc", mask, motions.float())
+            flow = torch.einsum("nmhw,nmhwc->nhwc", mask, motions.float())  # (N,h,w,2)
         occlusion = None if self.occlusion is None else self.occlusion(features).float().sigmoid()
         return Motion(flow, mask, occlusion)
 

@@ -1,4 +1,4 @@
-"""Trains the flow network on the latents of the next set of weights, with a head that tells what the source shows."""
+"""Trains the flow network on the latents of the next set of weights, with a head that predicts visibility."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = LOFNET_CONFIG | dict(estimate_occlusion_map=True)
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/anamodiff-lofnet", 3500, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()

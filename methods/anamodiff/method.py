@@ -54,7 +54,7 @@ class AnaMoDiff(Transfer):
         if self.run.plan.offload == "group" and self.config.lora.steps:
             raise UserError(
                 "tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
-                "there: take gpu.offload=model, or a smaller backbone"
+                "there: use gpu.offload=model, or a smaller backbone"
             )
         self.weights()
         self.run.remark(idle_negative(inputs.negative_prompt, self.config.sample.guidance))
@@ -62,15 +62,15 @@ class AnaMoDiff(Transfer):
             read_points(Path(inputs.keypoints), *frames)
 
     def _check_length(self) -> None:
-        """Refuse clips that are longer than AnimateDiff's motion modules know, an extra source frame included."""
+        """Refuse clips longer than AnimateDiff's motion modules support, including an extra source frame."""
         handle: Any = self.backbone
         if not handle.spec.base:
             return
         extra = self.config.video.anchor in ("auto", "source")
-        why = "the source frame that all look at is one of them (method.video.anchor=first goes without it)"
+        why = "the source frame that all others attend to counts too (method.video.anchor=first needs none)"
         wanted = {why: self.run.frames + extra}
         if self.config.lora.steps:
-            wanted["method.lora.clip_frames is so long"] = self.config.lora.clip_frames
+            wanted["method.lora.clip_frames asks for it"] = self.config.lora.clip_frames
         for why, frames in wanted.items():
             try:
                 handle.check_frames(frames)
@@ -103,7 +103,7 @@ class AnaMoDiff(Transfer):
         warped = self._warped(source, latents, analogy, flow, layers, pixel_layers)
         grid = layers.noise_grid(flow) if layers else flow.clone()
         if seen is not None:
-            grid[seen[:, 0] < 0.5] = 3.0  # the source does not show these places: fresh noise
+            grid[seen[:, 0] < 0.5] = 3.0  # places that the source does not show get fresh noise
         self._report(source, driving, analogy, found, flow, warped)
         return {
             "source": latents,
@@ -125,7 +125,9 @@ class AnaMoDiff(Transfer):
             points = read_points(Path(inputs.keypoints), len(source), len(driving))
             if points[0].shape[1] != detector.num_kp:
                 count = points[0].shape[1]
-                raise UserError(f"keypoints: {inputs.keypoints} holds {count} points, the networks {detector.num_kp}")
+                raise UserError(
+                    f"keypoints: {inputs.keypoints} holds {count} points, but the networks expect {detector.num_kp}"
+                )
             ours, theirs = (Keypoints(p, local_jacobians(p, p.mean(0))) for p in points)
         else:
             ours, theirs = detect(detector, source), detect(detector, driving)
@@ -179,7 +181,8 @@ class AnaMoDiff(Transfer):
             run.note("start_pose_cost", round(analogy.cost, 4))
             if analogy.cost > self.config.adapt.cost_warning:
                 run.note(
-                    "warning", "no frame of the source has a pose near the driving clip's: expect a distorted start"
+                    "warning",
+                    "no frame of the source has a pose similar to the driving clip's: the start may look distorted",
                 )
         run.show("keypoints-source", draw_keypoints(source, analogy.source))
         run.show("keypoints-driving", draw_keypoints(driving, found))
@@ -211,13 +214,13 @@ class AnaMoDiff(Transfer):
         return fitted
 
     def _anchor(self, prepared: Tensors) -> str:
-        """Which frame all others may look at: first, reference, or an extra undistorted source frame."""
+        """The frame that all others attend to: first, reference, or an extra undistorted source frame."""
         anchor = self.config.video.anchor
         standing = int(prepared["reference"]) >= 0
         if anchor == "auto":
             return "reference" if standing else "source"
         if anchor == "reference" and not standing:
-            raise UserError("method.video.anchor=reference: no frame stands still with these settings; use source")
+            raise UserError("method.video.anchor=reference: no frame stands still with these settings: give source")
         return anchor
 
     # generate
@@ -236,7 +239,7 @@ class AnaMoDiff(Transfer):
         source = inputs.reference.frames
         matched, told = match_colours(pixels, source, match.kind, match.strength, match.pooled, match.masked)
         self.run.note("colours", f"{match.kind}{', subject and background apart' if told else ''}")
-        return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)
+        return put_back(torch.from_numpy(matched).permute(0, 3, 1, 2), prepared)  # (F,3,H,W)
 
 
 def anchor_source(prepared: Tensors) -> int:

@@ -1,8 +1,8 @@
-"""The video UNet that repaints: an image model inflated as the paper has it, or a video model as it is.
+"""The video UNet that repaints: an image model inflated as in the paper, or an unchanged video model.
 
 On Stable Diffusion the UNet is inflated as in Tune-A-Video (AnaMoDiff section 3.3). AnimateDiff and ModelScope bring
-layers along time that are trained already: those stay, and self-attention looks at the anchor and at the neighbouring
-frame as in the inflated UNet, which is what keeps the character's look.
+trained temporal layers: those stay, and self-attention attends to the anchor and to the previous frame as in the
+inflated UNet, which keeps the character's look.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROLES = {"attn1": "spatial_self", "attn2": "cross", "attn_temp": "temporal_self
 
 @dataclass
 class VideoModel:
-    """A UNet that takes clips whole, and what its sparse self-attention shares."""
+    """A UNet that takes whole clips, and the state that its sparse self-attention shares."""
 
     unet: Any
     context: FrameContext

@@ -1,4 +1,4 @@
-"""Pictures of what happens inside, for the report: keypoints, flow, and the warped clip."""
+"""Pictures of intermediate results for the report: keypoints, flow, and the warped clip."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .keypoints import Keypoints
 def to_uint8(frames: Tensor) -> np.ndarray:
     """(F, 3, H, W) floats in [0, 1] to (F, H, W, 3) uint8."""
     scaled = (frames.detach().float().clamp(0, 1) * 255).round().byte()
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())  # (F,H,W,3)
 
 
 def to_float(frames: np.ndarray) -> Tensor:
     """(F, H, W, 3) uint8 to (F, 3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (F,3,H,W)
 
 
 def draw_keypoints(frames: np.ndarray, points: Keypoints) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Ready-made keypoints in place of the detector's: by hand, from a tracker, or from a pose estimator."""
+"""User-given keypoints instead of the detector's: by hand, from a tracker, or from a pose estimator."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def read_points(path: Path, source: int, driving: int) -> tuple[Tensor, Tensor]:
         raise UserError(f"keypoints: {path} is not an .npz with the arrays reference and driving: {reason}") from error
     for name, array, frames in zip(("reference", "driving"), arrays, (source, driving), strict=True):
         if array.ndim != 3 or array.shape[0] != frames or array.shape[2] != 2 or not np.isfinite(array).all():
-            raise UserError(f"keypoints: {name} in {path} is {array.shape}, it must be ({frames}, K, 2) and finite")
+            raise UserError(
+                f"keypoints: {name} in {path} has shape {array.shape}: it must be ({frames}, K, 2) and finite"
+            )
     if arrays[0].shape[1] != arrays[1].shape[1]:
         counts = arrays[0].shape[1], arrays[1].shape[1]
         raise UserError(

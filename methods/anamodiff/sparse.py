@@ -65,7 +65,7 @@ def affine_motions(driving: Keypoints, source: Keypoints, height: int, width: in
     if driving.jacobian is not None and source.jacobian is not None:
         with exact(offset):
             change = (source.jacobian.float() @ inverse(driving.jacobian, guard)).to(offset)
-            offset = torch.einsum("nkij,nkhwj->nkhwi", change, offset)
+            offset = torch.einsum("nkij,nkhwj->nkhwi", change, offset)  # (N,K,h,w,2)
     moved = offset + source.value[:, :, None, None]
     still = grid.expand(len(moved), 1, -1, -1, -1)
     return torch.cat([still, moved], 1)  # (N,K+1,h,w,2)
@@ -83,12 +83,12 @@ def tps_parameters(driving: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     count = driving.shape[2]
     points = torch.cat([driving, torch.ones_like(driving[..., :1])], -1).float()  # (N,S,P,3)
     top = torch.cat([_radial(driving.float(), driving.float()), points], -1)
-    bottom = torch.cat([points.transpose(-1, -2), points.new_zeros(*points.shape[:2], 3, 3)], -1)
+    bottom = torch.cat([points.transpose(-1, -2), points.new_zeros(*points.shape[:2], 3, 3)], -1)  # (N,S,3,P+3)
     # 0.01 on the whole diagonal, the affine block included, as the reference has it.
     system = torch.cat([top, bottom], -2) + 0.01 * torch.eye(count + 3, device=points.device)  # (N,S,P+3,P+3)
     target = F.pad(source.float(), (0, 0, 0, 3))
     solution = torch.linalg.solve(system, target)  # (N,S,P+3,2)
-    return solution[..., count:, :].transpose(-1, -2), solution[..., :count, :]
+    return solution[..., count:, :].transpose(-1, -2), solution[..., :count, :]  # (N,S,2,3), (N,S,P,2)
 
 
 def _radial(z: Tensor, points: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def tps_motions(driving: Keypoints, source: Keypoints, splines: int, height: int
     affine, weights = tps_parameters(ours, theirs)
     grid = identity_grid(height, width).to(affine)
     flat = grid.flatten(0, 1)  # (hw,2)
-    moved = flat @ affine[..., :2].transpose(-1, -2) + affine[..., None, :, 2]
+    moved = flat @ affine[..., :2].transpose(-1, -2) + affine[..., None, :, 2]  # (N,S,hw,2)
     moved = moved + _radial(flat.expand(*ours.shape[:2], -1, -1), ours.float()) @ weights
     moved = moved.unflatten(2, (height, width))  # (N,S,h,w,2)
     still = grid.expand(len(moved), 1, -1, -1, -1)
@@ -129,4 +129,4 @@ def deform_each(frame: Tensor, motions: Tensor) -> Tensor:
     _, count, height, width, _ = motions.shape
     tall = motions.flatten(1, 2).to(frame)  # (N,M*h,w,2)
     moved = F.grid_sample(frame, tall, padding_mode="zeros", align_corners=True)  # (N,C,M*h,w)
-    return moved.unflatten(2, (count, height)).transpose(1, 2)
+    return moved.unflatten(2, (count, height)).transpose(1, 2)  # (N,M,C,h,w)

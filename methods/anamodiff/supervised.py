@@ -1,4 +1,4 @@
-"""Training with the sprite world's truth: keypoints, bone frames and exact flow supervise the two networks.
+"""Training with the renderer's truth: keypoints, bone frames and exact flow supervise the two networks.
 
 This is the recipe of the shipped pocket weights (`python -m motionkit.methods.anamodiff.supervised keypoints|lofnet`).
 At inference nothing of the truth is used. All coordinates are in [-1, 1], -1/+1 on pixel centres, x first.
@@ -28,7 +28,7 @@ from .lofnet import LOFNet
 from .weights import load_network, pocket_folder, save_network, vae_signature
 
 SIZE = 128
-EASY = ("easy",)  # what the shipped weights saw; `--settings easy wild` lets the renderer vary
+EASY = ("easy",)  # what the shipped weights were trained on; `--settings easy wild` varies the renderer
 KEYPOINT_CONFIG = dict(num_kp=12, block_expansion=16, max_features=160, num_blocks=4, scale_factor=0.5, pad=3)
 VISIBLE = 0.2  # weight of the visibility head's cross-entropy
 LOFNET_CONFIG = dict(num_kp=12, num_channels=4, block_expansion=24, max_features=160, num_blocks=4, kp_variance=0.01)
@@ -59,8 +59,8 @@ def place_anew(frames: Tensor, points: Keypoints, generator: torch.Generator) ->
     grid = torch.einsum("bij,hwj->bhwi", linear, grid) + shift[:, None, None]  # (B, H, W, 2)
     moved = warp(frames, grid, padding="border")
     inverse = torch.linalg.inv(linear)
-    value = torch.einsum("bij,bkj->bki", inverse, points.value - shift[:, None])
-    return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)
+    value = torch.einsum("bij,bkj->bki", inverse, points.value - shift[:, None])  # (B, 12, 2)
+    return moved, Keypoints(value, rotation.transpose(1, 2)[:, None] @ points.jacobian)  # (B, 12, 2, 2)
 
 
 def shared_clips(
@@ -154,10 +154,10 @@ def pairs(
         moved = (places - still) * 2 / (cell * (side - 1))
         seen = valid.astype(np.float32) * (1 + 4 * clip.mask[1])
         count = seen.reshape(side, cell, side, cell).sum((1, 3))  # (side, side)
-        total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))
+        total = (moved * seen[..., None]).reshape(side, cell, side, cell, 2).sum((1, 3))  # (side, side, 2)
         flows.append(total / np.maximum(count, 1e-6)[..., None] + identity_grid(side, side).numpy())
         weights.append(count / cell**2)
-        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))
+        shown.append(valid.reshape(side, cell, side, cell).mean((1, 3)))  # (side, side)
     return Pairs(
         frames01(data, 0),
         frames01(data, 1),
@@ -252,7 +252,7 @@ def in_hourglass(name: str) -> bool:
 def main() -> None:
     """Command line: `keypoints` or `lofnet`."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
-        raise SystemExit("say which to train: keypoints or lofnet")
+        raise SystemExit("which network to train: keypoints or lofnet")
     what = sys.argv.pop(1)
     steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
     parser = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr)

@@ -44,15 +44,15 @@ def train(job: TrainJob) -> str:
         What was reached on held-out clips, and how to use the weights, in one line.
 
     Raises:
-        UserError: anything that the user can mend.
-        Cancelled: stopped by the user; the same call goes on from there.
+        UserError: anything that the user can fix.
+        Cancelled: stopped by the user; the same call resumes.
     """
     from motionkit import backbones
 
     options: TrainOptions = job.options or TrainOptions()
     truth = options.supervision == "truth"
     if truth and job.data.name != "sprites":
-        raise UserError("train.supervision=truth needs data=sprites: the clips of a folder have no known truth")
+        raise UserError("train.supervision=truth needs data=sprites: clips of a folder have no known truth")
     workers = Workers(job.plan.device)
     job = job.seen_by(workers)
     backbone = backbones.load(options.backbone, job.plan, path=options.backbone_path)
@@ -200,7 +200,7 @@ def truth_terms(pairs: Pairs, found: Keypoints, motion: Motion) -> dict[str, Ten
 
 
 def equivariance(detector: KPDetector, frames: Tensor, found: Keypoints, generator: torch.Generator) -> Tensor:
-    """Keypoints and jacobians must follow a random bend of the picture (spec of Siarohin et al. 2019, section 3.1)."""
+    """Keypoints and jacobians must follow a random deformation of the picture (Siarohin et al. 2019, section 3.1)."""
     drawn = Deformation.random(len(frames), generator)
     bend = Deformation(*(x.to(frames) for x in (drawn.theta, drawn.control_points, drawn.control_params)))
     deformed = detector(bend.apply(frames))
@@ -212,7 +212,7 @@ def equivariance(detector: KPDetector, frames: Tensor, found: Keypoints, generat
 def evaluate(
     detector: KPDetector, flow: LOFNet, source: PairSource, batches: int = 4, count: int = 16
 ) -> dict[str, Any]:
-    """Latent error after the warp, and of doing nothing, on pairs that were not trained on if there are any."""
+    """Latent error after the warp, and without it, on held-out pairs if there are any."""
     warped, still = [], []
     device = next(flow.parameters()).device
     for step in range(batches):
@@ -289,9 +289,9 @@ def _finish(
     save_network(job.folder / "lofnet.safetensors", "lofnet", flow.arguments, flow.state_dict(), **facts)
     skipped = getattr(source, "skipped", [])
     write_record(job.folder / "record.json", {"steps": job.steps or STEPS, "skipped": skipped, **facts})
-    left_out = f"; {len(skipped)} clips left out (record.json)" if skipped else ""
+    left_out = f"; {len(skipped)} clips left out, listed in record.json" if skipped else ""
     where = "held-out" if figures["held_out"] else "training"
     return (
-        f"warp error on {where} clips {figures['warp']:.4f} (doing nothing: {figures['still']:.4f}){left_out}; "
+        f"warp error on {where} clips {figures['warp']:.4f} (without warping: {figures['still']:.4f}){left_out}; "
         f"use the weights with method.weights={job.folder}"
     )

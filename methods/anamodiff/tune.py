@@ -155,7 +155,7 @@ def loss_of(
         net.context.frames, net.context.anchor = clean.shape[2], 0
         with mixed(backbone):
             out = backbone.denoise(backbone.noised(clean, noise, t), t, text.expand(len(clean), -1, -1), unet=net.unet)
-        error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)
+        error = F.mse_loss(out, backbone.training_target(clean, noise, t), reduction="none").flatten(1).mean(1)  # (B,)
         each = error.split([len(m.clean) for m in members])
         if backward:
             weights = [m.weight * (evened(backbone, m.t) if m.balanced else 1.0) for m in members]
@@ -194,7 +194,7 @@ def tune(
     run: RunContext,
     on_step: OnStep | None = None,
 ) -> Tensors:
-    """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit goes on exactly.
+    """Minimise D_s + D_w with Adam; every draw depends on the step alone, so a killed fit resumes exactly.
 
     Args:
         net: from `build`.

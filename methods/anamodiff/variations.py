@@ -1,4 +1,4 @@
-"""Variations of a single source image, so that tuning on it does not learn one pose by heart."""
+"""Variations of a single source image, so that tuning does not memorise its pose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .equivariance import Deformation
 
 
 def variations(frame: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """The image itself first, then flips, crops of at least 85 % and light bends of it.
+    """The image itself, then flips, crops of at least 85 % and slight deformations of it.
 
     Args:
         frame: (3, H, W) in [0, 1].

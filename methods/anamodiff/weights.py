@@ -41,7 +41,7 @@ def vae_signature(vae: nn.Module, count: int = 8) -> list[float]:
     weights = [w for name, w in state if name.startswith("encoder") and w.ndim == 4][:count]
     weights += [w for name, w in state if name == "quant_conv.weight"]
     for weight in weights:
-        flat = weight.detach().float().cpu().flatten()
+        flat = weight.detach().float().cpu().flatten()  # (n,)
         wave = torch.cos(torch.arange(len(flat), dtype=torch.float64) * 1.7).float()
         scale = flat.square().mean().sqrt() * wave.norm()
         numbers.append(round(float(flat @ wave / scale.clamp_min(1e-12)), 4))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
-_OTHER = "its network has no inputs for poses and a reference: it needs one with Animate-X's branches"
+_OTHER = "it has no inputs for poses and a reference: it needs Animate-X's network"
 
 SPEC = MethodSpec(
     name="animatex",
@@ -33,10 +33,10 @@ SPEC = MethodSpec(
     transfer="motionkit.methods.animatex.method:AnimateX",
     config="motionkit.methods.animatex.config:AnimateXSettings",
     requires=(
-        Requirement("reference", "a picture of the character; of a video its first frame"),
-        Requirement("driving", "the video whose motion it follows"),
+        Requirement("reference", "a picture of the character; the first frame of a video"),
+        Requirement("driving", "the video whose motion the character follows"),
     ),
-    uses=(Requirement("poses", "ready-made poses of the driving video in place of the estimator"),),
+    uses=(Requirement("poses", "your own poses of the driving video, used instead of the estimator"),),
     backbones=("tiny-animatex", "tiny-animatex-mamba", "pocket-animatex", "pocket-animatex-mamba", "animatex"),
     default_backbone="pocket-animatex",
     refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},

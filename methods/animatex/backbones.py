@@ -25,7 +25,7 @@ _MAMBA = _NETWORK | {"roles": (SPATIAL, CROSS)}  # Mamba blocks stand in place o
 TINY_ANIMATEX = BackboneSpec(
     "tiny-animatex",
     "animatex",
-    "Animate-X's classes at toy size, random seeded weights: for tests",
+    "Animate-X's classes at a very small size with random weights, for tests",
     "none: made from the seed",
     64,
     16,
@@ -53,7 +53,7 @@ TINY_ANIMATEX_MAMBA = BackboneSpec(
 POCKET_ANIMATEX = BackboneSpec(
     "pocket-animatex",
     "animatex",
-    "a small Animate-X of this project's sprite world, 128 px: moves only sprites",
+    "a small Animate-X trained on this project's sprites, 128 px: moves only sprites",
     "shipped with motionkit",
     128,
     16,

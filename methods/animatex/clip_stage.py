@@ -1,4 +1,4 @@
-"""Trains Animate-X's clip network on what was learnt on single pictures: time and motion tokens, the rest slowly.
+"""Trains Animate-X's clip network from the image network: time and motion tokens, and the rest slowly.
 
 The network begins as the image network on every frame. Clips are rendered and encoded once, with the renderer's poses
 and with estimated ones, as `motionkit train method=animatex` does it.
@@ -101,7 +101,7 @@ def export(model: Denoiser, backbone: AnimateXBackbone, folder: Path) -> None:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatex", 4000, 1e-3)
     stage_arguments(parser)
     parser.add_argument("--clips", type=int, default=1500)

@@ -1,7 +1,7 @@
 """Every setting of Animate-X, its presets and the checks on them; imports no torch.
 
-Where the paper and the authors' published code differ, each way is a setting. Whether the layers along time are a
-temporal transformer or Mamba is the backbone's own (`temporal` in its config.json).
+Where the paper and the authors' published code differ, a setting chooses. Whether the temporal layers are a transformer
+or Mamba depends on the backbone (`temporal` in its config.json).
 """
 
 from __future__ import annotations
@@ -15,55 +15,59 @@ from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.settings.presets import PresetSettings, settings
 from motionkit.settings.setting import setting
 
-# A setting without a default takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; an explicit value always wins.
 
 
 @dataclass
 class DrawConfig:
-    """How skeletons become the network's pictures."""
+    """How skeletons are drawn as the network's pose pictures."""
 
     side: int = setting(
-        "Longer side at which skeletons are drawn, with lines of fixed thickness; 0 is the working size, -1 the "
-        "driving clip's own.",
+        "Longer side at which skeletons are drawn, with lines of fixed width; 0 is the working size, -1 the "
+        "driving clip's own size.",
         low=-1,
         high=4096,
         unit="px",
     )
-    faces: bool = setting("Whether face points are drawn too; the released weights were trained without.", False)
+    faces: bool = setting("Whether face points are drawn too; the released weights were trained without them.", False)
 
 
 @dataclass
 class WindowConfig:
     """Clips of more than `size` frames are denoised in windows, averaged where they overlap."""
 
-    size: int = setting("Frames of a window; a longer clip is denoised in several.", low=2, high=2000, unit="frames")
+    size: int = setting(
+        "Frames per window; a longer clip is denoised in several windows.", low=2, high=2000, unit="frames"
+    )
     overlap: int = setting("Frames that neighbouring windows share.", low=0, high=1999, unit="frames")
 
 
 @dataclass
 class SampleConfig:
-    """From noise to frames."""
+    """Sampling: from noise to frames."""
 
     steps: int = setting(
-        "Every (1000 // steps)-th timestep is taken, as by the authors' sampler: 30 gives 31, 600 gives all 1000.",
+        "Sampler steps; every (1000 // steps)-th timestep is used, as by the authors: 30 gives 31, 600 all 1000.",
         low=1,
         high=1000,
     )
-    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
-    offset: float = setting("Strength of the noise that all places of a frame's channel share.", low=0, high=1)
+    guidance: float = setting("Scale of classifier-free guidance; 1 is off.", low=0, high=50)
+    offset: float = setting(
+        "Strength of the noise offset that all positions of a frame's channel have in common.", low=0, high=1
+    )
     prior: int = setting(
-        "What denoising starts from: 0 is noise, 1 to 999 the reference noised that far (UniAnimate: 949).",
+        "Start of denoising: 0 is pure noise, 1 to 999 the reference noised to that timestep (UniAnimate: 949).",
         low=0,
         high=999,
     )
     batched: str = setting(
-        "Whether both passes of guidance go through the network in one call.",
+        "Whether both passes of guidance run through the network as one batch.",
         "auto",
         choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
     )
 
 
-# The authors' published inference, but for what DIFFERS says. Their alignment was by hand, which is none here.
+# The authors' published inference, except for DIFFERS. They aligned poses by hand, so there is no alignment here.
 _RELEASED: dict[str, Any] = {
     "reference_mode": "local",
     "align": "none",
@@ -76,14 +80,14 @@ _RELEASED: dict[str, Any] = {
     "sample.prior": 0,
 }
 DIFFERS = (  # from the authors' inference, under the preset `released`
-    "frames are fitted to the working size with bars where theirs are stretched",
-    "the result plays as fast as the driving clip where theirs plays at 8 frames a second",
-    "pictures pass no JPEG file on their way where theirs do",
+    "frames are letterboxed to the working size, while theirs are stretched",
+    "the result keeps the driving clip's frame rate, while theirs plays at 8 fps",
+    "pictures are not compressed as JPEG in between, while theirs are",
 )
 _WORKING: dict[str, Any] = {"draw.side": 0, "window.size": 32}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "released": _RELEASED,
-    # The reference as a latent on the time axis, poses fitted roughly to it (appendix A), 50 DDIM steps.
+    # The reference as a latent on the time axis, poses aligned roughly to it (appendix A), 50 DDIM steps.
     "paper": _RELEASED | _WORKING | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
     "best": _RELEASED | _WORKING | {"reference_mode": "auto", "align": "auto", "window.overlap": 8},
 }
@@ -102,49 +106,49 @@ TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatex": _POCKET, "pocket-an
 
 @dataclass
 class AnimateXSettings(PresetSettings):
-    """Settings under `method.`; a value left out comes from the preset."""
+    """Settings under `method.`; a missing value comes from the preset."""
 
     name: str = setting("The method's name.", "animatex")
     preset: str = setting(
-        "Which table fills in what is not given.",
+        "The set of defaults for all settings that are not given.",
         "best",
         choices={
             "released": "the authors' published inference",
             "paper": "what the paper states",
-            "best": "the released inference with poses aligned, and the pocket backbones' own values",
+            "best": "the released inference with aligned poses, and tuned values for the pocket backbones",
         },
     )
     reference_mode: str = setting(
         "How the reference enters the network.",
         choices={
-            "auto": "as the network was trained, where its folder says so; else local",
-            "local": "its pixels beside the noise",
+            "auto": "as the network was trained, if its folder says so; else local",
+            "local": "as pixels, concatenated with the noise",
             "latent": "as a latent before the first frame",
             "both": "both ways",
         },
     )
-    indicator: bool = setting("Whether keypoints and image features reach the implicit pose indicator.", True)
+    indicator: bool = setting("Whether the implicit pose indicator gets keypoints and image features.", True)
     indicator_scale: float = setting(
-        "How much the indicator's motion attention counts: alpha of the paper's figure 13.", 1.0, low=0, high=10
+        "Weight of the indicator's motion attention: alpha of the paper's figure 13.", 1.0, low=0, high=10
     )
     align: str = setting(
-        "How the driving's poses are fitted to the reference's body.",
+        "How the driving poses are aligned to the reference's body.",
         choices={
-            "auto": "safe where the reference's joints are known, else none",
+            "auto": "safe if the reference's joints are known, else none",
             "none": "not at all",
-            "safe": "bone by bone, with what joints both show",
-            "compat": "as UniAnimate's tool, which needs whole frontal bodies",
+            "safe": "bone by bone, from the joints that both show",
+            "compat": "as in UniAnimate's tool, which needs complete frontal bodies",
         },
     )
     reference_pose: str = setting(
-        "The reference's pose: auto (estimated, else the driving's first), strict (estimated, or refused), driving "
+        "The reference's pose: auto (estimated, else the driving's first), strict (estimated, else an error), driving "
         "(the driving's first), or a pose file.",
         "auto",
     )
     nobody: str = setting(
-        "What happens where nobody is found in the driving clip.",
+        "What happens if no body is found in the driving clip.",
         "refuse",
-        choices={"refuse": "the run stops with a line", "blank": "no skeleton: image features alone"},
+        choices={"refuse": "the run stops with an error", "blank": "no skeleton: image features alone"},
     )
     pose: PoseSettings = field(default_factory=PoseSettings)
     draw: DrawConfig = field(default_factory=DrawConfig)
@@ -155,13 +159,13 @@ class AnimateXSettings(PresetSettings):
     tuned = TUNED
 
     def agree(self) -> None:
-        """Refuse settings that cannot stand together; raises UserError with one line."""
+        """Refuse settings that contradict each other; raises UserError with one line."""
         flat = settings(self)
         size, overlap = flat.get("window.size"), flat.get("window.overlap")
         if size is not None and overlap is not None and overlap >= size:
             raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
         if self.reference_pose == "driving" and self.align in ("safe", "compat"):
             raise UserError(
-                f"method.align={self.align} fits poses to the reference's own: it cannot be with "
+                f"method.align={self.align} needs the reference's own pose: it cannot be combined with "
                 "method.reference_pose=driving"
             )

@@ -1,4 +1,4 @@
-"""Arms of the image network at an equal number of samples: what its recipe owes to each of its parts.
+"""Compares variants of the image network's recipe at an equal number of samples.
 
 `python -m motionkit.methods.animatex.image_arms NAME [--steps 300] [--weights FILE] [--branches] [--epi .3] ...`
 """
@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--set", type=Path, default=SET)
     parser.add_argument("--folder", type=Path, default=Path("runs/pocket/arms-image"))
     parser.add_argument("--weights", type=Path, default=None, help="handed-over weights of pocket-sd to begin as")
-    parser.add_argument("--branches", action="store_true", help="pictures through convolutions, not folded")
+    parser.add_argument(
+        "--branches", action="store_true", help="read pictures through convolutions instead of folding them"
+    )
     parser.add_argument("--epi", type=float, default=image_batches.EPI.probability, help="share of changed bodies")
     parser.add_argument("--jitter", type=float, default=image_batches.JITTER, help="pixels by which joints are moved")
     parser.add_argument("--dropped", type=float, default=image_stage.DROPPED, help="share of pairs without conditions")

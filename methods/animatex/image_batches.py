@@ -29,7 +29,7 @@ MIXED = 16  # steps from whose pictures a batch is drawn
 SPREAD = 2.5  # frames between them
 JITTER = 0.3  # pixels, standard deviation of a joint: a little, since .8 blurs what the pose decides
 SIDE = 256  # longer side at which skeletons are drawn, as `draw.side` of the pocket's settings
-# Few bodies change, in their lengths alone, as where driving poses are fitted to an estimated reference; nothing
+# Few bodies change, in their lengths alone, as where driving poses are aligned to an estimated reference; nothing
 # is realigned. More of it teaches not to trust the pose: see benchmarks/pocket/next/README.md.
 EPI = IndicatorSettings(
     probability=0.1, realign=False, groups=("body_shoulder", "neck_face", "arm_leg"), each=0.3, low=0.85, high=1.15
@@ -109,7 +109,7 @@ def rendered(name: str, seed: int, split: str, count: int, step: int) -> Rendere
         np.concatenate([skeleton(p) for p in own]),
         np.array([MOMENTS * (i // MOMENTS) + t for i, t in enumerate(turn)]),
         cells.byte().numpy(),
-        parts.reshape(-1, *parts.shape[2:]),
+        parts.reshape(-1, *parts.shape[2:]),  # (pairs, h, w)
         np.stack([f[0] for f in flows]).astype(np.float32),
         np.stack([f[1] for f in flows]).astype(np.uint8),
         np.concatenate([c.keypoints for c in data]).astype(np.float32),
@@ -149,7 +149,8 @@ class ImagePairs:
         """The pairs of a step."""
         made = self.source(step)
         there = {k: torch.from_numpy(v).to(self.device) for k, v in made._asdict().items()}
-        target, pose, own = (there[k].permute(0, 3, 1, 2).float() / 255 for k in ("target", "pose", "own_pose"))
+        pictures = ("target", "pose", "own_pose")
+        target, pose, own = (there[k].permute(0, 3, 1, 2).float() / 255 for k in pictures)  # (pairs, 3, H, W) each
         latents, other = self._encode(target), there["other"]
         return Pairs(
             latents,
@@ -204,4 +205,4 @@ def flow_cells(clip: SpriteClip, target: int, source: int, cell: int = 4) -> tup
     at = np.s_[middle::cell, middle::cell]
     places, valid = exact_flow(clip.parts, clip.matrices, target, source)
     visible = (valid & (clip.parts[target] >= 0))[at]  # (h, w)
-    return places[at].transpose(2, 0, 1), visible[None]
+    return places[at].transpose(2, 0, 1), visible[None]  # (2, h, w), (1, h, w)

@@ -1,4 +1,4 @@
-"""How well the image network does on sprites that training does not show: PSNR, keypoints, and a sheet to look at."""
+"""Evaluates the image network on held-out sprites: PSNR, keypoints, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def estimated(data: Pairs) -> Pairs:
     """The pairs with the poses that the pocket's estimator finds; where it finds nobody, a blank picture."""
 
     def found(pictures: Tensor) -> Tensor:
-        frames = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        frames = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()  # (B, H, W, 3)
         poses = [read_poses(f[None], PoseSettings(), pocket=True, required=False) for f in frames]
-        return torch.from_numpy(np.concatenate([skeleton(p) for p in poses])).permute(0, 3, 1, 2).float() / 255
+        drawn = np.concatenate([skeleton(p) for p in poses])  # (B, H, W, 3)
+        return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255  # (B, 3, H, W)
 
     return replace(data, pose=found(data.target), reference_pose=found(data.reference))
 

@@ -35,7 +35,7 @@ class WatchedAttention:
         """(B, L, C) to the same shape."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         q, k, v = (
-            layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, H, L or S, d) each
             for layer, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
         )
         weights = (q * attn.scale @ k.transpose(-1, -2)).softmax(-1)  # (B, H, L, S)

@@ -1,7 +1,7 @@
 """Trains Animate-X's spatial layers on single pictures: pose and reference to frame.
 
-Appearance travels by the reference's tokens through cross-attention, as in the paper; in training that attention is
-told where in the reference the content of each place is. A head tells parts and offsets. Starts from pocket-sd's UNet.
+Appearance comes from the reference's tokens through cross-attention, as in the paper; training supervises where in the
+reference that attention looks. A head predicts parts and offsets. Starts from pocket-sd's UNet.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def true_tokens(places: Tensor, visible: Tensor, side: int, cell: int = 8) -> tu
     column, row = (at / cell).floor().long().unbind(1)  # (B, side, side) each
     inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
     counts = visible[:, 0, step // 2 :: step, step // 2 :: step].bool() & inside
-    return (row.clamp(0, side - 1) * side + column.clamp(0, side - 1)).flatten(1), counts.flatten(1)
+    return (row.clamp(0, side - 1) * side + column.clamp(0, side - 1)).flatten(1), counts.flatten(1)  # (B, S) each
 
 
 def attention_loss(maps: list[Tensor], tokens: Tensor, counts: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def make_loss(net: ImageNet, pairs: ImagePairs, seed: int, batch: int, dropped: 
         z = data.clean
         noise, t = torch.randn(z.shape, generator=generator).to(device), even_times(len(z), generator).to(device)
         noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        keep = (torch.rand(len(z), generator=generator) >= dropped).float().view(-1, 1, 1, 1).to(device)
+        keep = (torch.rand(len(z), generator=generator) >= dropped).float().view(-1, 1, 1, 1).to(device)  # (B, 1, 1, 1)
         with torch.autocast(device, torch.bfloat16):
             v = net(noisy, t, *conditions(net, data, keep))
             logits, offsets = net.head(net.listener.take())
@@ -113,7 +113,7 @@ def build(folder: Path, seed: int) -> tuple[ImageNet, AutoencoderKL]:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pose-image", 13_500, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()

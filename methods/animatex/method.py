@@ -24,8 +24,8 @@ from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 
 from . import SPEC
 from .config import DIFFERS, PRESETS, AnimateXSettings
+from .poses import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 from .sample import Window, WindowModel, offset_noise, sample, windows
-from .scene import WORDS, arrange, estimator_of, overlaid, read_driving, read_reference, restored, skeletons, stored
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -55,7 +55,7 @@ class AnimateX(Transfer):
         return self.backbone.spec.name.startswith(("pocket-", "tiny-"))
 
     def check(self, inputs: Inputs) -> None:
-        """Refuse pose files that are none, and estimators that are not here, before weights load."""
+        """Refuse invalid pose files and missing estimators before weights load."""
         self._inputs, config = inputs, self.config
         if config.preset == "released":
             self.run.remark(f"method.preset=released differs from the authors' inference: {'; '.join(DIFFERS)}")
@@ -87,19 +87,19 @@ class AnimateX(Transfer):
         run.progress.tick("poses", 0, 2)
         driving = read_driving(inputs.driving, config, file, self._pocket, run.device, run.fps)
         run.progress.tick("poses", 1, 2)
-        scene = arrange(driving, read_reference(inputs.reference, config, self._pocket, run.device), config.align)
+        aligned = arrange(driving, read_reference(inputs.reference, config, self._pocket, run.device), config.align)
         run.progress.tick("poses", 2, 2)
-        for line in scene.facts["notes"]:
+        for line in aligned.facts["notes"]:
             _log.warning("animatex: %s", line)
-        run.note("poses", scene.facts)
-        drawn = self._draw(scene.poses, inputs.driving)
+        run.note("poses", aligned.facts)
+        drawn = self._draw(aligned.poses, inputs.driving)
         run.show("skeletons", drawn)
         pictures = np.concatenate([picture[None], frames])  # (T, H, W, 3)
         before = self._draw(driving, inputs.driving)
         run.show("poses-read", overlaid(frames, before))
         run.show("poses-aligned", overlaid(np.repeat(picture[None], len(frames), 0), drawn[1:]))
         features = self._model.encode_images(floats(pictures)).cpu()  # (T, C)
-        arrays = {name: torch.from_numpy(value) for name, value in stored(scene.poses).items()}
+        arrays = {name: torch.from_numpy(value) for name, value in stored(aligned.poses).items()}
         return arrays | {"skeletons": torch.from_numpy(drawn), "features": features}
 
     def _draw(self, poses: Any, clip: Clip) -> np.ndarray:
@@ -158,7 +158,7 @@ class AnimateX(Transfer):
             self.run.frames,
             reference,
             latent,
-            floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],
+            floats(prepared["skeletons"].numpy()).transpose(0, 1)[None],  # (1, 3, T, H, W)
             torch.from_numpy(poses.keypoints())[None] if self.config.indicator else None,
             prepared["features"][None, :1],
             features,
@@ -179,7 +179,7 @@ class AnimateX(Transfer):
         return self.backbone.encode(floats(picture), generator=self.run.generator("reference"))
 
     def _denoiser(self, given: Conditions) -> WindowModel:
-        """The network on a window; what does not depend on the step is computed once per window."""
+        """The network on a window; anything that does not depend on the step is computed once per window."""
         backbone = self._model
         kept: dict[tuple[Half, Window], Prepared] = {}
 
@@ -226,4 +226,4 @@ def sliced(given: Conditions, span: Window) -> Conditions:
 
 def floats(frames: np.ndarray) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (N, 3, H, W)

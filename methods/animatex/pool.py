@@ -1,4 +1,4 @@
-"""The explicit pose indicator: driving poses are given other bodies in training, so that none has to fit in use.
+"""The explicit pose indicator: driving poses get other bodies in training, so that they need not fit when used.
 
 Animate-X (arXiv 2410.10306), section 3.2 and appendix A; groups of operations as its ablation (table 5) names them.
 The authors published neither code nor ranges: factors, probabilities and what "add" and "drop" do are this project's.
@@ -33,21 +33,21 @@ class IndicatorSettings:
     """How poses are transformed."""
 
     probability: float = setting(
-        "Share of clips that are transformed at all (lambda; over 0.98 in the paper, lower where reference and driving "
-        "fit each other anyway).",
+        "Share of clips whose poses are changed (lambda; over 0.98 in the paper, lower where reference and driving "
+        "bodies match anyway).",
         0.98,
         low=0,
         high=1,
     )
-    realign: bool = setting("Whether a clip gets the body and place of a random pose of the pool.", True)
+    realign: bool = setting("Whether a clip is realigned to the body and position of a random pose of the pool.", True)
     rescale: bool = setting("Whether operations of the rescale pool are applied.", True)
     groups: tuple[str, ...] = setting(
-        "The groups of operations (w/o BS of the paper's ablation leaves body_shoulder out).",
+        "Enabled groups of operations (the paper's ablation w/o BS leaves out body_shoulder).",
         tuple(GROUPS),
         choices=tuple(GROUPS),
     )
     each: float = setting("Probability of each operation.", 0.5, low=0, high=1)
-    low: float = setting("Smallest factor of a length; factors are uniform up to high.", 0.5, low=0, high=100)
+    low: float = setting("Smallest factor of a length; factors are uniform between low and high.", 0.5, low=0, high=100)
     high: float = setting("Largest factor of a length.", 1.5, low=0, high=100)
 
     def check(self) -> None:
@@ -56,14 +56,14 @@ class IndicatorSettings:
             if name not in GROUPS:
                 raise unknown("group of pose operations", name, GROUPS)
         if not (0 <= self.probability <= 1 and 0 <= self.each <= 1):
-            raise UserError("the pose indicator's probability and each must lie in 0..1")
+            raise UserError("the pose indicator's probability and each must be between 0 and 1")
         if not 0 < self.low <= self.high:
-            raise UserError(f"the pose indicator's factors need 0 < low <= high, not {self.low} and {self.high}")
+            raise UserError(f"the pose indicator's factors need 0 < low <= high (got {self.low} and {self.high})")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was done: the anchor's number in the pool (None: not realigned), and (operation, factor or part) each."""
+    """What was changed: the anchor's number in the pool (None: not realigned), and (operation, factor or part) each."""
 
     anchor: int | None = None
     operations: tuple[tuple[str, float | str], ...] = field(default=())
@@ -89,7 +89,9 @@ class PosePool:
             picked = rng.choice(usable, min(per_clip, len(usable)), replace=False) if len(usable) else usable
             poses += [clip.frames([int(f)]) for f in sorted(picked)]
         if not poses:
-            raise UserError(f"no training clip shows {least} joints of a body: the pose indicator has no anchor poses")
+            raise UserError(
+                f"no training clip shows {least} body joints: use other clips, the pose indicator needs anchor poses"
+            )
         self.poses = poses
 
     def __len__(self) -> int:
@@ -107,7 +109,7 @@ class PosePool:
     def of_arrays(cls, xy: np.ndarray, seen: np.ndarray, size: np.ndarray) -> PosePool:
         """The pool that `arrays` describes. Raises: UserError for other shapes."""
         if xy.shape[1:] != (POINTS, 2) or seen.shape != xy.shape[:2] or size.shape != (len(xy), 2) or not len(xy):
-            raise UserError("the pose pool's arrays do not fit together: make the pool again")
+            raise UserError("the pose pool's arrays do not match: create the pool again")
         pool = cls.__new__(cls)
         pool.poses = [
             PoseClip(xy[[i]].astype(np.float64), seen[[i]].astype(bool), (int(h), int(w)))

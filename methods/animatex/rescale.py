@@ -1,4 +1,4 @@
-"""The rescale pool: lengths of a skeleton changed, parts dropped and added, in place and on all frames alike.
+"""The rescale pool: lengths of a skeleton changed, parts dropped and added, in place and equally on all frames.
 
 Animate-X (arXiv 2410.10306), section 3.2: "modifying the length of the body, legs, arms, neck, and shoulders, altering
 face size, even adding or removing specific body parts". Points are (F, 130, 2) as in motionkit.perception.pose.clip;

@@ -40,8 +40,8 @@ def train(job: TrainJob) -> str:
         What was reached, and how to use the model, in one line.
 
     Raises:
-        UserError: anything that the user can mend.
-        Cancelled: stopped by the user; the same call goes on from there.
+        UserError: anything that the user can fix.
+        Cancelled: stopped by the user; the same call resumes.
     """
     from motionkit import backbones
 
@@ -49,7 +49,7 @@ def train(job: TrainJob) -> str:
     spec = backbones.get(options.backbone)
     if spec.family != "animatex":
         known = [s.name for s in backbones.specs().values() if s.family == "animatex"]
-        raise UserError(f"train.backbone={spec.name} is no Animate-X network: take {', '.join(known)}")
+        raise UserError(f"train.backbone={spec.name} is not an Animate-X network: give {', '.join(known)}")
     size = job.frame(spec.default_frame, spec.size_multiple, spec.name)
     check_plan(job.plan, options)
     workers = Workers(job.plan.device)
@@ -95,7 +95,7 @@ def _folder(job: TrainJob, options: TrainOptions, size: tuple[int, int]) -> Path
 
 
 def _plain(size: tuple[int, int]) -> int | list[int]:
-    """Height and width as runs are known by: a square by its side."""
+    """The size in a run's record: a square by its side, else height and width."""
     return size[0] if size[0] == size[1] else list(size)
 
 
@@ -136,7 +136,7 @@ def _clips(
 
 
 def _examples(job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips) -> Examples:
-    side = max(0, job.config.on(backbone.spec.name).draw.side)  # a clip's own size is not known any more
+    side = max(0, job.config.on(backbone.spec.name).draw.side)  # the size of the clip's file is no longer known
     text = backbone.encode_text([""]).cpu()
     return Examples(clips, options, text, side, job.seed, backbone.factor)
 
@@ -186,7 +186,7 @@ def _loop(
 def _same_run(
     job: TrainJob, options: TrainOptions, backbone: AnimateXBackbone, clips: PoseClips, size: tuple[int, int]
 ) -> None:
-    """Begin the folder's record, or check that a checkpoint there is of this very run.
+    """Begin the folder's record, or check that a checkpoint there belongs to the same run.
 
     Raises: UserError naming what differs.
     """
@@ -204,9 +204,9 @@ def _same_run(
     facts: dict[str, Any] = {k: v for k, v in plain(options).items() if k not in free}
     facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
-        del facts["variant"]  # runs that began before there were variants go on
+        del facts["variant"]  # runs that began before there were variants resume
     if not options.renew:
-        del facts["renew"]  # and so do those before there was this
+        del facts["renew"]  # so do runs from before this setting
     facts |= {
         "base": hash_json(backbone.fingerprint()),
         "clips": clips.identity(),

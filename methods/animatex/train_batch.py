@@ -19,10 +19,10 @@ from motionkit.weights.hashing import seed_from
 
 from .method import floats
 from .pool import Change, PosePool, transform
+from .poses import joined, skeletons
 from .sample import frame_indices, offset_noise
-from .scene import joined, skeletons
 from .train_config import TrainOptions
-from .train_data import Entry, PoseClips, pictures_of, tensor_of
+from .train_data import EncodedClip, PoseClips, pictures_of, tensor_of
 
 NEAR = 5  # latents: how far around the skeleton errors count more
 
@@ -106,11 +106,11 @@ class Examples:
             (change,),
         )
 
-    def _entry(self, place: int) -> Entry:
+    def _entry(self, place: int) -> EncodedClip:
         turn, index = divmod(place, len(self.entries))
         return self.entries[np.random.default_rng([self.seed, 0, turn]).permutation(len(self.entries))[index]]
 
-    def _frames(self, entry: Entry, rng: np.random.Generator) -> tuple[list[int], int]:
+    def _frames(self, entry: EncodedClip, rng: np.random.Generator) -> tuple[list[int], int]:
         """Numbers of the driving frames, and of the reference's."""
         spare = max(0, entry.length - 1 - (self.frames - 1) * self.options.stride)
         start = int(rng.integers(spare + 1))
@@ -118,7 +118,13 @@ class Examples:
         return which, int(rng.integers(entry.length))
 
     def _given(
-        self, entry: Entry, which: list[int], reference: int, poses: PoseClip, latent: Tensor, rng: np.random.Generator
+        self,
+        entry: EncodedClip,
+        which: list[int],
+        reference: int,
+        poses: PoseClip,
+        latent: Tensor,
+        rng: np.random.Generator,
     ) -> tuple[Conditions, Tensor | None]:
         """The conditions of one clip, and what an encoder that learns sees."""
         options, slots = self.options, [reference, *which]
@@ -136,7 +142,7 @@ class Examples:
             len(which),
             picture,
             latent,
-            floats(drawn).transpose(0, 1)[None],
+            floats(drawn).transpose(0, 1)[None],  # (1, 3, T, H, W)
             torch.from_numpy(poses.keypoints())[None] if options.indicator else None,
             None if features is None else features[:, :1],
             features if options.indicator else None,
@@ -153,7 +159,7 @@ class Examples:
         drawn = skeletons(poses, *self.clips.size, self.side, faces=False)  # (F, H, W, 3)
         shown = torch.from_numpy(drawn.max(-1) > 0).float()  # (F, H, W)
         cells = F.max_pool2d(shown[:, None], self.factor)  # (F, 1, h, w)
-        return F.max_pool2d(cells, NEAR, 1, NEAR // 2).transpose(0, 1)[None]
+        return F.max_pool2d(cells, NEAR, 1, NEAR // 2).transpose(0, 1)[None]  # (1, 1, F, h, w)
 
 
 def recoloured(pictures: Tensor, rng: np.random.Generator) -> Tensor:

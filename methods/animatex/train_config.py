@@ -12,18 +12,18 @@ from .pool import IndicatorSettings
 
 LEARN = {
     "all": "everything",
-    "pocket-time": "of a small network what keeps its file small, attention along time included",
-    "pocket": "the same without attention along time",
-    "conditions": "what is not the UNet",
-    "temporal": "the layers along time alone",
+    "pocket-time": "a subset that keeps the file small, including temporal attention",
+    "pocket": "the same subset without temporal attention",
+    "conditions": "everything except the UNet",
+    "temporal": "only the temporal layers",
 }
 _SCHEDULES = {"constant": "the same to the end", "cosine": "falling to 2 %"}
-_TIMESTEPS = {"uniform": "all alike", "late": "more often where the picture is still noise"}
+_TIMESTEPS = {"uniform": "all equally often", "late": "more often where the picture is still noise"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a backbone is trained with unless the user says otherwise; the defaults are what the paper says.
+    """The default training settings for a backbone; the defaults here are the paper's.
 
     Attributes:
         steps: optimiser steps.  batch: clips.  frames: of a clip.
@@ -33,7 +33,7 @@ class Recipe:
         pose_weight: how much more errors near the skeleton count.
     """
 
-    steps: int = 100_000  # the paper does not say
+    steps: int = 100_000  # not stated in the paper
     batch: int = 1
     frames: int = 32
     lr: float = 5e-5
@@ -51,56 +51,56 @@ RECIPES = {
     "pocket-animatex-mamba": _POCKET,
     "tiny-animatex": Recipe(20, 2, 3, 1e-3, 1e-3, "cosine", 2, 0.9),
 }
-TRAINED_ENCODER = ("pocket-animatex", "pocket-animatex-mamba", "tiny-animatex")  # their image encoder learns too
+TRAINED_ENCODER = ("pocket-animatex", "pocket-animatex-mamba", "tiny-animatex")  # their image encoder is trained too
 
 
 @dataclass
 class VariantSettings:
-    """A new network's indicator as the paper's tables 4 and 5 vary it; see the backbone's configuration."""
+    """A new network's indicator, as varied in the paper's tables 4 and 5; see the backbone's configuration."""
 
     query: str = setting(
-        "What reads in the implicit pose indicator.",
+        "The queries of the implicit pose indicator.",
         "both",
         choices={
-            "both": "learned tokens and the keypoints' queries",
-            "keypoints": "the keypoints' alone (w/o LQ)",
-            "learned": "learned tokens alone (w/o DQ)",
-            "features": "learned tokens and the image features, which read the keypoints (KV_Q)",
+            "both": "learned tokens plus keypoint queries",
+            "keypoints": "keypoint queries only (w/o LQ)",
+            "learned": "learned tokens only (w/o DQ)",
+            "features": "learned tokens plus image features, which attend to the keypoints (KV_Q)",
         },
     )
-    parallel: bool = setting("Whether motion attention stands beside the appearance attention (PA).", False)
+    parallel: bool = setting("Whether motion attention is parallel to the appearance attention (PA).", False)
 
 
 @dataclass
 class TrainOptions:
     """How an Animate-X network is trained (arXiv 2410.10306, section 3 and appendix A; the rest is open).
 
-    A setting without a default comes from the recipe of the backbone.
+    A setting without a default takes the backbone's default recipe.
     """
 
-    backbone: str = setting("The backbone that is trained.", "pocket-animatex")
-    backbone_path: str | None = setting("Its local folder, or another hub id; null is its own place.", None)
+    backbone: str = setting("The backbone to train.", "pocket-animatex")
+    backbone_path: str | None = setting("Local folder or hub id of its weights; null uses the default.", None)
     start: str = setting(
-        "What training begins as: auto, own (the backbone's weights), video (a new network on the video model), or the "
+        "Initial weights: auto, own (the backbone's), video (a new network on the video model), or the "
         "folder of such a model.",
         "auto",
     )
     temporal: str | None = setting(
-        "The layers along time; null is the start's own, and another kind begins as the identity.",
+        "Kind of the temporal layers; null keeps the initial network's, another kind starts as the identity.",
         None,
         choices={"transformer": "attention", "mamba": "Mamba"},
     )
     renew: bool = setting(
-        "Whether the layers along time begin anew even where the start has some of that kind, to compare kinds.", False
+        "Whether the temporal layers are trained from scratch even if the initial network has some of that kind.", False
     )
     variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
     learn: str = setting(
-        "Which weights learn.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN
+        "Which weights are trained.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN
     )
     image_encoder: str = setting(
-        "Whether the image encoder learns.",
+        "Whether the image encoder is trained.",
         "auto",
-        choices={"auto": "on the small models", "train": "yes", "frozen": "no: its features are computed once"},
+        choices={"auto": "only for the small models", "train": "yes", "frozen": "no: its features are computed once"},
     )
     reference_mode: str = setting(
         "How the reference enters the network.",
@@ -111,44 +111,49 @@ class TrainOptions:
             "both": "both ways",
         },
     )
-    indicator: bool = setting("Whether keypoints and image features reach the motion attention.", True)
+    indicator: bool = setting("Whether the motion attention gets keypoints and image features.", True)
     epi: IndicatorSettings = field(default_factory=IndicatorSettings)  # the explicit pose indicator
     frames: int = setting("Frames of a training clip.", low=1, high=1000, unit="frames")
     stride: int = setting(
-        "Every so many frames of a clip are taken; fewer are skipped where it is short.", 1, low=1, high=100
+        "Take every N-th frame of a clip; a smaller step is used for short clips.", 1, low=1, high=100
     )
     fps: float | None = setting(
-        "Rate at which clips are read; null is each clip's own.", None, low=0.1, high=240, unit="frames/s"
+        "Frame rate at which clips are read; null keeps each clip's own.", None, low=0.1, high=240, unit="frames/s"
     )
     poses: str = setting(
         "Where poses come from.",
         "both",
-        choices={"both": "one or the other, by chance", "given": "files beside the clips", "estimated": "an estimator"},
+        choices={"both": "either, at random", "given": "files beside the clips", "estimated": "an estimator"},
     )
     pose: PoseSettings = field(default_factory=PoseSettings)
-    batch: int = setting("Clips in a batch.", low=1, high=4096)
-    accumulate: int = setting("Batches to one step of the optimiser.", 1, low=1, high=4096)
+    batch: int = setting("Clips per batch.", low=1, high=4096)
+    accumulate: int = setting("Batches per optimiser step (gradient accumulation).", 1, low=1, high=4096)
     lr: float = setting("Learning rate.", low=1e-9, high=1)
     indicator_lr: float = setting("Learning rate of the implicit pose indicator.", low=0, high=1)
-    schedule: str = setting("The learning rate over the steps.", choices=_SCHEDULES)
-    warmup: int = setting("Steps in which the learning rate rises.", low=0, high=1_000_000, unit="steps")
+    schedule: str = setting("Learning-rate schedule.", choices=_SCHEDULES)
+    warmup: int = setting("Warm-up steps of the learning rate.", low=0, high=1_000_000, unit="steps")
     weight_decay: float = setting("Weight decay.", 0.01, low=0, high=1)
-    clip: float = setting("The gradient's norm is cut to this.", 1.0, low=1e-6, high=1e6)
-    ema: float = setting("Decay of the averaged weights.", low=0, high=0.99999)
+    clip: float = setting("Maximum norm of the gradient.", 1.0, low=1e-6, high=1e6)
+    ema: float = setting("Decay of the averaged weights (EMA).", low=0, high=0.99999)
     drop: float = setting(
-        "Share of clips that lose the reference's pixels, the pose images, the image tokens, each.", 0.5, low=0, high=1
+        "Probability of dropping each of: the reference's pixels, the pose images, the image tokens.",
+        0.5,
+        low=0,
+        high=1,
     )
-    all_drop: float = setting("Share of clips that lose every condition: the unconditional pass.", 0.1, low=0, high=1)
+    all_drop: float = setting("Share of clips without any condition, for guidance.", 0.1, low=0, high=1)
     all_keep: float = setting("Share of clips that keep all conditions.", 0.1, low=0, high=1)
-    offset: float = setting("Strength of the noise that all places of a frame's channel share.", 0.1, low=0, high=1)
-    timesteps: str = setting("Which noise levels are trained.", choices=_TIMESTEPS)
-    pose_weight: float = setting("How much more errors near the skeleton count.", low=0, high=1000)
-    recolour: bool = setting(
-        "Whether a trained image encoder sees driving frames in other colours, so that no look leaks through it.", True
+    offset: float = setting(
+        "Strength of the noise offset that all positions of a frame's channel have in common.", 0.1, low=0, high=1
     )
-    sprite_clips: int = setting("Clips that are drawn, with data=sprites.", 400, low=2, high=100_000)
-    sprite_frames: int = setting("Frames of each of them.", 16, low=2, high=1000, unit="frames")
-    cache: str | None = setting("Folder of encoded clips that runs share; null is below the run's own folder.", None)
+    timesteps: str = setting("How noise levels are drawn.", choices=_TIMESTEPS)
+    pose_weight: float = setting("Extra weight of errors near the skeleton.", low=0, high=1000)
+    recolour: bool = setting(
+        "Whether a trained image encoder sees recoloured driving frames, so that their look does not leak.", True
+    )
+    sprite_clips: int = setting("Number of rendered clips, with data=sprites.", 400, low=2, high=100_000)
+    sprite_frames: int = setting("Frames of each rendered clip.", 16, low=2, high=1000, unit="frames")
+    cache: str | None = setting("Folder of encoded clips to share between runs; null uses the run's folder.", None)
     half: bool = setting("Whether weights are written in float16.", True)
     save_every: float = setting(
         "Time between checkpoints; longer where writing one takes more than a twentieth of it.",
@@ -157,28 +162,28 @@ class TrainOptions:
         high=1e9,
         unit="s",
     )
-    save_steps: int = setting("Steps between checkpoints as well; 0 goes by time alone.", 0, low=0, high=1_000_000)
+    save_steps: int = setting("Steps between checkpoints as well; 0 saves by time alone.", 0, low=0, high=1_000_000)
     checkpoint: str = setting(
         "What a checkpoint keeps.",
         "exact",
         choices={
-            "exact": "the whole state: a stopped run ends as one that was not",
-            "half": "means and moments in half precision, five eighths of the size: nearly so",
+            "exact": "the full state: a resumed run gives the same result as an uninterrupted one",
+            "half": "averages and moments in half precision, 5/8 of the size; almost the same result",
         },
     )
-    log_every: int = setting("Steps between lines of the curve.", 20, low=1, high=1_000_000, unit="steps")
+    log_every: int = setting("Steps between lines of the training curve.", 20, low=1, high=1_000_000, unit="steps")
 
     def __post_init__(self) -> None:
         """Check every value; raises UserError with one line."""
         self.epi.check()
         check(self, "train.")
         if self.all_drop + self.all_keep > 1:
-            raise UserError("train.all_drop and train.all_keep are shares of the clips: together at most 1")
+            raise UserError("train.all_drop + train.all_keep must be at most 1: they are shares of the clips")
         self.epi.groups = tuple(self.epi.groups)
 
     @property
     def recipe(self) -> Recipe:
-        """The backbone's recipe with everything in it that is set here."""
+        """The backbone's default recipe with all values that are set here."""
         base = RECIPES.get(self.backbone, Recipe())
         values = {name: getattr(base, name) for name in Recipe.__dataclass_fields__}
         values |= {name: value for name, value in vars(self).items() if name in values and not is_open(value)}
@@ -186,10 +191,10 @@ class TrainOptions:
 
     @property
     def trains_encoder(self) -> bool:
-        """Whether the image encoder learns."""
+        """Whether the image encoder is trained."""
         return self.image_encoder == "train" or (self.image_encoder == "auto" and self.backbone in TRAINED_ENCODER)
 
     @property
     def learns(self) -> str:
-        """Which weights learn, a word of LEARN."""
+        """Which weights are trained, a key of LEARN."""
         return self.learn if self.learn != "auto" else "pocket-time" if self.backbone.startswith("pocket-") else "all"

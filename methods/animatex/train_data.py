@@ -29,18 +29,18 @@ from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import POINTS
 from motionkit.weights.hashing import hash_path
 
-from .scene import placed
+from .poses import placed
 
 VIDEOS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp", ".apng")
 PICTURES = (".png", ".jpg", ".jpeg")
-HELD_OUT = 0.1  # share of the clips that are never trained on, by a hash of their names
+HELD_OUT = 0.1  # share of held-out clips, chosen by a hash of their names
 _SMALL_FILE = 1 << 22
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """What turns a clip's frames into what is kept.
+    """The encoders of a clip's frames.
 
     Attributes:
         latents: frames (N, 3, H, W) in [0, 1] to latents (N, 4, h, w).
@@ -62,7 +62,7 @@ class Encoders:
 
 
 @dataclass(frozen=True)
-class Entry:
+class EncodedClip:
     """One encoded clip: its name in the folder, its file, its frames, how many readings of its poses there are."""
 
     name: str
@@ -72,22 +72,22 @@ class Entry:
 
 
 class PoseClips:
-    """Clips with poses on disk, in a cache that is known by what encoded them.
+    """Clips with poses on disk, in a cache keyed by the encoders.
 
     Attributes:
         train, held_out: entries; `held_out` is empty for a small folder.
         notes: what is unusual about the data, a line each.
 
     Raises:
-        UserError: no clips, poses that cannot be read, or nobody in any clip.
+        UserError: no clips, poses that cannot be read, or no body in any clip.
     """
 
     def __init__(self, folder: Path, encoders: Encoders, cache: Path, progress: Reporter | None = None) -> None:
         self.size = encoders.size
         cache = cache / hashlib.sha256(encoders.identity.encode()).hexdigest()[:12]
         found = clips_in(folder)
-        entries: list[Entry] = []
-        lost: list[Entry] = []
+        entries: list[EncodedClip] = []
+        lost: list[EncodedClip] = []
         for i, path in enumerate(found):
             if progress:
                 progress.tick("encode clips", i, len(found))
@@ -98,7 +98,7 @@ class PoseClips:
             progress.tick("encode clips", len(found), len(found))
         if not entries:
             raise UserError(
-                f"data: nobody was found in any of the {len(found)} clips of {folder}: take clips that "
+                f"data: no body was found in any of the {len(found)} clips of {folder}: use clips that "
                 "show a body, another train.pose.backend, or put pose files beside them"
             )
         self.train = [e for e in entries if not _is_held_out(e.name)]
@@ -108,11 +108,11 @@ class PoseClips:
         self.notes = []
         if lost:
             self.notes.append(
-                f"{len(lost)} of {len(found)} clips left out, nobody was found in them, e.g. {lost[0].name}"
+                f"{len(lost)} of {len(found)} clips left out because no body was found in them, e.g. {lost[0].name}"
             )
             _log.warning("%s", self.notes[-1])
 
-    def _entry(self, path: Path, name: str, encoders: Encoders, cache: Path) -> Entry:
+    def _entry(self, path: Path, name: str, encoders: Encoders, cache: Path) -> EncodedClip:
         beside = [p for p in (_beside(path, ".npz"), _beside(path, ".json")) if p.is_file()]
         state = "\0".join([name, _mark(path), *(_mark(p) for p in beside)])
         file = cache / f"{hashlib.sha256(state.encode()).hexdigest()[:24]}.safetensors"
@@ -123,16 +123,16 @@ class PoseClips:
             if encoders.fps:
                 clip, given = _at_rate(clip, given, encoders.fps)
             known = _encode(clip, given, encoders, file)
-        return Entry(name, file, *known)
+        return EncodedClip(name, file, *known)
 
-    def poses(self, entry: Entry, reading: int = 0) -> PoseClip:
+    def poses(self, entry: EncodedClip, reading: int = 0) -> PoseClip:
         """One reading of the poses of a whole clip."""
         with safe_open(entry.file, "pt") as file:
             xy = file.get_slice("xy")[reading].numpy().astype(np.float64)
             return PoseClip(xy, file.get_slice("seen")[reading].numpy().astype(bool), self.size)
 
     def identity(self) -> str:
-        """A hash of what is trained on."""
+        """A hash of the training data."""
         return hashlib.sha256(json.dumps([e.file.name for e in self.train]).encode()).hexdigest()[:16]
 
 
@@ -200,7 +200,7 @@ def _is_held_out(name: str) -> bool:
 
 
 def _mark(path: Path) -> str:
-    """What tells a file, or a folder of pictures, from another: its bytes, or its times where there are many."""
+    """The state of a file or folder of pictures for its cache key: its bytes, or its times for large ones."""
     if path.is_dir():
         return "\0".join(f"{f.name} {_mark(f)}" for f in sorted(path.iterdir()) if f.is_file())
     facts = path.stat()
@@ -217,7 +217,7 @@ def _known(file: Path) -> tuple[int, int] | None:
 
 
 def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) -> tuple[int, int]:
-    """Write what is kept of a clip; returns its frames and the readings of its poses."""
+    """Encode a clip to its file; returns its frames and the number of readings of its poses."""
     frames = letterbox(clip, *encoders.size)[0].frames
     readings = [placed(given, *encoders.size)] if given is not None and not given.empty.all() else []
     if encoders.poses != "given":
@@ -241,7 +241,7 @@ def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) 
     return len(frames), len(readings)
 
 
-def pictures_of(entry: Entry, which: list[int]) -> np.ndarray:
+def pictures_of(entry: EncodedClip, which: list[int]) -> np.ndarray:
     """Some frames of an encoded clip, (len(which), H, W, 3) uint8 RGB."""
     with safe_open(entry.file, "pt") as file:
         ends, packed = [0, *file.get_tensor("ends").tolist()], file.get_slice("pictures")
@@ -250,7 +250,7 @@ def pictures_of(entry: Entry, which: list[int]) -> np.ndarray:
     return np.stack([decoded[i][..., ::-1] for i in which])
 
 
-def tensor_of(entry: Entry, name: str, which: list[int]) -> Tensor:
+def tensor_of(entry: EncodedClip, name: str, which: list[int]) -> Tensor:
     """Some frames of "latents" or "features" of an encoded clip, float32."""
     with safe_open(entry.file, "pt") as file:
         return file.get_tensor(name)[which].float()

@@ -1,4 +1,4 @@
-"""What an Animate-X network is trained to do, and how well it does it on clips that it was not trained on."""
+"""The loss of an Animate-X network, and its evaluation on held-out clips."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BATCHES, _TIMES = 3, (200, 500, 800)
 
 
 class Denoiser(nn.Module):
-    """Everything that learns: the network, and the image encoder where it does.
+    """Everything that is trained: the network, and the image encoder if it is.
 
     `look` makes of pictures (N, 3, H, W) what the encoder reads.
     """
@@ -39,7 +39,7 @@ class Denoiser(nn.Module):
     def features(self, seen: Tensor) -> Tensor:
         """Pictures (B, T, 3, H, W) in [0, 1] to (B, T, C)."""
         found = self.image_encoder(self.look(seen.flatten(0, 1))).image_embeds  # (B T, C)
-        return found.unflatten(0, seen.shape[:2])
+        return found.unflatten(0, seen.shape[:2])  # (B, T, C)
 
     def forward(self, batch: Batch, noisy: Tensor, given: Conditions | None = None) -> Tensor:
         """v (B, C, F, h, w) under the batch's conditions, or under others without dropping any."""

@@ -1,4 +1,4 @@
-"""The network that training starts with, which of its weights learn, and the folders that it is written to."""
+"""The initial network of a training, which of its weights are trained, and the folders that it is written to."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     own = options.start == "own" or (options.start == "auto" and spec.name not in ("pocket-animatex",))
     if own:
         if options.variant != VariantSettings():
-            raise UserError("train.variant is for a new network: give train.start=video too")
+            raise UserError("train.variant needs a new network: give train.start=video too")
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
-            raise UserError(f"train.backbone={spec.name} is no Animate-X model")
+            raise UserError(f"train.backbone={spec.name} is not an Animate-X model")
         return _with_temporal(found, options.temporal, plan, seed, options.renew)
     if spec.name not in VIDEO:
         raise UserError(
-            f"train.start={options.start}: {spec.name} has no video model to begin as: give train.start=own"
+            f"train.start={options.start}: {spec.name} has no video model to start from: give train.start=own"
         )
     folder = None if options.start in ("auto", "video") else options.start
     base = backbones.load(backbones.get(VIDEO[spec.name]), plan, path=folder)
@@ -138,7 +138,7 @@ def _encoder(spec: BackboneSpec, options: TrainOptions, plan: Plan) -> Any:
         return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(POCKET_ENCODER))
     if not options.backbone_path:
         raise UserError(
-            "a new animatex network needs its other parts: give train.backbone_path=FOLDER with vae, "
+            "a new animatex network also needs the other parts: give train.backbone_path=FOLDER with vae, "
             "text_encoder, tokenizer and image_encoder"
         )
     whole: Any = backbones.load(spec, plan, path=options.backbone_path)
@@ -264,12 +264,12 @@ def check_plan(plan: Plan, options: TrainOptions) -> None:
     """Refuse plans under which training would fail or be wrong. Raises: UserError."""
     if plan.offload != "none":
         raise UserError(
-            f"training keeps the network on the device: give gpu.offload=none (it is {plan.offload}), with "
-            "gpu.checkpointing=true or a smaller size= where memory is short"
+            f"training keeps the network on the device: give gpu.offload=none (not {plan.offload}), with "
+            "gpu.checkpointing=true or a smaller size= if memory is short"
         )
     if plan.device == "cpu" and plan.autocast == "bfloat16" and options.recipe.frames == 1:
         # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
         raise UserError(
-            "train.frames=1 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=2 or "
+            "train.frames=1 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: use train.frames=2 or "
             "more, or gpu.dtype=float32"
         )

@@ -12,17 +12,16 @@ from __future__ import annotations
 from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
 _IMAGES = (
-    "it makes single pictures, and a drawing is no clip from which new layers along time could be learnt: the "
-    "motion comes from a text-to-video model"
+    "it makes single pictures, and a drawing cannot teach new temporal layers motion: it needs a text-to-video model"
 )
-_NO_TEXT = "it reads no prompt, which is what says how the drawing moves, and it needs a driving video's skeletons"
-_DDIM = "it inverts the drawing by DDIM and walks the same steps back"
-_OTHER = "the layers in which it looks back at the drawing are those of AnimateDiff's and ModelScope's UNets"
+_NO_TEXT = "it reads no prompt, but the prompt decides how the drawing moves, and it needs a driving video's skeletons"
+_DDIM = "it inverts the drawing by DDIM and must denoise through the same steps"
+_OTHER = "its attention to the drawing supports only AnimateDiff's and ModelScope's UNets"
 
 SPEC = MethodSpec(
     name="flipsketch",
     title="FlipSketch",
-    summary="Animates a drawing by a sentence: a text-to-video model whose attention looks back at the sketch.",
+    summary="Animates a drawing by a sentence: a text-to-video model whose attention refers back to the sketch.",
     paper_url="https://arxiv.org/abs/2411.10818",
     citation="""@inproceedings{bandyopadhyay2025flipsketch,
   title     = {FlipSketch: Flipping Static Drawings to Text-Guided Sketch Animations},
@@ -35,7 +34,7 @@ SPEC = MethodSpec(
     transfer="motionkit.methods.flipsketch.method:FlipSketch",
     config="motionkit.methods.flipsketch.config:FlipSketchConfig",
     requires=(
-        Requirement("reference", "a drawing; of a video its first frame"),
+        Requirement("reference", "a drawing; the first frame of a video"),
         Requirement("prompt", "what the drawing does, such as 'a drawing of a horse walking'"),
     ),
     uses=(Requirement("negative_prompt", "what to avoid; empty is what the authors use"),),

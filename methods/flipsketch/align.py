@@ -41,7 +41,7 @@ def align(
 ) -> Tensor:
     """Frames 1.. moved by a fresh Adam until frame 0 of the prediction is near `target`; frame 0 becomes `first`.
 
-    The authors' code makes one iteration more and throws its update away; `updates=9` is its 10.
+    The authors' code makes one more iteration and discards its update; `updates=9` is its 10.
 
     Args:
         predict: with the prompt, without guidance and composition.
@@ -61,7 +61,7 @@ def align(
     z = latents[:, :, 1:].to(getattr(torch, precision), copy=True).requires_grad_(True)
     if z.numel() and updates:
         optimiser = torch.optim.Adam([z], lr)
-        scale = LOSS_SCALE if half else 1.0  # Adam does not see it
+        scale = LOSS_SCALE if half else 1.0  # Adam's updates do not depend on it
         if loss == "norm":
             scale /= target.numel()  # a sum's gradients would overflow where a mean's do not vanish
         for _ in range(updates):
@@ -80,7 +80,7 @@ def align(
 
 @contextmanager
 def checkpointed(unet: Any, on: bool = True) -> Iterator[None]:
-    """Inside, the insides of the UNet's blocks are computed again in a backward pass instead of being kept.
+    """In this context, activations of the UNet's blocks are recomputed in a backward pass instead of stored.
 
     diffusers' own switch does nothing on a UNet3DConditionModel; where it works, nothing more is saved by this.
     """

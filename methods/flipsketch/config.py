@@ -1,6 +1,6 @@
 """Every setting of FlipSketch, its presets and the checks on them; imports no torch.
 
-Where the paper and the authors' published code differ, each way is a setting; the defaults are the code's.
+Where the paper and the authors' published code differ, a setting chooses; the defaults are the code's.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from motionkit.settings.setting import setting
 SOURCES = Words(
     "drawing",
     {
-        "auto": "a drawing is taken as one, another picture goes through its outlines",
-        "drawing": "the picture is a drawing",
-        "none": "no drawing: the sentence alone (T2V LoRA of Table 1)",
+        "auto": "a drawing is used as it is, another picture is reduced to its outlines",
+        "drawing": "use the picture as it is: it is a drawing",
+        "none": "no drawing, only the sentence (T2V LoRA of Table 1)",
     },
 )
-# A setting without a default takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; an explicit value always wins.
 
 
 @dataclass
@@ -30,32 +30,32 @@ class SketchConfig:
     """How the picture becomes a drawing; see `motionkit.perception.sketch.SketchSettings`."""
 
     source: str = setting("How the picture becomes a drawing.", choices=SOURCES)
-    clean: bool = setting("Whether the drawing is drawn anew in black on white.")
+    clean: bool = setting("Whether the drawing is redrawn in black on white.")
     thickness: float | None = setting(
-        "Width of all strokes; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"
+        "Width of all strokes; null keeps their own widths.", None, low=0.5, high=64, unit="px"
     )
     weights: str = setting(
-        "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
+        "With source=lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
     )
-    coarse: bool = setting("For lineart: draw fewer lines.", False)
+    coarse: bool = setting("With source=lineart: draw fewer lines.", False)
 
 
 @dataclass
 class InvertConfig:
     """DDIM inversion of the sketch, without text and guidance (FlipSketch section 4.1)."""
 
-    copies: int = setting("Frames of the clip that is inverted; the result is their mean.", low=1, high=64)
+    copies: int = setting("Number of copies of the drawing that are inverted; their mean is used.", low=1, high=64)
     input_range: str = setting(
-        "The range in which pictures are fed to the autoencoder.",
-        choices={"unit": "0 to 1, as the authors' code feeds them", "signed": "-1 to 1, which the autoencoder knows"},
+        "Value range of the pictures given to the autoencoder.",
+        choices={"unit": "0 to 1, as in the authors' code", "signed": "-1 to 1, which the autoencoder knows"},
     )
     sample: str = setting(
-        "How the sketch's latents are drawn from the encoder.",
-        choices={"posterior": "each copy another sample", "mean": "the mean, the same for all copies"},
+        "How the sketch's latents are taken from the encoder's distribution.",
+        choices={"posterior": "a different sample for each copy", "mean": "the mean, the same for all copies"},
     )
     path: str = setting(
         "Where the reference frame's latents at each step come from.",
-        choices={"walked": "the sketch is denoised again, as in the paper", "kept": "as they were inverted"},
+        choices={"walked": "from denoising the sketch again, as in the paper", "kept": "as they were inverted"},
     )
 
 
@@ -63,22 +63,26 @@ class InvertConfig:
 class AlignConfig:
     """Iterative frame alignment (FlipSketch section 4.2): the frames' noise so that frame 0 is predicted as before."""
 
-    enabled: bool = setting("Whether the frames' noise is aligned; about two thirds of a run's time.")
-    fraction: float = setting("Share of the steps that are aligned, counted from the first.", low=0, high=1)
-    updates: int = setting("Gradient steps on the noise in each aligned step.", low=0, high=1000)
+    enabled: bool = setting("Whether the frames' noise is aligned; takes about two thirds of a run's time.")
+    fraction: float = setting("Share of the steps that are aligned, from the first.", low=0, high=1)
+    updates: int = setting("Number of gradient steps on the noise in each aligned step.", low=0, high=1000)
     lr: float = setting("Size of these gradient steps.", low=0, high=1)
     loss: str = setting(
-        "What a gradient step lowers.",
-        choices={"mse": "the mean square, as in the authors' code", "norm": "the paper's squared norm"},
+        "The loss of a gradient step.",
+        choices={"mse": "mean squared error, as in the authors' code", "norm": "the paper's squared norm"},
     )
     precision: str = setting(
         "The precision of the noise while it is aligned.",
-        choices={"float32": "exact", "bfloat16": "as in the authors' app, where most small updates are rounded off"},
+        choices={"float32": "exact", "bfloat16": "as in the authors' app; most small updates are lost to rounding"},
     )
     checkpointing: str = setting(
-        "Whether activations are computed twice to save memory.",
+        "Whether activations are recomputed to save memory (gradient checkpointing).",
         "auto",
-        choices={"auto": "as the gpu plan says", "on": "less memory, more time", "off": "more memory, less time"},
+        choices={
+            "auto": "as the GPU memory plan decides",
+            "on": "less memory, more time",
+            "off": "more memory, less time",
+        },
     )
 
 
@@ -86,43 +90,48 @@ class AlignConfig:
 class ComposeConfig:
     """Composed attention (FlipSketch section 4.3)."""
 
-    spatial: bool = setting("Whether attention within frames looks at the sketch's branch too.")
-    temporal: bool = setting("Whether attention along time looks at the sketch's branch too.")
+    spatial: bool = setting("Whether spatial attention also attends to the sketch's branch.")
+    temporal: bool = setting("Whether temporal attention also attends to the sketch's branch.")
     fraction: float = setting(
-        "Share of the steps that are composed, counted from the first; the step at the bound is composed too.",
+        "Share of the steps with composed attention, from the first; the last step at the limit is included.",
         low=0,
         high=1,
     )
     first_frames: str = setting(
-        "How many frames of the reference's branch attention along time sees.",
-        choices={"step": "one less at each step", "linear": "falling evenly over the composed steps"},
+        "How many frames of the reference's branch temporal attention sees.",
+        choices={"step": "one fewer at each step", "linear": "falling evenly over the composed steps"},
     )
     ramp: str = setting(
-        "How lambda weighs the frames.", choices={"per_frame": "by the frame's number", "constant": "all frames alike"}
+        "How lambda is distributed over the frames.",
+        choices={"per_frame": "by the frame's number", "constant": "all frames alike"},
     )
     layers: str = setting(
-        "Which attention along time is composed.",
+        "Which temporal attention layers are composed.",
         choices={"attn1": "the first of each block", "all": "the second one too"},
     )
     passes: str = setting(
-        "Which passes of guidance are composed.",
+        "Which passes of classifier-free guidance use composed attention.",
         choices={"cond": "the one with the prompt", "both": "the one without the prompt as well"},
     )
     reference_guidance: str = setting(
-        "Whether the reference's own branch is guided.",
-        choices={"negative": "when a negative prompt is given", "none": "never"},
+        "Whether the reference's own branch uses guidance.",
+        choices={"negative": "if a negative prompt is given", "none": "never"},
     )
 
 
 @dataclass
 class SampleConfig:
-    """From noise to frames."""
+    """Sampling: from noise to frames."""
 
     steps: int = setting("Steps of the sampler.", low=1, high=1000)
-    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
-    rescale: float = setting("How far guidance keeps the prediction's own spread (rescaled guidance).", low=0, high=1)
+    guidance: float = setting("Scale of classifier-free guidance; 1 is off.", low=0, high=50)
+    rescale: float = setting(
+        "Guidance rescale: how far the guided prediction keeps the original standard deviation; 0 is off.",
+        low=0,
+        high=1,
+    )
     batched: str = setting(
-        "Whether both passes of guidance go through the network in one call.",
+        "Whether both passes of guidance run through the network as one batch.",
         "auto",
         choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
     )
@@ -183,16 +192,16 @@ _DRAWN = ("drawing", "drawn", "sketch", "doodle", "line art", "lineart")  # word
 
 @dataclass
 class FlipSketchConfig(PresetSettings):
-    """Settings under `method.`; a value left out comes from the preset."""
+    """Settings under `method.`; a missing value comes from the preset."""
 
     name: str = setting("The method's name.", "flipsketch")
     preset: str = setting(
-        "Which table fills in what is not given.",
+        "The set of defaults for all settings that are not given.",
         "best",
         choices={
-            "best": "the paper's method, with what was measured to be better on the pocket backbones",
-            "paper": "the authors' full code, the drawing taken as it is",
-            "app": "as the authors' demo ships: no alignment, a third of the time",
+            "best": "the paper's method, with measured improvements on the pocket backbones",
+            "paper": "the authors' full code, with the drawing used as it is",
+            "app": "as in the authors' demo: no alignment, a third of the time",
         },
     )
     mode: str = setting(
@@ -200,38 +209,38 @@ class FlipSketchConfig(PresetSettings):
         "animate",
         choices={
             "animate": "the drawing",
-            "words": "a word's letters: no composed attention along time",
-            "extrapolate": "the drawing, then what next_prompts say",
+            "words": "letters of a word; temporal attention is not composed",
+            "extrapolate": "the drawing, then continued by next_prompts",
         },
     )
     next_prompts: list[str] = setting(
-        "For extrapolate: what happens after the prompt, one sentence after another.", factory=list
+        "With mode=extrapolate: what happens after the prompt, one sentence per following clip.", factory=list
     )
     motion: float = setting(
-        "How much it moves: 0 keeps to the sketch, 1 moves most (1 - lambda of the paper).", low=0, high=1
+        "Amount of motion: 0 stays closest to the sketch, 1 moves most (1 - lambda of the paper).", low=0, high=1
     )
     seeds: int = setting(
-        "Videos in one batch, ranked by how well they keep to the sketch; the best is the result.", 1, low=1, high=64
+        "Number of videos, ranked by their similarity to the sketch; the best is the result.", 1, low=1, high=64
     )
-    threshold: float = setting("Ranked videos whose consistency is below it are marked.", 0.9, low=-1, high=1)
+    threshold: float = setting("Videos with a lower consistency are marked in the ranking.", 0.9, low=-1, high=1)
     clip: str | None = setting(
-        "Folder with CLIP weights for the ranking; null looks on this machine, then takes the sprite judge.", None
+        "Folder with CLIP weights for the ranking; null searches this machine, else uses the sprite judge.", None
     )
     binarise: str = setting(
-        "What the finished frames are made of.",
+        "How the finished frames are drawn.",
         "otsu",
         choices={"otsu": "strictly black on white (Otsu's threshold)", "none": "as the network drew them"},
     )
-    pin_first_frame: bool = setting("Whether frame 0 stays the reference at every step, as the paper words it.")
-    phrase: str = setting("How a prompt that speaks of no drawing is put; '{prompt}' leaves it as it is.")
+    pin_first_frame: bool = setting("Whether frame 0 is kept as the reference at every step, as the paper states.")
+    phrase: str = setting("Template for a prompt that mentions no drawing; '{prompt}' leaves it unchanged.")
     reference_share: float = setting(
-        "Share of the other frames' first noise that is the reference's; 0 in the paper.", low=0, high=1
+        "Share of the reference's noise in the other frames' initial noise; 0 in the paper.", low=0, high=1
     )
     lora: str = setting(
-        "The sketch LoRA: auto is the shipped one on the pocket backbones; none, or a file or folder.", "auto"
+        "The sketch LoRA: auto (the shipped one on pocket backbones), none, or a file or folder.", "auto"
     )
     store_mb: int = setting(
-        "Queries and keys of the reference up to this size are kept on disk, larger ones in memory.",
+        "The reference's queries and keys are stored on disk up to this size, else in memory.",
         1024,
         low=0,
         high=1e6,
@@ -267,14 +276,16 @@ class FlipSketchConfig(PresetSettings):
         return self.phrase.replace("{prompt}", prompt)
 
     def agree(self) -> None:
-        """Refuse settings that cannot stand together; raises UserError with one line."""
+        """Refuse settings that contradict each other; raises UserError with one line."""
         if self.undrawn and self.seeds > 1:
             raise UserError("method.sketch.source=none leaves no drawing to rank videos by: give method.seeds=1")
         if not is_open(self.phrase) and "{prompt}" not in self.phrase:
-            raise UserError(f"method.phrase={self.phrase}: say where the prompt goes, as in 'a drawing of {{prompt}}'")
+            raise UserError(f"method.phrase={self.phrase}: it must contain {{prompt}}, as in 'a drawing of {{prompt}}'")
         if self.mode == "extrapolate" and not self.next_prompts:
-            raise UserError("method.mode=extrapolate needs what happens next: method.next_prompts=['it lies down']")
+            raise UserError(
+                "method.mode=extrapolate needs sentences for the following clips: method.next_prompts=['it lies down']"
+            )
         if self.mode != "extrapolate" and self.next_prompts:
-            raise UserError(f"method.next_prompts is for method.mode=extrapolate, not {self.mode}")
+            raise UserError(f"method.next_prompts needs method.mode=extrapolate (got {self.mode})")
         if not all(text.strip() for text in self.next_prompts):
             raise UserError("method.next_prompts holds an empty sentence")

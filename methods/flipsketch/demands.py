@@ -44,7 +44,7 @@ def plain_once(backbone: VideoBackbone, settings: FlipSketchConfig, run: RunCont
     """The UNet's own prediction."""
     import torch
 
-    composer, latents, text = _scene(backbone, settings, run, clips)
+    composer, latents, text = _set_up(backbone, settings, run, clips)
 
     def call() -> Any:
         with torch.no_grad(), composer.installed():
@@ -57,7 +57,7 @@ def record_once(backbone: VideoBackbone, settings: FlipSketchConfig, run: RunCon
     """The same with queries and keys kept."""
     import torch
 
-    composer, latents, text = _scene(backbone, settings, run, 1)
+    composer, latents, text = _set_up(backbone, settings, run, 1)
 
     def call() -> Any:
         with torch.no_grad(), composer.installed():
@@ -72,7 +72,7 @@ def composed_once(
     """A prediction with the queries and keys of a reference; of several clips the last half is composed."""
     import torch
 
-    composer, latents, text = _scene(backbone, settings, run, clips)
+    composer, latents, text = _set_up(backbone, settings, run, clips)
     with torch.no_grad(), composer.installed():
         recording = composer.record(latents[:1], 500, text[:1])[1].map(lambda tensor: tensor.cpu())
 
@@ -89,7 +89,7 @@ def align_once(backbone: VideoBackbone, settings: FlipSketchConfig, run: RunCont
 
     from .align import align, checkpointed
 
-    composer, latents, text = _scene(backbone, settings, run, 1)
+    composer, latents, text = _set_up(backbone, settings, run, 1)
     first = latents[0, :, 0]
     wanted = settings.align.checkpointing
     again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
@@ -102,7 +102,7 @@ def align_once(backbone: VideoBackbone, settings: FlipSketchConfig, run: RunCont
     return call
 
 
-def _scene(
+def _set_up(
     backbone: VideoBackbone, settings: FlipSketchConfig, run: RunContext, clips: int
 ) -> tuple[Composer, Any, Any]:
     """The composer, latents (clips, C, F, h, w) and text states for them."""

@@ -1,4 +1,4 @@
-"""The sketch as latents, and the noise from which the model draws it again (FlipSketch section 4.1)."""
+"""The sketch as latents, and the noise from which the model reproduces it (FlipSketch section 4.1)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sketch_latents(backbone: VideoBackbone, drawing: np.ndarray, config: InvertC
 
 
 def invert(model: Model, sampler: Invertible, latents: Tensor, steps: int, progress: OnStep | None = None) -> Tensor:
-    """The way of a still clip (1, C, copies, h, w) to its noise and back: plain inversion, mean of the copies.
+    """DDIM inversion of a still clip (1, C, copies, h, w), with the mean of the copies at each step.
 
     `model` is the one without a text. The authors' code runs it twice and combines two equal passes; once is the same.
 

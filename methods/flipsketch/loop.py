@@ -21,7 +21,7 @@ OnAlign = Callable[[int, Tensor], None]  # step, latents (B, C, M, h, w) after i
 
 
 @dataclass(frozen=True)
-class Options:
+class DenoiseSettings:
     """How the generated frames are denoised; see `config` for what the values mean."""
 
     guidance: Guidance = Guidance(9.0)
@@ -53,7 +53,7 @@ def denoise(
     schedule: Schedule,
     prompt: Tensor,
     negative: Tensor,
-    options: Options,
+    options: DenoiseSettings,
     *,
     progress: OnStep | None = None,
     check: Callable[[], None] = lambda: None,
@@ -92,7 +92,7 @@ class _Video:
     recordings: Recorder | None
     schedule: Schedule
     prompts: Prompts
-    options: Options
+    options: DenoiseSettings
     check: Callable[[], None]
     watch: OnAlign | None
     recording: Recording | None = None

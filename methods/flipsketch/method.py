@@ -28,8 +28,8 @@ from .align import checkpointed
 from .compose import Composer
 from .config import PRESETS, FlipSketchConfig
 from .invert import invert, sketch_latents
-from .keep import remembering
-from .loop import Options, denoise, start
+from .loop import DenoiseSettings, denoise, start
+from .recording_cache import remembering
 from .reference import Recorder, Reference, Schedule, recorder, walk
 from .sketch import drawing_of, finish, network_files, network_of, to_video
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Scene:
+class _Segment:
     """One clip to make: a drawing and its reference branch, or neither, and what happens."""
 
     drawing: np.ndarray | None
@@ -60,15 +60,15 @@ class FlipSketch(Transfer):
         super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
 
     def check(self, inputs: Inputs) -> None:
-        """Refuse what is no drawing, a LoRA that is not there, and too few frames for all sentences."""
-        scenes = 1 + len(self.config.next_prompts)
-        if scenes > 1 and self.run.frames < scenes + 1:
-            few = f"{scenes} sentences need at least {scenes + 1} frames, not {self.run.frames}"
-            raise UserError(f"{few}: give frames={10 * scenes - scenes + 1}")
+        """Refuse a picture that is not a drawing, a missing LoRA, and too few frames for all sentences."""
+        sentences = 1 + len(self.config.next_prompts)
+        if sentences > 1 and self.run.frames < sentences + 1:
+            few = f"{sentences} sentences need at least {sentences + 1} frames (got {self.run.frames})"
+            raise UserError(f"{few}: give frames={10 * sentences - sentences + 1}")
         if self.run.plan.offload == "group" and self.config.align.enabled and not self.config.undrawn:
             raise UserError(
                 "alignment needs the UNet on the GPU in one piece, and gpu.offload=group keeps single "
-                "layers there: take gpu.offload=model, or method.align.enabled=false"
+                "layers there: use gpu.offload=model, or method.align.enabled=false"
             )
         self.weights()
         self.run.remark(self._first_frame())
@@ -81,12 +81,12 @@ class FlipSketch(Transfer):
             self._read(inputs)
 
     def _first_frame(self) -> str:
-        """A line where the first frame only begins as the drawing, and may come out as something else; else ""."""
+        """A warning where the first frame only starts as the drawing, and may become something else; else ""."""
         config = self.config
         if config.undrawn or config.pin_first_frame or config.align.enabled:
             return ""
         return (
-            "without alignment nothing holds the first frame to the drawing, and it may show something else: "
+            "without alignment the first frame may differ from the drawing: "
             "method.pin_first_frame=true keeps the drawing there, method.align.enabled=true aligns to it"
         )
 
@@ -100,12 +100,14 @@ class FlipSketch(Transfer):
         if name == "none" or (name == "auto" and self.backbone.spec.name != "pocket-modelscope"):
             return None
         if name == "auto":
-            get = f"{places.install_again()}, or give method.lora=none to go without"
+            get = f"{places.install_again()}, or give method.lora=none to run without it"
             return shipped("flipsketch", "lora.safetensors", get=get)
         path = Path(name).expanduser()
         if not path.exists():
             what = f"no such file or folder ({path})"
-            raise MissingWeights(f"method.lora={name}: {what}; give method.lora=none to go without")
+            raise MissingWeights(
+                f"method.lora={name}: {what}: check the path, or give method.lora=none to run without it"
+            )
         return path
 
     def _read(self, inputs: Inputs) -> Drawing:
@@ -117,7 +119,7 @@ class FlipSketch(Transfer):
     # prepare
 
     def picture(self, inputs: Inputs) -> np.ndarray | None:
-        """The drawing as the model gets it: cleaned."""
+        """The cleaned drawing, as the model gets it."""
         shown = self.run.shown.get("sketch")
         return None if shown is None else shown[0]
 
@@ -125,7 +127,7 @@ class FlipSketch(Transfer):
     def prepare(self, inputs: Inputs) -> Tensors:
         """The drawing, its inverted noise, and the reference branch: what serves every prompt and seed."""
         if self.config.undrawn:
-            self.run.note("sketch", {"source": "none", "said": "the drawing is not read: method.sketch.source=none"})
+            self.run.note("sketch", {"source": "none", "said": "the drawing is not used: method.sketch.source=none"})
             return {}
         assert inputs.reference is not None
         drawing = self._read(inputs)
@@ -181,9 +183,9 @@ class FlipSketch(Transfer):
 
     def _lengths(self) -> list[int]:
         """Frames of each clip: they share `frames`, and each begins with the last frame of the one before."""
-        scenes = 1 + len(self.config.next_prompts)
-        whole, rest = divmod(self.run.frames + scenes - 1, scenes)
-        return [whole + (i < rest) for i in range(scenes)]
+        sentences = 1 + len(self.config.next_prompts)
+        whole, rest = divmod(self.run.frames + sentences - 1, sentences)
+        return [whole + (i < rest) for i in range(sentences)]
 
     def _sampler(self) -> Any:
         return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
@@ -202,7 +204,7 @@ class FlipSketch(Transfer):
             self._merged = True
         compose, words = self.config.compose, self.config.mode == "words"
         if self.backbone.plan.attention != "sdpa":
-            self.run.note("attention", f"sdpa: {self.backbone.plan.attention} cannot be composed")
+            self.run.note("attention", f"sdpa: composed attention does not support {self.backbone.plan.attention}")
         composer = Composer(
             self.backbone.denoise,
             self.backbone.unet,
@@ -219,7 +221,7 @@ class FlipSketch(Transfer):
 
     @torch.no_grad()
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> Tensor:
-        """Denoise all videos in one batch, rank them, and go on from the best one's last frame if more is to happen."""
+        """Denoise all videos in one batch, rank them, and continue from the best one's last frame if asked."""
         self.run.note("settings", {k: v for k, v in settings(self.config).items() if k in PRESETS["paper"]})
         prompts, lengths = [inputs.prompt, *self.config.next_prompts], self._lengths()
         schedule = self._schedule(lengths[0])
@@ -227,15 +229,15 @@ class FlipSketch(Transfer):
         if phrased != prompts:
             self.run.note("phrased", phrased)
             prompts = phrased
-        scene = _Scene(None, None, schedule.alone(), prompts[0])
+        segment = _Segment(None, None, schedule.alone(), prompts[0])
         if not self.config.undrawn:
-            scene = _Scene(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
-        frames = self._best(scene, inputs.negative_prompt)
+            segment = _Segment(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
+        frames = self._best(segment, inputs.negative_prompt)
         for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
             last = self._again(frames[-1])
             reference = self._refer(last, length, inputs.negative_prompt)
-            scene = _Scene(last, reference, self._schedule(length), prompt, number)
-            frames = np.concatenate([frames, self._best(scene, inputs.negative_prompt)[1:]])
+            segment = _Segment(last, reference, self._schedule(length), prompt, number)
+            frames = np.concatenate([frames, self._best(segment, inputs.negative_prompt)[1:]])
         self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
 
@@ -243,26 +245,26 @@ class FlipSketch(Transfer):
         """The last frame (H, W, 3) of a clip as the next one's drawing, strictly black on white."""
         drawing = finish(to_video(frame[None]), "otsu")[0]
         if drawing.min() == drawing.max():
-            raise UserError("the clip ends in an empty frame, from which nothing can go on: try another seed")
+            raise UserError("the clip ends in an empty frame and cannot be continued: try another seed")
         return drawing
 
-    def _best(self, scene: _Scene, negative_prompt: str) -> np.ndarray:
-        """Frames (M, H, W, 3) uint8 of the video that keeps best to the drawing."""
-        latents = self._denoise(scene, negative_prompt)
+    def _best(self, segment: _Segment, negative_prompt: str) -> np.ndarray:
+        """Frames (M, H, W, 3) uint8 of the video that is most similar to the drawing."""
+        latents = self._denoise(segment, negative_prompt)
         clips = rearrange(latents, "b c f h w -> b f c h w")
         videos = [finish(self.backbone.decode(clip), self.config.binarise) for clip in clips]
-        if scene.drawing is None or len(videos) == 1:
+        if segment.drawing is None or len(videos) == 1:
             return videos[0]
         from .rank import rank
 
-        return rank(videos, scene.drawing, self.config, self.run, scene.number)
+        return rank(videos, segment.drawing, self.config, self.run, segment.number)
 
-    def _denoise(self, scene: _Scene, negative_prompt: str) -> Tensor:
+    def _denoise(self, segment: _Segment, negative_prompt: str) -> Tensor:
         """Clean latents (B, C, M, h, w) of all seeds."""
         config, run, device = self.config, self.run, self.run.device
-        schedule, reference, backbone = scene.schedule, scene.reference, self.backbone
-        noise = self._noise(scene, "noise", schedule.frames)
-        first = reference.noise.to(device) if reference else self._noise(scene, "common noise", 1)
+        schedule, reference, backbone = segment.schedule, segment.reference, self.backbone
+        noise = self._noise(segment, "noise", schedule.frames)
+        first = reference.noise.to(device) if reference else self._noise(segment, "common noise", 1)
         wanted = config.align.checkpointing
         again = backbone.plan.checkpointing if wanted == "auto" else wanted == "on"
         with self._composer() as composer, checkpointed(backbone.unet, again):
@@ -271,31 +273,31 @@ class FlipSketch(Transfer):
                 self._sampler(),
                 start(noise, first, config.reference_share),
                 reference,
-                self._recordings(composer, scene),
+                self._recordings(composer, segment),
                 schedule,
-                self._text(scene.prompt),
+                self._text(segment.prompt),
                 self._text(negative_prompt),
                 self._options(),
                 check=run.progress.check,
                 progress=run.progress.walk("denoise"),
             )
 
-    def _noise(self, scene: _Scene, name: str, frames: int) -> Tensor:
+    def _noise(self, segment: _Segment, name: str, frames: int) -> Tensor:
         """Gaussian noise (B, C, frames, h, w), of each seed by itself."""
         shape = (1, *self.backbone.latent_shape(frames, self.run.height, self.run.width))
-        seeds = [seed_from(self.run.seed + i, f"{name} {scene.number}") for i in range(self.config.seeds)]
+        seeds = [seed_from(self.run.seed + i, f"{name} {segment.number}") for i in range(self.config.seeds)]
         made = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(made).to(self.run.device)  # (B, C, frames, h, w)
 
-    def _recordings(self, composer: Composer, scene: _Scene) -> Recorder | None:
-        if scene.reference is None:
+    def _recordings(self, composer: Composer, segment: _Segment) -> Recorder | None:
+        if segment.reference is None:
             return None
-        found = recorder(composer, self._sampler(), scene.reference, scene.schedule, self._text(""))
-        return found if scene.reference.recordings else remembering(_key(scene.reference, self.config), found)
+        found = recorder(composer, self._sampler(), segment.reference, segment.schedule, self._text(""))
+        return found if segment.reference.recordings else remembering(_key(segment.reference, self.config), found)
 
-    def _options(self) -> Options:
+    def _options(self) -> DenoiseSettings:
         config, sample = self.config, self.config.sample
-        return Options(
+        return DenoiseSettings(
             guidance=Guidance.on(
                 self.run.device, sample.guidance, sample.rescale, sample.batched, self.run.plan.batched
             ),
@@ -310,6 +312,6 @@ class FlipSketch(Transfer):
 
 
 def _key(reference: Reference, config: FlipSketchConfig) -> str:
-    """Which sketch, model and settings recordings come from: the hash of the reference's path, and whose layers."""
+    """Identifies the sketch, model and settings of recordings: the hash of the reference's path, and the layers."""
     path = hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
     return f"{path} {config.compose.layers}"

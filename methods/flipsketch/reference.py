@@ -1,7 +1,7 @@
 """The reference branch: the sketch's own denoising, which depends on neither the prompt nor the seed.
 
-It is walked once for each sketch, at batch 1. What it leaves (FlipSketch section 4.3) serves every prompt and seed: the
-queries and keys of the composed steps, and frame 0 with its prediction for the alignment.
+It runs once for each sketch, at batch 1. Its results (FlipSketch section 4.3) serve every prompt and seed: the queries
+and keys of the composed steps, and frame 0 with its prediction for the alignment.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Schedule:
 
 @dataclass
 class Reference:
-    """What the reference branch leaves.
+    """The results of the reference branch.
 
     Attributes:
         noise: x_T^r (1, C, 1, h, w).
@@ -166,7 +166,7 @@ def walk(
 
 
 class _Branch:
-    """The model of the reference branch, which keeps on the way what later steps need of it."""
+    """The model of the reference branch, which stores what later steps need."""
 
     def __init__(
         self, composer: Composer, schedule: Schedule, null: Tensor, negative: Tensor | None, start: Tensor
@@ -180,7 +180,7 @@ class _Branch:
         return ref[:, :, : self.schedule.first(step.index)]  # (1, C, N, h, w)
 
     def follow(self, ref: Tensor, step: Step) -> Tensor:
-        """Keep where frame 0 is."""
+        """Store frame 0."""
         self.path.append(ref[0, :, 0])
         return ref
 
@@ -202,17 +202,17 @@ class _Branch:
         return prediction
 
     def reference(self, noise: Tensor) -> Reference:
-        """All that was kept."""
+        """All stored results."""
         path = torch.stack(self.path)  # (W + 1, C, h, w)
         targets = torch.stack(self.targets) if self.targets else path[:0]
         return Reference(noise, path, targets, self.states, self.recordings)
 
 
-Recorder = Callable[[int], Recording]  # step -> what the reference leaves there
+Recorder = Callable[[int], Recording]  # step -> the reference's recording
 
 
 def recorder(composer: Composer, sampler: Sampler, reference: Reference, schedule: Schedule, null: Tensor) -> Recorder:
-    """Recordings as they were kept, or made again from the kept states, one pass for each step."""
+    """The stored recordings, or ones computed again from the stored states, with one pass for each step."""
     if reference.recordings:
         return lambda i: reference.recordings[i]
     grid = sampler.grid(schedule.steps)

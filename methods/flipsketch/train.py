@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FILE = "lora.safetensors"
 FAMILIES = ("modelscope", "animatediff")
-_NOT = {"animatediff-xl": "has two text encoders, of which the trainer knows one", "animatex": "reads no prompt"}
+_NOT = {"animatediff-xl": "has two text encoders, and the trainer supports only one", "animatex": "reads no prompt"}
 
 
 def train(job: TrainJob) -> str:
@@ -41,8 +41,8 @@ def train(job: TrainJob) -> str:
         What was reached on held-out clips, and how to use the file, in one line.
 
     Raises:
-        UserError: anything that the user can mend.
-        Cancelled: stopped by the user; the same call goes on from there.
+        UserError: anything that the user can fix.
+        Cancelled: stopped by the user; the same call resumes.
     """
     from motionkit import backbones
 
@@ -132,15 +132,15 @@ def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
 def _check_plan(job: TrainJob, options: TrainOptions) -> None:
     if job.plan.offload == "group":
         raise UserError(
-            "training keeps the UNet on the device: gpu.offload=group is for use only (try gpu.offload="
+            "training keeps the whole UNet on the device, so gpu.offload=group is not possible (try gpu.offload="
             "model, gpu.checkpointing=true or a smaller size=)"
         )
     if job.plan.offload == "model" and options.text_encoder:
-        raise UserError("train.text_encoder=true keeps two networks on the device: give gpu.offload=none with it")
+        raise UserError("train.text_encoder=true keeps two networks on the device: give gpu.offload=none")
     if job.plan.device == "cpu" and job.plan.autocast == "bfloat16" and options.frames == 2:
         # torch 2.13 returns unset memory as the weight gradient of such a convolution (only for a depth of two).
         raise UserError(
-            "train.frames=2 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: take train.frames=3 or "
+            "train.frames=2 with gpu.dtype=bfloat16 on a CPU gives wrong gradients: use train.frames=3 or "
             "more, or gpu.dtype=float32"
         )
 
@@ -169,7 +169,7 @@ def _clips(job: TrainJob, options: TrainOptions, size: int) -> Path:
 
 
 def _same_run(job: TrainJob, options: TrainOptions, backbone: VideoBackbone, clips: DrawingClips, size: int) -> None:
-    """Begin the folder's record, or check that a checkpoint there is of this very run.
+    """Begin the folder's record, or check that a checkpoint there belongs to the same run.
 
     Raises: UserError naming what differs.
     """

@@ -1,4 +1,4 @@
-"""A folder of clips with captions, encoded once: what a sketch LoRA is trained on."""
+"""The training data of a sketch LoRA: a folder of clips with captions, encoded once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VIDEOS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp", ".apng")
 PICTURES = (".png", ".jpg", ".jpeg")
-HELD_OUT = 0.1  # share of the clips that are never trained on, by a hash of their names
+HELD_OUT = 0.1  # share of held-out clips, chosen by a hash of their names
 _CAPTION_BYTES = 1 << 16
 _TABLE_BYTES = 1 << 26
 _SMALL_FILE = 1 << 22
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class EncodedClip:
     """One encoded clip: its name in the folder, its caption, the file of its latents (N, 4, h, w), and N."""
 
     name: str
@@ -64,7 +64,7 @@ def captioned(folder: Path) -> list[tuple[Path, str]]:
     table = _table(folder / "captions.csv")
     names = {p.relative_to(folder).as_posix() for p in clips}
     if strange := sorted(set(table) - names):
-        raise UserError(f"{folder / 'captions.csv'} names {strange[0]}, which is no clip of {folder}")
+        raise UserError(f"{folder / 'captions.csv'} names {strange[0]}, but {folder} has no such clip")
     found = [(p, _text(p) or table.get(p.relative_to(folder).as_posix(), "")) for p in clips]
     if bare := [p for p, caption in found if not caption]:
         first = bare[0].relative_to(folder)
@@ -88,7 +88,7 @@ def _text(clip: Path) -> str:
 def _read(file: Path, limit: int) -> str:
     try:
         if file.stat().st_size > limit:
-            raise UserError(f"{file}: longer than {limit} bytes: not captions")
+            raise UserError(f"{file}: a caption file may have at most {limit} bytes")
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text ({type(error).__name__})") from error
@@ -142,7 +142,7 @@ class DrawingClips:
 
     def _entry(
         self, path: Path, name: str, caption: str, backbone: VideoBackbone, size: int, fps: float | None, cache: Path
-    ) -> Entry:
+    ) -> EncodedClip:
         file = cache / f"{hashlib.sha256(_state(path, name).encode()).hexdigest()[:24]}.safetensors"
         known = _known(file)
         if known is None:
@@ -151,10 +151,10 @@ class DrawingClips:
         length, drawn = known
         if length < self.frames:
             raise UserError(
-                f"data: {name} has {length} frames, train.frames={self.frames} needs as many or more: "
-                f"take it out, or set train.frames={length}"
+                f"data: {name} has {length} frames, fewer than train.frames={self.frames}: "
+                f"remove it, or set train.frames={length}"
             )
-        return Entry(name, caption, file, length, drawn)
+        return EncodedClip(name, caption, file, length, drawn)
 
     def batch(self, number: int, count: int, seed: int, dropped: float = 0.0) -> tuple[Tensor, list[str]]:
         """The `number`-th batch: latents (B, 4, F, h, w) float32 and captions, some of them empty.
@@ -170,14 +170,14 @@ class DrawingClips:
             captions.append("" if rng.uniform() < dropped else entry.caption)
         return torch.stack(latents), captions
 
-    def cut(self, entry: Entry, start: int = 0) -> Tensor:
+    def cut(self, entry: EncodedClip, start: int = 0) -> Tensor:
         """`frames` frames of a clip from `start` on, (4, F, h, w) float32."""
         with safe_open(entry.file, "pt") as file:
             part = file.get_slice("latents")[start : start + self.frames]  # (F, 4, h, w)
         return part.float().transpose(0, 1)  # (4, F, h, w)
 
     def identity(self) -> str:
-        """A hash of what is trained on: the clips and their captions."""
+        """A hash of the training data: the clips and their captions."""
         rows = [[e.file.name, e.caption] for e in self.train]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
@@ -187,14 +187,14 @@ def _is_held_out(name: str) -> bool:
 
 
 def _state(path: Path, name: str) -> str:
-    """What tells a clip from another: its name and its bytes, or times where there are many bytes."""
+    """The state of a clip for its cache key: its name and bytes, or times for large files."""
     files = sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
     return "\0".join([name, *(f"{f.name} {_mark(f)}" for f in files)])
 
 
 def _mark(file: Path) -> str:
     facts = file.stat()
-    # By content, so that clips which are written or copied once more are still the same.
+    # By content, so that rewritten or copied clips are still the same.
     return hash_path(file) if facts.st_size < _SMALL_FILE else f"{facts.st_size} {facts.st_mtime_ns}"
 
 

@@ -43,14 +43,13 @@ def unet_layers(unet: nn.Module, targets: str) -> list[str]:
             pattern = re.compile(targets)
         except re.error as error:
             raise UserError(
-                f"train.targets={targets}: not all, linear, attention or temporal, and no pattern ({error})"
+                f"train.targets={targets}: give all, linear, attention, temporal or a valid pattern ({error})"
             ) from error
         chosen = lambda name, module: pattern.search(name) is not None  # noqa: E731
     names = [name for name, module in layers if chosen(name, module)]
     if not names:
         raise UserError(
-            f"train.targets={targets} is in the name of no layer; names look like {layers[0][0]}, "
-            f"{layers[len(layers) // 2][0]}"
+            f"train.targets={targets} matches no layer; names look like {layers[0][0]}, {layers[len(layers) // 2][0]}"
         )
     return names
 

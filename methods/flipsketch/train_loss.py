@@ -1,4 +1,4 @@
-"""What a sketch LoRA is trained to do, and how well it does it: the error of the prediction for noised clips."""
+"""The loss and the evaluation of a sketch LoRA: the error of the prediction for noised clips."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _error(backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: 
 
 @torch.no_grad()
 def measure(backbone: VideoBackbone, clips: DrawingClips, recipe: Recipe) -> dict[str, Any]:
-    """Error of the prediction on clips that were not trained on, with the factors and without them."""
+    """Error of the prediction on held-out clips, with and without the LoRA's factors."""
     texts, entries = Texts(backbone, learns=False), (clips.held_out or clips.train)[:_MEASURED_CLIPS]
 
     def error() -> float:
@@ -102,5 +102,5 @@ def measure(backbone: VideoBackbone, clips: DrawingClips, recipe: Recipe) -> dic
 
     tuned = error()
     with without_factors(backbone.unet, backbone.text_encoder):
-        plain = error()
-    return {"error": tuned, "without": plain, "clips": len(entries), "held_out": bool(clips.held_out)}
+        without = error()
+    return {"error": tuned, "without": without, "clips": len(entries), "held_out": bool(clips.held_out)}

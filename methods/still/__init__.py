@@ -1,4 +1,4 @@
-"""Still: repeats the reference frame; the floor of every comparison, no motion at all.
+"""Still: repeats the reference frame, without any motion; the lowest baseline of every comparison.
 
 Paper: none.  Code: motionkit.  Weights: none.
 """
@@ -10,7 +10,7 @@ from motionkit.transfer import MethodSpec, Requirement
 SPEC = MethodSpec(
     name="still",
     title="Still",
-    summary="Repeats the reference's first frame: the floor that any transfer must beat.",
+    summary="Repeats the reference's first frame: the baseline that any transfer must beat.",
     paper_url="",
     citation="""@software{motionkit,
   title  = {motionkit: motion transfer methods behind one contract},

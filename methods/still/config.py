@@ -1,4 +1,4 @@
-"""The settings of still: there is nothing to set."""
+"""The settings of still, which has none."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from motionkit.transfer import MethodSpec, Need, Requirement, Stage
 
-_NO_TEXT = "it reads no prompt, so an edited one would change nothing"
+_NO_TEXT = "it reads no prompt, so an edited prompt would change nothing"
 
 SPEC = MethodSpec(
     name="vidmp3",
     title="VIDMP3",
-    summary="Edits a clip by a sentence: another subject or style in the same motion, learnt as pose and position.",
+    summary="Edits a clip by a sentence: another subject or style with the same motion, learnt as pose and position.",
     paper_url="https://arxiv.org/abs/2510.12069",
     citation="""@misc{vidmp3_2025,
   title         = {VIDMP3: Video Editing by Representing Motion with Pose and Position Priors},
@@ -30,15 +30,15 @@ SPEC = MethodSpec(
     transfer="motionkit.methods.vidmp3.method:VidMP3",
     config="motionkit.methods.vidmp3.config:VidMP3Config",
     requires=(
-        Requirement("driving", "the video that is edited: its motion stays"),
+        Requirement("driving", "the video to edit; its motion stays"),
         Requirement("prompt", "what the edited video shows, such as 'a bulldog on roller blades on a road'"),
     ),
     uses=(
         Requirement("source_prompt", "what the driving video shows, such as 'a silver jeep on a road'"),
-        Requirement("negative_prompt", "what to avoid; counts when sample.guidance is not 1"),
-        Requirement("masks", "ready-made masks of the subject in place of the estimator"),
-        Requirement("depth", "ready-made depth, larger = nearer"),
-        Requirement("correspondence", "ready-made correspondence with the first frame: points or colours"),
+        Requirement("negative_prompt", "what to avoid; used when sample.guidance is not 1"),
+        Requirement("masks", "your own masks of the subject, used instead of the estimator"),
+        Requirement("depth", "your own depth maps, larger = nearer"),
+        Requirement("correspondence", "your own correspondence with the first frame: points or colours"),
     ),
     backbones=(
         "tiny-animatediff-sd15",
@@ -60,7 +60,7 @@ SPEC = MethodSpec(
     refuses={"animatex": _NO_TEXT},
     suits=(
         Need("reads_text", (True,), _NO_TEXT),
-        Need("attends_in_time", (True,), "it has no attention along time, which is what carries the motion"),
+        Need("attends_in_time", (True,), "it has no temporal attention, which carries the motion"),
     ),
     demands="motionkit.methods.vidmp3.demands:demands",
     stages=(
@@ -96,5 +96,5 @@ SPEC = MethodSpec(
     version="3",
     year=2025,
     samplers=("ddim", "flow-euler"),
-    sampler_reason="it inverts the source and walks the same steps back, which a sampler that draws noise cannot",
+    sampler_reason="it inverts the source and must denoise through the same steps; a sampler that adds noise cannot",
 )

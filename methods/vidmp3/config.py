@@ -15,7 +15,7 @@ from motionkit.settings.setting import setting
 
 from .options import BLOCKS, HEADS, SEES, SITES, TEMPORAL
 
-# A setting without a default takes the preset's value; one that is set explicitly always wins.
+# A setting without a default takes the preset's value; an explicit value always wins.
 
 
 @dataclass
@@ -23,26 +23,26 @@ class MapsConfig:
     """Correspondence, depth and masks as the guide sees them (VIDMP3 section 3.1)."""
 
     colours: str = setting(
-        "How a place in the first frame becomes a colour.",
+        "How a position in the first frame is coded as a colour.",
         "polar",
         choices={
-            "polar": "by angle and distance from the subject's middle: the paper's wheel",
-            "uv1": "red by x, green by y, blue 1: no seam",
+            "polar": "by angle and distance from the subject's centre, as in the paper",
+            "uv1": "red by x, green by y, blue 1; without a seam",
         },
     )
     long_side: int = setting("Longer side of the maps that the guide sees.", low=8, high=512, unit="px")
     steady: bool = setting(
-        "Whether the depth's flicker is taken out by the background; for a camera that stands still.", False
+        "Whether flicker of the depth is removed by means of the background; for a static camera.", False
     )
 
 
 @dataclass
 class GuideConfig:
-    """MotionGuide, and how it enters the attention over time (VIDMP3 sections 3.1 and 3.2)."""
+    """MotionGuide, and how it enters temporal attention (VIDMP3 sections 3.1 and 3.2)."""
 
     inputs: str = setting("What the guide sees.", "product", choices=SEES | {"off": "no guide: tuning alone"})
     strength: float | None = setting(
-        "Lambda, how strongly the guide counts; null is 0.1 for large motion and 0.05 for small, as in the paper.",
+        "Lambda, the strength of the guide; null is 0.1 for large motion and 0.05 for small, as in the paper.",
         None,
         low=0,
         high=10,
@@ -50,37 +50,43 @@ class GuideConfig:
     edit_strength: float = setting("Factor on lambda while editing.", low=0, high=100)
     centre: bool = setting("Whether the mean over time is subtracted from what the guide adds.")
     heads: str = setting("How the motion vector becomes what each layer along time adds.", "per_width", choices=HEADS)
-    sites: str = setting("Which attentions of each motion module the guide enters.", "all", choices=SITES)
-    blocks: str = setting("Which blocks of the UNet the guide enters.", "all", choices=BLOCKS)
+    sites: str = setting("Which attention layers of each motion module use the guide.", "all", choices=SITES)
+    blocks: str = setting("Which blocks of the UNet use the guide.", "all", choices=BLOCKS)
 
 
 @dataclass
 class TuneConfig:
     """Tuning on the source video (VIDMP3 section 3.2)."""
 
-    steps: int = setting("Steps of tuning; 0 leaves it out.", low=0, high=100_000)
+    steps: int = setting("Tuning steps; 0 skips tuning.", low=0, high=100_000)
     lr: float = setting("Learning rate of MotionGuide.", low=0, high=1)
     unet_lr: float = setting("Learning rate of the UNet's tuned weights.", low=0, high=1)
-    least_t: float = setting("Share of all noise levels, from the lowest, that tuning leaves out.", low=0, high=0.99)
+    least_t: float = setting("Share of the noise levels, from the lowest, that tuning skips.", low=0, high=0.99)
     loss: str = setting(
-        "Where the prediction's error counts.", "all", choices={"all": "everywhere", "subject": "on the subject alone"}
+        "Where in the picture the loss is computed.",
+        "all",
+        choices={"all": "everywhere", "subject": "on the subject alone"},
     )
     temporal: str = setting("Which weights of attention along time are tuned.", "auto", choices=TEMPORAL)
     ends: bool = setting("Whether the motion modules' own proj_in and proj_out are tuned too.", False)
     rank: int = setting(
-        "0 tunes the weights themselves; above 0 a LoRA of this rank on the same layers, for small packs.",
+        "0 tunes the weights themselves; above 0 tunes a LoRA of this rank on the same layers, for small packs.",
         0,
         low=0,
         high=1024,
     )
-    max_grad: float = setting("The gradient's norm is cut to this.", 1.0, low=1e-6, high=1e6)
+    max_grad: float = setting("Maximum norm of the gradient.", 1.0, low=1e-6, high=1e6)
     save_every: int = setting(
-        "Steps between checkpoints, from which a stopped run goes on.", 25, low=1, high=100_000, unit="steps"
+        "Steps between checkpoints, from which a stopped run resumes.", 25, low=1, high=100_000, unit="steps"
     )
     checkpointing: str = setting(
-        "Whether activations are computed twice to save memory.",
+        "Whether activations are recomputed to save memory (gradient checkpointing).",
         "auto",
-        choices={"auto": "as the gpu plan says", "on": "less memory, more time", "off": "more memory, less time"},
+        choices={
+            "auto": "as the GPU memory plan decides",
+            "on": "less memory, more time",
+            "off": "more memory, less time",
+        },
     )
 
 
@@ -88,11 +94,15 @@ class TuneConfig:
 class SampleConfig:
     """Denoising with the edited prompt; its number of steps is `steps`."""
 
-    guidance: float = setting("Scale of classifier-free guidance; 1 is none.", low=0, high=50)
-    rescale: float = setting("How far guidance keeps the prediction's own spread (rescaled guidance).", low=0, high=1)
-    negative: str = setting("What to avoid when the request has no negative prompt.")
+    guidance: float = setting("Scale of classifier-free guidance; 1 is off.", low=0, high=50)
+    rescale: float = setting(
+        "Guidance rescale: how far the guided prediction keeps the original standard deviation; 0 is off.",
+        low=0,
+        high=1,
+    )
+    negative: str = setting("Negative prompt, if the request has none.")
     batched: str = setting(
-        "Whether both passes of guidance go through the network in one call.",
+        "Whether both passes of guidance run through the network as one batch.",
         "auto",
         choices={"auto": "on a GPU", "on": "always: faster, more memory", "off": "never"},
     )
@@ -100,21 +110,21 @@ class SampleConfig:
 
 @dataclass
 class KeepConfig:
-    """What stays as it is in the source: its noised latents are laid over the edit's at every step."""
+    """What of the source stays unchanged: its noised latents replace the edit's there at every step."""
 
     what: str = setting(
-        "What of the source stays.",
+        "What of the source stays unchanged.",
         "auto",
         choices={
-            "auto": "by mode and size",
+            "auto": "depends on mode and size",
             "none": "nothing",
-            "background": "all but the subject",
+            "background": "everything except the subject",
             "subject": "the subject",
         },
     )
-    until: float = setting("Share of the steps in which it is laid over, from the first.", 1.0, low=0, high=1)
+    until: float = setting("Share of the steps in which it is kept, from the first.", 1.0, low=0, high=1)
     margin: float = setting(
-        "How much wider than its mask the subject counts, as a share of the longer side.", 0.04, low=0, high=0.5
+        "How much the subject's mask is widened, as a share of the longer side.", 0.04, low=0, high=0.5
     )
 
 
@@ -136,7 +146,7 @@ _PAPER: dict[str, Any] = {
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": _PAPER,
-    # 5e-4 for 100 steps moves each weight by up to 0.05, as much as Stable Diffusion's own: Tune-A-Video's rate.
+    # 5e-4 for 100 steps moves each weight by up to 0.05, the size of the weights themselves: use Tune-A-Video's rate.
     "safe": _PAPER | {"tune.unet_lr": 3e-5},
     "best": _PAPER | {"tune.unet_lr": 3e-5, "guide.centre": True},
 }
@@ -159,55 +169,59 @@ TUNED: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass
 class VidMP3Config(PresetSettings):
-    """Settings under `method.`; a value left out comes from the preset."""
+    """Settings under `method.`; a missing value comes from the preset."""
 
     name: str = setting("The method's name.", "vidmp3")
     preset: str = setting(
-        "Which table fills in what is not given.",
+        "The set of defaults for all settings that are not given.",
         "best",
         choices={
             "paper": "what the paper states",
-            "safe": "the same with smaller steps for the UNet",
-            "best": "what was measured to be better, and faster on the pocket backbones",
+            "safe": "the paper's with a lower learning rate for the UNet",
+            "best": "measured improvements, and faster on the pocket backbones",
         },
     )
     mode: str = setting(
-        "What is edited.",
+        "What the edit changes.",
         "subject",
         choices={
-            "subject": "the subject, which moves as the source's does",
-            "background": "what is around it",
-            "style": "the look; the prompt is the style alone",
-            "personalised": "the subject becomes one that backbone.lora or a checkpoint of it knows",
+            "subject": "the subject; the new one moves like the source's",
+            "background": "the background",
+            "style": "the style; the prompt names only the style",
+            "personalised": "the subject; the new one is known to backbone.lora or backbone.path",
         },
     )
-    subject: str = setting("Who moves, in the words of source_prompt, such as silver jeep.", "")
-    subjects: list[str] = setting("Several of them: one mask and one guide for each.", factory=list)
-    pack: str | None = setting("A folder with a tuned pack to use; null tunes on this request.", None)
-    save_pack: str | None = setting("A folder that gets the tuned pack; null keeps none.", None)
-    steps: int = setting("DDIM steps, of the inversion as of the edit.", low=1, high=1000)
+    subject: str = setting("The moving subject, in the words of source_prompt, such as silver jeep.", "")
+    subjects: list[str] = setting("Several subjects, each with its own mask and guide.", factory=list)
+    pack: str | None = setting("Folder of a tuned pack to use (see save_pack); null tunes on this request.", None)
+    save_pack: str | None = setting(
+        "Folder to save the tuned weights to, for later runs (a pack); null saves none.", None
+    )
+    steps: int = setting("DDIM steps, of both inversion and edit.", low=1, high=1000)
     start_t: int = setting(
-        "The edit begins at this timestep of the inverted source; a lower one keeps more of it.", low=1, high=1000
+        "Timestep of the inverted source at which the edit starts; a lower one keeps more of the source.",
+        low=1,
+        high=1000,
     )
     invert_prompt: str = setting(
-        "The prompt while the source is inverted.", choices={"source": "source_prompt", "empty": "none"}
+        "Prompt for inverting the source.", choices={"source": "source_prompt", "empty": "none"}
     )
     size: float = setting(
-        "The subject's size, over the source's; it stays where it stands (ours: the paper has none).",
+        "Size of the new subject relative to the source's; its ground position stays (not in the paper).",
         1.0,
         low=0.2,
         high=3,
     )
     size_noise: float = setting(
-        "With another size: share of new noise in the inverted noise where the subject is.", 0.5, low=0, high=1
+        "With another size: share of fresh noise in the subject's inverted noise.", 0.5, low=0, high=1
     )
     perceive: str = setting(
-        "Who finds masks, depth and correspondence.",
+        "How masks, depth and correspondence are estimated.",
         "auto",
         choices={
-            "auto": "networks; plain on the tiny backbones",
-            "networks": "those that masks, depth and correspondence name",
-            "plain": "no network: for one thing on a plain background",
+            "auto": "networks, or plain on the tiny backbones",
+            "networks": "the networks chosen by method.masks, depth and correspondence",
+            "plain": "no networks; only for one subject on a plain background",
         },
     )
     masks: MaskSettings = field(default_factory=MaskSettings)
@@ -237,17 +251,17 @@ class VidMP3Config(PresetSettings):
         return "subject" if self.mode == "background" else "none"
 
     def agree(self) -> None:
-        """Refuse settings that cannot stand together; raises UserError with one line."""
+        """Refuse settings that contradict each other; raises UserError with one line."""
         open_ = is_open(self.start_t) or is_open(self.tune.least_t)
         if not open_ and 1000 * self.tune.least_t >= self.start_t:
             raise UserError(
                 f"method.tune.least_t={self.tune.least_t:g} leaves nothing to tune below method.start_t="
-                f"{self.start_t}: make one smaller or the other larger"
+                f"{self.start_t}: lower least_t or raise start_t"
             )
         if self.subject and self.subjects:
-            raise UserError("method.subject and method.subjects are both given: give one of them")
+            raise UserError("method.subject and method.subjects are both given: give only one of them")
         words = [name.strip().lower() for name in self.subjects]
         if self.subjects and (not all(words) or len(set(words)) < len(words)):
             raise UserError("method.subjects must be different words, such as method.subjects=['dog','cat']")
         if self.keep.what == "subject" and self.size != 1:
-            raise UserError("method.keep.what=subject keeps the subject as it is: leave method.size out")
+            raise UserError("method.keep.what=subject keeps the subject unchanged: leave method.size out")

@@ -50,9 +50,9 @@ def denoise_once(backbone: VideoBackbone, settings: VidMP3Config, run: RunContex
     """One guided prediction through the tuned UNet, whose changed weights are float32."""
     import torch
 
+    from .guided_unet import GuidedUNet, fresh_guides
     from .inject import install
     from .options import TuneOptions
-    from .scene import Scene, fresh_guides
     from .trainable import trainable_names
     from .unets import own_unet, untuned
 
@@ -63,14 +63,14 @@ def denoise_once(backbone: VideoBackbone, settings: VidMP3Config, run: RunContex
             weight.data = weight.data.float()
     injection, maps = install(unet, settings.guide.sites, settings.guide.blocks), _maps(settings, run)
     guides = fresh_guides(injection, settings.guide, len(maps), 0).to(backbone.device).requires_grad_(False)
-    scene = Scene(backbone, unet, injection, guides, maps, [None] * len(maps), 0.1, settings.guide.centre)
+    guided = GuidedUNet(backbone, unet, injection, guides, maps, [None] * len(maps), 0.1, settings.guide.centre)
     latents = torch.zeros(clips, *backbone.latent_shape(run.frames, run.height, run.width), device=backbone.device)
     text = backbone.encode_text(["a"]).expand(clips, -1, -1)
 
     def call() -> Any:
         with torch.no_grad():
-            scene.guide()
-            return scene.denoise(latents, 500, text)
+            guided.guide()
+            return guided.denoise(latents, 500, text)
 
     return call
 
@@ -79,7 +79,7 @@ def _maps(settings: VidMP3Config, run: RunContext) -> list[GuideMaps]:
     """Maps of each subject, without content."""
     import torch
 
-    from .scene import maps_of
+    from .guided_unet import maps_of
 
     side = settings.maps.long_side
     seen: dict[str, Any] = {"masks": torch.ones(len(settings.names), run.frames, 1, side, side)}

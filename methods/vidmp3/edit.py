@@ -14,12 +14,12 @@ from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.samplers import Invertible, Sampler
 from motionkit.diffusion.schedule import OnStep, Step
 
-from .scene import Scene
+from .guided_unet import GuidedUNet
 
 
 @torch.no_grad()
 def invert(
-    scene: Scene,
+    guided: GuidedUNet,
     sampler: Invertible,
     latents: Tensor,
     text: Tensor,
@@ -37,18 +37,18 @@ def invert(
     Returns:
         (1, C, F, h, w), the noised latents at the highest of `steps` timesteps that is not above start_t.
     """
-    scene.guide()
-    clean = rearrange(latents, "f c h w -> 1 c f h w").to(scene.backbone.device)
-    model = text_model(scene.denoise, text)
+    guided.guide()
+    clean = rearrange(latents, "f c h w -> 1 c f h w").to(guided.backbone.device)
+    model = text_model(guided.denoise, text)
     return inversion.invert(model, sampler, clean, steps, stop_t=start_t, progress=progress)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The clip that parts of the picture are kept from, clean and as noise, both (1, C, F, h, w).
+    """The source clip from which parts are kept, clean and as noise, both (1, C, F, h, w).
 
-    At a noise level it is the mix of both. With the noise that the inversion ended at this meets the
-    inverted path at both its ends, and is near it between; only the end has to be kept on disk.
+    At each noise level it is a mix of both. With the noise at the end of the inversion this matches the inverted path
+    at both ends and approximates it between them, so only the end is stored on disk.
     """
 
     clean: Tensor
@@ -85,7 +85,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the edit is asked for.
+    """The settings of an edit.
 
     Attributes:
         text, negative: (1, L, C).
@@ -103,7 +103,7 @@ class Asked:
 
 @torch.no_grad()
 def denoise(
-    scene: Scene,
+    guided: GuidedUNet,
     sampler: Sampler,
     start: Tensor,
     asked: Asked,
@@ -116,7 +116,7 @@ def denoise(
     Raises:
         UserError: the model returned NaN or infinity.
     """
-    scene.guide(asked.strength)
+    guided.guide(asked.strength)
     grid = sampler.grid(steps, asked.start_t)
     x = start.float()
 
@@ -124,7 +124,7 @@ def denoise(
         return keep.lay(x, step.below) if keep and step.index < keep.until * len(grid) else x
 
     x = loop.denoise(
-        text_model(scene.denoise, asked.text, asked.negative),
+        text_model(guided.denoise, asked.text, asked.negative),
         sampler,
         keep.lay(x, grid[0].level) if keep else x,
         grid,

@@ -20,7 +20,7 @@ from motionkit.weights.building import drawing
 
 from .options import GuideOptions
 
-LEAST_ALPHA = 1e-3  # of the picture: a subject of a few pixels must not blow its vector up
+LEAST_ALPHA = 1e-3  # share of the picture: a subject of a few pixels must not blow up its vector
 
 
 class MotionTrunk(nn.Module):
@@ -51,7 +51,7 @@ class MotionTrunk(nn.Module):
         """
         o = self.options
         if image.shape[1] != o.channels or mask.shape != (len(image), 1, *image.shape[2:]):
-            raise ValueError(f"MotionGuide takes {o.channels} channels and a mask, not {image.shape} and {mask.shape}")
+            raise ValueError(f"MotionGuide needs {o.channels} channels and a mask, got {image.shape} and {mask.shape}")
         x = self.stem(image)
         if o.position:
             share = F.adaptive_avg_pool2d(mask.to(x), x.shape[2:]) if o.mask_position else torch.ones_like(x[:, :1])
@@ -60,7 +60,7 @@ class MotionTrunk(nn.Module):
         x = self.post(x)
         x = x.relu() if o.activate else x
         vectors = masked_mean(x, mask) if o.divide else x.mean((2, 3))
-        return fill_gaps(vectors, mask.flatten(1).any(1))
+        return fill_gaps(vectors, mask.flatten(1).any(1))  # (F,post); the mask's any: (F,)
 
 
 class MotionGuide(nn.Module):
@@ -139,7 +139,7 @@ def fill_gaps(vectors: Tensor, seen: Tensor) -> Tensor:
         return vectors
     known = seen.nonzero()[:, 0].tolist()
     if not known:
-        raise ValueError("the subject is in no frame: its mask is empty")
+        raise ValueError("no frame shows the subject: its mask is empty")
     weights = vectors.new_zeros(len(vectors), len(vectors))
     for frame in range(len(vectors)):
         left = max((k for k in known if k <= frame), default=known[0])

@@ -118,11 +118,12 @@ class GuidedValuesProcessor:
     ) -> Tensor:
         """(B h w, F, C) to the same shape; the frame encoding is in there already."""
         if encoder_hidden_states is not None or attention_mask is not None:
-            raise ValueError(f"{self.site} is not a plain self-attention over time")
+            raise ValueError(f"{self.site} is not a temporal self-attention")
         query, key, value = (layer(hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v))
         added = self.context.values(self.site, attn, hidden_states)
         value = value if added is None else value + added
-        query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        heads = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        query, key, value = heads  # (Bhw,heads,F,c) each
         out = _attend(query, key, value, attn.scale)  # (Bhw,heads,F,c)
         return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))  # (Bhw,F,C)
 
@@ -155,19 +156,21 @@ def _chosen(unet: Any, sites: str, blocks: str) -> list[AttentionSite]:
     one_of("choice of blocks", blocks, BLOCKS)
     found = attention_sites(unet, "temporal_self")
     if not found:
-        raise UserError("this UNet has no attention over time: vidmp3 needs a video model")
+        raise UserError("this UNet has no temporal attention: vidmp3 needs a video model")
     found = [s for s in found if sites in ("all", s.name.rsplit(".", 1)[-1])]
     found = [s for s in found if blocks in ("all", s.block.split(".")[0])]
     if not found:
-        raise UserError(f"this UNet has no motion module with {sites} in {blocks}: choose other sites or blocks")
+        raise UserError(
+            f"this UNet has no motion module with {sites} in {blocks}: choose other guide.sites or guide.blocks"
+        )
     if biased := next((s.name for s in found if s.module.to_v.bias is not None), None):
-        raise UserError(f"{biased}.to_v has a bias, which values injected into it would add twice: not AnimateDiff's")
+        raise UserError(f"{biased}.to_v has a bias, which would be added twice: vidmp3 needs layers without a bias")
     return found
 
 
 @dataclass
 class Injection:
-    """The processors on one UNet; `remove` puts the ones before back."""
+    """The processors on one UNet; `remove` restores the previous ones."""
 
     unet: Any
     context: GuideContext
@@ -176,7 +179,7 @@ class Injection:
     _hook: Any = None
 
     def guide(self, *subjects: Subject | Mapping[str, Tensor], scale: float, centre: bool = False) -> None:
-        """Guide the next calls of the UNet; without subjects, leave them alone.
+        """Guide the next calls of the UNet; without subjects they are not guided.
 
         Args:
             subjects: phi of `MotionGuide`, bare or as a `Subject` with a gate.
@@ -188,16 +191,16 @@ class Injection:
         """
         chosen = [s if isinstance(s, Subject) else Subject(s) for s in subjects]
         if strange := next((name for s in chosen for name in s.phi if name not in self.sites), None):
-            raise ValueError(f"no guided attention is called {strange}")
+            raise ValueError(f"no guided attention layer is called {strange}")
         self.context.subjects, self.context.scale, self.context.centre = chosen, scale, centre
 
     def look(self, clips: Tensor) -> None:
-        """Tell the processors the shape of the clips (B, C, F, h, w) that come next; a video UNet tells it itself."""
+        """Set the shape of the next clips (B, C, F, h, w) in the processors; a video UNet does this itself."""
         self.context.batch, self.context.frames = clips.shape[0], clips.shape[2]
         self.context.size = (clips.shape[3], clips.shape[4])
 
     def remove(self) -> None:
-        """Put the processors from before back."""
+        """Restore the previous processors."""
         for module, processor in self._before:
             module.set_processor(processor)
         self._before.clear()
@@ -229,7 +232,7 @@ def install(unet: Any, sites: str = "all", blocks: str = "all", sparse_causal: b
 
     def watch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         sample = args[0] if args else kwargs["sample"]
-        if sample.ndim == 5:  # an image model gets (B F, C, h, w), of which nobody can tell the frames
+        if sample.ndim == 5:  # an image model gets (B F, C, h, w), which does not tell the number of frames
             injection.look(sample)
 
     share(unet, context)

@@ -22,7 +22,7 @@ from motionkit.errors import UserError
 from .options import INPUTS, one_of
 
 COLOURS = ("polar", "uv1")
-FAR = 0.1  # the farthest subject pixel: 0 is the background, and would erase the correspondence
+FAR = 0.1  # depth of the farthest subject pixel: 0 is the background, and would erase the correspondence
 LONG_SIDE = 128  # working resolution
 LARGE_MOTION = 0.04  # of the frame's diagonal, between neighbouring frames
 
@@ -95,14 +95,14 @@ def wheel_on(mask: Tensor, kind: str = "polar") -> Wheel:
     height, width = mask.shape
     inside = identity_grid(height, width)[mask.cpu() > 0.5]  # (n,2)
     if not len(inside):
-        raise UserError("the reference frame shows no subject to colour: start the clip where the subject is seen")
+        raise UserError("the first frame does not show the subject: start the clip where it is visible")
     if kind == "uv1":
         low, high = inside.amin(0), inside.amax(0)
         extent = (high - low).clamp_min(1e-6)
         return Wheel(kind, _pair(low), _pair(1 / extent))
     pixels = torch.tensor([max(width - 1, 1) / 2, max(height - 1, 1) / 2])
     centre = inside.mean(0)
-    # By the subject's own radius and not by the picture's: a small subject would be all pale.
+    # By the subject's own radius, not the picture's, or a small subject would be pale all over.
     radius = ((inside - centre) * pixels).norm(dim=-1).max().clamp_min(1e-6)
     return Wheel(kind, _pair(centre), _pair(pixels / radius))
 
@@ -155,7 +155,7 @@ def normalise_depth(depth: Tensor, masks: Tensor) -> Tensor:
 
 
 def steady_depth(depth: Tensor, masks: Tensor) -> Tensor:
-    """Take the estimator's flicker out: each frame's background is fitted to the background's median over time.
+    """Remove the estimator's flicker: each frame's background is matched to the background's median over time.
 
     For a camera that stands still. Scale and offset of each frame are least squares over pixels that are background in
     it; a frame with too little or too flat a background stays as it is.
@@ -264,5 +264,5 @@ def motion_size(masks: Tensor) -> float:
 
 
 def choose_lambda(masks: Tensor) -> float:
-    """The paper's weight of the guide: 0.1 for large motion, 0.05 for small; the border between them is ours."""
+    """The paper's weight of the guide: 0.1 for large motion, 0.05 for small; the threshold is ours."""
     return 0.1 if motion_size(masks) > LARGE_MOTION else 0.05

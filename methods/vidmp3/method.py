@@ -22,12 +22,12 @@ from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 from . import SPEC
 from .config import PRESETS, VidMP3Config
 from .edit import Asked, Keep, Source, denoise, invert
+from .guided_unet import GuidedUNet, gates_of, maps_of, tuned_unet
 from .maps import choose_lambda, motion_size
 from .pack import Pack, save_pack
+from .pack_tensors import fit_to, pack_from, read, tensors_of
 from .perceive import Eyes, perceive
 from .resize import plates, resize, shrink, widen
-from .scene import Scene, gates_of, maps_of, tuned_scene
-from .stored import fit_to, pack_from, read, tensors_of
 from .tune import kept_dtype, tune
 
 if TYPE_CHECKING:
@@ -48,19 +48,19 @@ class VidMP3(Transfer):
         super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
 
     def check(self, inputs: Inputs) -> None:
-        """Refuse words, maps, packs and settings that cannot work together, before weights load."""
+        """Refuse prompts, maps, packs and settings that cannot work together, before weights load."""
         config = self.config
         for name in config.names:
             if name and inputs.source_prompt and not _occurs(name, inputs.source_prompt):
                 raise UserError(
-                    f"the subject {name!r} does not occur in source_prompt={inputs.source_prompt!r}: name "
-                    "it in that prompt's own words"
+                    f"the subject {name!r} does not occur in source_prompt={inputs.source_prompt!r}: use "
+                    "words of that prompt"
                 )
         if config.mode == "style" and not inputs.source_prompt:
-            raise UserError("method.mode=style adds the style to what the source shows: give source_prompt=...")
+            raise UserError("method.mode=style adds the style to source_prompt: give source_prompt=...")
         if config.mode == "personalised" and not self._personal():
             raise UserError(
-                "method.mode=personalised needs a model of that person or thing: give backbone.lora=FILE "
+                "method.mode=personalised needs a model of the new subject: give backbone.lora=FILE "
                 "or backbone.path=FOLDER"
             )
         if self.backbone.spec.inflatable:
@@ -75,24 +75,24 @@ class VidMP3(Transfer):
         elif self.run.plan.offload == "group" and config.tune.steps:
             raise UserError(
                 "tuning needs the UNet on the GPU in one piece, and gpu.offload=group keeps single layers "
-                "there: take gpu.offload=model, a smaller base, or method.pack=FOLDER"
+                "there: use gpu.offload=model, a smaller backbone, or method.pack=FOLDER"
             )
 
     def _check_inflated(self) -> None:
-        """Refuse what has no meaning where the layers along time are new ones in an image model."""
+        """Refuse settings that do not apply to an image model, whose temporal layers are new."""
         tune, name = self.config.tune, self.backbone.spec.name
         if tune.temporal == "values":
             raise UserError(
-                f"method.tune.temporal=values would leave the new layers along time of {name} at the zero "
-                "that they begin with: take projections or auto"
+                f"method.tune.temporal=values would leave the output of the new temporal layers of {name} at "
+                "zero: give projections or auto"
             )
         if tune.ends:
-            raise UserError(f"method.tune.ends is for the motion modules of a video model: leave it out on {name}")
+            raise UserError(f"method.tune.ends is for motion modules of a video model: leave it out with {name}")
         if self.config.guide.sites != "all":
-            raise UserError(f"{name} has one attention along time in each block: leave method.guide.sites out")
+            raise UserError(f"{name} has only one temporal attention in each block: leave method.guide.sites out")
         if self.run.plan.offload == "group":
             raise UserError(
-                f"gpu.offload=group does not know the layers that vidmp3 puts into {name}: take gpu.offload=model"
+                f"gpu.offload=group does not support the layers that vidmp3 adds to {name}: use gpu.offload=model"
             )
 
     def _personal(self) -> bool:
@@ -125,10 +125,10 @@ class VidMP3(Transfer):
     # fit
 
     def fit(self, inputs: Inputs, prepared: Tensors) -> Tensors:
-        """Tune on the source video, or take a pack; then invert it. The edited prompt counts in neither."""
+        """Tune on the source video, or load a pack; then invert the video. Neither uses the edited prompt."""
         config, run = self.config, self.run
         if not inputs.source_prompt:
-            run.note("source_prompt", "none was given: tuned and inverted without text")
+            run.note("source_prompt", "not given: tuned and inverted without text")
         if config.pack:
             pack = read(config.pack, self.backbone.spec, config.names)
             for i, remark in enumerate(fit_to(pack, self.backbone)):
@@ -137,10 +137,10 @@ class VidMP3(Transfer):
         else:
             pack = self._tune(inputs, prepared)
         run.note("lambda", pack.facts.scale)
-        scene = self._scene(pack, prepared)
+        guided = self._guided(pack, prepared)
         text = self.backbone.encode_text([inputs.source_prompt if config.invert_prompt == "source" else ""])
         inverted = invert(
-            scene,
+            guided,
             self._sampler(),
             prepared["latents"],
             text,
@@ -179,11 +179,11 @@ class VidMP3(Transfer):
             self.run.note("loss", round(float(np.mean(tail)), 4))
         return pack
 
-    def _scene(self, pack: Pack, prepared: Tensors) -> Scene:
+    def _guided(self, pack: Pack, prepared: Tensors) -> GuidedUNet:
         """The tuned UNet with this clip's maps, as the pack's guide sees them."""
         off = self.config.guide.inputs == "off" or pack.facts.scale == 0
         maps = maps_of(prepared, "off" if off else str(pack.facts.guide["inputs"]))
-        return tuned_scene(self.backbone, pack, maps, gates_of(prepared["masks"].float()), self.config.guide)
+        return tuned_unet(self.backbone, pack, maps, gates_of(prepared["masks"].float()), self.config.guide)
 
     # generate
 
@@ -195,7 +195,7 @@ class VidMP3(Transfer):
         pack = pack_from(fitted)
         if config.save_pack:
             save_pack(Path(config.save_pack).expanduser(), pack, kept_dtype(self.backbone))
-        scene = self._scene(pack, prepared)
+        guided = self._guided(pack, prepared)
         start, keep = self._start(inputs, prepared, fitted["inverted"])
         sample = config.sample
         negative = inputs.negative_prompt or sample.negative
@@ -207,7 +207,7 @@ class VidMP3(Transfer):
             config.start_t,
         )
         latents = denoise(
-            scene, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
+            guided, self._sampler(), start.to(run.device), asked, config.steps, keep, run.progress.walk("edit")
         )
         return self.backbone.decode(rearrange(latents, "1 c f h w -> f c h w")).cpu().contiguous()
 
@@ -215,7 +215,7 @@ class VidMP3(Transfer):
         return make_sampler(self.backbone, self.run.sampler, self.run.generator("sampler"))
 
     def _prompt(self, inputs: Inputs) -> str:
-        """The edited prompt; in the mode "style" what the source shows, in the style that is asked for."""
+        """The edited prompt; in mode "style" the source prompt with the requested style."""
         source = inputs.source_prompt
         if self.config.mode != "style" or source.lower() in inputs.prompt.lower():
             return inputs.prompt
@@ -256,7 +256,7 @@ class VidMP3(Transfer):
             return None
         device = self.run.device
         here = Source(source.clean.to(device), source.noise.to(device))
-        return Keep(here, free.transpose(0, 1)[None].to(device), self.config.keep.until)
+        return Keep(here, free.transpose(0, 1)[None].to(device), self.config.keep.until)  # (1,1,F,h,w)
 
 
 def _occurs(words: str, text: str) -> bool:
@@ -270,7 +270,7 @@ def _frames(inputs: Inputs) -> np.ndarray:
 
 def _floats(frames: np.ndarray) -> Tensor:
     """(F, H, W, 3) uint8 to (F, 3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (F,3,H,W)
 
 
 def _size(latents: Tensor) -> tuple[int, int]:

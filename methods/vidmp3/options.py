@@ -11,19 +11,19 @@ from motionkit.settings.setting import setting
 INPUTS = {"product": 3, "concat": 4, "correspondence": 3, "depth": 1}  # what the guide sees -> its channels
 SEES = {  # the same -> what it means
     "product": "correspondence times depth (the paper)",
-    "concat": "both, side by side",
+    "concat": "both, concatenated",
     "correspondence": "correspondence alone",
     "depth": "depth alone",
 }
 HEADS = {
-    "per_width": "a final linear layer for each width of the layers along time",
-    "per_site": "one for each layer",
-    "shared": "one for all, then a projection for each layer",
+    "per_width": "a final linear layer for each width of the temporal layers",
+    "per_site": "one for each temporal layer",
+    "shared": "one for all, then a projection for each temporal layer",
 }
 SITES = {"all": "both", "attn1": "the first", "attn2": "the second"}
-BLOCKS = {"all": "all", "down": "on the way down", "mid": "in the middle", "up": "on the way up"}
+BLOCKS = {"all": "all", "down": "the down blocks", "mid": "in the middle", "up": "on the way up"}
 TEMPORAL = {
-    "auto": "values, or projections where these layers are new",
+    "auto": "values, or projections if these layers are new",
     "values": "W_V (the paper's SD 1.5)",
     "projections": "W_Q, W_K, W_V and the out-projection (the paper's SDXL)",
 }
@@ -31,10 +31,10 @@ TEMPORAL = {
 
 @dataclass(frozen=True)
 class GuideOptions:
-    """MotionGuide's design; everything below `heads` is there for ablations and keeps its default otherwise."""
+    """MotionGuide's design; everything below `heads` is for ablations only."""
 
     inputs: str = setting("What the guide sees.", "product", choices=SEES)
-    heads: str = setting("How the motion vector becomes what each layer along time adds.", "per_width", choices=HEADS)
+    heads: str = setting("How the motion vector is mapped to each temporal layer.", "per_width", choices=HEADS)
     stem: tuple[int, int, int] = setting(
         "Channels of the three convolutions before the positional encoding.", (32, 64, 128)
     )
@@ -46,7 +46,7 @@ class GuideOptions:
     )
     position: bool = setting("Whether a positional encoding is concatenated at all.", True)
     mask_position: bool = setting(
-        "Whether it is zero outside the subject; without that the subject's size leaks, as with a bias.", True
+        "Whether it is zero outside the subject; otherwise the subject's size leaks, as with a bias.", True
     )
     divide: bool = setting("Whether the pooled features are divided by alpha.", True)
     activate: bool = setting("Whether a ReLU follows the last convolution.", True)
@@ -67,7 +67,7 @@ class GuideOptions:
 class TuneOptions:
     """Which weights of the UNet are tuned (spec of the paper's section 4: W_Q and W_V, or more for SDXL)."""
 
-    temporal: str = setting("Which weights of attention along time are tuned.", "auto", choices=TEMPORAL)
+    temporal: str = setting("Which weights of temporal attention are tuned.", "auto", choices=TEMPORAL)
     ends: bool = setting("Whether the motion modules' own proj_in and proj_out are tuned too.", False)
     rank: int = setting(
         "0 tunes the weights themselves; above 0 a LoRA of this rank on the same layers, for small packs.",
@@ -79,7 +79,7 @@ class TuneOptions:
     def __post_init__(self) -> None:
         one_of("choice of temporal weights", self.temporal, TEMPORAL)
         if self.rank < 0:
-            raise UserError(f"a LoRA of rank {self.rank}: give 0 for none, or a positive rank")
+            raise UserError(f"tune.rank={self.rank}: give 0 for no LoRA, or a positive rank")
 
 
 def one_of(what: str, name: str, known: Iterable[str]) -> None:

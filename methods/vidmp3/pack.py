@@ -1,8 +1,8 @@
 """Tuned packs: MotionGuide and the change of the UNet's weights, as safetensors and JSON in one folder.
 
-`pack.json` holds the facts and the hash of `pack.safetensors`, and is written last, so half a pack is told from a whole
-one. Changes are stored as differences from the base and not as weights, so that a pack also fits on another base of the
-same layout, as AnimateDiff's motion modules do; that is said in a remark.
+`pack.json` holds the facts and the hash of `pack.safetensors`, and is written last, so that an incomplete pack is
+recognised. Changes are stored as differences from the base, so that a pack also fits another base of the same layout,
+as AnimateDiff's motion modules do; a remark then says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "
 
 @dataclass(frozen=True)
 class PackFacts:
-    """What a pack says about itself.
+    """The facts of a pack.
 
     Attributes:
         backbone, base: the backbone's name, and `VideoBackbone.fingerprint()` of base and motion modules together.
@@ -85,7 +85,9 @@ class Pack:
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.facts.guide.items()}
         guides = []
         for weights in self._each():
-            with torch.device("meta"):  # sizes from a file: nothing is allocated before they agree with its tensors
+            with torch.device(
+                "meta"
+            ):  # sizes come from a file: check them against its tensors before anything is allocated
                 guide = MotionGuide(self.facts.sites, GuideOptions(**options))
             guide.load_state_dict(weights, assign=True)
             guides.append(guide.eval().requires_grad_(False))
@@ -98,7 +100,7 @@ class Pack:
             return [self.guide]
         parts = [{k[len(f"{i}.") :]: v for k, v in self.guide.items() if k.startswith(f"{i}.")} for i in range(count)]
         if sum(map(len, parts)) != len(self.guide):
-            raise ValueError(f"its guides are not those of {count} subjects")
+            raise ValueError(f"its guides do not match {count} subjects")
         return parts
 
 
@@ -143,7 +145,7 @@ def load_pack(folder: Path) -> Pack:
     facts, digest = _read_facts(folder)
     path = folder / WEIGHTS
     if not path.is_file() or hash_path(path) != digest:
-        raise UserError(f"{path} is not the file that {FACTS} describes: half written or changed, tune again")
+        raise UserError(f"{path} is not the file that {FACTS} describes (incomplete or changed): tune again")
     guide: dict[str, Tensor] = {}
     changes: dict[str, Tensor] = {}
     try:
@@ -173,13 +175,13 @@ def _read_facts(folder: Path) -> tuple[PackFacts, str]:
         facts = PackFacts(**given | {"subjects": tuple(given.get("subjects", ()))})
         numbers = (facts.scale, facts.frames, facts.height, facts.width, *facts.sites.values())
         if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
-            raise ValueError("a number in it is none")
+            raise ValueError("a value that should be a number is not")
         texts = (facts.backbone, facts.base, facts.source_prompt, *facts.sites, *facts.subjects)
         if not all(isinstance(t, str) for t in texts) or not isinstance(facts.schedule, dict):
-            raise ValueError("a name in it is none")
+            raise ValueError("a value that should be a name is not")
         return facts, str(raw["weights_sha256"])
     except FileNotFoundError as error:
-        raise UserError(f"{folder} is no vidmp3 pack: it has no {FACTS}") from error
+        raise UserError(f"{folder} is not a vidmp3 pack: it has no {FACTS}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{folder} is not a usable vidmp3 pack: {_first_line(error)}") from error
 
@@ -194,7 +196,7 @@ def check_pack(
         backbone, base, schedule: as in `PackFacts`, of the UNet at hand.
 
     Returns:
-        Remarks, each one line: another base, another noise schedule; none when all is as it was.
+        Remarks, each one line: another base, another noise schedule; none when both are the same.
 
     Raises:
         UserError: the pack belongs to a UNet of another layout.
@@ -202,7 +204,7 @@ def check_pack(
     if misfit := _misfit(pack, shapes):
         raise UserError(
             f"the pack was tuned on {pack.facts.backbone} and does not fit {backbone}: {misfit}; "
-            f"tune it again here, or take backbone={pack.facts.backbone}"
+            f"tune it again here, or use backbone={pack.facts.backbone}"
         )
     remarks = []
     if pack.facts.base != base:
@@ -218,12 +220,12 @@ def check_pack(
 
 
 def _misfit(pack: Pack, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """The first thing in the pack that the UNet has no place for; empty when all fits."""
+    """The first tensor in the pack that does not fit the UNet; empty when all fit."""
     for name, change in _whole(pack.deltas, values=False).items():
         if name not in shapes:
             return f"there is no {name}"
         if tuple(change.shape) != tuple(shapes[name]):
-            return f"{name} has shape {list(shapes[name])}, the pack {list(change.shape)}"
+            return f"{name} has shape {list(shapes[name])}, in the pack {list(change.shape)}"
     for site, width in pack.facts.sites.items():
         if shapes.get(f"{site}.to_v.weight", (0, 0))[1] != width:
             return f"no attention of {width} channels is called {site}"

@@ -19,7 +19,7 @@ from motionkit.perception.masks import segment
 from motionkit.perception.networks import RMBG
 from motionkit.transfer import Inputs
 
-from . import plain
+from . import no_networks
 from .config import VidMP3Config
 from .maps import build_maps, clean_masks, normalise_depth, steady_depth, wheel_on
 
@@ -38,14 +38,14 @@ class Eyes:
 
     Attributes:
         given: the rooms whose files came with the request, and are hashed as its inputs.
-        plain: without networks, where no file is given.
+        bare: without networks, where no file is given.
         pocket: the backbone is of the sprite world.
         backbone: what is declared of it.
     """
 
     config: VidMP3Config
     given: tuple[str, ...]
-    plain: bool
+    bare: bool
     pocket: bool
     backbone: BackboneSpec
 
@@ -62,9 +62,9 @@ class Eyes:
         return getattr(self.config, name)
 
     def networks(self, name: str) -> bool:
-        """Whether one of the rooms' back ends is asked, and not the plain one."""
+        """Whether one of the rooms' back ends is used, and not the one without networks."""
         room = self.room(name)
-        return not (self.plain and room.backend == "auto" and not room.path)
+        return not (self.bare and room.backend == "auto" and not room.path)
 
     def _where(self, name: str) -> dict[str, Any]:
         more: dict[str, Any] = {"backbone": self.backbone} if name == "correspondence" else {}
@@ -73,35 +73,37 @@ class Eyes:
         return {"pocket": self.pocket} | more
 
     def check(self) -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line."""
+        """Refuse invalid settings. Raises: UserError, one line."""
         for name in filter(self.networks, _FIELDS):
             self.room(name).check(**self._where(name))
         if len(self.config.names) > 1:
-            if self.plain and self.networks("masks") is False:
-                raise UserError("method.perceive=plain cannot tell subjects apart: give masks= with a folder for each")
+            if self.bare and self.networks("masks") is False:
+                raise UserError(
+                    "method.perceive=plain cannot separate several subjects: give masks= with a folder for each"
+                )
             if self.room("masks").started:
                 raise UserError("method.masks.box, point and start are for one subject: leave method.subjects out")
             for name in self.config.names:
                 room = self.masks_of(name)
                 if self.networks("masks") and room.on(pocket=self.pocket, subject=name) == "rmbg":
                     raise UserError(
-                        f"the subject {name!r} is none of the segmenter's classes, and what takes whatever stands in "
-                        "front cannot tell subjects apart: give masks= with a folder for each"
+                        f"the subject {name!r} is not among the segmenter's classes, and the foreground segmenter "
+                        "cannot separate several subjects: give masks= with a folder for each"
                     )
                 if self.networks("masks"):
                     room.check(pocket=self.pocket, subject=name)
 
     def remark(self) -> str:
-        """A line where the subject is found by standing in front, and not by its name; else ""."""
+        """A warning where the subject is taken to be the foreground, not found by its name; else ""."""
         room = self.room("masks")
         if not self.networks("masks") or room.backend != "auto" or room.on(**self._where("masks")) != "rmbg":
             return ""
         name, licence = self.config.names[0], RMBG.licence
-        said = f"{name!r} is none of the segmenter's classes" if name else "no subject is named"
-        return f"{said}: whatever stands in front is taken, by RMBG (weights {licence}); method.masks.* change that"
+        said = f"{name!r} is not among the segmenter's classes" if name else "no subject is named"
+        return f"{said}: the foreground is used instead, found by RMBG (weights {licence}); method.masks.* change that"
 
     def weights(self) -> dict[str, Path]:
-        """Every file that decides what is perceived and is no input. Raises: MissingWeights, UserError."""
+        """Every file besides the inputs that the maps depend on. Raises: MissingWeights, UserError."""
         found: dict[str, Path] = {}
         for name in filter(self.networks, _FIELDS):
             room = self.room(name)
@@ -113,7 +115,7 @@ class Eyes:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Which back ends and weights perceive, for the manifest."""
+        """The estimators and weights, for the manifest."""
         return {
             name: self.room(name).facts(**self._where(name)) if self.networks(name) else {"backend": "plain"}
             for name in _FIELDS
@@ -132,7 +134,7 @@ class Eyes:
         found = [p for p in sorted(folder.glob("*")) if p.stem == subject] if folder.is_dir() else []
         if not found:
             raise UserError(
-                f"masks={room.path}: several subjects need a folder with masks for each, and there is none "
+                f"masks={room.path}: several subjects need a folder of masks for each, and none is "
                 f"called {subject!r} in it"
             )
         return replace(room, path=str(found[0]))
@@ -140,7 +142,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Seen:
-    """One subject as it is seen.
+    """The maps of one subject.
 
     Attributes:
         mask: (F, 1, H, W) of 0 and 1, of the clip's size.
@@ -156,11 +158,11 @@ class Seen:
 
 
 def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run: RunContext) -> list[Seen]:
-    """Look at (F, H, W, 3) uint8 frames; one result for each subject.
+    """Estimate the maps of (F, H, W, 3) uint8 frames; one result for each subject.
 
     Raises:
-        UserError: a subject that is not found, or not in the first frame; settings or files that cannot be.
-        MissingWeights: weights of a network that is asked.
+        UserError: a subject that is not found, or not in the first frame; invalid settings or files.
+        MissingWeights: a network's weights are missing.
     """
     config = eyes.config
     masks = [_masks(frames, name, eyes, run) for name in config.names]
@@ -170,7 +172,7 @@ def perceive(frames: np.ndarray, eyes: Eyes, backbone: VideoBackbone | None, run
     else:
         depth = None  # of each subject by its own size
     return [
-        _seen(frames, m, plain.depth_by_size(m) if depth is None else depth, n, eyes, backbone, run)
+        _seen(frames, m, no_networks.depth_by_size(m) if depth is None else depth, n, eyes, backbone, run)
         for m, n in zip(masks, config.names, strict=True)
     ]
 
@@ -180,7 +182,7 @@ def _masks(frames: np.ndarray, name: str, eyes: Eyes, run: RunContext) -> np.nda
         told = _tell(run, "masks")
         found = segment(frames, name, eyes.masks_of(name), pocket=eyes.pocket, device=run.device, progress=told)
     else:
-        found = plain.segment(frames)
+        found = no_networks.segment(frames)
     return clean_masks(torch.from_numpy(found)[:, None].float())[:, 0].numpy() > 0.5
 
 
@@ -208,7 +210,7 @@ def _colours(
     """Correspondence as colours (F, 3, H, W) in [0, 1], 0 off the subject."""
     config = eyes.config
     if not masks[0].any():
-        raise UserError("the first frame shows no subject to compare with: start the clip where the subject is seen")
+        raise UserError("the first frame does not show the subject: start the clip where it is visible")
     if eyes.networks("correspondence"):
         found = correspond(
             frames,
@@ -222,13 +224,13 @@ def _colours(
         )
         points, ready = found.points, found.colours
     else:
-        points, ready = plain.follow(frames, masks), None
+        points, ready = no_networks.follow(frames, masks), None
     if ready is not None:
-        return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]
+        return torch.from_numpy(ready).permute(0, 3, 1, 2).float() * torch.from_numpy(masks)[:, None]  # (F,3,H,W)
     assert points is not None
     wheel = wheel_on(torch.from_numpy(masks[0]).float(), config.maps.colours)
     painted = wheel(torch.from_numpy(np.nan_to_num(points)).float())  # (F,H,W,3)
-    return (painted * torch.from_numpy(masks)[..., None]).permute(0, 3, 1, 2)
+    return (painted * torch.from_numpy(masks)[..., None]).permute(0, 3, 1, 2)  # (F,3,H,W)
 
 
 def _tell(run: RunContext, what: str) -> Callable[[int, int], None]:
@@ -237,7 +239,7 @@ def _tell(run: RunContext, what: str) -> Callable[[int, int], None]:
 
 def _pictures(frames: np.ndarray, colours: Tensor, depth: Tensor, mask: Tensor) -> np.ndarray:
     """The paper's Figure 4 for every frame, one map below the other."""
-    source = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    source = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F,3,H,W)
     rows = [source, colours, depth.expand(-1, 3, -1, -1), mask.expand(-1, 3, -1, -1), colours * depth]
     stacked = torch.cat(rows, 2).clamp(0, 1).permute(0, 2, 3, 1)  # (F,5H,W,3)
     scale = min(1.0, _TILE / max(frames.shape[1:3]))

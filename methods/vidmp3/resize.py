@@ -1,8 +1,8 @@
 """What of the source stays, and another size of the subject: masks of the free part, background plates, moved noise.
 
 The paper has no size control: the source's silhouette sits in the inverted latents. Here the subject's part of them is
-shrunk or grown about the place where it stands, mixed with fresh noise that moves along, and what it no longer covers
-is filled with the background.
+scaled about the place where it stands, mixed with fresh noise that moves along, and the uncovered places are filled
+with the background.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from motionkit.diffusion.noise import warp_noise
 from motionkit.diffusion.warp import identity_grid, warp
 
-STILL = 0.03  # of full brightness: pixels that differ less over time are of a background that stands still
+STILL = 0.03  # share of full brightness: pixels that vary less over time belong to a static background
 
 
 def widen(mask: Tensor, margin: float) -> Tensor:
@@ -62,9 +62,9 @@ def follow_grid(masks: Tensor) -> Tensor:
 
 
 def plates(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The background alone: the subject replaced by what is seen there at other times, else by its surroundings.
+    """The background alone: the subject replaced by other frames' pixels there, else by its surroundings.
 
-    Other frames are asked only where the background stands still.
+    Other frames are used only where the background is static.
 
     Args:
         frames: (F, H, W, 3) uint8.  masks: (F, H, W) bool, a little wider than the subject.
@@ -133,6 +133,6 @@ def resize(
     new = warp_noise(new, follow_grid(masks), "nearest", generator)
     moved = warp_noise(noise, grid, "nearest", generator)
     mixed = (1 - fresh**2) ** 0.5 * moved + fresh * new
-    around = torch.where(gone > 0.5, new, noise)  # the noise found there still holds the subject
+    around = torch.where(gone > 0.5, new, noise)  # the inverted noise there still contains the subject
     clean, start = torch.where(wide > 0.5, warp(latents, grid), background), torch.where(wide > 0.5, mixed, around)
     return Resized(clean, start, background, wide)

@@ -60,7 +60,7 @@ def random_motion(seed: int, frames: int = FRAMES) -> Array:
 
 def rotation(angles: Array) -> Array:
     """Rotation matrices (F, 3, 3) of angles (F, 3) about x, then y, then z."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles).T, np.sin(angles).T
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles).T, np.sin(angles).T  # (F,) each
     zero, one = np.zeros_like(cx), np.ones_like(cx)
     about_x = _stack([[one, zero, zero], [zero, cx, -sx], [zero, sx, cx]])
     about_y = _stack([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
@@ -96,7 +96,7 @@ def render(solid: Solid, motion: Array, side: int = SIDE) -> Render:
     depth = np.where(mask, depth, 0.0)
     points = (origin + depth[..., None] * direction) * mask[..., None]
     shape = (len(motion), side, side)
-    return Render(points.reshape(*shape, 3), depth.reshape(shape), mask.reshape(shape))
+    return Render(points.reshape(*shape, 3), depth.reshape(shape), mask.reshape(shape))  # (F,h,w,3), (F,h,w) twice
 
 
 def _hit_slabs(origin: Array, direction: Array) -> Array:

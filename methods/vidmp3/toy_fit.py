@@ -1,4 +1,4 @@
-"""Eq. 1 of VIDMP3: MotionGuide and a linear layer learn one cube's path, and are asked about other clips on the way."""
+"""Eq. 1 of VIDMP3: MotionGuide and a linear layer learn one cube's path, and are tested on other clips meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ToyNet(nn.Module):
 
 @dataclass
 class Course:
-    """Losses on the way: `steps`, and for each clip one loss per step; 1.0 is what the path's own mean scores.
+    """Losses during training: `steps`, and for each clip one loss per step; the mean of the path scores 1.0.
 
     All losses are against the path of the training clip, of the clips that follow another path too.
     """

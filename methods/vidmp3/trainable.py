@@ -34,7 +34,7 @@ def trainable_names(unet: Any, options: TuneOptions | None = None) -> list[str]:
         unet: a UNetMotionModel, UNet3DConditionModel or inflated UNet; it may be on the meta device.
 
     Raises:
-        UserError: a UNet without attention over time.
+        UserError: a UNet without temporal attention.
     """
     options, new = options or TuneOptions(), bool(inflated_blocks(unet))
     temporal = options.temporal
@@ -43,7 +43,7 @@ def trainable_names(unet: Any, options: TuneOptions | None = None) -> list[str]:
     layers = {f"{s.name}.to_q" for role in ("spatial_self", "cross") for s in attention_sites(unet, role)}
     sites = attention_sites(unet, "temporal_self")
     if not sites:
-        raise UserError("this UNet has no attention over time: vidmp3 needs a video model")
+        raise UserError("this UNet has no temporal attention: vidmp3 needs a video model")
     parts = ("to_v",) if temporal == "values" else ("to_q", "to_k", "to_v", "to_out.0")
     layers |= {f"{site.name}.{part}" for site in sites for part in parts}
     if options.ends:

@@ -23,7 +23,7 @@ _PER_METHOD = dict.fromkeys(("steps", "guidance"), "for each method, in settings
 
 @dataclass
 class _NoSettings:
-    """Of no one method: each has its own."""
+    """The options of a call without settings of a method, which `settings` holds for each."""
 
 
 def compare(
@@ -42,13 +42,13 @@ def compare(
     progress: Progress | None = None,
     **options: Any,
 ) -> Comparison:
-    """The same inputs through several methods: `report`, `entries` and `failed` of what comes back say how it went.
+    """Run the same inputs through several methods; the result has `report`, `entries` and `failed`.
 
     Args:
         methods: names of `motionkit methods`, each once.
         truth: the true video, where it is known: a path or a clip, as reference and driving.
         settings: method -> those of its settings that differ from the defaults.
-        folder: report.html, grid.mp4, metrics.json and cells/; a second call goes on there.
+        folder: report.html, grid.mp4, metrics.json and cells/; a second call resumes there.
         backbone: for every method that needs one.
         options: as of a call of `Method`, the settings of a method left out.
 
@@ -57,7 +57,7 @@ def compare(
     """
     from motionkit.table.compare.engine import choose_methods, compare_request
 
-    choose_methods(methods, settings or {})  # before any file is read, which may take long
+    choose_methods(methods, settings or {})  # before any file is read, which may take a while
     given = {"reference": reference, "driving": driving, "prompt": prompt}
     words = {name: value for name, value in given.items() if value is not None} | options
     asked = keywords.sort(_NoSettings, words, (*INPUTS, *OPTIONS), _PER_METHOD)
@@ -73,7 +73,7 @@ def compare(
 
 
 class Benchmark(NamedTuple):
-    """What `bench` leaves: the table, and its page."""
+    """The result of `bench`: the table, and its page."""
 
     outcome: Outcome
     page: Path
@@ -98,7 +98,7 @@ def bench(
     weights: Mapping[str, str] | None = None,
     least: Mapping[str, int] | None = None,
 ) -> Benchmark:
-    """Every method on a protocol of conf/bench, as a table with its page; a second call goes on.
+    """Run every method on a protocol of conf/bench, as a table with its page; a second call resumes.
 
     Args:
         methods: names of `motionkit methods`; none is the protocol's own rows.

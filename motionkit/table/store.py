@@ -29,8 +29,8 @@ from motionkit.transfer import Result
 from motionkit.weights.hashing import hash_path
 
 CELLS, FRAMES, TRACE, LOCK = "cells", "frames", "error.txt", "cell.lock"
-STOPPED = "cancelled; finished cells are kept, and the same command goes on from here"
-UNBOUNDED = media.Limits(  # our own frames come back as they are, however many
+STOPPED = "cancelled; finished cells are kept, and the same command resumes"
+UNBOUNDED = media.Limits(  # our own frames are read back unchanged, however many
     max_bytes=sys.maxsize,
     max_pixels=2**31 - 1,
     max_frames=sys.maxsize,
@@ -41,7 +41,7 @@ UNBOUNDED = media.Limits(  # our own frames come back as they are, however many
     max_work=sys.maxsize,
     max_drawn=sys.maxsize,
 )
-_HELD = (errno.EAGAIN, errno.EACCES)  # what a lock says that another process has
+_HELD = (errno.EAGAIN, errno.EACCES)  # error numbers of a lock that another process holds
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class CellFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its run was completed and all of its frames are there."""
+        """Whether its run has finished and all of its frames are there."""
         facts, frames = self.manifest(), self.path / FRAMES
         if facts.get("status") != "complete" or not frames.is_dir():
             return False
         return len(list(frames.glob("*.png"))) == facts.get("frames")
 
     def manifest(self) -> dict[str, Any]:
-        """What its run says of itself; {} when there is none that can be read."""
+        """The manifest of its run; {} when there is none that can be read."""
         return read_json(self.path / MANIFEST)
 
     def frames(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class CellFolder:
         return {path.stem: path.read_bytes() for path in sorted((self.path / SHOWN).glob("*.png"))}
 
     def run(self, plan: RunPlan) -> Result:
-        """Carry the plan out in this folder; errors as of `RunPlan.execute`."""
+        """Execute the plan in this folder; errors as of `RunPlan.execute`."""
         (self.path / TRACE).unlink(missing_ok=True)
         shutil.rmtree(self.path / FRAMES, ignore_errors=True)
         return plan.execute(self.path)
@@ -85,7 +85,7 @@ class CellFolder:
         """Hold the folder against other processes and threads; yields whether it is held.
 
         The lock is the operating system's and ends with its process; where there is none (Windows, some file systems
-        of clusters), nothing is held and every caller goes on.
+        of clusters), nothing is held and every caller continues.
 
         Args:
             wait: until whoever holds it has ended; otherwise yield False at once.
@@ -116,7 +116,7 @@ class CellFolder:
 
 
 def reason_of(error: BaseException, folder: CellFolder | None = None) -> str:
-    """Why a cell failed, in one line; of a defect the trace is kept in its folder.
+    """Why a cell failed, in one line; the traceback of an internal error is kept in its folder.
 
     Raises:
         Cancelled: the user stopped it.
@@ -131,7 +131,7 @@ def reason_of(error: BaseException, folder: CellFolder | None = None) -> str:
     folder.path.mkdir(parents=True, exist_ok=True)
     trace = "".join(traceback.format_exception(error))
     (folder.path / TRACE).write_text(trace, encoding="utf-8", errors="backslashreplace")
-    return f"{reason} (a defect: see {folder.path.name}/{TRACE})"
+    return f"{reason} (an internal error: see {folder.path.name}/{TRACE})"
 
 
 def configuration(plan: RunPlan) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The training loop and what goes with it: resumable, exact by step, runnable on two CPU cores; recipes/ uses it."""
+"""The training loop and its helpers: resumes exactly at a step, runs on two CPU cores; used by methods and recipes/."""

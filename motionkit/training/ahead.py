@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """What `make` gives for a step, which may only depend on the step; the next steps' are made meanwhile.
+    """Gives `make(step)`, which may only depend on the step; worker processes compute the next steps meanwhile.
 
     Args:
-        make: can be pickled, and gives what can be.
-        workers: processes; 0 makes everything here, when it is asked for.
+        make: a function that can be pickled, as can its results.
+        workers: processes; 0 computes each step here, on demand.
         depth: how many steps to be ahead; twice the workers by default.
     """
 
@@ -26,7 +26,7 @@ class Ahead(Generic[T]):
         self.coming: dict[int, Future[T]] = {}
 
     def __call__(self, step: int) -> T:
-        """That of a step; steps are asked for in order, but for jumps."""
+        """The result of a step; steps are expected in order, jumps are allowed."""
         if self.pool is None:
             return self.make(step)
         for known in [s for s in self.coming if not step <= s < step + self.depth]:
@@ -37,7 +37,7 @@ class Ahead(Generic[T]):
         return self.coming.pop(step).result()
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""The file that holds the whole state of a training: weights, their means, the optimisers' moments and the step."""
+"""The checkpoint file of a training: weights, their moving averages, the optimisers' moments and the step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write(loop: Loop, path: Path) -> None:
-    """Writes the state under a temporary name, then renames it."""
+    """Write the state under a temporary name, then rename it."""
     state = {
         "model": loop.model.state_dict(),
         "ema": loop.ema.state_dict(),
@@ -47,7 +47,7 @@ def halved(state: Any) -> Any:
 
 
 def copy_to(folder: Path, path: Path) -> None:
-    """A copy of the file, named like the folder that it lies in."""
+    """Copy the file, under the name of its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     copied = folder / f"{path.parent.name}.pt"
     shutil.copy2(path, copied.with_suffix(".part"))
@@ -55,7 +55,7 @@ def copy_to(folder: Path, path: Path) -> None:
 
 
 def read(loop: Loop, path: Path) -> None:
-    """Puts a file's state into a loop; the scale of the loss may be missing, as in files that were written before it.
+    """Load a file's state into a loop; the loss scale may be missing, as in files from before it was stored.
 
     Raises:
         UserError: the state is of another model.
@@ -69,7 +69,7 @@ def read(loop: Loop, path: Path) -> None:
             loop.muon.load_state_dict(state["muon"])
     except (RuntimeError, KeyError, ValueError) as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"{path} is of another model ({first}); give another folder or delete it") from error
+        raise UserError(f"{path} belongs to another model ({first}): give another folder or delete the file") from error
     loop.step, loop.seconds, loop.begun = int(state["step"]), float(state["seconds"]), int(state.get("begun", 0))
     if "scale" in state:
         loop.scale.restore(state["scale"])

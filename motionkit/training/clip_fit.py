@@ -1,4 +1,4 @@
-"""The per-clip fit: Adam on a few weights of a network for one clip, with its state kept so that a killed fit resumes.
+"""The per-clip fit: Adam on a few weights of a network for one clip, with saved states from which a killed fit resumes.
 
 Every draw of a step must depend on the step's number alone, so that a resumed fit ends as an uninterrupted one.
 """
@@ -26,10 +26,10 @@ OnStep = Callable[[int, Sequence[float]], None]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long a fit goes and how it is kept.
+    """The length of a fit and how its state is saved.
 
     Attributes:
-        steps: in all.
+        steps: total number.
         save_every: steps between states.
         max_grad: norm to which the gradients are clipped.
         stage: name under which its progress is shown.
@@ -63,15 +63,15 @@ def fit(
         on_step: called with each step and its losses.
 
     Raises:
-        UserError: a loss or, without a smaller factor to try, a gradient is no number.
-        Cancelled: the watcher wants the run to stop.
+        UserError: a loss is NaN or infinite, or a gradient is and there is no smaller factor to try.
+        Cancelled: the run should stop.
     """
     total = settings.steps
     for step in range(_restore(checkpoint.load(), weights, adam, scale), total):
         run.progress.tick(settings.stage, step, total)
         losses = backward(step, scale.value)
         if not all(map(math.isfinite, losses)) or not _update(weights, adam, scale, settings.max_grad):
-            raise UserError(f"fine-tuning broke at step {step} of {total}: lower {settings.rate}")
+            raise UserError(f"fine-tuning diverged at step {step} of {total} (NaN or infinity): lower {settings.rate}")
         if (step + 1) % settings.save_every == 0 or step + 1 == total:
             checkpoint.save(_state(step + 1, weights, adam, scale))
         if on_step:
@@ -81,7 +81,7 @@ def fit(
 
 
 def _update(weights: Mapping[str, nn.Parameter], adam: torch.optim.Adam, scale: LossScale, max_grad: float) -> bool:
-    """One step of Adam where the gradients are numbers; False when the fit cannot go on."""
+    """One step of Adam, skipped when gradients are not finite; False when the fit cannot continue."""
     scale.unscale(weights.values())
     finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(weights.values(), max_grad)))
     if finite:
@@ -91,7 +91,7 @@ def _update(weights: Mapping[str, nn.Parameter], adam: torch.optim.Adam, scale: 
 
 
 def _state(step: int, weights: Mapping[str, nn.Parameter], adam: torch.optim.Adam, scale: LossScale) -> Tensors:
-    """Weights (p), Adam's moments (m, v) and its count of steps (n), which a weight without a gradient so far lacks."""
+    """Weights (p), Adam's moments (m, v) and its number of steps (n); the latter three only after a first gradient."""
     state = {"step": torch.tensor(step)}
     if scale.dynamic:
         state["scale"] = scale.state()
@@ -106,7 +106,7 @@ def _state(step: int, weights: Mapping[str, nn.Parameter], adam: torch.optim.Ada
 def _restore(
     state: Tensors | None, weights: Mapping[str, nn.Parameter], adam: torch.optim.Adam, scale: LossScale
 ) -> int:
-    """Put a state back; returns the step to go on with. States that were kept before 0.2 may lack n and the scale."""
+    """Restore a state; returns the step to continue with. States saved before 0.2 may lack n and the scale."""
     if state is None:
         return 0
     if "scale" in state:

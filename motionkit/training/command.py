@@ -1,4 +1,4 @@
-"""What the commands of the recipes share: their options and the record that they leave."""
+"""What the commands of the recipes share: their options and the record of a finished training."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def arguments(description: str, folder: str, steps: int, lr: float) -> argparse.
 
 
 def write_record(path: Path, record: dict) -> None:
-    """Writes a training record (recipe and measured figures) as readable JSON."""
+    """Write a training record (recipe and measured results) as readable JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -9,7 +9,7 @@ from motionkit.media import replacing
 
 
 def add_line(path: Path, step: int, seconds: float, values: Mapping[str, float]) -> None:
-    """Adds a line; the first one writes the names of the columns."""
+    """Add a line; the first one also writes the column names."""
     if not path.exists():
         path.write_text("step,seconds," + ",".join(values) + "\n")
     with path.open("a") as out:
@@ -17,7 +17,7 @@ def add_line(path: Path, step: int, seconds: float, values: Mapping[str, float])
 
 
 def trim(path: Path, step: int) -> None:
-    """Takes lines of later steps away, which a run that was killed after its last checkpoint leaves."""
+    """Remove lines of later steps, left by a run that was killed after its last checkpoint."""
     if not path.is_file():
         return
     head, *lines = path.read_text().splitlines() or [""]

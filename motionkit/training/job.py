@@ -28,12 +28,12 @@ class DataConfig:
     )
     path: str | None = setting("For folder: the folder of clips; null for none.", None)
     setting: str = setting(
-        "For sprites: how much of the world is used.",
+        "For sprites: how varied the characters and scenes are.",
         "easy",
         choices={
             "easy": "light backgrounds, simple looks",
-            "full": "dark ones and outlines too",
-            "wild": "the varied world: other proportions, looks and stages",
+            "full": "also dark backgrounds and outlines",
+            "wild": "most varied: other proportions, looks and backgrounds too",
         },
     )
 
@@ -49,8 +49,8 @@ class TrainJob:
         steps: optimiser steps, or None for the trainer's own number.
         size: of the frames, a side or (height, width) in pixels, or None for the trainer's own.
         folder: checkpoints, curve and weights go here, and nowhere else.
-        resume: go on from the last checkpoint in `folder` instead of starting again.
-        tracker: is told the values of every step.
+        resume: continue from the last checkpoint in `folder` instead of starting over.
+        tracker: receives the values of every step.
     """
 
     config: Any
@@ -66,15 +66,15 @@ class TrainJob:
     tracker: Tracker = field(default_factory=NullTracker)
 
     def seen_by(self, workers: Workers) -> TrainJob:
-        """The job as one of several processes has it: only the first shows progress and feeds the tracker."""
+        """The job for one of several processes: only the first shows progress and feeds the tracker."""
         if not workers.rank:
             return self
         return replace(self, progress=Reporter(NullProgress()), tracker=NullTracker())
 
     def frame(self, own: tuple[int, int], multiple: int, name: str) -> tuple[int, int]:
-        """(height, width) of the frames: as asked for, else the trainer's own.
+        """(height, width) of the frames: as requested, else the trainer's default.
 
-        Raises: UserError: a side is no multiple of what the backbone `name` needs.
+        Raises: UserError: a side is not a multiple of what the backbone `name` needs.
         """
         asked = own if self.size is None else self.size
         height, width = (asked, asked) if isinstance(asked, int) else asked
@@ -84,16 +84,16 @@ class TrainJob:
         return height, width
 
     def side(self, own: int, multiple: int, name: str) -> int:
-        """The same for a trainer that takes squares. Raises: UserError for any other shape too."""
+        """The same for a trainer that needs square frames. Raises: UserError for any other shape too."""
         height, width = self.frame((own, own), multiple, name)
         if height != width:
-            raise UserError(f"size={width}x{height}: this trainer takes square frames: give size={min(height, width)}")
+            raise UserError(f"size={width}x{height}: this trainer needs square frames: give size={min(height, width)}")
         return height
 
     def claim(self, facts: dict[str, Any], phases: tuple[str, ...] = (".",)) -> None:
-        """Begin the folder's record `run.json`, or check that a checkpoint there is of a run with these very facts.
+        """Begin the folder's record `run.json`, or check that a checkpoint there belongs to a run with the same facts.
 
-        With resume=false what an earlier run left is removed first.
+        With resume=false the files of an earlier run are removed first.
 
         Args:
             phases: sub-folders that hold the checkpoints of a training in several phases.
@@ -113,7 +113,7 @@ class TrainJob:
             if other := [key for key, value in facts.items() if held.get(key) != value]:
                 raise UserError(
                     f"{self.folder} holds a run with other settings ({', '.join(other)}): give another "
-                    f"output=, or resume=false to start again there"
+                    f"output=, or resume=false to start over there"
                 )
         with replacing(file) as part:
             part.write_text(json.dumps(facts, indent=1) + "\n")

@@ -26,21 +26,28 @@ from motionkit.training.stopping import stoppable
 from motionkit.training.tracker import NullTracker, Tracker
 from motionkit.training.workers import Workers
 
-__all__ = ["Loop", "LoopSettings", "LossFn", "arguments", "stoppable", "write_record"]  # and what goes with the loop
+__all__ = [
+    "Loop",
+    "LoopSettings",
+    "LossFn",
+    "arguments",
+    "stoppable",
+    "write_record",
+]  # state files and settings of the loop
 
-WRITING = 20  # a checkpoint is written at most once in so many times the time that writing takes
+WRITING = 20  # at least this many times the writing time lies between two checkpoints
 LossFn = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 
 
 class Loop:
     """Trains `model` (one module; wrap several in a ModuleDict) with a loss of the batch's number.
 
-    `run()` returns the EMA copy in eval mode. A checkpoint in the folder is continued. Batch numbers are step numbers,
-    unless steps have several batches or there are several processes.
+    `run()` returns the EMA copy in eval mode. It resumes from a checkpoint in the folder. Batch numbers are step
+    numbers, unless steps have several batches or there are several processes.
 
     Args:
         workers: the processes that share the training; None: this one alone.
-        tracker: is told the values of every step, in the first process.
+        tracker: receives the values of every step, in the first process.
         before: called with each step's number before it begins; one that raises `Cancelled` stops the training with
             its state saved.
         scale: of the loss, for a network that computes in float16: a step whose gradients overflow is skipped.
@@ -86,7 +93,7 @@ class Loop:
 
     @property
     def checkpoint(self) -> Path:
-        """The file that holds the whole state of the run."""
+        """The checkpoint file, with the whole state of the run."""
         return self.settings.folder / "last.pt"
 
     def lr_at(self, step: int) -> float:
@@ -95,14 +102,14 @@ class Loop:
         return s.lr * warmth(step - self.begun, s.warmup) * self.schedule(min(1.0, step / max(s.steps, 1)))
 
     def save(self) -> None:
-        """Writes the whole state under a temporary name, then renames it; of several processes the first one does."""
+        """Write the whole state under a temporary name, then rename it; of several processes only the first writes."""
         if not self.workers.rank:
             checkpoint.write(self, self.checkpoint)
             if self.settings.second:
                 checkpoint.copy_to(self.settings.second, self.checkpoint)
 
     def resume(self) -> bool:
-        """Loads the last checkpoint if there is one; lines of the curve that come after it are taken away.
+        """Load the last checkpoint if there is one; later lines of the curve are removed.
 
         Raises:
             UserError: the checkpoint belongs to another model.
@@ -114,7 +121,9 @@ class Loop:
         return found
 
     def _trim(self) -> None:
-        if not self.workers.rank and not self.begun:  # a training that was taken over counted its first steps otherwise
+        if (
+            not self.workers.rank and not self.begun
+        ):  # a training that was handed over counted its first steps differently
             curve.trim(self.settings.folder / "curve.csv", self.step)
 
     @property
@@ -123,11 +132,11 @@ class Loop:
         return self.step >= self.settings.steps
 
     def run(self, until: int | None = None) -> nn.Module:
-        """Trains up to step `until` (default: all steps), or to the end of the step in which `stopping` is set.
+        """Train up to step `until` (default: all steps), or to the end of the step in which `stopping` is set.
 
         Raises:
             Cancelled: `before` or the loss asked for a stop; the state is saved.
-            UserError: the loss or its gradient is no number any more.
+            UserError: the loss or its gradient became NaN or infinite.
         """
         self.resume()
         stop = min(until or self.settings.steps, self.settings.steps)
@@ -166,10 +175,10 @@ class Loop:
         return waited or (s.save_steps > 0 and self.step % s.save_steps == 0)
 
     def to_the_end(self) -> nn.Module:
-        """All steps, or `Cancelled`: Ctrl-C, SIGTERM or a cancelling `before` ends the step, and the state is saved.
+        """Run all steps; Ctrl-C, SIGTERM or a cancelling `before` stops after the step, with the state saved.
 
         Raises:
-            Cancelled: it was stopped, even if in the very last step; the same call goes on from there.
+            Cancelled: it was stopped, even if in the last step; the same call resumes.
         """
         with stoppable(self):
             trained = self.run()
@@ -178,12 +187,10 @@ class Loop:
         return trained
 
     def _cancelled(self) -> Cancelled:
-        return Cancelled(
-            f"stopped after step {self.step} of {self.settings.steps}; the same command goes on from there"
-        )
+        return Cancelled(f"stopped after step {self.step} of {self.settings.steps}; the same command resumes")
 
     def _stops(self) -> bool:
-        """Whether the training stops before the next step: all processes agree on it.
+        """Whether the training stops before the next step; the same answer in all processes.
 
         Raises:
             Cancelled: `before` asked for it here or in another process.
@@ -204,14 +211,14 @@ class Loop:
     def _take_step(self) -> dict[str, float]:
         """One step of the optimisers; returns the loss and the loss's own values."""
         self._set_rates()
-        self.model.zero_grad(set_to_none=True)  # before the loss, which may add gradients of its own
+        self.model.zero_grad(set_to_none=True)  # before the loss, which may add gradients itself
         values = self._gradients()
         self.workers.average(self.learning)
         self.scale.unscale(self.learning)
         finite = self._clip()
         if not self.scale.update(finite):
             raise UserError(
-                f"training diverged at step {self.step} (its gradient is no number); lower the learning rate"
+                f"training diverged at step {self.step} (its gradient is NaN or infinite): lower the learning rate"
             )
         if finite:
             self.optimizer.step()
@@ -223,13 +230,13 @@ class Loop:
         return values | ({"skipped": float(not finite)} if self.scale.dynamic else {})
 
     def _gradients(self) -> dict[str, float]:
-        """Adds up the gradients of the step's batches, this process's share of them; returns their mean values."""
+        """Add up the gradients of this process's share of the step's batches; returns their mean values."""
         count, values = self.settings.accumulate, {}
         for turn in range(count):
             number = (self.step * count + turn) * self.workers.world + self.workers.rank
             loss, logs = self.loss(number)
             if not torch.isfinite(loss):
-                raise UserError(f"training diverged at step {self.step} (loss {loss.item()}); lower the learning rate")
+                raise UserError(f"training diverged at step {self.step} (loss {loss.item()}): lower the learning rate")
             scaled = loss * self.scale.value if self.scale.dynamic else loss
             (scaled / count if count > 1 else scaled).backward()
             for key, value in {"loss": loss.item(), **logs}.items():
@@ -237,7 +244,7 @@ class Loop:
         return values
 
     def _clip(self) -> bool:
-        """Clips the gradients; whether all of them are numbers, where that is looked at."""
+        """Clip the gradients; returns whether all are finite, if that is checked."""
         if not math.isfinite(self.settings.clip) and not self.scale.dynamic:
             return True
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)

@@ -1,4 +1,4 @@
-"""How long and how fast a training goes: the settings of the one loop."""
+"""The settings of the training loop: length, learning rate, optimisers and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from motionkit.training.schedule import Schedule
 
 @dataclass
 class LoopSettings:
-    """How long and how fast to train.
+    """Settings of a training.
 
     Attributes:
         folder: checkpoints and the curve go here.
-        steps: optimiser steps in all.
+        steps: total number of optimiser steps.
         lr: peak learning rate; 100 warm-up steps, then cosine to 2 % of it.
         betas, weight_decay, clip: AdamW and gradient clipping.
         ema: decay of the averaged weights that are evaluated and shipped.
         save_every: seconds between checkpoints; longer where writing one takes more than a twentieth of that.
-        save_steps: steps between checkpoints as well; 0 goes by time alone.
-        half: whether a checkpoint keeps the means and the optimisers' moments in bfloat16: 10 bytes a weight and not
-            16; a training that goes on from one goes on nearly as it would have.
+        save_steps: steps between checkpoints as well; 0 saves by time alone.
+        half: whether a checkpoint stores the averages and the optimisers' moments in bfloat16: 10 bytes per weight
+            instead of 16; a resumed training then continues almost, but not exactly, as it would have.
         log_every: steps between lines of the curve.
         scale: factor on the learning rate for a parameter of that name (None: 1 for all).
         fused: AdamW in one kernel (a little faster; rounds differently).
@@ -31,8 +31,8 @@ class LoopSettings:
         warmup: steps of linear warm-up, also after a start from weights without an optimiser's state.
         decay: None for the cosine; else the share of the steps, at the end, in which a constant rate falls to 2 %.
         second: a folder that gets a copy of each checkpoint.
-        schedule: the rate's course after the warm-up, in place of what `decay` says (schedule.py).
-        accumulate: batches to one step; their mean is minimised, each graph freed before the next is built.
+        schedule: the rate after the warm-up, overriding `decay` (schedule.py).
+        accumulate: batches per step; their mean is minimised, each graph freed before the next is built.
     """
 
     folder: Path

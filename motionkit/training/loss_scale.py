@@ -15,8 +15,8 @@ LEAST, MOST = 2.0**-10, 2.0**24
 class LossScale:
     """The factor of a loss before its backward pass: halved when gradients overflow, doubled after `every` good steps.
 
-    A scale that begins at 1 is none: it stays, and an infinite gradient has no remedy. Powers of two change no bit of
-    float32 gradients.
+    A scale that begins at 1 is off: it stays 1, and an infinite gradient cannot be recovered from. Powers of two change
+    no bit of float32 gradients.
 
     Attributes:
         value: the factor now.
@@ -32,7 +32,7 @@ class LossScale:
         unscale(weights, self.value)
 
     def update(self, finite: bool) -> bool:
-        """Take note of a step's gradients; False when there is no smaller scale to go on with."""
+        """Update the scale after a step's gradients; False when there is no smaller scale to try."""
         if not self.dynamic:
             return finite
         if not finite:
@@ -44,10 +44,10 @@ class LossScale:
         return True
 
     def state(self) -> torch.Tensor:
-        """What `restore` takes: value and good, (2,) float64."""
+        """The state for `restore`: value and good, (2,) float64."""
         return torch.tensor([self.value, self.good], dtype=torch.float64)
 
     def restore(self, state: torch.Tensor) -> None:
-        """Go on from a state; one that is not dynamic stays as it is."""
+        """Restore a state; a scale that is off stays off."""
         if self.dynamic:
             self.value, self.good = float(state[0]), int(state[1])

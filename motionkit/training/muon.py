@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of every matrix is brought near an orthogonal one.
+"""Muon: momentum whose update of every matrix is made nearly orthogonal.
 
 Jordan et al. 2024, kellerjordan.github.io/posts/muon. Weights of more than two dimensions, as those of convolutions,
 count as matrices (out, in * kernel).
@@ -20,13 +20,13 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """Matrices (..., O, I) with all singular values near 1 (.7 to 1.2), by Newton-Schulz steps in bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = x.mT if tall else x  # (..., short, long)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     plus = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.mT  # (..., short, short)
         x = plus(x, plus(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
-    return x.mT if tall else x
+    return x.mT if tall else x  # the matrix's own shape (..., O, I)
 
 
 class Muon(Optimizer):
@@ -58,7 +58,7 @@ class Muon(Optimizer):
             alike: dict[Any, list[Tensor]] = {}
             for place, parameter in enumerate(group["params"]):
                 if parameter.grad is not None:
-                    # On a GPU matrices of one shape go together: many small products cost as many launches.
+                    # On a GPU, matrices of one shape are updated together, which saves kernel launches.
                     key = parameter.flatten(1).shape if parameter.is_cuda else place
                     alike.setdefault(key, []).append(parameter)
             for parameters in alike.values():
@@ -73,7 +73,7 @@ class Muon(Optimizer):
             parameter.mul_(1 - lr * decay).add_(step.to(parameter.dtype).view_as(parameter), alpha=-lr * scale)
 
     def _blend(self, parameter: Tensor, momentum: float) -> Tensor:
-        """The gradient mixed with its momentum, which takes the gradient in."""
+        """The gradient mixed with its momentum, after the momentum is updated with the gradient."""
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:

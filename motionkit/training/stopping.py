@@ -1,4 +1,4 @@
-"""Stopping a training by a signal: the step ends, the state is saved."""
+"""Stops a training on a signal: the current step ends, and the state is saved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Protocol
 
 
 class Stoppable(Protocol):
-    """Something that ends after the step in progress once `stopping` is set."""
+    """Anything that ends after the current step once `stopping` is set."""
 
     stopping: bool
 
 
 @contextmanager
 def stoppable(loop: Stoppable) -> Iterator[None]:
-    """SIGTERM or Ctrl-C lets the step end and saves; a second one stops at once, the last checkpoint stays as it was.
+    """SIGTERM or Ctrl-C ends the current step and saves; a second one stops at once and keeps the last checkpoint.
 
-    Outside the main thread, which alone gets signals, nothing is changed.
+    Outside the main thread, which alone receives signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,7 +29,7 @@ def stoppable(loop: Stoppable) -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         loop.stopping = True
-        print("motionkit: stopping after this step (again: at once)", file=sys.stderr)
+        print("motionkit: stopping after this step (press again to stop at once)", file=sys.stderr)
         for kind in before:
             signal.signal(kind, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Trackers: what is told the values of every training step, to draw curves or to send them somewhere."""
+"""Trackers: receive the values of every training step, to draw curves or to send them elsewhere."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Protocol
 
 
 class Tracker(Protocol):
-    """What a training tells its tracker. Of several processes only the first one has a tracker."""
+    """Receives the values of a training. Of several processes only the first one has a tracker."""
 
     def on_step(self, step: int, values: Mapping[str, float]) -> None:
-        """`step` steps are done (1 after the first); values hold the loss, the rate (`lr`) and the loss's own."""
+        """`step` steps are done (1 after the first); values hold the loss, the rate (`lr`) and more."""
 
     def on_end(self) -> None:
-        """The training is over: finished, stopped or failed."""
+        """The training has ended: finished, stopped or failed."""
 
 
 class NullTracker:
-    """Keeps nothing."""
+    """Ignores all values."""
 
     def on_step(self, step: int, values: Mapping[str, float]) -> None:
         """Nothing."""
@@ -29,9 +29,9 @@ class NullTracker:
 
 @dataclass(frozen=True)
 class PhaseTracker:
-    """One phase of a training in several: its steps are counted on from `first`, its values are named `name/value`.
+    """One phase of a training with several: steps are counted from `first`, values are named `name/value`.
 
-    The end of a phase is not told; whoever runs the phases tells the end of the whole.
+    The end of a phase is not reported; whoever runs the phases reports the end of the whole training.
     """
 
     tracker: Tracker
@@ -39,7 +39,7 @@ class PhaseTracker:
     first: int
 
     def on_step(self, step: int, values: Mapping[str, float]) -> None:
-        """Hands the values on under the phase's name."""
+        """Pass the values on under the phase's name."""
         self.tracker.on_step(self.first + step, {f"{self.name}/{key}": value for key, value in values.items()})
 
     def on_end(self) -> None:

@@ -1,4 +1,4 @@
-"""The processes that share a training: each takes its part of the batches, and the first one writes.
+"""The processes that share a training: each computes its part of the batches, and the first one writes files.
 
 `torchrun --nproc_per_node N -m motionkit train ... output=FOLDER` starts N of them (as does `accelerate launch`).
 """
@@ -25,7 +25,7 @@ class Workers:
     """This process among those that share the training.
 
     Args:
-        device: on which it computes: joins the processes that a launcher started, if it did. None: this process alone.
+        device: on which it computes; joins the processes that a launcher started, if any. None: this process alone.
 
     Attributes:
         rank: this process's number, from 0.
@@ -45,13 +45,13 @@ class Workers:
         self.rank = dist.get_rank()
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait until all processes are here."""
         if self.world > 1:
             dist.barrier()
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first process runs the block, and then the others, who find on disk what it made."""
+        """The first process runs the block, then the others, which find its files on disk."""
         if self.rank:
             self.wait()
         try:
@@ -61,7 +61,7 @@ class Workers:
                 self.wait()
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give each parameter the mean of all processes' gradients."""
+        """Replace each parameter's gradient by the mean over all processes."""
         if self.world == 1:
             return
         for held in buckets(parameters):
@@ -72,7 +72,7 @@ class Workers:
                 gradient.copy_(part.view_as(gradient))
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all have to ask."""
+        """Whether the flag is set in any process; all processes must call this."""
         if self.world == 1:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -80,7 +80,7 @@ class Workers:
         return bool(found > 0)
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give the tensors of all processes the first one's values, in place."""
+        """Copy the first process's values to the tensors of all processes, in place."""
         if self.world > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
@@ -103,15 +103,15 @@ def buckets(parameters: Iterable[nn.Parameter], size: int = _BUCKET) -> Iterator
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with an exit code; one that shared a training does so without taking the interpreter apart.
+    """End this process with an exit code; one that shared a training skips the interpreter's shutdown.
 
-    A thread of gloo may still hold the last exchange's tensors. Where it frees them while the interpreter is being
-    taken apart, the process aborts (exit code -6) though all is written, and a launcher reports a failed training.
+    A thread of gloo may still hold the last exchange's tensors. If it frees them during shutdown, the process aborts
+    (exit code -6) although all is written, and a launcher reports a failed training.
     """
     if not (dist.is_available() and dist.is_initialized()):
         sys.exit(code)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # closed, or its reader is gone
+        with suppress(OSError, ValueError):  # closed, or nobody reads it
             stream.flush()
     os._exit(code)

@@ -149,9 +149,9 @@ class TestSmoothing:
 
 
 def test_frames_that_do_not_exist_are_named():
-    with pytest.raises(UserError, match="source_frame=5: the reference has 3 frames"):
+    with pytest.raises(UserError, match="source_frame=5.* 3 frames"):
         check_frames(config(), "5", 3, 10)
-    with pytest.raises(UserError, match="adapt.reference=12: the driving clip has 10"):
+    with pytest.raises(UserError, match="adapt.reference=12.* 10"):
         check_frames(config(reference="12"), "0", 3, 10)
 
 

@@ -155,11 +155,7 @@ class TestKeypointsFromAFile:
         assert "keypoints" in with_points.manifest["inputs_used"]
 
     @pytest.mark.parametrize(
-        ("values", "line"),
-        [
-            ({"driving": 3}, "driving in .* is .3, 5, 2., it must be .4, K, 2."),
-            ({"count": 6}, "holds 6 points, the networks 5"),
-        ],
+        ("values", "line"), [({"driving": 3}, "driving in .*3, 5, 2.*4, K, 2"), ({"count": 6}, "holds 6 points.* 5")]
     )
     def test_a_wrong_number_is_named(self, values, line, tmp_path):
         with pytest.raises(UserError, match=line):
@@ -169,25 +165,25 @@ class TestKeypointsFromAFile:
     def test_a_broken_file_is_one_line(self, content, tmp_path):
         path = tmp_path / "points.npz"
         path.write_bytes(content)
-        with pytest.raises(UserError, match="is not an .npz with the arrays") as caught:
+        with pytest.raises(UserError, match="not an .npz") as caught:
             go(tmp_path / "run", dataclasses.replace(sample_inputs(), keypoints=str(path)))
         assert "\n" not in str(caught.value)
 
     def test_pickled_arrays_are_refused(self, tmp_path):
         path = tmp_path / "points.npz"
         np.savez(path, reference=np.array([{"a": 1}], dtype=object), driving=np.zeros((4, 5, 2)))
-        with pytest.raises(UserError, match="is not an .npz"):
+        with pytest.raises(UserError, match="not an .npz"):
             go(tmp_path / "run", dataclasses.replace(sample_inputs(), keypoints=str(path)))
 
 
 def test_what_cannot_work_is_refused_before_weights_load(tmp_path):
-    with pytest.raises(UserError, match="source_frame=3: the reference has 1 frames"):
+    with pytest.raises(UserError, match="source_frame=3.* 1 frames"):
         go(tmp_path / "a", source_frame="3")
-    with pytest.raises(UserError, match="adapt.reference=9: the driving clip has 4"):
+    with pytest.raises(UserError, match="adapt.reference=9.* 4"):
         go(tmp_path / "b", adapt={"reference": "9"})
     with pytest.raises(MissingWeights, match="no such weights"):
         go(tmp_path / "c", weights=str(tmp_path))
-    with pytest.raises(MissingWeights, match="no keypoint and flow weights ship for sd14"):
+    with pytest.raises(MissingWeights, match="weights ship for sd14"):
         execute("anamodiff", sample_inputs(), backbone="sd14", folder=tmp_path / "d", use_cache=False)
     with pytest.raises(UserError, match="anamodiff needs prompt"):
         go(tmp_path / "e", dataclasses.replace(sample_inputs(), prompt=""))

@@ -80,7 +80,7 @@ class TestFolder:
         assert (distance[:5] < 0.01).any() and (distance[5:] < 0.01).any()
 
     def test_a_folder_without_clips_is_named(self, tiny, tmp_path):
-        with pytest.raises(UserError, match="no clip of at least two frames"):
+        with pytest.raises(UserError, match="two frames"):
             self.source(tmp_path, tiny, tmp_path / "x")
 
     def test_the_split_depends_on_the_name_alone(self):
@@ -247,9 +247,9 @@ def test_a_folder_of_another_run_is_refused(tmp_path, clips):
     train(job(tmp_path / "a", steps=2))
     kept = (tmp_path / "a" / "keypoints.safetensors").read_bytes()
     other = job(tmp_path / "a", steps=2, lr=1e-2)
-    with pytest.raises(UserError, match=r"holds a run with other settings \(lr\)"):
+    with pytest.raises(UserError, match=r"other settings \(lr\)"):
         train(other)
-    with pytest.raises(UserError, match=r"holds a run with other settings \(clips\)"):
+    with pytest.raises(UserError, match=r"other settings \(clips\)"):
         train(job(tmp_path / "a", "folder", clips, steps=2))
     assert (tmp_path / "a" / "keypoints.safetensors").read_bytes() == kept
     other.resume = False

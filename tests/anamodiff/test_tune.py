@@ -216,7 +216,7 @@ def test_a_fit_that_diverges_says_so(tiny, tmp_path):
     broken = dataclasses.replace(material(), source=torch.full((5, 4, 16, 16), torch.nan))
     lora = config(steps=2).lora
     net = build(tiny, lora, config().video, run_context(tmp_path))
-    with pytest.raises(UserError, match="fine-tuning broke at step 0 of 2: lower method.lora.lr"):
+    with pytest.raises(UserError, match="diverged.*method.lora.lr"):
         tune(net, tiny, tiny.encode_text(["a dog"]), broken, lora, run_context(tmp_path))
 
 

@@ -57,18 +57,18 @@ def test_networks_load_for_their_own_vae_only(folder, tiny):
     with torch.random.fork_rng():
         torch.manual_seed(7)
         other = type(tiny.vae).from_config(tiny.vae.config)
-    with pytest.raises(UserError, match="trained on the latents of another autoencoder .tiny-sd.*run .motionkit train"):
+    with pytest.raises(UserError, match="another autoencoder .tiny-sd.*motionkit train"):
         load_networks(files, "tiny-sd", other, 16)
     half = load("tiny-sd", Plan()).vae.to(torch.bfloat16)
     assert same_vae(vae_signature(half), vae_signature(tiny.vae))  # the same weights in another precision
-    with pytest.raises(UserError, match="latents of at least 4, this size gives 2"):
+    with pytest.raises(UserError, match="at least 4"):
         load_networks(files, "tiny-sd", tiny.vae, 2)
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(MissingWeights, match="no such weights: .*motionkit train method=anamodiff train.backbone=sd15"):
+    with pytest.raises(MissingWeights, match="motionkit train method=anamodiff train.backbone=sd15"):
         weight_files(str(tmp_path), "sd15")
-    with pytest.raises(MissingWeights, match="no keypoint and flow weights ship for sd14: run `motionkit train"):
+    with pytest.raises(MissingWeights, match="weights ship for sd14.*motionkit train"):
         weight_files("auto", "sd14")
     assert weight_files("auto", "tiny-sd") == weight_files("random", "sd15") == {}
 
@@ -87,7 +87,7 @@ def test_a_spoilt_file_is_one_line(folder, spoil):
         save_network(path, "lofnet", FLOW | {"num_kp": 6}, state)
     else:
         save_file(state, path)
-    with pytest.raises(UserError, match="is not a usable lofnet file") as caught:
+    with pytest.raises(UserError, match="usable lofnet file") as caught:
         load_network(path, "lofnet")
     assert "\n" not in str(caught.value)
 
@@ -136,7 +136,7 @@ class TestPublicCheckpoints:
         assert main([*words, "temperature=0.2"]) == 0
         assert f"{net.num_kp} keypoints" in capsys.readouterr().out
         assert load_network(tmp_path / "out.safetensors", "keypoints")[0].temperature == 0.2
-        for wrong, said in (("pad=x", "pad=x is no number"), ("paddling=1", "unknown option 'paddling'")):
+        for wrong, said in (("pad=x", "pad=x is not a number"), ("paddling=1", "unknown option 'paddling'")):
             assert main([*words, wrong]) == 2 and said in capsys.readouterr().err
         assert main(["convert", "anamodiff", str(tmp_path / "none.tar"), str(tmp_path / "x.safetensors")]) == 2
         assert "it is not there" in capsys.readouterr().err and not (tmp_path / "x.safetensors").exists()
@@ -151,18 +151,18 @@ class TestPublicCheckpoints:
         for save in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
             path = tmp_path / "evil.pth.tar"
             save({"kp_detector": Evil()}, path)
-            with pytest.raises(UserError, match="holds more than weights; nothing was run"):
+            with pytest.raises(UserError, match="more than weights"):
                 convert(path, tmp_path / "keypoints.safetensors")
         assert not marker.exists() and not (tmp_path / "keypoints.safetensors").exists()
 
     def test_a_text_is_no_checkpoint(self, tmp_path):
         (tmp_path / "x.pth").write_bytes(b"hello")
-        with pytest.raises(UserError, match="damaged or holds more than weights"):
+        with pytest.raises(UserError, match="more than weights"):
             convert(tmp_path / "x.pth", tmp_path / "keypoints.safetensors")
 
     def test_a_file_without_a_detector_is_named(self, tmp_path):
         torch.save({"generator": {}}, tmp_path / "x.pth.tar")
-        with pytest.raises(UserError, match="holds no keypoint detector"):
+        with pytest.raises(UserError, match="no keypoint detector"):
             read_checkpoint(tmp_path / "x.pth.tar")
         torch.save({"kp.weight": torch.zeros(3, 3, 7, 7)}, tmp_path / "y.pth.tar")
         with pytest.raises(UserError, match="of another kind"):

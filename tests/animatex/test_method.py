@@ -27,7 +27,7 @@ def test_a_run_shows_poses_and_says_how_they_came_about(request_, own_cache):
     assert result.frames.shape == (4, 64, 64, 3) and result.frames.std() > 5
     assert result.manifest["config"]["window"] == {"size": 32, "overlap": 8}  # the preset's, as it was used
     poses = result.manifest["notes"]["poses"]
-    assert poses["align"] == "safe" and poses["reference_pose"] == "its own" and poses["fit"]["scale"][0] > 0
+    assert poses["align"] == "safe" and poses["reference_pose"] == "its own" and poses["alignment"]["scale"][0] > 0
     assert set(result.manifest["notes"]["settings"]) == set(PRESETS["released"])
     assert result.shown["skeletons"].shape == (5, 64, 64, 3) and result.shown["skeletons"].max() > 100
     assert result.shown["poses-read"].shape == result.shown["poses-aligned"].shape == (4, 64, 64, 3)

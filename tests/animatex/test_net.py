@@ -95,7 +95,7 @@ def test_reference_modes(backbone):
     assert everything.with_reference("local").reference_latent is None
     assert everything.with_reference("latent").reference is None
     assert everything.with_reference("both") == everything
-    with pytest.raises(UserError, match="unknown reference mode 'pixels'"):
+    with pytest.raises(UserError, match="'pixels'"):
         everything.with_reference("pixels")
     local = backbone.prepare(everything.with_reference("local"))
     assert local.slot is None and local.concat is not None
@@ -112,7 +112,7 @@ def test_a_batch_is_its_clips_and_parts_join(backbone):
         alone = [network(x[i : i + 1], int(times[i]), prepared[i]) for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
     assert join(prepared).batch == 3 and join(prepared[2:]).concat is None
-    with pytest.raises(ValueError, match="clips of 3, 5 frames make no batch"):
+    with pytest.raises(ValueError, match="3, 5 frames"):
         join([prepared[0], backbone.prepare(made_up(4, frames=5))])
 
 
@@ -139,14 +139,14 @@ def test_nothing_that_is_kept_depends_on_the_step(backbone):
 
 def test_what_does_not_belong_together_is_refused(backbone):
     network, everything = backbone.network, made_up(2)
-    with pytest.raises(ValueError, match=r"keypoints has shape \[1, 5, 2, 18\]; for 1 clip.s. of 3 frames"):
+    with pytest.raises(ValueError, match=r"keypoints.*\[1, 5, 2, 18\].*3 frames"):
         network.prepare(replace(everything, keypoints=torch.rand(1, 5, 2, 18)))
     prepared = backbone.prepare(everything)
-    with pytest.raises(ValueError, match="1 clip.s. of 4 frames, but 1 of 3 were prepared"):
+    with pytest.raises(ValueError, match="4 frames.* 1 of 3"):
         network(noise(1, frames=4), 1, prepared)
-    with pytest.raises(ValueError, match="latents of 16x16, but 8x8 were prepared"):
+    with pytest.raises(ValueError, match="16x16.*8x8"):
         network(noise(1, side=64), 1, prepared)
-    with pytest.raises(ValueError, match="prepared conditions, or at least text"):
+    with pytest.raises(ValueError, match="prepared conditions"):
         backbone.denoise(noise(1), 1)
 
 
@@ -250,7 +250,7 @@ def test_it_begins_as_the_video_unet(temporal):
             padded = torch.cat([torch.zeros(1, 4, 1, 8, 8), x], dim=2)
             theirs = video(padded, 501, torch.cat([text, torch.zeros(1, 4, 128)], dim=1)).sample[:, :, 1:]
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
-    with pytest.raises(UserError, match="has no place in this Animate-X network"):
+    with pytest.raises(UserError, match="not fit"):
         from_video_unet(video, replace(config, channels=(16, 32, 64)))
 
 
@@ -279,8 +279,8 @@ def test_sizes_are_checked_and_written():
         ({"temporal": "rnn"}, "temporal module 'rnn'"),
         ({"indicator": {"deep": 1}}, "'deep'.*did you mean 'depth'"),
         ({"channels": [320, 650]}, "as many entries"),
-        ({"channels": [320, 650, 64, 64]}, "650 channels, no multiple"),
-        ({"factor": 6}, "not factor=6"),
+        ({"channels": [320, 650, 64, 64]}, "650 channels, not a multiple"),
+        ({"factor": 6}, "got factor=6"),
     ):
         with pytest.raises(UserError, match=said):
             from_dict(wrong)
@@ -382,7 +382,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
     lost = {k: v for k, v in state.items() if k != "out.0.bias"} | {"spare": torch.ones(1)}
     assert "has 1 that are not the network's, e.g. spare" in said(lost, sizes)
     assert "time_embed.0.bias has shape [2]" in said(state | {"time_embed.0.bias": torch.ones(2)}, sizes)
-    assert "holds values beyond float16" in said(state | {"out.0.bias": torch.full((8,), 1e6)}, sizes)
+    assert "values beyond float16" in said(state | {"out.0.bias": torch.full((8,), 1e6)}, sizes)
     assert "lacks 1" in said(state) and "holds no weights" in said({"step": 3})
     assert "unknown option 'type'" in said(state, "type=float16") and "unknown dtype" in said(state, "dtype=int8")
     for text in (b"nothing of the kind", b"hello"):  # torch fails in another way at each
@@ -395,7 +395,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
     assert lacking == 0 and "image_encoder: missing; get it with: hf download h94/IP-Adapter" in out
     with pytest.raises(MissingWeights, match="lacks .*vae/config.json"):
         load("animatex", Plan(), path=str(folder / "part"))
-    with pytest.raises(UserError, match="is one file; make a folder of it once: motionkit convert animatex"):
+    with pytest.raises(UserError, match="one file.*motionkit convert animatex"):
         load("animatex", Plan(), path=str(folder / "theirs.pth"))
     with pytest.raises(MissingWeights, match="motionkit convert animatex CHECKPOINT FOLDER"):
         load("animatex", Plan())
@@ -493,7 +493,7 @@ def test_parts_of_different_models_are_told_apart(checkpoint):
     assert convert(folder) == 0
     config = json.loads((folder / "lent" / "image_encoder" / "config.json").read_text())
     (folder / "lent" / "image_encoder" / "config.json").write_text(json.dumps(config | {"projection_dim": 24}))
-    with pytest.raises(UserError, match="reads image features of width 16, the image encoder makes 24"):
+    with pytest.raises(UserError, match="width 16.* 24"):
         load("animatex", Plan(), path=str(folder / "made"))
 
 

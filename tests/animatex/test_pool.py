@@ -63,7 +63,7 @@ def test_the_pool_keeps_some_poses_of_each_clip_with_enough_joints():
         PosePool([mixed])
     again = PosePool.of_arrays(**pool.arrays())
     assert all(np.array_equal(a.xy, b.xy) and a.size == b.size for a, b in zip(again.poses, pool.poses, strict=True))
-    with pytest.raises(UserError, match="do not fit together"):
+    with pytest.raises(UserError, match="arrays do not match"):
         PosePool.of_arrays(np.zeros((1, 3, 2)), np.zeros((1, 3)), np.ones((1, 2)))
 
 
@@ -201,7 +201,7 @@ def test_a_clip_that_shares_no_joint_with_the_anchor_is_not_realigned():
     "wrong, says",
     [
         ({"groups": ("arms",)}, "unknown group of pose operations"),
-        ({"probability": 1.2}, "must lie in 0..1"),
+        ({"probability": 1.2}, "between 0 and 1"),
         ({"low": 0.0}, "0 < low <= high"),
         ({"low": 1.6}, "0 < low <= high"),
     ],

@@ -40,7 +40,7 @@ def test_best_takes_the_backbones_values_and_an_explicit_one_wins():
         ({"sample": SampleConfig(guidance=-1)}, "method.sample.guidance=-1 is outside"),
         ({"draw": DrawConfig(side=9999)}, "method.draw.side=9999 is outside -1 to 4096"),
         ({"window": WindowConfig(8, 8)}, "method.window.overlap=8 must be smaller than method.window.size=8"),
-        ({"reference_pose": "driving", "align": "safe"}, "cannot be with method.reference_pose=driving"),
+        ({"reference_pose": "driving", "align": "safe"}, "combined with method.reference_pose=driving"),
     ],
 )
 def test_settings_that_cannot_be_get_one_line(wrong, says):
@@ -50,7 +50,7 @@ def test_settings_that_cannot_be_get_one_line(wrong, says):
 
 
 def test_an_overlap_that_does_not_fit_the_backbones_window_is_refused_there():
-    with pytest.raises(UserError, match="must be smaller than method.window.size=10"):
+    with pytest.raises(UserError, match="smaller than method.window.size=10"):
         AnimateXSettings(window=WindowConfig(overlap=12)).on("pocket-animatex")
 
 
@@ -72,8 +72,8 @@ def test_recipes_give_way_to_what_is_set():
         ({"schedule": "step"}, "train.schedule=step is unknown"),
         ({"learn": "some"}, "train.learn=some is unknown"),
         ({"poses": "guess"}, "train.poses=guess is unknown"),
-        ({"all_drop": 0.6, "all_keep": 0.6}, "together at most 1"),
-        ({"epi": IndicatorSettings(probability=2.0)}, "must lie in 0..1"),
+        ({"all_drop": 0.6, "all_keep": 0.6}, "at most 1"),
+        ({"epi": IndicatorSettings(probability=2.0)}, "between 0 and 1"),
         ({"epi": IndicatorSettings(groups=("tail",))}, "unknown group of pose operations 'tail'"),
     ],
 )

@@ -110,14 +110,14 @@ class TestClips:
         clips = _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", (SIZE, SIZE))
         assert np.allclose(clips.poses(clips.train[0]).points, points, atol=1e-6)
         save(PoseClip.of(points[:2], (SIZE, SIZE)), tmp_path / "in" / "one.npz")
-        with pytest.raises(UserError, match=r"one.npz holds 2 poses, the clip beside it has 3 frames"):
+        with pytest.raises(UserError, match=r"one.npz.* 2 poses.* 3 frames"):
             _clips(replace(this, folder=tmp_path), this.options, backbone, tmp_path / "in", (SIZE, SIZE))
 
     def test_clips_without_anybody_are_left_out_or_refused(self, tmp_path, parts, folder):
         backbone, this, *_ = parts
         place = tmp_path / "in"
         write_video(place / "grey.mp4", np.full((3, SIZE, SIZE, 3), 127, np.uint8), 8.0)
-        with pytest.raises(UserError, match="nobody was found in any of the 1 clips"):
+        with pytest.raises(UserError, match="found in any"):
             _clips(replace(this, folder=tmp_path), this.options, backbone, place, (SIZE, SIZE))
         source = clips_in(folder)[0]
         for suffix in (".mp4", ".json"):
@@ -269,7 +269,7 @@ class TestRun:
 
     def test_a_stopped_run_goes_on_to_the_same_weights(self, folder, tmp_path):
         train(job(tmp_path / "whole", folder, 3))
-        with pytest.raises(Cancelled, match="stopped after step 2 of 3"):
+        with pytest.raises(Cancelled, match="step 2 of 3"):
             train(job(tmp_path / "parts", folder, 3, Stop(1)))
         assert not (tmp_path / "parts" / "model").exists()
         train(job(tmp_path / "parts", folder, 3))
@@ -278,16 +278,16 @@ class TestRun:
             for n in ("whole", "parts")
         )
         assert all(torch.equal(one[k], two[k]) for k in one)
-        with pytest.raises(UserError, match=r"holds a run with other settings \(.*drop"):
+        with pytest.raises(UserError, match=r"other settings \(.*drop"):
             train(job(tmp_path / "parts", folder, 3, drop=0.2))
         assert "after 1 steps" in train(job(tmp_path / "parts", folder, 1, resume=False, drop=0.2))
 
     @pytest.mark.parametrize(
         ("given", "plan", "says"),
         [
-            ({"backbone": "pocket-sd"}, {}, "is no Animate-X network: take"),
-            ({"start": "video"}, {}, "has no video model to begin as"),
-            ({"variant": VariantSettings(parallel=True)}, {}, "train.variant is for a new network"),
+            ({"backbone": "pocket-sd"}, {}, "not an Animate-X network"),
+            ({"start": "video"}, {}, "has no video model"),
+            ({"variant": VariantSettings(parallel=True)}, {}, "train.variant needs"),
             ({}, {"offload": "model"}, "give gpu.offload=none"),
             ({"frames": 1}, {"autocast": "bfloat16"}, "gives wrong gradients"),
         ],
@@ -357,7 +357,7 @@ class TestRun:
             assert _loop(this, this.options, backbone, model, examples, Workers()).scale.value == 1024
 
     def test_a_size_that_is_no_multiple_is_refused(self, folder, tmp_path):
-        with pytest.raises(UserError, match="size=40: tiny-animatex needs multiples of 16"):
+        with pytest.raises(UserError, match="size=40.*multiples of 16"):
             train(replace(job(tmp_path, folder), size=40))
 
 

@@ -189,7 +189,8 @@ def test_a_trained_variant_counts_beyond_the_control_alone():
     found = ledger.beside_controls([ledger.Finding(variant, seen), ledger.Finding(control, again)])
     words = {verdict.claim.figure: (verdict.word, verdict.why) for verdict in found[0].verdicts}
     assert words["psnr"] == (AGREES, "")
-    assert words["ssim"] == (NOISE, "the full model trained again (control) may differ by 0.005 in ssim")
+    word, why = words["ssim"]
+    assert word == NOISE and "control" in why and "0.005 in ssim" in why
     assert [verdict.word for verdict in found[1].verdicts] == ["open"] * 3
     assert ledger.beside_controls([ledger.Finding(variant, seen)])[0].verdicts == seen, "without a control it stays"
     elsewhere = replace(control, bench="pose-self-64")
@@ -217,7 +218,7 @@ def test_pairs_by_protocol(small):
     rows = [FLOW, replace(FLOW, name="posed", bench="pose-cross")]
     done, _ = run(rows, small / "out", pairs={"sprites": 1, "pose-cross": 2})
     assert [finding.verdicts[0].n for finding in done.findings] == [1, 2]
-    with pytest.raises(UserError, match="did you mean 'sprites'"):
+    with pytest.raises(UserError, match="'sprites'"):
         run(rows, small / "out", pairs={"sprits": 1})
 
 
@@ -264,12 +265,12 @@ def test_what_would_be_ignored_is_refused(words, says, small, capsys):
     ("change", "says"),
     [
         ({"method": "warpp"}, "did you mean 'warp'"),
-        ({"bench": "spirtes"}, "did you mean 'sprites'"),
+        ({"bench": "spirtes"}, "'sprites'"),
         ({"settings": {"flwo": "dis"}}, "method.flow"),
         ({"claims": []}, "no claim"),
         ({"claims": [Claim("psnr", "down")]}, "unknown sign 'down'"),
         ({"numbers": {"PSNR": [1.0]}}, "numbers of PSNR"),
-        ({"model": "no-x"}, "train and model go together"),
+        ({"model": "no-x"}, "both train"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_in_one_line(change, says):

@@ -51,8 +51,8 @@ def test_a_protocol_of_one_s_own_deviates_from_nothing():
         ("sprites", {"seeds": []}, r"bench.seeds=\[\]: give different whole numbers"),
         ("sprites", {"seeds": [1, 1]}, r"bench.seeds=\[1, 1\]: give different whole numbers"),
         ("sprites", {"task": "dance"}, "unknown task 'dance'"),
-        ("sprites", {"reducers": {"pairs": "median"}}, "bench.reducers.pairs=median: only mean is there"),
-        ("sprites", {"reducers": {"confidence": 1.5}}, "confidence lies between 0 and 1"),
+        ("sprites", {"reducers": {"pairs": "median"}}, "bench.reducers.pairs=median"),
+        ("sprites", {"reducers": {"confidence": 1.5}}, "confidence must be"),
     ],
 )
 def test_mistakes_are_one_line(name, changed, says):

@@ -177,8 +177,8 @@ def test_trained_variants_need_their_folder():
     [
         ({"rows": [{"label": "a", "method": "still"}, {"label": "a", "method": "warp"}]}, "a label of its own"),
         ({"rows": [{"label": "a"}]}, "a method or a yardstick"),
-        ({"rows": [{"label": "a", "method": "still", "sees": "all"}]}, "nothing but truth"),
-        ({"contrasts": [{"figure": "psnr", "row": "a", "against": "b"}]}, "no contrast of rows"),
+        ({"rows": [{"label": "a", "method": "still", "sees": "all"}]}, "sees must be truth"),
+        ({"contrasts": [{"figure": "psnr", "row": "a", "against": "b"}]}, "labels of two rows"),
     ],
 )
 def test_rows_that_cannot_be_are_one_line(changed, says):

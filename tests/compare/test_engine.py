@@ -58,7 +58,7 @@ def test_a_failed_cell_is_reported_and_stops_nothing(inputs):
     said = []
     done = run(inputs, (fakes.MENDABLE, fakes.BROKEN, fakes.NEEDY, fakes.SHIFT), say=said.append)
     assert done.failed["mendable"] == "mendable needs a bigger reference"
-    assert done.failed["broken"].startswith("ZeroDivisionError: oh no (a defect")
+    assert done.failed["broken"].startswith("ZeroDivisionError: oh no (an internal error")
     assert done.failed["needy"].startswith("needy needs masks (a folder of masks)")
     assert [entry.name for entry in done.entries if entry.frames is not None] == ["shift"]
     page = done.report.read_text()
@@ -223,7 +223,7 @@ def test_weights_are_asked_for_as_the_request_needs_them(inputs, monkeypatch):
 
 def test_truth_of_another_shape_is_refused_and_of_another_size_is_fitted(inputs, clips, tmp_path):
     wide = media.from_frames(clips["truth"].frames[:, :16])
-    with pytest.raises(UserError, match="truth is 40 x 16"):
+    with pytest.raises(UserError, match="40 x 16"):
         run(inputs, truth=wide)
     assert fakes.CALLS == [] and not (tmp_path / "out").exists()
     double = (
@@ -235,7 +235,7 @@ def test_truth_of_another_shape_is_refused_and_of_another_size_is_fitted(inputs,
 
 def test_a_picture_is_no_truth_of_a_video(inputs, clips, tmp_path):
     picture = media.from_frames(clips["truth"].frames[0], is_image=True)
-    with pytest.raises(UserError, match="truth is a single picture, but results have 6 frames"):
+    with pytest.raises(UserError, match="single picture.* 6 frames"):
         run(inputs, truth=picture)
     assert fakes.CALLS == [] and not (tmp_path / "out").exists()
     assert run(inputs, (fakes.SHIFT,), truth=picture, frames=1).entries[0].metrics["psnr"] == 100
@@ -246,7 +246,7 @@ def test_cells_share_one_size(inputs, monkeypatch):
 
     small = replace(fakes.SHIFT, name="small", backbones=("tiny-sd",), default_backbone="tiny-sd")
     large = replace(fakes.SHIFT, name="large", backbones=("sd15",), default_backbone="sd15")
-    with pytest.raises(UserError, match="different sizes .*sd15 512.*tiny-sd"):
+    with pytest.raises(UserError, match="sd15 512.*tiny-sd"):
         compare([small, large], inputs, folder="out")
     done = compare([small, fakes.SHIFT], inputs, folder="out")
     side = catalog.get("tiny-sd").default_size

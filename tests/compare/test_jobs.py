@@ -167,7 +167,7 @@ def test_a_defect_of_a_job_is_kept_with_its_trace(inputs, tmp_path):
 
     said = []
     done = compare_jobs([Job("a"), Job("b")], run, "out", said.append)
-    assert done.failed == {"a": "ZeroDivisionError: oh no (a defect: see jobs/a/error.txt)"}
+    assert done.failed == {"a": "ZeroDivisionError: oh no (an internal error: see jobs/a/error.txt)"}
     assert "Traceback" in (tmp_path / "out/jobs/a/error.txt").read_text() and not done.jobs[1].failed
     assert said == ["job 1 of 2: a", f"  a failed: {done.failed['a']}", "job 2 of 2: b"]
 
@@ -183,7 +183,7 @@ def test_an_interrupt_leaves_the_index_of_what_is_done(inputs, tmp_path):
         compare_jobs([Job("a"), Job("b"), Job("c")], run, "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["jobs_done"], summary["jobs"]) == (1, 3)
-    assert "still to come <b>2</b>" in (tmp_path / "out" / "index.html").read_text()
+    assert "to do <b>2</b>" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_means_and_intervals_are_over_jobs():

@@ -78,5 +78,5 @@ def test_weights_and_coarse_reach_the_network_and_the_key(tmp_path, asked, weigh
 def test_other_sources_need_no_such_weights(tmp_path, asked):
     result = go(tmp_path / "a", source="edges", weights=str(tmp_path / "nowhere"))
     assert result.manifest["weights"] == {} and not asked
-    with pytest.raises(MissingWeights, match="source=lineart.*a folder or a hub id"):
+    with pytest.raises(MissingWeights, match="source=lineart.*hub id"):
         go(tmp_path / "b", weights=str(tmp_path / "nowhere"))

@@ -7,11 +7,11 @@ from sketch_models import clip, denoise, sampler, text, video_unet
 from motionkit.diffusion.guidance import Guidance
 from motionkit.errors import UserError
 from motionkit.methods.flipsketch.compose import Composer
-from motionkit.methods.flipsketch.loop import Options, start
+from motionkit.methods.flipsketch.loop import DenoiseSettings, start
 from motionkit.methods.flipsketch.loop import denoise as loop
 from motionkit.methods.flipsketch.reference import Schedule, recorder, walk
 
-QUICK = Options(Guidance(3.0), updates=1)
+QUICK = DenoiseSettings(Guidance(3.0), updates=1)
 
 
 def go(noise, schedule=None, options=QUICK, **settings):
@@ -36,7 +36,7 @@ def test_each_video_of_a_batch_is_what_it_is_alone():
 @pytest.mark.parametrize("both_passes", [False, True])
 def test_guidance_in_one_call_or_in_two(both_passes):
     noise = torch.cat([clip(3, seed=1), clip(3, seed=8)])
-    ways = (Options(Guidance(3.0, batched=batched), both_passes, updates=1) for batched in (True, False))
+    ways = (DenoiseSettings(Guidance(3.0, batched=batched), both_passes, updates=1) for batched in (True, False))
     one, two = (go(noise, options=options)[0] for options in ways)
     assert (one - two).abs().max() < 1e-3
     assert (one - go(noise)[0]).abs().max() > 1e-2 or not both_passes
@@ -46,9 +46,9 @@ def test_without_guidance_the_second_pass_is_left_out(monkeypatch):
     calls = []
     real = Composer.plain
     monkeypatch.setattr(Composer, "plain", lambda self, *given: (calls.append(1), real(self, *given))[1])
-    go(clip(3), Schedule(4, 3, 0, 4), Options(Guidance(1.0)))
+    go(clip(3), Schedule(4, 3, 0, 4), DenoiseSettings(Guidance(1.0)))
     assert not calls
-    go(clip(3), Schedule(4, 3, 0, 4), Options(Guidance(2.0)))
+    go(clip(3), Schedule(4, 3, 0, 4), DenoiseSettings(Guidance(2.0)))
     assert len(calls) == 4
 
 
@@ -56,7 +56,7 @@ def test_alignment_and_composition_count():
     schedules = [Schedule(4, 3, aligned, composed) for aligned in (0, 2) for composed in (0, 3)]
     outs = [go(clip(3), schedule)[0] for schedule in schedules]
     assert all((x - y).abs().max() > 1e-2 for i, x in enumerate(outs) for y in outs[:i])
-    off = go(clip(3), Schedule(4, 3, 2, 3), Options(Guidance(3.0), aligned=False))[0]
+    off = go(clip(3), Schedule(4, 3, 2, 3), DenoiseSettings(Guidance(3.0), aligned=False))[0]
     assert (off - outs[1]).abs().max() < 1e-4
 
 

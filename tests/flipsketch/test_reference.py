@@ -4,7 +4,7 @@ import pytest
 import torch
 from sketch_models import clip, denoise, sampler, scheduler, text, video_unet
 
-from motionkit.methods.flipsketch import keep
+from motionkit.methods.flipsketch import recording_cache
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.reference import Reference, Schedule, recorder, walk
 from motionkit.weights.hashing import hash_tensors
@@ -116,14 +116,14 @@ def test_memory_keeps_one_sketch_and_a_bounded_amount(monkeypatch):
         asked.append(i)
         return reference.recordings[i]
 
-    find = keep.remembering("one", source)
+    find = recording_cache.remembering("one", source)
     assert [find(i) for i in (0, 1, 0, 1)] and asked == [0, 1]
-    assert keep.remembering("one", source)(0) and asked == [0, 1]
-    keep.remembering("two", source)(0)
-    keep.remembering("one", source)(0)
+    assert recording_cache.remembering("one", source)(0) and asked == [0, 1]
+    recording_cache.remembering("two", source)(0)
+    recording_cache.remembering("one", source)(0)
     assert asked == [0, 1, 0, 0]
-    monkeypatch.setattr(keep, "LIMIT_MB", 0.0)
-    find = keep.remembering("three", source)
+    monkeypatch.setattr(recording_cache, "LIMIT_MB", 0.0)
+    find = recording_cache.remembering("three", source)
     find(0), find(0)
     assert asked[4:] == [0, 0]
 

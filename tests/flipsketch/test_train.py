@@ -155,7 +155,7 @@ class TestLayers:
         active = [n for n, m in with_dropout.unet.named_modules() if isinstance(m, nn.Dropout) and m.training]
         assert active and all("lora_dropout" in n for n in active)
 
-    @pytest.mark.parametrize(("targets", "says"), [("nowhere", "is in the name of no layer"), ("(", "no pattern")])
+    @pytest.mark.parametrize(("targets", "says"), [("nowhere", "matches no layer"), ("(", "valid pattern")])
     def test_targets_that_are_none(self, targets, says):
         with pytest.raises(UserError, match=says):
             unet_layers(tiny().unet, targets)
@@ -179,7 +179,7 @@ class TestStops:
             real(stage, done, total, preview)
 
         this.progress.tick = tick
-        with pytest.raises(Cancelled, match="the same command goes on"):
+        with pytest.raises(Cancelled, match="same command resumes"):
             train(this)
         this.progress.tick = real
 
@@ -314,9 +314,9 @@ class TestSettings:
         ("given", "plan", "says"),
         [
             ({"backbone": "tiny-sd"}, {}, "tiny-sd makes single pictures.*pocket-modelscope"),
-            ({}, {"offload": "group"}, "gpu.offload=group is for use only"),
+            ({}, {"offload": "group"}, "gpu.offload=group is not possible"),
             ({"text_encoder": True}, {"offload": "model"}, "gpu.offload=none"),
-            ({}, {"autocast": "bfloat16"}, "wrong gradients: take train.frames=3"),
+            ({}, {"autocast": "bfloat16"}, "wrong gradients: .*train.frames=3"),
             ({"size": 40}, {}, "size=40: tiny-modelscope needs multiples of 16"),
             ({"frames": 9}, {}, "has 3 frames, train.frames=9"),
         ],

@@ -50,7 +50,7 @@ class TestCaptions:
 
     def test_no_clips(self, tmp_path):
         (tmp_path / "readme.txt").write_text("nothing here")
-        with pytest.raises(UserError, match="no clips in .*mp4 or gif"):
+        with pytest.raises(UserError, match="mp4 or gif"):
             captioned(tmp_path)
 
     def test_a_clip_without_a_caption_is_named_with_the_file_to_write(self, clips):
@@ -64,7 +64,7 @@ class TestCaptions:
     @pytest.mark.parametrize(
         ("name", "content", "says"),
         [
-            ("captions.csv", b"file,caption\nabsent.gif,a cat\n", "names absent.gif, which is no clip"),
+            ("captions.csv", b"file,caption\nabsent.gif,a cat\n", "names absent.gif"),
             ("captions.csv", b"clip;text\n", "must name the columns file and caption"),
             ("captions.csv", b"\xff\xfe\x00", "cannot be read as UTF-8"),
             (None, b"\xff\xfe\x00", "cannot be read as UTF-8"),
@@ -92,7 +92,7 @@ class TestClips:
         assert torch.equal(again.cut(again.train[0], 1), source.cut(entry, 1))
 
     def test_a_short_clip_is_named(self, clips, backbone, tmp_path):
-        with pytest.raises(UserError, match=r"00000-.*\.gif has 5 frames, train.frames=6 needs .*train.frames=5"):
+        with pytest.raises(UserError, match=r"00000-.*\.gif 5 frames, .*train.frames=6.*train.frames=5"):
             read(clips, backbone, tmp_path, frames=6)
 
     def test_another_rate_is_another_clip(self, clips, backbone, tmp_path):

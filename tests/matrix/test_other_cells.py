@@ -103,7 +103,7 @@ def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
     for name, says in (
         ("sd15", "sd15 makes single pictures"),
         ("animatex", "animatex reads no prompt"),
-        ("animatediff-sdxl", "has two text encoders, of which the trainer knows one: .*animatediff-sd15"),
+        ("animatediff-sdxl", "has two text encoders.*animatediff-sd15"),
     ):
         with pytest.raises(UserError, match=says):
             train(job(name))

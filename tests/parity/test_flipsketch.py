@@ -17,7 +17,7 @@ from motionkit.methods.flipsketch.align import align
 from motionkit.methods.flipsketch.compose import Composer
 from motionkit.methods.flipsketch.config import InvertConfig
 from motionkit.methods.flipsketch.invert import invert, sketch_latents
-from motionkit.methods.flipsketch.loop import Options, denoise, start
+from motionkit.methods.flipsketch.loop import DenoiseSettings, denoise, start
 from motionkit.methods.flipsketch.reference import Schedule, recorder, walk
 from motionkit.settings.gpu import Plan
 
@@ -186,7 +186,7 @@ def whole(golden):
         noise = invert(model, case.sampler, case.io["sketch_latents"], case.schedule.steps)[0]
         reference = walk(case.composer, case.sampler, noise, case.schedule, null)
         recordings = recorder(case.composer, case.sampler, reference, case.schedule, null)
-        options = Options(
+        options = DenoiseSettings(
             Guidance(case.run["guidance_scale"]), updates=case.run["align_iters"] - 1, lr=case.run["align_lr"]
         )
         latents = denoise(

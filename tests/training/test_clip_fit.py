@@ -95,7 +95,7 @@ def test_a_step_that_overflows_is_skipped_and_the_state_keeps_the_scale(tmp_path
 def test_a_gradient_that_is_no_number_ends_a_fit_without_scale(tmp_path):
     this, before = Fit(tmp_path), torch.ones(6)
     this.blown = (0,)
-    with pytest.raises(UserError, match=r"step 0 of 6: lower method.lr=0.1"):
+    with pytest.raises(UserError, match=r"step 0 of 6.*method.lr=0.1"):
         this()
     assert torch.equal(torch.cat([w.detach() for w in this.weights.values()]), before)
 

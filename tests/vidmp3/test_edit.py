@@ -10,8 +10,8 @@ from motionkit.backbones import load
 from motionkit.diffusion.ddim import DDIM
 from motionkit.diffusion.guidance import Guidance
 from motionkit.methods.vidmp3.edit import Asked, Keep, Source, denoise, invert
+from motionkit.methods.vidmp3.guided_unet import tuned_unet
 from motionkit.methods.vidmp3.resize import follow_grid, plates, resize, scaled_grid, shrink, widen
-from motionkit.methods.vidmp3.scene import tuned_scene
 from motionkit.settings.gpu import Plan
 from motionkit.sprites import character, render_clip
 from motionkit.sprites.motions import Motion
@@ -23,10 +23,10 @@ def tiny():
 
 
 @pytest.fixture
-def scene(tiny, tmp_path):
+def guided(tiny, tmp_path):
     pack, _ = tuned(tiny, config(), tmp_path)
     _, maps, gates = material()
-    return tuned_scene(tiny, pack, maps, gates, config().guide)
+    return tuned_unet(tiny, pack, maps, gates, config().guide)
 
 
 def asked(tiny, prompt="a red dog", scale=1.0, batched=False, **values):
@@ -34,54 +34,54 @@ def asked(tiny, prompt="a red dog", scale=1.0, batched=False, **values):
     return Asked(tiny.encode_text([prompt]), tiny.encode_text([""]), guidance, **values)
 
 
-def test_the_source_prompt_gives_the_source_back(tiny, scene):
+def test_the_source_prompt_gives_the_source_back(tiny, guided):
     latents, _, _ = material()
     text = tiny.encode_text(["a red dog"])
     gaps = []
     for steps in (8, 32):
-        noise = invert(scene, DDIM(tiny.scheduler), latents, text, steps)
-        back = denoise(scene, DDIM(tiny.scheduler), noise, asked(tiny), steps)
+        noise = invert(guided, DDIM(tiny.scheduler), latents, text, steps)
+        back = denoise(guided, DDIM(tiny.scheduler), noise, asked(tiny), steps)
         gaps.append(float((back[0].transpose(0, 1) - latents).norm() / latents.norm()))
     assert gaps[1] < 0.2 and gaps[1] < 0.6 * gaps[0]
 
 
-def test_a_late_start_keeps_more_of_the_source(tiny, scene):
+def test_a_late_start_keeps_more_of_the_source(tiny, guided):
     latents, _, _ = material()
     text, gaps = tiny.encode_text(["a red dog"]), []
     for start_t in (1000, 600, 200):
-        noise = invert(scene, DDIM(tiny.scheduler), latents, text, 10, start_t)
-        edit = denoise(scene, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0, start_t=start_t), 10)
+        noise = invert(guided, DDIM(tiny.scheduler), latents, text, 10, start_t)
+        edit = denoise(guided, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0, start_t=start_t), 10)
         gaps.append(float((edit[0].transpose(0, 1) - latents).norm()))
     assert gaps[0] > gaps[1] > gaps[2] > 0
 
 
-def test_prompt_guidance_and_strength_count(tiny, scene):
+def test_prompt_guidance_and_strength_count(tiny, guided):
     latents, _, _ = material()
-    noise = invert(scene, DDIM(tiny.scheduler), latents, tiny.encode_text(["a red dog"]), 2)
-    plain = denoise(scene, DDIM(tiny.scheduler), noise, asked(tiny), 2)
+    noise = invert(guided, DDIM(tiny.scheduler), latents, tiny.encode_text(["a red dog"]), 2)
+    plain = denoise(guided, DDIM(tiny.scheduler), noise, asked(tiny), 2)
     for other in (asked(tiny, "a green cat"), asked(tiny, strength=0.0), asked(tiny, "a red dog", scale=3.0)):
-        assert (denoise(scene, DDIM(tiny.scheduler), noise, other, 2) - plain).abs().max() > 1e-4
+        assert (denoise(guided, DDIM(tiny.scheduler), noise, other, 2) - plain).abs().max() > 1e-4
     both = [
-        denoise(scene, DDIM(tiny.scheduler), noise, asked(tiny, "a cat", scale=3.0, batched=b), 2)
+        denoise(guided, DDIM(tiny.scheduler), noise, asked(tiny, "a cat", scale=3.0, batched=b), 2)
         for b in (False, True)
     ]
     torch.testing.assert_close(both[0], both[1], rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_kept_is_the_source_exactly(tiny, scene):
+def test_what_is_kept_is_the_source_exactly(tiny, guided):
     latents, _, _ = material()
     clean = latents.transpose(0, 1)[None]
-    noise = invert(scene, DDIM(tiny.scheduler), latents, tiny.encode_text(["a red dog"]), 3)
+    noise = invert(guided, DDIM(tiny.scheduler), latents, tiny.encode_text(["a red dog"]), 3)
     top = DDIM(tiny.scheduler).grid(3)[0].level
     source = Source.of(clean, noise, top)
     torch.testing.assert_close(source.at(top), noise, rtol=1e-4, atol=1e-5)
     free = torch.zeros(1, 1, 3, 8, 8)
     free[..., :4] = 1
-    edited = denoise(scene, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0), 3, Keep(source, free))
+    edited = denoise(guided, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0), 3, Keep(source, free))
     assert torch.equal(edited[..., 4:], clean[..., 4:])
     assert (edited[..., :4] - clean[..., :4]).abs().max() > 1e-3
     some = denoise(
-        scene, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0), 3, Keep(source, free, until=0.5)
+        guided, DDIM(tiny.scheduler), noise, asked(tiny, "a green cat", scale=3.0), 3, Keep(source, free, until=0.5)
     )
     assert (some[..., 4:] - clean[..., 4:]).abs().max() > 1e-3
 

@@ -197,17 +197,17 @@ def test_many_rows_go_in_several_calls(nets, draw, monkeypatch):
 
 def test_mistakes_are_named(placed, nets):
     injection = placed("sd15")
-    with pytest.raises(ValueError, match="no guided attention is called nowhere"):
+    with pytest.raises(ValueError, match="nowhere"):
         injection.guide({"nowhere": torch.zeros(4, 8)}, scale=0.1)
     injection.guide(phi_of(injection.sites, 3), scale=0.1)
-    with pytest.raises(ValueError, match="phi has 3 frames, the clip has 4"):
+    with pytest.raises(ValueError, match="3 frames.* 4"):
         run(injection.unet, request_of("sd15"))
-    with pytest.raises(UserError, match="no motion module with all in mid"):
+    with pytest.raises(UserError, match="all in mid"):
         guide_sites(nets("sd15"), blocks="mid")
-    with pytest.raises(UserError, match="unknown choice of blocks"):
+    with pytest.raises(UserError, match="choice of blocks"):
         guide_sites(nets("sd15"), blocks="middle")
     image = UNet2DConditionModel(layers_per_block=1, norm_num_groups=4, **SIZES["sd15"])
-    with pytest.raises(UserError, match="no attention over time"):
+    with pytest.raises(UserError, match="no temporal attention"):
         install(image)
     odd = make_unet("sd15")
     odd.get_submodule(SITE).to_v = torch.nn.Linear(8, 8)

@@ -144,7 +144,7 @@ def test_bad_maps_are_named():
         build_maps(coloured(mask[0, 0]), mask, mask.repeat(2, 1, 1, 1))
     with pytest.raises(UserError, match="vanishes at 12x9"):
         build_maps(coloured(mask[0, 0]), mask, disc(radius=0)[None, None], long_side=12)
-    with pytest.raises(UserError, match="no subject to colour"):
+    with pytest.raises(UserError, match="first frame"):
         wheel_on(torch.zeros(8, 8))
     with pytest.raises(UserError, match="unknown colour map"):
         wheel_on(torch.ones(8, 8), "rainbow")

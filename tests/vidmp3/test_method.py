@@ -101,7 +101,7 @@ def test_the_modes(tmp_path):
     assert same(edit(tmp_path / "c", mode="style", prompt="a red dog, a blue horse"), whole)
     with pytest.raises(UserError, match=r"give source_prompt="):
         edit(tmp_path / "d", mode="style", source_prompt="")
-    with pytest.raises(UserError, match=r"give backbone.lora=FILE or backbone.path=FOLDER"):
+    with pytest.raises(UserError, match=r"backbone.lora=FILE.*backbone.path=FOLDER"):
         edit(tmp_path / "e", mode="personalised")
     own = edit(tmp_path / "f", mode="personalised", lora=write_lora(tmp_path / "lora.safetensors"))
     assert not same(own, edit(tmp_path / "g"))
@@ -163,7 +163,7 @@ def test_several_subjects_have_motions_of_their_own(tmp_path):
         learnt = [name for name, weight in guide.named_parameters() if not torch.equal(weight, old[name])]
         assert learnt, f"guide {number} learnt nothing"
     assert any(not torch.equal(a, b) for a, b in zip(guides[0].parameters(), guides[1].parameters(), strict=True))
-    with pytest.raises(UserError, match="was tuned for disc, bar: name as many"):
+    with pytest.raises(UserError, match="for disc, bar"):
         edit(tmp_path / "b", pack=str(tmp_path / "pack"))
 
 
@@ -181,7 +181,7 @@ def test_an_edit_keeps_the_clips_shape_whatever_picture_lies_beside_it(tmp_path)
         ({"subject": "do"}, "the subject 'do' does not occur"),
         ({"frames": 8}, "frames=8, but the driving clip has only 3: give frames=3 or a longer clip"),
         ({"driving": moving_shapes(40), "frames": 40}, "know 32 frames, the clip has 40: give frames=32 or fewer"),
-        ({"pack": "/nowhere"}, "/nowhere is no vidmp3 pack"),
+        ({"pack": "/nowhere"}, "/nowhere is not a vidmp3 pack"),
         ({"masks": {"backend": "files"}}, "masks: backend=files needs the masks themselves"),
         ({"correspondence": {"backend": "sd_dino"}, "backbone": "tiny-animatediff-sdxl"}, "use backend=dino"),
         ({"gpu": Plan(offload="group")}, "take gpu.offload=model"),
@@ -199,7 +199,7 @@ def test_refused_in_one_line_before_anything_loads(changes, line, tmp_path):
 def test_a_pack_of_another_kind_of_backbone_is_refused(tmp_path):
     edit(tmp_path / "a", save_pack=str(tmp_path / "pack"))
     with mock.patch("motionkit.backbones.load", side_effect=AssertionError("weights were loaded")):
-        with pytest.raises(UserError, match="was tuned on tiny-animatediff-sd15 and does not fit"):
+        with pytest.raises(UserError, match="tiny-animatediff-sd15.* not fit"):
             edit(tmp_path / "b", pack=str(tmp_path / "pack"), backbone="tiny-animatediff-sdxl")
 
 

@@ -106,7 +106,7 @@ def test_another_base_and_another_schedule_are_remarked(made):
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_pack_of_another_net_is_one_line(rank):
     pack, _ = tuned_pack("sdxl", rank)
-    with pytest.raises(UserError, match="tuned on tiny-sdxl and does not fit tiny-sd15: .*tune it again") as caught:
+    with pytest.raises(UserError, match="tiny-sdxl .*tiny-sd15.*tune it again") as caught:
         check_pack(pack, shapes("sd15"), "tiny-sd15", "b", LINEAR)
     assert "\n" not in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_a_guide_for_other_attentions_is_found_out(made):
     pack, _ = made
     sites = {name: 2 * width for name, width in pack.facts.sites.items()}
     wrong = Pack(PackFacts("a", "b", {}, 0.1, sites, {}), {}, {})
-    with pytest.raises(UserError, match="no attention of 16 channels is called"):
+    with pytest.raises(UserError, match="16 channels"):
         check_pack(wrong, shapes("sd15"), "tiny-sd15", "b", {})
 
 
@@ -157,9 +157,9 @@ def damage(folder, how):
 @pytest.mark.parametrize(
     ("how", "line"),
     [
-        ("no facts", "no vidmp3 pack"),
-        ("no weights", "half written or changed"),
-        ("cut", "half written or changed"),
+        ("no facts", "not a vidmp3 pack"),
+        ("no weights", "incomplete or changed"),
+        ("cut", "incomplete or changed"),
         ("not json", "not a usable"),
         ("a list", "says 'list'"),
         ("other format", "motionkit-vidmp3-9"),
@@ -167,7 +167,7 @@ def damage(folder, how):
         ("lone lora", "not a usable"),
         ("no guide weights", "not a usable"),
         ("huge", "not a usable"),
-        ("words for numbers", "a number in it is none"),
+        ("words for numbers", "should be a number"),
         ("sites are a list", "not a usable"),
         ("unknown option", "not a usable"),
     ],
@@ -188,5 +188,5 @@ def test_writing_again_replaces_and_leaves_nothing_else(tmp_path, made):
     name = next(iter(other.deltas))
     torch.testing.assert_close(load_pack(folder).deltas[name], other.deltas[name], rtol=1e-3, atol=1e-5)
     shutil.rmtree(folder)
-    with pytest.raises(UserError, match="no vidmp3 pack"):
+    with pytest.raises(UserError, match="vidmp3 pack"):
         load_pack(folder)

@@ -11,7 +11,7 @@ from motionkit.backbones import get
 from motionkit.context import RunContext
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
-from motionkit.methods.vidmp3 import plain
+from motionkit.methods.vidmp3 import no_networks
 from motionkit.methods.vidmp3.config import VidMP3Config
 from motionkit.methods.vidmp3.perceive import Eyes, perceive
 from motionkit.perception.masks import MaskSettings
@@ -33,18 +33,18 @@ def eyes(inputs=None, backbone=TINY, **settings):
 
 def test_a_plain_background_gives_the_subject():
     clip, truth, _ = textured()
-    found = plain.segment(clip.frames)
+    found = no_networks.segment(clip.frames)
     assert (found & truth).sum() / (found | truth).sum() > 0.97
     with pytest.raises(UserError, match="no subject found"):
-        plain.segment(np.full((2, 32, 32, 3), 200, np.uint8))
+        no_networks.segment(np.full((2, 32, 32, 3), 200, np.uint8))
     busy = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(UserError, match="needs a plain background"):
-        plain.segment(busy)
+    with pytest.raises(UserError, match="plain background"):
+        no_networks.segment(busy)
 
 
 def test_points_are_followed_to_the_first_frame():
     clip, mask, (dx, dy) = textured(4)
-    points = plain.follow(clip.frames, mask)
+    points = no_networks.follow(clip.frames, mask)
     assert np.isnan(points[~mask]).all() and np.isfinite(points[mask]).all()
     inner = np.zeros_like(mask)
     inner[3, 24:40, 24:40] = True  # well inside the square of the last frame
@@ -56,7 +56,7 @@ def test_points_are_followed_to_the_first_frame():
 def test_a_subject_that_grows_comes_nearer():
     masks = np.zeros((2, 32, 32), bool)
     masks[0, :8, :8], masks[1, :16, :16] = True, True
-    near = plain.depth_by_size(masks)
+    near = no_networks.depth_by_size(masks)
     assert near.shape == masks.shape and near[0, 0, 0] == 8 and near[1, 0, 0] == 16
 
 
@@ -98,7 +98,7 @@ def test_each_of_several_subjects_has_masks_of_its_own(tmp_path, run):
     disc, bar = shape_masks()
     np.save(tmp_path / "disc.npy", disc)
     inputs = Inputs(masks=str(tmp_path))
-    with pytest.raises(UserError, match="there is none called 'bar'"):
+    with pytest.raises(UserError, match="called 'bar'"):
         eyes(inputs, subjects=["disc", "bar"]).check()
     np.save(tmp_path / "bar.npy", bar)
     look = eyes(inputs, subjects=["disc", "bar"], maps=dataclasses.replace(VidMP3Config().maps, long_side=32))
@@ -106,14 +106,14 @@ def test_each_of_several_subjects_has_masks_of_its_own(tmp_path, run):
     first, second = perceive(moving_shapes(3).frames, look, None, run)
     assert np.array_equal(first.mask[:, 0].numpy() > 0.5, disc)
     assert (second.mask * first.mask).sum() < 0.02 * first.mask.sum()
-    with pytest.raises(UserError, match="cannot tell subjects apart"):
+    with pytest.raises(UserError, match="several subjects"):
         eyes(subjects=["disc", "bar"]).check()
 
 
 def test_no_subject_and_none_in_the_first_frame(tmp_path):
     frames = moving_shapes(3).frames.copy()
     frames[0] = frames[0, 0, 0]
-    with pytest.raises(UserError, match="the first frame shows no subject"):
+    with pytest.raises(UserError, match="the first frame"):
         edit(tmp_path / "a", driving=from_frames(frames, 8.0))
     frames[:] = frames[0, 0, 0]
     with pytest.raises(UserError, match="no subject found"):
@@ -140,5 +140,5 @@ def test_subjects_of_no_class_cannot_be_told_apart():
 
 def test_a_name_that_the_segmenter_lacks_is_refused_before_weights_load():
     config = VidMP3Config(subject="monkey", masks=MaskSettings("mask2former")).on(REAL.name)
-    with pytest.raises(UserError, match="no class for 'monkey'"):
+    with pytest.raises(UserError, match="'monkey'"):
         Eyes.of(config, None, REAL).check()

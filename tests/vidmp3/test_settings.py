@@ -48,7 +48,7 @@ def test_what_is_kept_follows_mode_and_size():
         ({"start_t": 300, "tune": {"least_t": 0.4}}, "leaves nothing to tune below method.start_t=300"),
         ({"size": 9}, "method.size=9 is outside 0.2 to 3"),
         ({"size": 0.5, "keep": {"what": "subject"}}, "leave method.size out"),
-        ({"subject": "dog", "subjects": ["dog", "cat"]}, "give one of them"),
+        ({"subject": "dog", "subjects": ["dog", "cat"]}, "give only one"),
         ({"subjects": ["dog", "Dog"]}, "must be different words"),
         ({"tune": {"step": 1}}, "unknown key 'method.tune.step' (did you mean 'method.tune.steps'?)"),
     ],

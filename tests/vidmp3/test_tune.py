@@ -9,9 +9,9 @@ from motionkit.backbones import load
 from motionkit.context import NoCheckpoint, RunContext
 from motionkit.methods.vidmp3 import tune as tuning
 from motionkit.methods.vidmp3.config import VidMP3Config
+from motionkit.methods.vidmp3.guided_unet import gates_of, tuned_unet
 from motionkit.methods.vidmp3.maps import GuideMaps
 from motionkit.methods.vidmp3.pack import changed_names
-from motionkit.methods.vidmp3.scene import gates_of, tuned_scene
 from motionkit.methods.vidmp3.trainable import trainable_names
 from motionkit.methods.vidmp3.tune import timesteps_of, tune
 from motionkit.settings.gpu import Plan
@@ -90,10 +90,10 @@ def test_exactly_the_chosen_weights_change_and_the_backbone_stays(backbone, tmp_
     assert len(losses) == 3 and not any(p.requires_grad for p in backbone.unet.parameters())
 
 
-def test_a_tuned_scene_has_the_tuned_weights_and_shares_the_others(sd15, tmp_path):
+def test_a_tuned_unet_has_the_tuned_weights_and_shares_the_others(sd15, tmp_path):
     pack, _ = tuned(sd15, config(), tmp_path)
     _, maps, gates = material()
-    scene = tuned_scene(sd15, pack, maps, gates, config().guide)
+    scene = tuned_unet(sd15, pack, maps, gates, config().guide)
     base = dict(sd15.unet.named_parameters())
     for name, weight in scene.unet.named_parameters():
         if name in changed_names(pack):
@@ -156,7 +156,7 @@ def test_a_lora_is_small_and_stands_in_for_the_weights(sd15, tmp_path):
     assert changed_names(small) == changed_names(large)
     assert sum(v.numel() for v in small.deltas.values()) < 0.5 * sum(v.numel() for v in large.deltas.values())
     _, maps, gates = material()
-    scene = tuned_scene(sd15, small, maps, gates, config().guide)
+    scene = tuned_unet(sd15, small, maps, gates, config().guide)
     name = next(iter(sorted(changed_names(small))))
     weights = dict(scene.unet.named_parameters())
     assert not torch.equal(weights[name], dict(sd15.unet.named_parameters())[name])

@@ -81,7 +81,7 @@ class FoldedPictures(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """(B, 3, F, H, W) in [0, 1] to (B, 12, F, H / factor, W / factor)."""
         flat = folded(frames.transpose(1, 2).flatten(0, 1), self.factor)  # (B F, 12, h, w)
-        return flat.unflatten(0, (frames.shape[0], -1)).transpose(1, 2)
+        return flat.unflatten(0, (frames.shape[0], -1)).transpose(1, 2)  # (B, 12, F, h, w)
 
 
 def folded(pictures: Tensor, factor: int) -> Tensor:

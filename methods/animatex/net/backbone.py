@@ -56,7 +56,7 @@ class AnimateXBackbone(StableDiffusion):
         if self.factor != network.config.factor:
             raise UserError(
                 f"{self.spec.name}: the autoencoder makes one latent of {self.factor}x{self.factor} pixels, the "
-                f"network was made for {network.config.factor}: the parts are of different models"
+                f"network needs {network.config.factor}: the parts belong to different models"
             )
 
     def parts(self) -> list[Any]:
@@ -117,7 +117,7 @@ class AnimateXBackbone(StableDiffusion):
 
 def look(frames: Tensor, side: int) -> Tensor:
     """What a CLIP image encoder of that side reads of frames (F, 3, H, W) in [0, 1]: stretched, normalised."""
-    mean, std = (torch.tensor(v, device=frames.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))
+    mean, std = (torch.tensor(v, device=frames.device).reshape(3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))  # (3, 1, 1)
     return (functional.interpolate(frames, (side, side), mode="bilinear", antialias=True) - mean) / std
 
 
@@ -144,7 +144,7 @@ def load(
     if image["projection_dim"] != config.feature_dim:
         raise UserError(
             f"{spec.name}: in {folder} the network reads image features of width {config.feature_dim}, the image "
-            f"encoder makes {image['projection_dim']}: the parts are of different models"
+            f"encoder makes {image['projection_dim']}: the parts belong to different models"
         )
     dtype = getattr(torch, plan.dtype)
     parts = read_parts(spec, folder, dtype, _Build, config.as_dict(), vae, [text])

@@ -110,21 +110,21 @@ class AnimateXConfig:
         if len(self.channels) != len(self.attention) or not self.channels:
             raise UserError(
                 f"an Animate-X network of {len(self.channels)} levels needs as many entries in attention, "
-                f"not {len(self.attention)}"
+                f"got {len(self.attention)}"
             )
         odd = [c for c in self.channels if c <= 0 or c % self.groups or c % self.head_dim]
         if odd:
             raise UserError(
-                f"an Animate-X level has {odd[0]} channels, no multiple of groups={self.groups} and "
+                f"an Animate-X level has {odd[0]} channels, not a multiple of groups={self.groups} and "
                 f"head_dim={self.head_dim}"
             )
         if self.factor % 4 or self.factor <= 0:
-            raise UserError(f"an Animate-X network needs 4, 8, 12, ... pixels per latent, not factor={self.factor}")
+            raise UserError(f"an Animate-X network needs 4, 8, 12, ... pixels per latent (got factor={self.factor})")
 
         if self.folded_poses and (self.concat_channels != FOLDED or not self.reference_grid):
             raise UserError(
                 f"folded poses of an Animate-X network need concat_channels={FOLDED} and a reference_grid, "
-                f"not {self.concat_channels} and {self.reference_grid}"
+                f"got {self.concat_channels} and {self.reference_grid}"
             )
 
     @property

@@ -83,7 +83,7 @@ def convert(
 
 
 def read_checkpoint(source: Path) -> dict[str, Tensor]:
-    """The state dict of a file, read without running anything that it may hold.
+    """The state dict of a file, read without running code in it.
 
     It may lie flat, or below a key of `WRAPPERS`, and all names may begin with a prefix of `PREFIXES`.
 
@@ -94,9 +94,9 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
             content: Any = load_file(source)
         else:
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source))
-    except Exception as error:  # torch names a refused pickle and a broken archive in many ways
-        broken = "it is damaged or holds more than weights; nothing was run"
-        reason = broken if source.exists() else "it is not there"
+    except Exception as error:  # torch raises many kinds of errors for refused pickles and broken archives
+        broken = "it is damaged or holds more than weights (no code in it was run)"
+        reason = broken if source.exists() else "no such file"
         raise UserError(f"cannot read {source} as an Animate-X checkpoint: {reason}") from error
     tensors = _unwrapped(content)
     if not tensors:
@@ -149,11 +149,11 @@ def remarks(config: AnimateXConfig, weights: Mapping[str, Tensor]) -> list[str]:
     found, lines = compared(config, weights), []
     if found.branch:
         lines.append(
-            "  it has no branch for the reference as a latent: the folder says reference=local, as such a network runs"
+            "  it has no branch for the reference as a latent: the folder's config therefore says reference=local"
         )
     if found.extra:
         few = ", ".join(found.extra[:3]) + (", ..." if len(found.extra) > 3 else "")
-        lines.append(f"  left out, for the network has no place for them: {len(found.extra)} weights ({few})")
+        lines.append(f"  left out because the network does not have them: {len(found.extra)} weights ({few})")
     return lines
 
 

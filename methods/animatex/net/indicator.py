@@ -64,7 +64,7 @@ class PerceiverAttention(nn.Module):
         both = torch.cat([self.norm1(features), tokens], dim=1)  # (N, S + L, C)
         q = self.to_q(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, H, L, d)
         k, v = self.to_kv(both).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (N, H, S + L, d) each
-        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))  # (N, L, C)
 
 
 class PerceiverLayer(nn.Module):
@@ -120,4 +120,4 @@ class ImplicitPoseIndicator(nn.Module):
     def forward(self, keypoints: Tensor, features: Tensor) -> Tensor:
         """Keypoints (B, T, 2, 18), invisible ones -1, and pooled features (B, T, feature_dim) to (B T, tokens, D)."""
         queries = self.keypoints(keypoints).flatten(0, 1)  # (B T, tokens, C)
-        return self.resampler(queries, features.flatten(0, 1)[:, None])
+        return self.resampler(queries, features.flatten(0, 1)[:, None])  # features: (B T, 1, feature_dim)

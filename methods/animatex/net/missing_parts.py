@@ -58,7 +58,7 @@ def link_missing_parts(target: Path, options: Mapping[str, str]) -> Linked:
     for part in PARTS:
         place = target / part.name
         if place.exists():
-            found.lines.append(f"  {part.name}: there already")
+            found.lines.append(f"  {part.name}: already there")
             continue
         given = options.get(part.option)
         folder = _local(part, Path(given).expanduser()) if given and Path(given).expanduser().exists() else None

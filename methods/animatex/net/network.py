@@ -117,7 +117,7 @@ class AnimateXNetwork(nn.Module):
             return self.grid_tokens(conditions, keep)
         if conditions.clip_ref is None:
             return text.new_zeros(len(text), self.config.image_tokens, text.shape[-1])
-        tokens = self.image_tokens(conditions.clip_ref).reshape(len(text), self.config.image_tokens, -1)
+        tokens = self.image_tokens(conditions.clip_ref).reshape(len(text), self.config.image_tokens, -1)  # (B, 4, D)
         return tokens if keep is None else _masked(tokens, keep.image)
 
     def grid_tokens(self, conditions: Conditions, keep: Keep | None = None) -> Tensor:

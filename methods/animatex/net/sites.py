@@ -65,8 +65,8 @@ class AppearanceMotion(Transformer2DModel):
     def _frames(self, x: Tensor, context: Kept, motion: Kept) -> Tensor:
         seen = x + added(self, x, context)
         x = x if self.parallel else seen
-        plain = isinstance(self.motion, MotionAttention)
-        return seen + self.motion_scale * (self.motion.added(x, motion) if plain else added(self.motion, x, motion))
+        alone = isinstance(self.motion, MotionAttention)
+        return seen + self.motion_scale * (self.motion.added(x, motion) if alone else added(self.motion, x, motion))
 
 
 class MotionAttention(nn.Module):
@@ -99,7 +99,7 @@ def tokens_at_once(x: Tensor) -> int:
 
 def mlp(layer: nn.Module, tokens: Tensor) -> Tensor:
     """A feed-forward layer over (..., C), some tokens at a time."""
-    parts = tokens.flatten(0, -2).split(tokens_at_once(tokens))
+    parts = tokens.flatten(0, -2).split(tokens_at_once(tokens))  # (n, C) each
     return layer(tokens) if len(parts) == 1 else torch.cat([layer(part) for part in parts]).view_as(tokens)
 
 
@@ -119,7 +119,7 @@ def attend(layer: Attention, x: Tensor, kept: Kept) -> Tensor:
     keys, values = kept
     heads = keys.shape[1]
     q = layer.to_q(x).reshape(len(keys), -1, heads, keys.shape[3]).transpose(1, 2)  # (N', H, N / N' L, d)
-    return layer.to_out[0](attention(layer, q, keys, values).reshape(*x.shape[:2], -1))
+    return layer.to_out[0](attention(layer, q, keys, values).reshape(*x.shape[:2], -1))  # (N, L, C)
 
 
 def attention(layer: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def attention(layer: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         from xformers.ops import memory_efficient_attention
 
         return memory_efficient_attention(*(part.transpose(1, 2).contiguous() for part in (q, k, v))).flatten(2)
-    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (N, L, H d)
 
 
 def _one(kept: Kept, clip: int) -> Kept:

@@ -31,7 +31,7 @@ def from_video_unet(video: UNet3DConditionModel, config: AnimateXConfig) -> Anim
             value = _widened(value, config.slot_channels)
         if key not in own or as_layer(value, own[key].shape).shape != own[key].shape:
             raise UserError(
-                f"the video UNet's {key} {list(value.shape)} has no place in this Animate-X network: "
+                f"the video UNet's {key} {list(value.shape)} does not fit this Animate-X network: "
                 f"channels, attention, layers, head_dim, groups and context_dim must agree"
             )
         own[key] = as_layer(value, own[key].shape).to(own[key].dtype)

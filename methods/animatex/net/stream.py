@@ -37,7 +37,7 @@ def write_stream(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype, 
                 if not torch.isfinite(cast).all():
                     short = str(dtype).removeprefix("torch.")
                     raise UserError(
-                        f"{source}: {name} holds values beyond {short}: the file is damaged, or give dtype=float32"
+                        f"{source}: {name} holds values beyond {short}: give dtype=float32 (or the file is damaged)"
                     )
                 file.write(memoryview(cast.reshape(-1).view(torch.uint8).numpy()))
         os.chmod(temporary, 0o644)

@@ -32,15 +32,15 @@ class TemporalTransformer(TransformerTemporalModel):
         tokens = tokens + _along_time(block.attn1, block.norm1(tokens))
         tokens = tokens + _along_time(block.attn2, block.norm2(tokens))
         tokens = self.proj_out(tokens + mlp(block.ff, block.norm3(tokens)))
-        return (hidden_states + tokens.flatten(0, 1).transpose(1, 2).reshape(hidden_states.shape),)
+        return (hidden_states + tokens.flatten(0, 1).transpose(1, 2).reshape(hidden_states.shape),)  # (B T, C, h, w)
 
 
 def _along_time(layer: Attention, x: Tensor) -> Tensor:
     """Self-attention of each pixel over its frames, (B, T, P, C) to the same shape."""
-    heads = (to(x).unflatten(3, (layer.heads, -1)) for to in (layer.to_q, layer.to_k, layer.to_v))
+    heads = (to(x).unflatten(3, (layer.heads, -1)) for to in (layer.to_q, layer.to_k, layer.to_v))  # (B, T, P, H, d)
     q, k, v = (part.permute(0, 2, 3, 1, 4).flatten(0, 1) for part in heads)  # (B P, H, T, d), views for one clip
     out = attention(layer, q, k, v).unflatten(0, (len(x), -1))  # (B, P, T, C)
-    return layer.to_out[0](out.transpose(1, 2))
+    return layer.to_out[0](out.transpose(1, 2))  # (B, T, P, C)
 
 
 def temporal_module(config: AnimateXConfig, channels: int, heads: int) -> nn.Module:

@@ -21,7 +21,7 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     from motionkit.weights.building import drawing
 
     if path:
-        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+        raise UserError(f"{spec.name} has random weights and reads no folder: leave backbone.path out")
     with drawing(seed):
         parts = components(CONFIGS[spec.name])
     for name in ("vae", "network", "text_encoder", "image_encoder"):

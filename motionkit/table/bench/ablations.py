@@ -1,4 +1,4 @@
-"""Ablation rows of the papers as data: conf/ablation/NAME.yaml says what is changed, and what the paper shows of it."""
+"""Ablation rows of the papers as data: conf/ablation/NAME.yaml holds the change and what the paper reports of it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SIGNS = ("lower", "higher", "open")
 
 @dataclass
 class Claim:
-    """One thing that the paper shows of a row, in the words of one of our figures.
+    """One result of the paper on a row, stated for one of our metrics.
 
     Attributes:
         figure: ours, a name of the metric protocol's facts.
-        sign: what the paper says of the ablated row against the full method, for our figure: it is "lower" or
-            "higher"; "open" when the paper states no direction.
+        sign: direction of the ablated row against the full method, for our metric: "lower" or "higher"; "open" when
+            the paper states none.
         paper: the paper's metric (a key of `Ablation.numbers`), or its words.
     """
 
@@ -46,12 +46,12 @@ class Ablation:
         base_bench: protocol of the row that it is held against, when the ablation changes the request; cases are the
             same.
         train: settings of a training run without the part, under `train.`; such a row needs the trained `model`.
-        train_seed: of that run. A row that changes nothing else is a control: how far two trainings lie apart.
-        model: folder of the trained variant, which then stands against the one called FULL.
-        not_run: why the row cannot be run at all, in one line.
+        train_seed: of that run. A row that changes nothing else is a control: how far two trainings differ.
+        model: folder of the trained variant, which is then compared with the one called FULL.
+        not_run: why the row cannot run at all, in one line.
         numbers: the paper's metric -> [full method, ablated row].
-        claims: what of it is judged by our figures.
-        reason: one sentence on why we do not agree, where that was measured.  note: the same where it was not.
+        claims: the results that our metrics can check.
+        reason: one sentence on why we disagree, where that was measured.  note: the same where it was not.
     """
 
     name: str = ""
@@ -81,7 +81,7 @@ class Ablation:
         """The ablation itself.
 
         Raises:
-            UserError: a method, protocol, setting, sign or number that cannot be.
+            UserError: an unknown or invalid method, protocol, setting, sign or number.
         """
         where = f"conf/ablation/{self.name}.yaml"
         spec = registry.spec(self.method)
@@ -90,14 +90,14 @@ class Ablation:
         for settings in (self.base, self.changed):
             method_settings(spec, settings)
         if not self.claims:
-            raise UserError(f"{where}: no claim: say what the paper shows, or there is nothing to judge")
+            raise UserError(f"{where}: no claim: add what the paper reports, or there is nothing to compare")
         for claim in self.claims:
             if claim.sign not in SIGNS:
                 raise UserError(f"{where}: {unknown('sign', claim.sign, SIGNS)}")
         if wrong := [name for name, pair in self.numbers.items() if len(pair) != 2]:
             raise UserError(f"{where}: numbers of {wrong[0]}: give [full method, ablated row]")
         if (bool(self.train) or self.train_seed is not None) != bool(self.model):
-            raise UserError(f"{where}: train and model go together: how it is trained, and the folder it goes to")
+            raise UserError(f"{where}: give both train (its training settings) and model (its folder), or neither")
         return self
 
 
@@ -110,7 +110,7 @@ def read(name: str) -> Ablation:
     """The row of conf/ablation/NAME.yaml.
 
     Raises:
-        UserError: no such row, an unknown key, or a value that cannot be.
+        UserError: no such row, an unknown key, or an invalid value.
     """
     from omegaconf import OmegaConf
 

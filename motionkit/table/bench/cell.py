@@ -1,4 +1,4 @@
-"""What is done for one cell: run the method, keep the frames, take time and memory, take the figures."""
+"""The work of one cell: run the method, keep the frames, measure time and memory, compute the metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def perform(cell: Cell) -> None:
-    """Make a cell and take its figures, as far as that is not done; a failure is kept as its reason.
+    """Run a cell and compute its metrics, as far as that is not done; a failure is kept as its reason.
 
     Another start that is at work on the same cell is waited for, or left alone where the cell's turn says so; what that
     one has made or failed at is not tried again.
@@ -47,18 +47,18 @@ def _try(cell: Cell) -> None:
             _make(cell, case)
         measure(cell, case)
         (cell.folder / FAILED).unlink(missing_ok=True)  # of an earlier try
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one cell does, the others shall run
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one cell does, the others must run
         cell.fail(reason_of(error, cell.kept))
 
 
 def case_of(cell: Cell) -> tasks.Case:
-    """The request that a cell answers, with the true answer."""
+    """The request of a cell, with its true video."""
     asked = cell.protocol
     return tasks.make_case(asked.task, cell.index, asked.pair_seed, asked.frames, asked.size)
 
 
 def video_of(cell: Cell) -> np.ndarray:
-    """A made cell's frames at the protocol's size: (F, S, S, 3) uint8."""
+    """A finished cell's frames at the protocol's size: (F, S, S, 3) uint8."""
     frames, side = cell.kept.frames(), cell.protocol.size
     return np.stack([resize(frame, side, side) for frame in frames])  # (F, S, S, 3)
 
@@ -67,7 +67,7 @@ def _make(cell: Cell, case: tasks.Case) -> None:
     chosen = settled(cell.entry, tasks.get(cell.protocol.task), cell.options.online)
     request = request_of(cell.protocol, cell.seed, cell.options, chosen)
     began = time.process_time()  # of all threads of this process
-    seed = cell.seed if not cell.entry.yardstick else 1000 * cell.seed + cell.index  # another noise for each case
+    seed = cell.seed if not cell.entry.yardstick else 1000 * cell.seed + cell.index  # different noise for each case
     inputs, settings = cell.entry.inputs(case), cell.entry.settings_for(case)
     plan = check(replace(request, inputs=inputs, config=settings, seed=seed))
     _check_machine(cell, plan.memory)
@@ -79,10 +79,10 @@ def _make(cell: Cell, case: tasks.Case) -> None:
 
 
 def _check_machine(cell: Cell, plan: Plan) -> None:
-    """A cluster's machine must compute as the one that planned the cell: its key says how.
+    """Refuse to compute on a machine other than the cell was planned for: the cell's key depends on it.
 
     Raises:
-        UserError: it would compute otherwise.
+        UserError: device, dtype or GPU differ.
     """
     here = (plan.device, plan.dtype, plan.autocast)
     other = "start the benchmark on a machine of the same kind, or with gpu=cpu"
@@ -123,7 +123,7 @@ def _threads() -> int:
 
 
 def measure(cell: Cell, case: tasks.Case | None = None) -> None:
-    """Take the figures of a made cell, unless they are there.
+    """Compute the metrics of a finished cell, unless they are there.
 
     Raises:
         UserError: weights of metrics that are there but cannot be used.

@@ -1,4 +1,4 @@
-"""Rows of a protocol held against each other, case by case: what is claimed of them, and what was measured."""
+"""Pairs of rows of a protocol, compared case by case: what is claimed, and what was measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Held:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two."""
+        """The verdict in one or two words."""
         return WORDS[self.verdict.word]
 
 
@@ -40,7 +40,7 @@ def held(outcome: Outcome) -> list[Held]:
 
 
 def texts(outcome: Outcome, number: Any) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows of a table of them; `number` writes a figure."""
+    """Titles and rows of a table of them; `number` formats a value."""
     head = ["Claim", "Figure", "Rows", "Difference", "Claimed", "Here", "n"]
     return head, [_text(outcome, one, number) for one in held(outcome)]
 
@@ -60,5 +60,5 @@ def _text(outcome: Outcome, one: Held, number: Any) -> list[str]:
 
 
 def as_json(outcome: Outcome) -> Sequence[dict[str, Any]]:
-    """The same for programs."""
+    """The same as JSON."""
     return [asdict(one.contrast) | {"verdict": asdict(one.verdict) | {"word": one.word}} for one in held(outcome)]

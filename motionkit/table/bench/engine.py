@@ -1,4 +1,4 @@
-"""The table: plan its cells, read finished ones back, run the others, and gather what came of them."""
+"""The table: plan its cells, read finished ones back, run the others, and gather the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of one cell.
+    """The result of one cell.
 
     Attributes:
         record: seconds, cpu_seconds, rss_mb, inputs_used and more (`motionkit.table.bench.cell`); {} when it failed.
@@ -76,17 +76,17 @@ def run(
     may_be_empty: bool = True,
     shard: Shard = Shard(),  # noqa: B008
 ) -> Outcome:
-    """Every entry on every case with every seed; a second call reads finished cells back and goes on.
+    """Run every entry on every case with every seed; a second call reads finished cells back and resumes.
 
-    Several calls at a time on one folder share the work: each takes the next cell that no other is at work on.
+    Several calls at a time on one folder share the work: each takes the next cell that no other is computing.
 
     Args:
         shard: which part of the cells; those of other parts are not in the outcome.
         say: gets a line for each refused entry and each cell that ends.
-        may_be_empty: whether a table in which every entry is refused is still a table.
+        may_be_empty: whether a table in which every entry is refused is allowed.
 
     Raises:
-        UserError: nothing can run at all: a label twice, a folder that cannot be written, or every entry is refused.
+        UserError: nothing can run: a label is used twice, a folder cannot be written, or every entry is refused.
         Cancelled: stopped by the user; finished cells are kept.
     """
     folder, labels = Path(folder).absolute(), [entry.label for entry in entries]
@@ -122,7 +122,7 @@ def run(
 
 
 def _work_off(todo: Sequence[Cell], metrics_key: str, runner: Runner, say: Callable[[str], None]) -> None:
-    """Run the cells, first those that no other start is at work on; then wait for what the others still have."""
+    """Run the cells, first those that no other start is computing; then wait for those."""
     left = [replace(cell, turn=Turn(metrics_key, cell.last_try)) for cell in todo]
     number = 0
     for wait in (False, True):
@@ -155,19 +155,19 @@ def _plan(entry: Entry, protocol: Protocol, folder: Path, options: Options) -> t
 
 
 def _together(refusals: Mapping[str, str]) -> str:
-    """Every reason once, with the labels of its rows."""
+    """Each reason once, with the labels of its rows."""
     reasons = dict.fromkeys(refusals.values())
     rows = {reason: [label for label, own in refusals.items() if own == reason] for reason in reasons}
     return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in rows.items())
 
 
 def _in_turn(cells: Sequence[Cell]) -> list[Cell]:
-    """Case by case, so that a start that is stopped early has every row on the same cases; equal cells once."""
+    """Cells case by case, so that a table stopped early has every row on the same cases; equal cells once."""
     return sorted({cell.key: cell for cell in cells}.values(), key=lambda cell: (cell.index, cell.seed))
 
 
 def done_of(cell: Cell, metrics_key: str) -> Done:
-    """What is in a cell's folder."""
+    """The result in a cell's folder."""
     figures = cell.figures(metrics_key)
     if cell.is_made and figures is not None:
         return Done(cell, cell.record(), figures)

@@ -34,7 +34,7 @@ class Entry:
         motion, lora: as in `motionkit.running.choices.BackboneChoice`.
         yardstick: whether `method` is a name of `motionkit.table.bench.yardsticks` instead.
         sees: "truth": it is given the true video as reference and driving clip.
-        pairs: it runs on the first so many cases alone; None is all.
+        pairs: number of cases it runs on, from the first; None is all.
     """
 
     label: str
@@ -50,40 +50,40 @@ class Entry:
 
     @property
     def spec(self) -> MethodSpec:
-        """The facts of its method. Raises: UserError where there is none of that name."""
+        """The facts of its method. Raises: UserError for an unknown name."""
         return yardsticks.spec(self.method) if self.yardstick else registry.spec(self.method)
 
     def inputs(self, case: tasks.Case) -> Inputs:
-        """What it is given of a case."""
+        """Its inputs of a case."""
         if not self.sees:
             return case.inputs
         truth = from_frames(case.truth, tasks.FPS, "truth")
         return replace(case.inputs, reference=truth, driving=truth)
 
     def settings_for(self, case: tasks.Case) -> Mapping[str, Any]:
-        """Its settings on a case: a text such as "{source_kind}" is that fact of it."""
+        """Its settings on a case: a text such as "{source_kind}" is replaced by that fact of the case."""
         return _filled(self.settings, case.facts)
 
     @property
     def weights(self) -> BackboneChoice:
-        """Its backbone, and which weights that gets."""
+        """Its backbone and weights."""
         return BackboneChoice(self.backbone, self.backbone_path, motion=self.motion, lora=self.lora)
 
     @property
     def typed(self) -> str:
-        """Its settings, motion modules and LoRA as they are typed."""
+        """Its settings, motion modules and LoRA as they are typed on the command line."""
         return " ".join(f"{key}={value}" for key, value in (*dotted(self.settings), *self.weights.typed().items()))
 
 
 @dataclass(frozen=True)
 class Options:
-    """What all cells of a start have in common and no protocol fixes.
+    """What all cells of a start have in common besides the protocol.
 
     Attributes:
         gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.settings.gpu.Plan`.
         online: may weights be downloaded?
-        use_cache: take finished stages from the cache; times then lack what was taken, and the table says so.
-        weights, least: as `motionkit.metrics.protocols.get`: where weights of metrics lie, and how few clips may do.
+        use_cache: take finished stages from the cache; times then leave them out, and the table says so.
+        weights, least: as `motionkit.metrics.protocols.get`: the metrics' weights, and their smallest numbers of clips.
     """
 
     gpu: Any = "cpu"
@@ -111,14 +111,14 @@ def entries_of(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     weights: BackboneChoice | None = None,
 ) -> list[Entry]:
-    """Every method on every backbone; a method that needs no backbone once, and all on their own when none is named.
+    """Rows for every method on every backbone (default: its own); a method that needs no backbone has one row.
 
     Args:
         backbones: names, or patterns such as "pocket-*".
-        weights: path, motion modules and LoRA of every row that has a backbone; its name says nothing here.
+        weights: path, motion modules and LoRA of every row that has a backbone; its name is ignored.
 
     Raises:
-        UserError: an unknown method, backbone or setting, a method twice, or settings of a method that is not there.
+        UserError: an unknown method, backbone or setting, a method twice, or settings of a method not in the table.
     """
     if not methods:
         raise UserError("no method to measure: give methods=[still,warp]")
@@ -141,12 +141,12 @@ def entries_of(
 
 
 def expand(backbones: Sequence[str]) -> list[str]:
-    """The backbones that names and patterns such as "pocket-*" stand for, each once; raises UserError for none."""
+    """The backbones that match names and patterns such as "pocket-*", each once; raises UserError for none."""
     from fnmatch import fnmatchcase
 
     found: dict[str, None] = {}
     for word in backbones:
-        named = word in ("auto", "pocket", "tiny")  # these are words for another name each: no pattern means them
+        named = word in ("auto", "pocket", "tiny")  # aliases of other names: no pattern matches them
         matching = [word] if named else [name for name in catalog.specs() if fnmatchcase(name, word)]
         if not matching:
             raise unknown("backbone", word, catalog.specs())
@@ -158,7 +158,7 @@ def settled(entry: Entry, task: tasks.Task, online: bool = False) -> Chosen:
     """An entry's method, checked settings and backbone, from declarations alone: nothing heavy is loaded.
 
     Raises:
-        UserError: the row has no meaning: the method does not run there, or the task lacks an input that it needs.
+        UserError: unsupported: the method does not run on the backbone, or the task lacks an input that it needs.
     """
     request = Request(entry.spec, config=entry.settings, backbone=replace(entry.weights, online=online))
     chosen = choose(request, f"settings.{entry.method}.")
@@ -170,5 +170,5 @@ def settled(entry: Entry, task: tasks.Task, online: bool = False) -> Chosen:
 
 
 def side_of(protocol: Protocol, backbone: str | None) -> int:
-    """The side at which a method works, pixels: the protocol's or its backbone's own; without one that of the cases."""
+    """The working side of a method, pixels: the protocol's, else its backbone's default, else that of the cases."""
     return (protocol.works_at or catalog.get(backbone).default_size) if backbone else protocol.size

@@ -1,6 +1,6 @@
-"""Requests of the sprite world with known answers: what they draw is fixed for good by index and seed.
+"""Requests of the sprite world with known answers; what they draw depends on index and seed alone.
 
-Every character is of the test split: no training showed it. Tasks (`motionkit.table.bench.tasks`) and the scripts in
+Every character is of the test split, which no training used. Tasks (`motionkit.table.bench.tasks`) and the scripts in
 benchmarks/ take their clips from here. Whoever changes what is drawn raises `VERSIONS` in tasks.py.
 """
 
@@ -20,7 +20,7 @@ SIZE = 128  # pixels: what the shipped pocket backbones draw
 
 
 def caption(clip: SpriteClip) -> str:
-    """What a clip shows: "a red horse walking"."""
+    """What a clip shows, such as "a red horse walking"."""
     words = f"{clip.character.colour} {clip.character.kind} {DOING[clip.motion.name]}"
     return f"{article(words)} {words}"
 
@@ -36,7 +36,7 @@ class Triple:
 
 
 def make_triple(index: int, seed: int, frames: int = 10, size: int = SIZE) -> Triple:
-    """Transfer `index`: four- and two-legged in turn, between two kinds; held-out kinds and motions take part.
+    """Transfer `index`: four- and two-legged in turn, between two kinds; held-out kinds and motions included.
 
     B's own clip shows the same kind of motion at another phase, speed and amplitude, so the start poses differ.
     """
@@ -56,7 +56,7 @@ def make_triple(index: int, seed: int, frames: int = 10, size: int = SIZE) -> Tr
 
 @dataclass(frozen=True)
 class Sketch:
-    """A drawing to be animated.
+    """A drawing to animate.
 
     Attributes:
         drawing: (H, W, 3) uint8, black on white.
@@ -72,7 +72,7 @@ class Sketch:
 
 
 def make_sketch(index: int, seed: int, frames: int = 10, size: int = SIZE) -> Sketch:
-    """Sketch `index`: kinds and motions in turn, of those that training showed; the character is a held-out one."""
+    """Sketch `index`: kinds and motions of the training split in turn; the character is held out."""
     rng = rng_of("quality-flipsketch", seed, index)
     kind = TRAIN_KINDS[index % len(TRAIN_KINDS)]
     name = TRAIN_MOTIONS[(index + 2 * (index // len(TRAIN_KINDS))) % len(TRAIN_MOTIONS)]
@@ -84,11 +84,11 @@ def make_sketch(index: int, seed: int, frames: int = 10, size: int = SIZE) -> Sk
 
 @dataclass(frozen=True)
 class Edit:
-    """A clip whose subject is to be another one.
+    """A clip whose subject is to be replaced.
 
     Attributes:
         source: the clip whose motion is wanted.  target: the other subject under that very motion.
-        unseen: the motion is one that the backbones' training did not show.
+        unseen: whether the motion was held out from the backbones' training.
     """
 
     index: int
@@ -110,7 +110,7 @@ class Edit:
 def make_edit(index: int, seed: int, frames: int = 16, size: int = SIZE) -> Edit:
     """Edit `index`: four- and two-legged in turn, to another kind of as many legs and to another colour.
 
-    One in four of either family moves as no training clip did.
+    One in four of either family has a motion that no training clip has.
     """
     rng = rng_of("quality-vidmp3", seed, index)
     family = [k for k in (QUADRUPEDS if index % 2 == 0 else BIPEDS) if k in TRAIN_KINDS]
@@ -126,7 +126,7 @@ def make_edit(index: int, seed: int, frames: int = 16, size: int = SIZE) -> Edit
     )
     clips = []
     for kind, colour in zip(kinds, colours, strict=True):
-        drawn = random_character(rng, "test", kinds=[kind])  # its key, and so its split, does not name the colour
+        drawn = random_character(rng, "test", kinds=[kind])  # its key, which decides the split, leaves the colour out
         clips.append(render_clip(character(drawn.seed, kind, "easy", colour), motion, frames, size))
     return Edit(index, clips[0], clips[1], unseen)
 
@@ -161,7 +161,7 @@ def make_pair(which: str, index: int, seed: int, frames: int = 10, size: int = S
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence to be drawn.
+    """A sentence to draw.
 
     Attributes:
         kind, motion, colour: what the sentence names; a drawing has no colour.

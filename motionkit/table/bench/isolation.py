@@ -1,4 +1,4 @@
-"""A process of its own for each cell: what one cell leaves in memory, or dies of, does not touch another's figures.
+"""A process of its own for each cell, so that memory use or a crash of one cell does not affect another's results.
 
 The processes are forked from a small server that has imported the libraries and nothing else, so that a cell costs a
 fraction of a second more, and its peak memory is its own (Linux resets the peak of a forked process).
@@ -25,9 +25,9 @@ _PATIENCE = 10.0  # seconds that a stopped cell has to end by itself
 
 
 def isolated(cell: Cell, threads: int | None = None) -> Cell:
-    """Make one cell in a process of its own; whatever happens to it is in the cell's folder.
+    """Run one cell in a process of its own; its result or failure is in the cell's folder.
 
-    None is started for a cell that has ended, or that another start is at work on and that need not be waited for.
+    No process is started for a cell that has ended, or that another start is computing unless it is to be waited for.
 
     Args:
         threads: of the process; None leaves what the libraries choose.
@@ -87,15 +87,15 @@ def _child(cell: Cell, threads: int | None, environment: Mapping[str, str]) -> N
 
 
 def _last_words(code: int) -> str:
-    """Why a process ended without a word of its own."""
+    """Why a process ended without reporting a reason."""
     if code > 0:
-        return f"its process ended with exit code {code}"
+        return f"its process exited with code {code}"
     name = signal.Signals(-code).name
-    return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _die_with_parent() -> None:
-    """On Linux: no cell goes on when the command that asked for it was killed."""
+    """On Linux: end this cell when the command that started it is killed."""
     if sys.platform == "linux":
         import ctypes
 
@@ -104,7 +104,7 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for what is started inside."""
+    """Environment variables for processes that are started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

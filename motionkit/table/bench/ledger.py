@@ -1,7 +1,7 @@
-"""The ablation ledger: every ablation row of the papers run here, the paper's direction beside ours.
+"""The ablation ledger: every ablation row of the papers, run here, with the paper's direction beside ours.
 
-A row is held against the method without its change on the same cases; the paired difference of a figure with Student's
-t interval agrees with the paper, disagrees, or lies within the noise. Rows that cannot be run say why.
+A row is compared with the method without its change on the same cases; the paired difference of a metric with
+Student's t interval agrees with the paper, disagrees, or lies within the noise. Rows that cannot run say why.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from motionkit.table.bench.shards import Shard
 from motionkit.weights.hashing import hash_json
 
 AGREES, DISAGREES, NOISE, OPEN, NOT_RUN = "agrees", "disagrees", "within noise", "no direction in the paper", "not run"
-FULL = "full"  # folder of the trained model that stands against trained variants
-LEAST = 5  # cases below which an interval shows nothing
+FULL = "full"  # folder of the trained model that trained variants are compared with
+LEAST = 5  # with fewer cases an interval is too wide to tell
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim beside what was measured: the ablated row minus the full method, paired by case.
+    """A claim with its measurement: the ablated row minus the full method, paired by case.
 
     Attributes:
         word: one of AGREES, DISAGREES, NOISE, OPEN, NOT_RUN.
@@ -73,7 +73,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class _Planned:
-    """The ablated and the full entry of a row, each with its protocol's name; or why there are none."""
+    """The ablated and the full entry of a row, each with its protocol's name; or why it cannot run."""
 
     ablation: Ablation
     ablated: Entry | None = None
@@ -92,12 +92,12 @@ def run_ledger(
     shard: Shard = Shard(),  # noqa: B008
     **changed: object,
 ) -> Ledger:
-    """Run the rows and what they are held against; finished cells are read back, equal ones are made once.
+    """Run the rows and their base rows; finished cells are read back, equal ones run once.
 
     Args:
         rows: as `motionkit.table.bench.ablations.choose` gives them.
         variants: folder with a sub-folder for each trained model: FULL, and each row's `model`.
-        shard: which part of each protocol's cells; a ledger of a part judges by that part alone.
+        shard: which part of each protocol's cells; the ledger of a part is computed from that part alone.
         changed: fields of the protocols to change, such as pairs=6, or by protocol: pairs={"drawing": 6}.
 
     Raises:
@@ -120,7 +120,7 @@ def run_ledger(
 
 
 def _chosen(name: str, changed: Mapping[str, object]) -> Protocol:
-    """A protocol with what is changed of all, or of it by name."""
+    """A protocol with the changes that are given for all protocols, or for it by name."""
     own: dict[str, object] = {}
     for key, value in changed.items():
         for bench in value if isinstance(value, Mapping) else ():
@@ -134,10 +134,10 @@ def _chosen(name: str, changed: Mapping[str, object]) -> Protocol:
 
 
 def beside_controls(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, where a trained variant shows nothing that a second training of the full model may show as well.
+    """The findings; a trained variant's difference counts only beyond that of a second training of the full model.
 
-    A variant is one training. Its difference counts beyond the far end of the interval that the control has, the full
-    model trained again with another seed, on the same protocol and figure.
+    A variant is one training. Its difference must exceed the far end of the interval of the control (the full model
+    trained again with another seed) on the same protocol and metric.
     """
     reach = {
         (one.ablation.method, one.ablation.bench, verdict.claim.figure): max(abs(verdict.low), abs(verdict.high))
@@ -155,12 +155,12 @@ def _beside(row: Ablation, verdict: Verdict, reach: Mapping[tuple[str, str, str]
     far = reach.get((row.method, row.bench, verdict.claim.figure)) if row.train else None
     if far is None or verdict.word not in (AGREES, DISAGREES) or abs(verdict.mean or 0) > far:
         return verdict
-    why = f"the full model trained again (control) may differ by {far:.2g} in {verdict.claim.figure}"
+    why = f"the full model trained again (control) may itself differ by {far:.2g} in {verdict.claim.figure}"
     return replace(verdict, word=NOISE, why=why)
 
 
 def plan(rows: Sequence[Ablation], variants: Path | None = None) -> list[_Planned]:
-    """Each row's two entries, or why it has none; entries that mean the same have the same label."""
+    """Each row's two entries, or why it has none; equal entries have the same label."""
     return [_plan(row, variants) for row in rows]
 
 
@@ -200,7 +200,7 @@ def _finding(one: _Planned, outcomes: Mapping[str, Outcome]) -> Finding:
         return Finding(row, [Verdict(claim, NOT_RUN, why=one.why) for claim in row.claims])
     (ablated, own), (full, _) = (_row_of(outcomes[bench], entry) for bench, entry in _both(one))
     failed = [f"{done.cell.name}: {done.reason}" for part in (ablated, full) for done in part.cells if done.reason]
-    why = ablated.refused or full.refused or (failed[0] if failed else "the figure has no value on these cases")
+    why = ablated.refused or full.refused or (failed[0] if failed else "the metric has no value on these cases")
     verdicts = []
     for claim in row.claims:
         found = judge(claim, full.values(claim.figure), ablated.values(claim.figure), own.reducers)
@@ -237,7 +237,7 @@ def judge(
     mean, low, high = t_interval(differences, how.confidence)
     word, why = _word(claim.sign, low, high), ""
     if len(cases) < LEAST and word in (AGREES, DISAGREES):
-        word, why = NOISE, f"too few cases to tell: {len(cases)}, and it takes {LEAST}"
+        word, why = NOISE, f"too few cases to tell: {len(cases)} of at least {LEAST}"
     return Verdict(claim, word, len(cases), _mean(means[0]), _mean(means[1]), mean, low, high, why)
 
 

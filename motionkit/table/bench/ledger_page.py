@@ -1,4 +1,4 @@
-"""The ledger written down: the paper's direction beside ours, as markdown for people and as JSON for programs."""
+"""Writes the ledger: the paper's direction beside ours, as markdown for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from motionkit.weights.hashing import hash_json
 
 FOLDER, PAGE, DATA = "ledger", "ledger.md", "ledger.json"
 CONFIDENCE = Reducers().confidence
-_TRAINED = "- Rows with a trained variant: one training each; intervals cover the chance of cases, not of a training"
+_TRAINED = (
+    "- Rows with a trained variant: one training each; intervals cover the variation between cases, not trainings"
+)
 _WORDS = (AGREES, DISAGREES, NOISE, OPEN, NOT_RUN)
 
 
 def write_ledger(folder: Path, ledger: Ledger) -> Path:
     """Write ledger/ledger.md and ledger.json below a folder, each atomically; returns the page's path.
 
-    A ledger that lacks rows, or ran on fewer cases, goes into a folder of its own and never takes the place of a whole
-    one.
+    A ledger that lacks rows, or ran on fewer cases, goes into a folder of its own and never replaces a complete one.
 
     Raises:
         UserError: the folder cannot be written.
@@ -65,16 +66,16 @@ def markdown(ledger: Ledger, facts: Mapping[str, Fact]) -> str:
     """The ledger as markdown: a table per method, and why rows were not run."""
     counts = Counter(verdict.word for finding in ledger.findings for verdict in finding.verdicts)
     lines = [
-        "# The papers' ablations, here",
+        "# The papers' ablations, run here",
         "",
         ", ".join(f"{word}: {counts[word]}" for word in _WORDS if counts[word]) + ".",
         "",
-        "Each row leaves out or changes one part of a method and is held against its *base* on the same cases: the "
+        "Each row leaves out or changes one part of a method and is compared with its *base* on the same cases: the "
         "method's defaults, or what is said below a table. *Difference* is the row minus the base, paired by case "
         f"(seeds of a case averaged first), with its {CONFIDENCE:.0%} interval by Student's t: one that holds 0, or "
         f"fewer than {LEAST} cases, is *within noise*, and so is a trained variant's that a second training of the "
-        f"full model (the rows called control) may show as well. {_by_chance(counts)}These are small "
-        "models of the sprite world with other figures than the papers': only directions can be compared.",
+        f"full model (the rows called control) may show too. {_by_chance(counts)}These are small "
+        "models of the sprite world, measured by other metrics than the papers': only directions can be compared.",
         "",
         *(f"- Protocol {title}" for title in ledger.protocols.values()),
         *([_TRAINED] if any(finding.ablation.model for finding in ledger.findings) else []),
@@ -103,7 +104,7 @@ def _table(ledger: Ledger, method: str, facts: Mapping[str, Fact]) -> list[str]:
         "Row",
         "Where",
         "Paper: full → row",
-        "Our figure",
+        "Our metric",
         "Ours: base → row",
         "Difference",
         "Paper says",
@@ -150,7 +151,7 @@ def _cells(finding: Finding, verdict: Verdict, facts: Mapping[str, Fact]) -> lis
 
 
 def _paper(finding: Finding, verdict: Verdict) -> str:
-    """The paper's two numbers, or its words."""
+    """The paper's two numbers, or its wording."""
     pair = finding.ablation.numbers.get(verdict.claim.paper)
     if pair is None:
         return verdict.claim.paper or "–"
@@ -158,7 +159,7 @@ def _paper(finding: Finding, verdict: Verdict) -> str:
 
 
 def _remarks(finding: Finding, verdict: Verdict) -> list[str]:
-    """Why a claim was not run or not told, and what may be behind a result that is not the paper's."""
+    """Why a claim was not run or could not be decided, and possible reasons for a result unlike the paper's."""
     if verdict.why:
         return [verdict.why]
     row = finding.ablation

@@ -1,6 +1,6 @@
-"""What a table was asked for and which cells it has, kept beside them: `tables/`, from which folders are merged.
+"""The request and the list of cells of a table, kept beside them in `tables/`; folders are merged from these.
 
-It holds no path of weights that a reader would need: a table is put together again from its cells alone.
+No path of weights is needed to read it: a table is put together again from its cells alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Planned = tuple[list[Cell], str]  # an entry's cells, or why it has none
 def write(
     folder: Path, protocol: Protocol, entries: Sequence[Entry], options: Options, planned: Sequence[Planned]
 ) -> None:
-    """Keep a table's listing under a name that is the same on every machine.
+    """Write a table's listing under a name that is the same on every machine.
 
     Raises:
         UserError: the folder cannot be written.
@@ -49,7 +49,7 @@ def names(folders: Iterable[Path]) -> list[str]:
 
 
 def read(paths: Iterable[Path], root: Path) -> tuple[Protocol, list[Entry], Options, list[Planned]]:
-    """One table from its listings in several folders: a row that any machine could plan has that one's cells.
+    """One table from its listings in several folders; a row has the cells of the machines that could plan it.
 
     Args:
         root: the folder of the cells.
@@ -60,7 +60,7 @@ def read(paths: Iterable[Path], root: Path) -> tuple[Protocol, list[Entry], Opti
     paths = list(paths)
     found = [facts for path in paths if (facts := read_json(path))]
     if not found:
-        raise UserError(f"{paths[0]}: not a listing that can be read: run `motionkit bench` in that folder again")
+        raise UserError(f"{paths[0]}: this listing cannot be read: run `motionkit bench` in that folder again")
     first = found[0]
     try:
         protocol = typed(Protocol, first["protocol"], "bench.").check()
@@ -76,13 +76,13 @@ def read(paths: Iterable[Path], root: Path) -> tuple[Protocol, list[Entry], Opti
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{paths[0]}: not a listing that this version reads ({type(error).__name__}: {error})"
+            f"{paths[0]}: this version cannot read the listing ({type(error).__name__}: {error})"
         ) from error
     return protocol, entries, options, planned
 
 
 def _one(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """A row as the machines listed it that could plan it."""
+    """A row as listed by the machines that could plan it."""
     there = [row for row in rows if row["cells"]] or rows[:1]
     if any(row["cells"] != there[0]["cells"] for row in there):
         raise UserError(

@@ -22,7 +22,7 @@ _TIMES = ("seconds", "cpu_seconds", "rss_mb", "cuda_mb", "threads", "from_cache"
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge leaves: the tables, and a line for each cell that two folders have with another content."""
+    """The result of a merge: the tables, and a line for each cell whose content differs between two folders."""
 
     outcomes: Sequence[Outcome]
     conflicts: Sequence[str]
@@ -34,24 +34,24 @@ class Merged:
 
 
 def merge(folders: Sequence[str | Path], output: str | Path, say: Callable[[str], None] = lambda line: None) -> Merged:
-    """Copy the cells of some folders into one, and gather its tables from there; nothing is computed but figures.
+    """Copy the cells of some folders into one, and gather its tables from there; only metrics are computed.
 
     No weights of methods are needed. A cell that several folders have is taken from the first that has finished it;
-    where they differ in more than time and memory, that is told.
+    where they differ in more than time and memory, a line says so.
 
     Args:
         output: may be one of the folders; what it holds counts first.
         say: gets a line for each difference.
 
     Raises:
-        UserError: a folder that is no benchmark's, folders that hold no common table, or one that cannot be written.
+        UserError: a folder without a benchmark, folders without a common table, or one that cannot be written.
     """
     target, sources = Path(output).absolute(), [Path(folder).absolute() for folder in folders]
     if not sources:
         raise UserError("nothing to merge: give the folders that `motionkit bench shard=...` wrote")
     for folder in sources:
         if not (folder / CELLS).is_dir() or not listing.names([folder]):
-            raise UserError(f"{folder}: no benchmark lies there: give folders that `motionkit bench` wrote")
+            raise UserError(f"{folder}: no benchmark in this folder: give folders that `motionkit bench` wrote")
     check_writable(target)
     conflicts: list[str] = []
     for folder in sources:
@@ -86,7 +86,7 @@ def _made(cell: CellFolder) -> bool:
 
 
 def _differ(one: CellFolder, two: CellFolder) -> list[str]:
-    """What differs between two finished cells of one key, in words."""
+    """The differences between two finished cells of one key, in words."""
     found = []
     if not _same_bytes(one.path / FRAMES, two.path / FRAMES) and not np.array_equal(one.frames(), two.frames()):
         found.append("frames")
@@ -104,7 +104,7 @@ def _same_bytes(one: Path, two: Path) -> bool:
 
 
 def _gather(name: str, folders: Iterable[Path], root: Path) -> Outcome:
-    """One table from its listings; figures that were taken under other metrics are taken again."""
+    """One table from its listings; figures of other metrics are computed again."""
     paths = [path for folder in folders if (path := folder / listing.TABLES / name).is_file()]
     protocol, entries, options, planned = listing.read(paths, root)
     listing.write(root, protocol, entries, options, planned)

@@ -68,9 +68,9 @@ def write_results(folder: Path, outcome: Outcome, shown: int = SHOWN) -> Path:
 
 
 def _name(outcome: Outcome) -> str:
-    """`results` for a published protocol as it is, with methods as they come; else with a hash of what differs.
+    """`results` for an unchanged published protocol with default settings; else with a hash of what differs.
 
-    A protocol's own rows, all of them as they are, are as published too.
+    A protocol's own rows, all of them unchanged, count as published too.
     """
     from motionkit.metrics import protocols
     from motionkit.table.bench.protocol import deviations
@@ -84,7 +84,7 @@ def _name(outcome: Outcome) -> str:
 
 
 def _changes(row: Row) -> list[Any]:
-    """What makes a row another one than the published; weights of one's own are known by the key of its first cell."""
+    """What makes a row differ from the published one; a user's own weights are known by the key of its first cell."""
     own = [row.cells[0].cell.key if row.cells else row.refused] if row.entry.weights.own else []
     return [row.entry.label, row.entry.settings, *own]
 
@@ -95,7 +95,7 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
     for row in outcome.rows:
         done = [one for one in row.cells if one.record]
         if not done or len(done) < len(row.cells):
-            continue  # of another set of cases than the other rows'
+            continue  # its set of cases differs from the other rows'
         cells = [(one.cell.key, one.cell.seed) for one in done]
         path = folder / SETS / f"{hash_json([outcome.metrics.key, cells])[:16]}.json"
         kept = read_json(path)
@@ -107,7 +107,7 @@ def _sets(folder: Path, outcome: Outcome) -> dict[str, dict[str, SetFigure]]:
 
 
 def render(summary: Summary, shown: int = SHOWN) -> str:
-    """The page as text."""
+    """The page as HTML."""
     parts = [_header(summary), _figures(summary), _contrasts(summary), _costs(summary), _remarks(summary)]
     papers = published.html(methods_of(summary))
     return document(summary.title, "\n".join([*parts, *_cases(summary, shown), papers, _footer()]))
@@ -206,7 +206,7 @@ def picture(summary: Summary) -> np.ndarray:
 
 
 def _spread(summary: Summary, count: int) -> list[int]:
-    """Numbers of some cases, evenly spread."""
+    """Indices of some cases, evenly spread."""
     pairs = summary.outcome.protocol.pairs
     return [int(i) for i in np.unique(np.linspace(0, pairs - 1, min(count, pairs)).round())]
 
@@ -233,11 +233,11 @@ def _case(summary: Summary, index: int) -> str:
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in case.facts.items())
     return (
         f'<section class="sheet"><h2>Case {index}: {escape(case.inputs.prompt)}</h2>'
-        f'<p class="soft">{escape(facts)}; of each row the first seed that was made</p>'
+        f'<p class="soft">{escape(facts)}; each row shows its first finished seed</p>'
         f'<video src="{mp4(grid(panels), tasks.FPS)}" controls loop muted playsinline></video>'
         f'<img src="{png(contact_sheet(panels))}" alt="evenly spaced frames of every row"></section>'
     )
 
 
 def _footer() -> str:
-    return "<footer>Videos made by methods are AI-generated. Pocket weights know the sprite world only.</footer>"
+    return "<footer>Videos made by methods are AI-generated. Pocket weights were trained on sprites only.</footer>"

@@ -1,4 +1,4 @@
-"""Cells: an entry on one case with one seed, each with its key and what is kept of it.
+"""Cells: an entry on one case with one seed, each with its key and its stored results.
 
 A cell's folder is named by a hash of everything that its video depends on: the method's version and settings, the
 weights, the memory plan, the case and the version of its generator, the seed. What is finished is read back.
@@ -31,12 +31,12 @@ RECORD, FAILED = "cell.json", "failed.json"
 
 @dataclass(frozen=True)
 class Turn:
-    """How a start treats a cell of its own.
+    """How a start treats a cell that it took.
 
     Attributes:
         metrics: the key of the metrics under which figures are wanted.
-        tried: `Cell.last_try` as it was when the start began; another one is of a try since then, here or elsewhere.
-        wait: for another start that is at work on the cell.
+        tried: `Cell.last_try` when the start began; a different one means a try since then, here or elsewhere.
+        wait: whether to wait for another start that is computing the cell.
     """
 
     metrics: str
@@ -52,7 +52,7 @@ class Cell:
         key: the hash of its whole configuration.
         computed_in: device, type and autocast of the plan that the key stands for; () when none was made.
         plan: on a GPU, the rest of that plan and the card.
-        turn: of the start that has it in hand; None outside of one.
+        turn: of the start that took it; None outside of one.
     """
 
     entry: Entry
@@ -68,7 +68,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where everything about this cell lies."""
+        """The folder name of this cell."""
         return self.root / CELLS / f"{self.entry.method}-{self.key[:16]}"
 
     @property
@@ -82,25 +82,25 @@ class Cell:
         return CellFolder(self.folder)
 
     def record(self) -> dict[str, Any]:
-        """What a finished cell says of itself: seconds, memory, inputs used, facts; {} when it is not finished."""
+        """The record of a finished cell: seconds, memory, inputs used, facts; {} when it is not finished."""
         return read_json(self.folder / RECORD)
 
     @property
     def is_made(self) -> bool:
-        """Whether its video is whole and its record was written."""
+        """Whether its video is complete and its record was written."""
         return bool(self.record()) and self.kept.is_finished
 
     def figures(self, metrics_key: str) -> dict[str, float | None] | None:
-        """Its figures under the metrics of that key (`MetricProtocol.key`), or None when they were not taken."""
+        """Its values of the metrics of that key (`MetricProtocol.key`), or None when they were not computed."""
         found = read_json(self.figures_path(metrics_key))
         return found.get("figures") if found.get("metrics") == metrics_key else None
 
     def figures_path(self, metrics_key: str) -> Path:
-        """Where its figures under those metrics are kept."""
+        """The file of its values of those metrics."""
         return self.folder / f"figures-{metrics_key[:12]}.json"
 
     def is_done(self, metrics_key: str) -> bool:
-        """Whether it is made and has its figures."""
+        """Whether it has run and its metrics are computed."""
         return self.is_made and self.figures(metrics_key) is not None
 
     def failure(self) -> str:
@@ -108,18 +108,18 @@ class Cell:
         return str(read_json(self.folder / FAILED).get("reason", ""))
 
     def fail(self, reason: str) -> None:
-        """Keep the reason for the table; the next start tries again."""
+        """Store why it failed, for the table; the next start tries again."""
         write_json(self.folder / FAILED, {"reason": reason, "try": secrets.token_hex(8)})
 
     @property
     def last_try(self) -> str:
-        """A mark of its last try that failed; "" when none did."""
+        """A mark of its last failed try; "" when none failed."""
         found = read_json(self.folder / FAILED)
         return str(found.get("try") or found.get("reason", ""))
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was made, or failed, since the start that has it in hand began."""
+        """Whether it finished, or failed, since the start that took it began."""
         assert self.turn is not None
         return self.is_done(self.turn.metrics) or self.last_try != self.turn.tried
 
@@ -145,16 +145,16 @@ def cells_of(entry: Entry, protocol: Protocol, root: Path, options: Options | No
 
 
 def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> dict[str, Any]:
-    """Everything but the case that a row's videos depend on; raises UserError when its weights are not here."""
+    """All that a row's videos depend on besides the case; raises UserError when its weights are not here."""
     request = request_of(protocol, seed, options, chosen)
     side = side_of(protocol, chosen.backbone.name)
-    fitted = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
-    plan = plan_run(request, chosen, fitted)
+    placed = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
+    plan = plan_run(request, chosen, placed)
     return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": plan_facts(plan.memory)})
 
 
 def request_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) -> Request:
-    """What a row is asked on every case; each case adds its inputs."""
+    """The request of a row on every case; each case adds its inputs."""
     return Request(
         chosen.spec,
         config=chosen.settings,
@@ -169,7 +169,7 @@ def request_of(protocol: Protocol, seed: int, options: Options, chosen: Chosen) 
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
-    """What time and memory on a GPU depend on: the plan but for its name and remarks, and the card."""
+    """What time and memory on a GPU depend on: the plan without its name and remarks, and the card."""
     import torch
 
     from motionkit.settings.gpu import card_of
@@ -180,7 +180,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
 
 
 def metrics_of(protocol: Protocol, options: Options) -> MetricProtocol:
-    """The metrics that a protocol names, with what the user says of their weights; raises UserError as `get`."""
+    """The metrics that a protocol names, with the user's settings for their weights; raises UserError as `get`."""
     from motionkit.metrics import protocols
 
     return protocols.get(protocol.metrics, options.weights, options.least)

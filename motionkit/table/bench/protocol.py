@@ -1,7 +1,7 @@
-"""A protocol: everything that decides what a benchmark asks for and how its figures are taken, as data with a hash.
+"""A protocol: everything that decides what a benchmark asks for and how it measures, as data with a hash.
 
-It is read from conf/bench/NAME.yaml. Whoever asks for other pairs, frames or seeds has another protocol with another
-hash; its table says so (`deviations`).
+It is read from conf/bench/NAME.yaml. Other pairs, frames or seeds make another protocol with another hash; its table
+says so (`deviations`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from motionkit.errors import UserError, unknown
 from motionkit.table.bench import tasks
 from motionkit.weights.hashing import hash_json
 
-GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is no protocol: it runs many
+GROUP, LEDGER = "bench", "ablations"  # conf/bench/ablations.yaml is not a protocol: it runs many
 
-_WHO = ("rows", "contrasts", "variants")  # who takes part, not what is asked
+_WHO = ("rows", "contrasts", "variants")  # which rows there are, not what is asked of them
 _MULTIPLE = 8  # pixels, what a method without a backbone needs (`motionkit.running.canvas`)
 
 
 @dataclass
 class Reducers:
-    """How figures of cells become one: mean over the seeds of a pair, then mean over pairs with its interval.
+    """How values of cells are averaged: over the seeds of a pair, then over pairs with an interval.
 
     Attributes:
         confidence: of the percentile bootstrap interval over pairs, in (0, 1).
@@ -40,14 +40,14 @@ class Reducers:
 
 @dataclass
 class NamedRow:
-    """A row that a protocol has of itself, when the command names no methods.
+    """A row of the protocol itself, used when the command names no methods.
 
     Attributes:
         label: what it is called.
         method: a name of `motionkit methods`.  yardstick: in its place, one of `motionkit.table.bench.yardsticks`.
         backbone: None for the method's own.  settings: of the method or yardstick.
         sees: "truth": it is given the true video as its clips.
-        pairs: it runs on the first so many cases alone.
+        pairs: number of cases it runs on, from the first.
         model: folder below `Protocol.variants` in which its backbone's weights lie, in `model/`.
     """
 
@@ -63,12 +63,12 @@ class NamedRow:
 
 @dataclass
 class Contrast:
-    """Two rows that a table holds against each other, case by case.
+    """Two rows that a table compares, case by case.
 
     Attributes:
         figure: a name of the metric protocol's facts.
         row, against: labels; the difference is the first minus the second.
-        sign: "higher" or "lower", what is claimed of the first.
+        sign: "higher" or "lower", as claimed of the first.
         says: the claim in words.
     """
 
@@ -81,7 +81,7 @@ class Contrast:
 
 @dataclass
 class Protocol:
-    """What is asked for; the fields of conf/bench/*.yaml.
+    """The request; the fields of conf/bench/*.yaml.
 
     Attributes:
         task: a name of `motionkit.table.bench.tasks`.
@@ -90,9 +90,9 @@ class Protocol:
         seeds: of the methods; every method runs on every pair with each of them.
         metrics: a name of `motionkit.metrics.protocols`.
         works_at: side at which methods with a backbone work, pixels; None for each backbone's own.
-        version: raised when the same name asks for something else.
-        rows, contrasts: who takes part when the command does not say, and what is held against what; no part of what
-            is asked, and so not of the hash.
+        version: raised when the meaning of the name changes.
+        rows, contrasts: the rows when the command names none, and the pairs of rows to compare; not part of the
+            request, and so not of the hash.
         variants: folder of trained models for the rows that have a `model`; not of the hash either.
     """
 
@@ -113,7 +113,7 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all fields that say what is asked, and of the version of the task's generator."""
+        """SHA-256 of all fields of the request, and of the version of the task's generator."""
         asked = {key: value for key, value in asdict(self).items() if value is not None and key not in _WHO}
         return hash_json([asked, tasks.get(self.task).version])
 
@@ -121,7 +121,7 @@ class Protocol:
         """The protocol itself.
 
         Raises:
-            UserError: an unknown task, or a number that cannot be.
+            UserError: an unknown task, or an invalid number.
         """
         tasks.get(self.task)
         limits = {"pairs": (1, 100_000), "frames": (2, 2000), "size": (32, 4096)}
@@ -137,10 +137,10 @@ class Protocol:
             raise UserError(f"bench.seeds={self.seeds}: give different whole numbers from 0 on, such as [0,1]")
         self._check_rows()
         if not 0 < self.reducers.confidence < 1 or self.reducers.resamples < 1:
-            raise UserError("bench.reducers: confidence lies between 0 and 1, and resamples is at least 1")
+            raise UserError("bench.reducers: confidence must be between 0 and 1, and resamples at least 1")
         for what in ("seeds", "pairs"):
             if getattr(self.reducers, what) != "mean":
-                raise UserError(f"bench.reducers.{what}={getattr(self.reducers, what)}: only mean is there")
+                raise UserError(f"bench.reducers.{what}={getattr(self.reducers, what)}: give mean")
         return self
 
     def _check_rows(self) -> None:
@@ -149,14 +149,18 @@ class Protocol:
             raise UserError(f"bench.rows of {self.name}: give each row a label of its own")
         for row in self.rows:
             if bool(row.method) == bool(row.yardstick) or row.sees not in ("", "truth"):
-                raise UserError(f"bench.rows: {row.label} has a method or a yardstick, and sees nothing but truth")
+                raise UserError(
+                    f"bench.rows: {row.label} needs either a method or a yardstick, and sees must be truth or left out"
+                )
         for one in self.contrasts:
             if one.sign not in ("higher", "lower") or {one.row, one.against} - set(labels):
-                raise UserError(f"bench.contrasts: {one.row} against {one.against} is no contrast of rows, with a sign")
+                raise UserError(
+                    f"bench.contrasts: {one.row} against {one.against} needs the labels of two rows and a sign"
+                )
 
 
 def asked_of(protocol: Protocol) -> dict[str, Any]:
-    """What a table says of its protocol: all fields but who takes part."""
+    """All fields of the request, as a table states them."""
     return {key: value for key, value in asdict(protocol).items() if key not in _WHO}
 
 
@@ -170,7 +174,7 @@ def read(name: str = "sprites", **changed: Any) -> Protocol:
     """The protocol of conf/bench/NAME.yaml, with some fields changed.
 
     Raises:
-        UserError: no such protocol, an unknown field, or a value that cannot be.
+        UserError: no such protocol, an unknown field, or an invalid value.
     """
     from motionkit.settings.config import typed
 
@@ -193,14 +197,14 @@ def deviations(protocol: Protocol) -> dict[str, tuple[Any, Any]]:
 
 
 def title(protocol: Protocol) -> str:
-    """The protocol in a line, such as "sprites v1 (1a2b3c4d)", with what a sub-run changes."""
+    """The protocol in a line, such as "sprites v1 (1a2b3c4d)", with the changes of a sub-run."""
     changed = "; ".join(f"{name} {there} → {here}" for name, (there, here) in deviations(protocol).items())
     sub_run = f", a sub-run: {changed}" if changed else ""
     return f"{protocol.name} v{protocol.version} ({protocol.hash[:8]}){sub_run}"
 
 
 def dotted(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
-    """Nested settings as they are typed: ("epi.realign", "false"); texts keep their case."""
+    """Nested settings as they are typed on the command line: ("epi.realign", "false"); texts keep their case."""
     found: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The rows that a protocol has of itself, as entries: methods, their ablations and the yardsticks beside them."""
+"""The rows that a protocol itself defines, as entries: methods, their ablations and yardsticks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def entries_of_rows(
 
     Args:
         backbones: in place of the rows' own, for each row that has one: names, or patterns such as "pocket-*".
-        settings: method -> settings that are laid over those of each of its rows.
-        weights: path, motion modules and LoRA of every row with a backbone; its name says nothing here.
+        settings: method -> settings that override those of each of its rows.
+        weights: path, motion modules and LoRA of every row with a backbone; its name is ignored.
 
     Raises:
-        UserError: settings of a method that has no row, or a row's trained model that is not there.
+        UserError: settings of a method that has no row, or a row's trained model is missing.
     """
     methods = [row.method or row.yardstick for row in protocol.rows]
     for name in settings or {}:
@@ -57,12 +57,12 @@ def _weights(protocol: Protocol, row: NamedRow, weights: BackboneChoice | None) 
     folder = Path(protocol.variants or "VARIANTS") / row.model / "model"
     if protocol.variants is None or not folder.is_dir():
         raise UserError(
-            f"bench={protocol.name} measures trained models: bench.variants=FOLDER with {row.model}/model in it "
+            f"bench={protocol.name} measures trained models: give bench.variants=FOLDER with {row.model}/model in it "
             "(`make train-animatex-ablations` trains them into runs/train/animatex-ablations)"
         )
     return {"backbone_path": str(folder)}
 
 
 def published_entries(protocol: Protocol) -> list[Entry]:
-    """The entries of the rows of a protocol as they are; none where it has no rows, or some on models of one's own."""
+    """The entries of a protocol's unchanged rows; none where it has no rows, or some use the user's own models."""
     return [] if any(row.model for row in protocol.rows) else entries_of_rows(protocol)

@@ -1,7 +1,7 @@
-"""Where cells are worked off: one after another, side by side on this machine (joblib), or on a cluster (submitit).
+"""Where cells run: one after another, side by side on this machine (joblib), or on a cluster (submitit).
 
 Each cell runs in a process of its own (`motionkit.table.bench.isolation`), so that its time and peak memory are its
-own. A runner only says where and how many at a time; what came of a cell is in its folder.
+own. A runner only decides where and how many at a time; a cell's result is in its folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLUSTERS = ("slurm", "local")
 
 
 class Runner(Protocol):
-    """Works cells off; whatever happens to one is in its folder, and the others run."""
+    """Runs cells; the result or failure of each is in its folder, and the others still run."""
 
     def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
         """Yield each cell when it has ended, well or not.
@@ -35,18 +35,18 @@ class Runner(Protocol):
 
 @dataclass
 class Cluster:
-    """What a cluster is asked for, for each job."""
+    """The resources of each job on a cluster."""
 
     kind: str = setting(
-        "Which cluster.",
+        "Which kind of cluster.",
         "slurm",
-        choices={"slurm": "Slurm", "local": "submitit's own processes on this machine, to try things out"},
+        choices={"slurm": "Slurm", "local": "processes on this machine, for trying it out"},
     )
     partition: str | None = setting("The cluster's partition; null is its default.", None)
-    minutes: int = setting("Time after which a job is ended.", 240, low=1, high=float("inf"), unit="min")
-    gpus: int = setting("GPUs of a job.", 0, low=0, high=float("inf"))
+    minutes: int = setting("Time limit of a job.", 240, low=1, high=float("inf"), unit="min")
+    gpus: int = setting("Number of GPUs of a job.", 0, low=0, high=float("inf"))
     memory_gb: float | None = setting("Memory of a job; null is the cluster's default.", None, unit="GB")
-    cells: int = setting("How many cells a job works off, one after another.", 8, low=1, high=float("inf"))
+    cells: int = setting("How many cells a job runs, one after another.", 8, low=1, high=float("inf"))
     extra: dict[str, Any] = setting("Further parameters of sbatch by name, such as account.", factory=dict)
 
 
@@ -138,13 +138,13 @@ class Submitit:
         return executor
 
     def _shares(self, cells: Sequence[Cell]) -> list[list[Cell]]:
-        """The cells of each job; the local executor starts all of its jobs at once, so it gets `workers` of them."""
+        """The cells of each job; the local executor starts all jobs at once, so there are `workers` of them."""
         if self.cluster.kind == "local":
             return [share for first in range(self.workers) if (share := list(cells[first :: self.workers]))]
         return [list(cells[first : first + self.cluster.cells]) for first in range(0, len(cells), self.cluster.cells)]
 
     def _look_at(self, job: Any, share: Sequence[Cell]) -> None:
-        """A job that was ended from outside leaves its reason with those of its cells that it did not come to."""
+        """Record why a job was ended from outside with those of its cells that it did not reach."""
         error = job.exception()
         if error is None:
             return
@@ -152,11 +152,11 @@ class Submitit:
         for cell in share:
             failed = cell.last_try != cell.turn.tried if cell.turn else bool(cell.failure())
             if not cell.record() and not failed:
-                cell.fail(f"job {job.job_id} ended before it: {type(error).__name__}: {last}")
+                cell.fail(f"job {job.job_id} ended before this cell: {type(error).__name__}: {last}")
 
 
 def _work_off(cells: Sequence[Cell], threads: int | None) -> int:
-    """The work of one job of a cluster; returns how many cells it came to."""
+    """The work of one job of a cluster; returns how many cells it reached."""
     for cell in cells:
         isolated(cell, threads)
     return len(cells)
@@ -172,7 +172,7 @@ def make_runner(
         threads: of each cell; None is one where several run side by side, and what the libraries choose otherwise.
 
     Raises:
-        UserError: no such runner, a number that cannot be, or its library is not installed.
+        UserError: no such runner, an invalid number, or its library is not installed.
     """
     if name not in NAMES:
         raise unknown("runner", name, NAMES)
@@ -193,7 +193,7 @@ def make_runner(
 
 
 def _extra(name: str) -> Any:
-    """A library that is an extra of motionkit."""
+    """Import a library that is an extra of motionkit."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""`shard=2/8`: the same split of a table's cells on every machine, whatever each of them has made or can run."""
+"""`shard=2/8`: the same split of a table's cells on every machine, whatever each has finished or can run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Shard:
         """The part that a text such as "2/8" means.
 
         Raises:
-            UserError: it is none.
+            UserError: the text is not of that form.
         """
         found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", str(text).strip())
         number, of = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -38,7 +38,7 @@ class Shard:
 
     @property
     def whole(self) -> bool:
-        """Whether it is all of the table."""
+        """Whether it is the whole table."""
         return self.of == 1
 
     def keys(self, rows: Sequence[Sequence[Cell]]) -> set[str]:

@@ -1,4 +1,4 @@
-"""A table in numbers: figures reduced over seeds and cases, with intervals, ranks where they part, and costs."""
+"""A table in numbers: metrics averaged over seeds and cases, with intervals, ranks where these separate, and costs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from motionkit.table.bench.cell import video_of
 from motionkit.table.bench.engine import Outcome, Row
 from motionkit.table.bench.protocol import Reducers, title
 
-LEAST = 5  # cases below which intervals part too easily to rank by
+LEAST = 5  # with fewer cases intervals separate too easily for ranks
 COSTS = {"seconds": "Time, s", "cpu_seconds": "Processor, s", "rss_mb": "Memory, MB", "cuda_mb": "GPU memory, MB"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a row: mean over cases with its interval; `rank` is None where intervals do not part.
+    """One metric of a row: mean over cases with its interval; `rank` is None where intervals do not separate.
 
     Attributes:
-        n: cases behind it.  skipped: why there is no value.  note: what a reader has to know beside it.
+        n: number of cases.  skipped: why there is no value.  note: what a reader should know about it.
     """
 
     mean: float | None = None
@@ -45,8 +45,8 @@ class Line:
     Attributes:
         figures: by name of the metric protocol's facts.  costs: by the names of `COSTS`; memory is the largest.
         settings: other than the method's own, as they are typed.  computed: how, of every cell: device, type, threads.
-        apart: it takes no part in ranks: a yardstick, one that sees the truth, or one on fewer cases than others.
-        inputs_used, weights: as the runs said.  failed: cells without figures.  cached: times lack cached stages.
+        apart: it is not ranked: a yardstick, a row that sees the truth, or one on fewer cases than others.
+        inputs_used, weights: as the runs report.  failed: cells without values.  cached: times leave out cached stages.
     """
 
     label: str
@@ -93,10 +93,10 @@ def summarise(outcome: Outcome, sets: Mapping[str, Mapping[str, Any]] | None = N
 
 
 def set_figures(outcome: Outcome, row: Row) -> dict[str, dict[str, Any]]:
-    """The figures that are taken over all videos of a row at once, each a plain table of `SetFigure`'s fields.
+    """The metrics of all videos of a row at once (such as FVD), each a mapping of `SetFigure`'s fields.
 
-    Several seeds are several sets: a figure is the mean of theirs, and its ends are the means of their intervals' ends,
-    which is the interval of one seed.
+    Each seed is a set of its own: the value is the mean over seeds, and the interval has the mean of their ends, so it
+    is as wide as that of one seed.
     """
     protocol = outcome.protocol
     cases = {
@@ -118,7 +118,11 @@ def _mean_set(seeds: Sequence[SetFigure]) -> dict[str, Any]:
     if len(seeds) == 1 or any(figure.value is None for figure in seeds):
         return first
     means = {end: float(np.mean([getattr(figure, end) for figure in seeds])) for end in ("value", "low", "high")}
-    return first | means | {"note": f"mean of {len(seeds)} seeds, with the interval of one; the first: {seeds[0].note}"}
+    return (
+        first
+        | means
+        | {"note": f"mean of {len(seeds)} seeds, with the interval of one seed; note on the first: {seeds[0].note}"}
+    )
 
 
 def _line(row: Row, outcome: Outcome, sets: Mapping[str, Any]) -> Line:
@@ -193,22 +197,22 @@ def _costs(row: Row, how: Reducers) -> dict[str, Figure]:
 
 
 def _weights(row: Row) -> str:
-    """Whose weights a row stands on, in a word or two."""
+    """The origin of a row's weights, in a few words."""
     backbone = next((done.record["backbone"] for done in row.cells if done.record.get("backbone")), None)
     if backbone is None:
         return ""
     name, own = backbone["name"], row.entry.backbone_path
-    kind = "pocket (small, sprite world only)" if name.startswith("pocket-") else "published"
+    kind = "pocket (small, sprites only)" if name.startswith("pocket-") else "published"
     kind = "random, for tests" if name.startswith("tiny-") else f"own: {Path(own).name}" if own else kind
     lora = f" with LoRA {Path(row.entry.lora.path).name}" if row.entry.lora else ""
     return f"{name}: {kind}{lora}, {backbone['fingerprint'][:8]}"
 
 
 def ranked(lines: Sequence[Line], facts: Mapping[str, Fact]) -> list[Line]:
-    """The lines with ranks: one more than the number of rows whose whole interval is on the better side.
+    """The lines with ranks: 1 plus the number of rows whose whole interval is better.
 
-    A column in which no two intervals part has none; so have rows that are apart, with failed cells or with fewer than
-    LEAST cases, which take no part.
+    A column in which all intervals overlap has no ranks; nor have rows that are apart, have failed cells or fewer than
+    LEAST cases.
     """
     whole = [line for line in lines if line.figures and not line.failed and not line.apart]
     ranks: dict[tuple[str, str], int] = {}
@@ -230,7 +234,7 @@ def ranked(lines: Sequence[Line], facts: Mapping[str, Fact]) -> list[Line]:
 
 
 def _badness(figure: Figure, fact: Fact) -> tuple[float, float] | None:
-    """The interval turned so that less is better; None for a figure that cannot be ranked."""
+    """The interval with its sign chosen so that less is better; None for a metric that cannot be ranked."""
     if figure.low is None or figure.high is None or figure.n < LEAST or fact.better == "none":
         return None
     low, high = figure.low, figure.high

@@ -1,4 +1,4 @@
-"""A table written down: as markdown for people and as JSON for programs."""
+"""Writes a table: as markdown for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from motionkit.table.bench.protocol import asked_of, deviations
 from motionkit.table.bench.summary import COSTS, LEAST, Figure, Line, Summary
 
 BLOCK = 4  # columns of figures side by side in markdown
-ON_GPU, ON_CPU = ("seconds", "cuda_mb"), ("cpu_seconds", "rss_mb")  # what stands beside every figure
+ON_GPU, ON_CPU = ("seconds", "cuda_mb"), ("cpu_seconds", "rss_mb")  # columns beside the metrics
 CONTRASTS = "Row against row, paired by case, with Student's t intervals:"
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "none": ""}
 
@@ -25,7 +25,7 @@ def number(value: float | None) -> str:
 
 
 def cell_text(figure: Figure | None, mark: bool = True) -> str:
-    """A figure as a table shows it: rank, mean, interval."""
+    """A metric as a table shows it: rank, mean, interval."""
     if figure is None or figure.mean is None:
         return "skipped" if figure is not None and figure.skipped else "–"
     rank = f"{chr(0x245F + figure.rank)} " if mark and figure.rank and figure.rank <= 20 else ""
@@ -34,7 +34,7 @@ def cell_text(figure: Figure | None, mark: bool = True) -> str:
 
 
 def markdown(summary: Summary) -> str:
-    """The table as markdown, with everything that is needed to read it."""
+    """The table as markdown, with all explanations."""
     shown = [line for line in summary.lines if line.figures]
     blocks = [f"# {summary.title}", "", *about(summary), ""]
     names = list(summary.facts)
@@ -72,7 +72,7 @@ def markdown(summary: Summary) -> str:
 
 
 def beside(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    """Titles and each row's texts of what stands beside every figure: how many clips, their time and memory."""
+    """Titles and texts of the columns beside the metrics: number of clips, their time and memory."""
     names = ON_GPU if any("cuda_mb" in line.costs for line in lines) else ON_CPU
     texts = [[str(line.cells - len(line.failed)), *(_mean(line.costs.get(name)) for name in names)] for line in lines]
     return ["n", *(COSTS[name] for name in names)], texts
@@ -83,7 +83,7 @@ def _mean(figure: Figure | None) -> str:
 
 
 def methods_of(summary: Summary) -> list[str]:
-    """The methods of a table, each once: whose papers' figures are shown beside it."""
+    """The methods of a table, each once, for the figures of their papers."""
     return list(dict.fromkeys(line.method for line in summary.lines))
 
 
@@ -106,16 +106,16 @@ def about(summary: Summary) -> list[str]:
     computed = f"Computed on {'; '.join(ways)}." if ways else ""
     if len(ways) > 1:
         computed += " **Times of cells that were computed differently cannot be compared.**"
-    cached = " Times lack stages that came from the cache." if any(line.cached for line in summary.lines) else ""
+    cached = " Times leave out stages that came from the cache." if any(line.cached for line in summary.lines) else ""
     return [
         f"Protocol `{protocol.name}` version {protocol.version}, SHA-256 `{protocol.hash}`"
         + (f"; **a sub-run**, not the published protocol: {_changes(summary)}." if deviations(protocol) else "."),
         f"Task `{task.name}`: {task.what}; {counted}, seeds {protocol.seeds}.",
         f"Metrics `{metrics.name}` version {metrics.version}, SHA-256 `{metrics.hash}`.",
-        f"Each figure: mean over cases (seeds of a case averaged first) and its {how.confidence:.0%} bootstrap "
-        "interval. ①, ②, … mark ranks only in columns where intervals part: ③ means that two rows are better with "
-        f"their whole interval; rows with fewer than {LEAST} cases or a failed cell take no part. Figures of whole "
-        "sets (FVD, FID, energy) have a jackknife interval over the cases. Time is the wall clock's and the "
+        f"Each value: mean over cases (seeds of a case averaged first) and its {how.confidence:.0%} bootstrap "
+        "interval. ①, ②, … mark ranks only in columns where intervals do not all overlap: ③ means that the whole "
+        f"intervals of two rows are better; rows with fewer than {LEAST} cases or a failed cell have no rank. Metrics "
+        "of whole sets (FVD, FID, energy) have a jackknife interval over the cases. Time is the wall clock's and the "
         "processor's for one clip, memory the largest peak of any cell, each cell in a process of its own, libraries "
         f"included.{cached}",
         *([computed] if computed else []),
@@ -129,7 +129,7 @@ def _changes(summary: Summary) -> str:
 
 
 def remarks(summary: Summary) -> list[str]:
-    """What is not in the table, and why: refused rows, failed cells, skipped figures; and notes on figures."""
+    """What is missing in the table, and why: refused rows, failed cells, skipped metrics; and notes on metrics."""
     found = [f"**{line.label}** refused: {line.refused}" for line in summary.lines if line.refused]
     for line in summary.lines:
         found += [f"failed: {' '.join(reason.split())}" for reason in line.failed]

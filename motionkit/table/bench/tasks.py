@@ -29,10 +29,10 @@ class Case:
 
     Attributes:
         index: its number in the task.
-        inputs: as every method gets them; those that a task does not have are None or "".
+        inputs: for every method; those that a task does not have are None or "".
         truth: (F, H, W, 3) uint8, the true video.
-        facts: what is true of it, JSON-able: character, kind, colour, motion, and more by task.
-        known: what only a renderer knows, by the names of `motionkit.metrics.measure.KNOWN`, made when it is asked for.
+        facts: JSON-able facts about it: character, kind, colour, motion, and more by task.
+        known: the renderer's exact data, by the names of `motionkit.metrics.measure.KNOWN`, computed on demand.
     """
 
     index: int
@@ -50,7 +50,7 @@ class Task:
         make: (index, seed, frames, size) -> Case.
         gives: the fields of `Inputs` that its cases have.
         version: raised whenever the same index and seed draw something else; part of every cell's key.
-        frames: the number of frames that it was made for.
+        frames: its default number of frames.
     """
 
     name: str
@@ -135,7 +135,7 @@ _POSE = ("reference", "driving", "prompt")
 _TASKS = (
     Task(
         "transfer",
-        "a clip of one character, a driving clip of another, and a sentence: the one under the other's motion",
+        "a clip of one character, a driving clip of another, and a sentence: the first with the motion of the second",
         _transfer,
         ("reference", "driving", "prompt", "source_prompt"),
     ),
@@ -145,16 +145,21 @@ _TASKS = (
         _transfer_still,
         ("reference", "driving", "prompt", "source_prompt"),
     ),
-    Task("drawing", "a line drawing and a sentence: the drawing performs it", _drawing, ("reference", "prompt")),
+    Task("drawing", "a line drawing and a sentence: the drawing does what it says", _drawing, ("reference", "prompt")),
     Task(
         "edit",
-        "a clip and the sentence of another subject: that subject in the clip's motion",
+        "a clip and a sentence with another subject: that subject with the clip's motion",
         _edit,
         ("driving", "prompt", "source_prompt"),
         frames=16,
     ),
-    Task("pose", "a picture and poses to follow, its own (even cases) and another body's (odd ones)", _pose, _POSE),
-    Task("pose-self", "a picture and its own clip's poses", _pose_self, _POSE),
+    Task(
+        "pose",
+        "a picture and poses to follow: of its own clip (even cases) or of another body (odd cases)",
+        _pose,
+        _POSE,
+    ),
+    Task("pose-self", "a picture and the poses of its own clip", _pose_self, _POSE),
     Task("pose-cross", "a picture and the poses of another body", _pose_cross, _POSE),
     Task("caption", "a sentence alone: kind, colour and motion", _caption, ("prompt",)),
     Task("caption-drawing", "a sentence that asks for a line drawing: kind and motion", _caption_drawing, ("prompt",)),

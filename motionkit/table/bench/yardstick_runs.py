@@ -30,25 +30,25 @@ class Copy(Transfer):
 
 
 class Autoencoder(Copy):
-    """The driving clip encoded and decoded: no method on that backbone can be nearer to it."""
+    """The driving clip encoded and decoded: no method on that backbone can come closer to it."""
 
     spec: ClassVar[MethodSpec] = yardsticks.spec("autoencoder")
 
     @torch.no_grad()
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> torch.Tensor:
-        """What comes back of its frames."""
+        """Its decoded frames."""
         frames = super().generate(inputs, prepared, fitted)
         return self.backbone.decode(self.backbone.encode(frames))
 
 
 class Text(Copy):
-    """A clip from the prompt alone, walked by the backbone's sampler."""
+    """A clip from the prompt alone, denoised by the backbone's sampler."""
 
     spec: ClassVar[MethodSpec] = yardsticks.spec("text")
 
     @torch.no_grad()
     def generate(self, inputs: Inputs, prepared: Tensors, fitted: Tensors) -> torch.Tensor:
-        """The clip; a share of the variance of its noise is common to the frames."""
+        """The clip; its frames have a share of the noise's variance in common."""
         backbone, how = self.backbone, self.config
         words, nothing = backbone.encode_text([inputs.prompt]), backbone.encode_text([""])
         sampler = make_sampler(backbone, self.run.sampler, self.run.generator("sampler"))

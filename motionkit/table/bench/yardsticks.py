@@ -1,7 +1,7 @@
-"""Rows that are no method but say what a figure means: a clip as it is, what an autoencoder leaves of it, plain text.
+"""Reference rows that show what a metric's value means: an unchanged clip, an autoencoder's copy, text-to-video alone.
 
-They are run like methods, on request of a protocol's `rows` alone. Shown the true answer (`sees: truth`), `copy` is
-the best that can be and `autoencoder` the best that a backbone can draw; `text` uses no clip at all.
+They run like methods, but only as `rows` of a protocol. Given the true video (`sees: truth`), `copy` is the best
+possible value and `autoencoder` the best that a backbone can reach; `text` uses no clip at all.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _READS = Need("reads_text", (True,), "it reads no prompt")
 
 @dataclass
 class PlainConfig:
-    """Of `copy` and `autoencoder`: there is nothing to set."""
+    """Settings of `copy` and `autoencoder`, which have none."""
 
     name: str = setting("The yardstick's name.", "copy")
 
 
 @dataclass
 class TextConfig:
-    """Of `text`: how the backbone draws a clip from the prompt."""
+    """Settings of `text`: how the backbone makes a clip from the prompt."""
 
     name: str = setting("The yardstick's name.", "text")
     steps: int = setting("Steps of the sampler.", 25, low=1, high=1000)
     guidance: float = setting("Scale of classifier-free guidance.", 4.0, low=0, high=100)
-    share: float = setting("Share of the first noise's variance that is common to all frames.", 0.7, low=0, high=1)
+    share: float = setting("Share of the initial noise's variance that all frames have in common.", 0.7, low=0, high=1)
 
 
 @cache
 def spec(name: str) -> MethodSpec:
-    """The facts of a yardstick, which no registry lists. Raises: UserError for another name."""
+    """The facts of a yardstick; the registry does not list them. Raises: UserError for another name."""
     if name not in NAMES:
         raise unknown("yardstick", name, NAMES)
     if name == "copy":
-        return _spec("copy", "The driving clip as it is.", "PlainConfig", "driving")
+        return _spec("copy", "The driving clip, unchanged.", "PlainConfig", "driving")
     every = tuple(catalog.specs())
     if name == "autoencoder":
-        what = "The driving clip through the backbone's autoencoder."
+        what = "The driving clip, encoded and decoded by the backbone's autoencoder."
         return _spec("autoencoder", what, "PlainConfig", "driving", every)
     readers = tuple(one for one in every if catalog.get(one).reads_text)
-    return _spec("text", "What the backbone draws of the prompt alone.", "TextConfig", "prompt", readers)
+    return _spec("text", "A clip that the backbone makes from the prompt alone.", "TextConfig", "prompt", readers)
 
 
 def _spec(name: str, summary: str, config: str, needs: str, backbones: tuple[str, ...] = ()) -> MethodSpec:

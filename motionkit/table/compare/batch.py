@@ -1,4 +1,4 @@
-"""One comparison after another: each job in a folder of its own, and an index that is there from the first job on."""
+"""Several comparisons in a row: each job in a folder of its own, and an index page from the first job on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a list of jobs leaves: its folder, and each job in order."""
+    """The result of a list of jobs: its folder, and each job in order."""
 
     folder: Path
     jobs: Sequence[Done] = field(default_factory=list)
@@ -43,9 +43,9 @@ def compare_jobs(
     folder: str | Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> Batch:
-    """Run every job, and write the index after each: a list that is stopped leaves the page of what is done.
+    """Run every job, and write the index after each, so that a stopped list leaves a page of the finished ones.
 
-    A job that fails is reported and does not stop the rest. Started again, the same list goes on: `run` reads the
+    A job that fails is reported and does not stop the rest. Started again, the same list resumes: `run` reads the
     finished cells of each job back.
 
     Args:
@@ -78,13 +78,13 @@ def _one(job: Job, run: Callable[[Job, Path], Comparison], folder: Path) -> Done
         raise
     except UserError as error:
         return Done(job.name, reason=_line(str(error)))
-    except Exception as error:  # whatever happens in one job, the others shall run
+    except Exception as error:  # whatever happens in one job, the others must run
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TRACE).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         reason = _line(f"{type(error).__name__}: {error}")
-        return Done(job.name, reason=f"{reason} (a defect: see {JOBS}/{job.name}/{TRACE})")
+        return Done(job.name, reason=f"{reason} (an internal error: see {JOBS}/{job.name}/{TRACE})")
 
 
 def _line(text: str) -> str:
-    """One line that the index can hold: a path in it need not be text."""
+    """One line for the index; a path in it may hold bytes that are not text."""
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

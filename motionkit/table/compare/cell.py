@@ -22,13 +22,13 @@ class Shared:
     """What all cells of a comparison have in common.
 
     Attributes:
-        request: what each method is asked, with the size, rate and number of frames of `fitted`; method and settings
+        request: what each method is asked, with the size, rate and number of frames of `placed`; method and settings
             are the cell's own.
-        fitted: the inputs at the common working size.
+        placed: the inputs at the common working size.
     """
 
     request: Request
-    fitted: CanvasInputs
+    placed: CanvasInputs
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class Cell:
             folder = self.folder(plan)
             with folder.alone():  # another start that makes it is waited for
                 if folder.is_finished:
-                    with contextlib.suppress(UserError, OSError):  # a frame that was damaged since: made again
+                    with contextlib.suppress(UserError, OSError):  # a frame was damaged since then: computed again
                         return self._read(folder)
                 folder.keep(folder.run(plan))
                 return self._read(folder)
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one method does, the others shall run
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one method does, the others must run
             return MethodResult(self.spec.name, folder.manifest() if folder else {}, reason=reason_of(error, folder))
 
     @property
     def request(self) -> Request:
-        """What this method is asked."""
+        """The request to this method."""
         return replace(self.shared.request, method=self.spec, config=self.settings)
 
     def folder(self, plan: RunPlan) -> CellFolder:
-        """Where this cell lies: everything that the video depends on, but no input that the method does not read."""
+        """This cell's folder: its hash covers all that the video depends on, without inputs that the method ignores."""
         given = {key: plan.inputs.hash_of(key) for key in self.spec.used(plan.inputs)}
         key = hash_json(configuration(plan) | {"inputs": given})
         return CellFolder(self.root / f"{self.spec.name}-{key[:12]}")

@@ -23,7 +23,7 @@ from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.running.preflight import Row, before
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
-from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
+from motionkit.table.compare.outcome import REPORT, measured, place_truth, write
 from motionkit.table.store import CELLS
 from motionkit.transfer import Inputs, MethodSpec
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison leaves: its folder, an entry per method, and why some failed (method -> reason).
+    """The result of a comparison: its folder, an entry per method, and why some failed (method -> reason).
 
     Attributes:
         still: (H, W, 3) uint8, the middle frame of its grid; None when there was nothing to show.
@@ -105,43 +105,43 @@ def compare_request(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
     request = request if is_read(request) else read(request, say=say)
-    fitted = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
-    for line in fitted.lines:
+    placed = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
+    for line in placed.lines:
         say(line)
-    true_frames = fit_truth(truth, fitted) if truth is not None else None
+    true_frames = place_truth(truth, placed) if truth is not None else None
     for line in plan_for(request.gpu, common.name if common else None).lines():
         say(line)
-    for line in _preflight(table, request, fitted):
+    for line in _preflight(table, request, placed):
         say(line)
-    shared = Shared(_at(request, fitted), fitted)
+    shared = Shared(_at(request, placed), placed)
     entries = []
     for index, (spec, chosen) in enumerate(table, 1):
         say(f"[{index}/{len(table)}] {spec.name}")
         entry = Cell(spec, chosen, shared, folder / CELLS).entry(progress)
         if entry.reason:
             say(f"  {spec.name} failed: {entry.reason}")
-        entries.append(measured(entry, fitted, true_frames))
+        entries.append(measured(entry, placed, true_frames))
         each(entries[-1])
-        gc.collect()  # the weights of one cell are gone before the next one loads its own
+        gc.collect()  # free the weights of one cell before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
-def _preflight(table: Sequence[tuple[MethodSpec, Any]], request: Request, fitted: CanvasInputs) -> list[str]:
+def _preflight(table: Sequence[tuple[MethodSpec, Any]], request: Request, placed: CanvasInputs) -> list[str]:
     """What each method needs of this machine's card; nothing on a CPU."""
     rows: list[Row] = []
     for spec, settings in table:
         with contextlib.suppress(UserError):  # that cell will say so itself
             choice = replace(request.backbone, name=choose_backbone(spec, request.backbone.name))
-            shape = (fitted.frames, fitted.height, fitted.width)
+            shape = (placed.frames, placed.height, placed.width)
             rows.append((spec.name, Chosen(spec, settings, choice), *shape))
     return before(rows, request.gpu)
 
 
-def _at(request: Request, fitted: CanvasInputs) -> Request:
+def _at(request: Request, placed: CanvasInputs) -> Request:
     """The request at the common size, with results of one shape."""
-    size = (fitted.height, fitted.width)
-    return replace(request, frames=fitted.frames, size=size, fps=fitted.fps, common=True)
+    size = (placed.height, placed.width)
+    return replace(request, frames=placed.frames, size=size, fps=placed.fps, common=True)
 
 
 def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, Any]) -> list[tuple[MethodSpec, Any]]:
@@ -171,7 +171,7 @@ def _common_backbone(
         try:
             name = choose_backbone(spec, backbone)
         except UserError:
-            continue  # that cell will say so itself
+            continue  # reported by that cell itself
         if name is not None:
             found[name] = catalog.get(name)
     if size is None and len({spec.default_frame for spec in found.values()}) > 1:

@@ -29,7 +29,7 @@ _RESAMPLES = 2_000  # the index is written again after each job
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one job.
+    """The result of one job.
 
     Attributes:
         rows: a mapping per method as in a comparison's metrics.json: status, reason, metrics, seconds.
@@ -57,7 +57,7 @@ def write_index(folder: Path, done: Sequence[Done], total: int) -> None:
     """Write index.html and summary.json, each atomically.
 
     Args:
-        total: jobs of the whole list; those that are not in `done` are still to come.
+        total: jobs of the whole list; those that are not in `done` are to do.
 
     Raises:
         UserError: the folder cannot be written.
@@ -90,11 +90,11 @@ def write_index(folder: Path, done: Sequence[Done], total: int) -> None:
 
 
 def summarise(done: Sequence[Done]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Method -> figure -> n, mean, low, high (95 % bootstrap interval) over the jobs in which it has a value.
+    """Method -> metric -> n, mean, low, high (95 % bootstrap interval) over the jobs in which it has a value.
 
     One job alone has no interval: low and high are None.
 
-    "seconds" stands among the figures. A method without any value is there with an empty mapping.
+    "seconds" is among the metrics. A method without any value has an empty mapping.
     """
     values: dict[str, dict[str, list[float]]] = {}
     for job in done:
@@ -116,7 +116,7 @@ def _header(done: Sequence[Done], total: int) -> str:
     lines = "".join(
         f'<p><span class="bad">{escape(job.name)} failed:</span> {escape(job.why)}</p>' for job in done if job.failed
     )
-    left = f"<li>still to come <b>{total - len(done)}</b></li>" if len(done) < total else ""
+    left = f"<li>to do <b>{total - len(done)}</b></li>" if len(done) < total else ""
     box = f'<div class="failures">{lines}</div>' if lines else ""
     failed = sum(job.failed for job in done)
     counts = f"<li>done <b>{len(done) - failed}</b></li>" + (f"<li>failed <b>{failed}</b></li>" if failed else "")
@@ -137,7 +137,7 @@ def _table(summary: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> s
     )
     meaning = "".join(f"<dt>{escape(fact.title)}</dt><dd>{escape(fact.legend)}</dd>" for fact in used)
     return (
-        '<section><h2>Figures over all jobs</h2><div class="scroll"><table><thead><tr><th>Method<small>&nbsp;</small>'
+        '<section><h2>Metrics over all jobs</h2><div class="scroll"><table><thead><tr><th>Method<small>&nbsp;</small>'
         f"</th>{head}<th>Time<small>s</small></th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="soft">Mean, [95 % bootstrap interval], number of jobs with a value.</p>'
         f'<dl class="meaning">{meaning}</dl></section>'

@@ -1,4 +1,4 @@
-"""What comes of the cells: figures against the truth or without it, one grid, one page, one JSON file."""
+"""The results of the cells: metrics with or without the truth, one grid, one page, one JSON file."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ REPORT, GRID, METRICS, INPUTS = "report.html", "grid.mp4", "metrics.json", "inpu
 _ASPECT_SLACK = 0.02
 
 
-def fit_truth(truth: Clip, fitted: CanvasInputs) -> np.ndarray:
+def place_truth(truth: Clip, placed: CanvasInputs) -> np.ndarray:
     """The true video at the number of frames and the size of the results: (F, H, W, 3) uint8.
 
     Raises:
         UserError: it has another shape than the reference, or it is a single picture and the results are not.
     """
-    if len(truth) == 1 and fitted.frames > 1:  # repeated, it would make a method that does not move the best
-        raise UserError(f"truth is a single picture, but results have {fitted.frames} frames: give the true video")
-    box = fitted.box
-    height, width = (box.height, box.width) if box else (fitted.height, fitted.width)
+    if len(truth) == 1 and placed.frames > 1:  # repeated, it would rank a method that does not move first
+        raise UserError(f"truth is a single picture, but results have {placed.frames} frames: give the true video")
+    box = placed.box
+    height, width = (box.height, box.width) if box else (placed.height, placed.width)
     if abs(truth.width / truth.height / (width / height) - 1) > _ASPECT_SLACK:
         raise UserError(
             f"truth is {truth.width} x {truth.height}, but results have the reference's shape ({width} x {height}): "
             "give a truth of that shape"
         )
-    frames = media.take(truth, media.Wanted(frames=fitted.frames, fps=fitted.fps)).frames
+    frames = media.take(truth, media.Wanted(frames=placed.frames, fps=placed.fps)).frames
     return np.stack([resize(frame, height, width) for frame in frames])  # (F, H, W, 3)
 
 
-def measured(entry: MethodResult, fitted: CanvasInputs, truth: np.ndarray | None) -> MethodResult:
-    """The entry with its figures; one that failed stays as it is."""
+def measured(entry: MethodResult, placed: CanvasInputs, truth: np.ndarray | None) -> MethodResult:
+    """The entry with its metrics; one that failed stays as it is."""
     if entry.frames is None:
         return entry
-    inputs, still = fitted.inputs, None
+    inputs, still = placed.inputs, None
     if inputs.reference is not None:
         whole = inputs.reference.frames[:1]
-        still = (media.unletterbox(whole, fitted.box) if fitted.box else whole)[0]  # (H, W, 3)
+        still = (media.unletterbox(whole, placed.box) if placed.box else whole)[0]  # (H, W, 3)
     driving = inputs.driving.frames if inputs.driving else None
     return replace(entry, metrics=metrics.measure(entry.frames, driving, truth, still, inputs.prompt))
 
@@ -92,22 +92,22 @@ def _keep(path: Path, frames: np.ndarray, fps: float) -> None:
 
 
 def _report(shared: Shared, entries: Sequence[MethodResult], truth: np.ndarray | None) -> Report:
-    inputs, fitted = shared.request.inputs, shared.fitted
-    side = max(fitted.box.height, fitted.box.width) if fitted.box else max(fitted.height, fitted.width)
+    inputs, placed = shared.request.inputs, shared.placed
+    side = max(placed.box.height, placed.box.width) if placed.box else max(placed.height, placed.width)
     clips = {"driving": inputs.driving, "reference": inputs.reference}
-    before = [Panel(name, _shown(clip, fitted.frames, side)) for name, clip in clips.items() if clip is not None]
+    before = [Panel(name, _shown(clip, placed.frames, side)) for name, clip in clips.items() if clip is not None]
     request = {
         **{name: f"{shown(clip.name)} ({_length(clip)})" for name, clip in clips.items() if clip is not None},
         **{name.replace("_", " "): getattr(inputs, name) for name in ("prompt", "source_prompt", "negative_prompt")},
         "seed": str(shared.request.seed),
-        "frames": str(fitted.frames),
-        "rate": f"{fitted.fps:.4g} fps",
-        "size": f"{fitted.width} × {fitted.height}",
+        "frames": str(placed.frames),
+        "rate": f"{placed.fps:.4g} fps",
+        "size": f"{placed.width} × {placed.height}",
     }
     after = [Panel("truth", truth)] if truth is not None else []
     title = "Motion transfer: " + ", ".join(entry.name for entry in entries)
     facts = list(metrics.facts().values())
-    return Report(title, request, before, entries, fitted.fps, after, _notes(shared, entries), facts)
+    return Report(title, request, before, entries, placed.fps, after, _notes(shared, entries), facts)
 
 
 def _length(clip: Clip) -> str:
@@ -130,7 +130,7 @@ def _notes(shared: Shared, entries: Sequence[MethodResult]) -> list[str]:
     if "pose" in judges:
         error = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in _stated_error().items())
         notes.append(
-            "Joints are found by a small network that knows the sprite world only; on anything else they mean little. "
+            "Joints are found by a small network trained on sprites only; on anything else they mean little. "
             f"Its own error on held-out characters: {error}."
         )
     if "clipscorer" in judges:
@@ -139,7 +139,7 @@ def _notes(shared: Shared, entries: Sequence[MethodResult]) -> list[str]:
 
 
 def _judges(entries: Sequence[MethodResult]) -> set[str]:
-    """The sprite judges behind the figures that have a value."""
+    """Notes on the sprite judges behind the metrics that have a value."""
     used = {name for entry in entries for name, value in entry.metrics.items() if value is not None}
     return {judge for spec in metrics.columns() if spec.name in used for judge in spec.judges}
 
@@ -149,7 +149,7 @@ def _about_the_clip_judge() -> str:
 
     own = clipscorer.stated_accuracy()
     return (
-        "The sprite clip judge is a small network that knows the sprite world only: on anything else its figures mean "
+        "The sprite clip judge is a small network trained on sprites only: on anything else its figures mean "
         "little. Its own accuracy on held-out clips: "
         f"motion {own['motion_colour']:.0%}, kind {own['kind_colour']:.0%}; as line drawings {own['motion_lines']:.0%} "
         f"and {own['kind_lines']:.0%}."
@@ -163,14 +163,14 @@ def _stated_error() -> dict[str, float]:
 
 
 def _figures(shared: Shared, entries: Sequence[MethodResult], has_truth: bool) -> dict[str, Any]:
-    fitted = shared.fitted
+    placed = shared.placed
     used = {name for entry in entries for name in entry.metrics}
     return {
         "motionkit": __version__,
         "seed": shared.request.seed,
-        "frames": fitted.frames,
-        "fps": fitted.fps,
-        "size": {"height": fitted.height, "width": fitted.width},
+        "frames": placed.frames,
+        "fps": placed.fps,
+        "size": {"height": placed.height, "width": placed.width},
         "truth": has_truth,
         "cells": [row(entry) for entry in entries],
         "metrics": {name: asdict(fact) for name, fact in metrics.facts().items() if name in used},
@@ -179,7 +179,7 @@ def _figures(shared: Shared, entries: Sequence[MethodResult], has_truth: bool) -
 
 
 def row(entry: MethodResult) -> dict[str, Any]:
-    """What metrics.json says of one method."""
+    """The entry of one method in metrics.json."""
     facts = entry.manifest
     return {
         "method": entry.name,

@@ -1,1 +1,1 @@
-"""The recipes of the pocket weights: one module a training, and the queue that runs them one after the other."""
+"""The recipes of the pocket weights: one module per training, and the queue that runs them in order."""

@@ -1,4 +1,4 @@
-"""Compares ways to train text to image for some minutes each: plain AdamW, with the parts head, with Muon, with both.
+"""Compares ways to train text to image for some minutes each: AdamW alone, with the parts head, with Muon, with both.
 
 Every arm and seed gets the same time; steps are set by the measured time of a step. Finished ones are not run again.
 """
@@ -26,7 +26,7 @@ ARMS = {  # parts head, Muon, batch
 
 
 def run_arm(name: str, seed: int, seconds: float, folder: Path, base: Path) -> dict[str, float]:
-    """Trains one arm for about that time on one thread, and returns its figures."""
+    """Train one arm for about that time on one thread; returns its results."""
     head, muon, batch = ARMS[name]
     place = folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
 

@@ -1,7 +1,7 @@
 """A wider image UNet with attention at its coarsest level only, against pocket-sd after the same core-seconds.
 
-`python -m motionkit.training.recipes.arms_wide --seconds 7200` goes on where it was; both at the constant rate. The
-error of v in training is of the same pictures and noises at the same steps; compared is what the seconds bought.
+`python -m motionkit.training.recipes.arms_wide --seconds 7200` resumes; both have a constant rate. Both see the same
+pictures and noises at the same steps; the training error of v is compared after the same time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LINES = 10  # of a curve, whose mean is compared
 
 
 def error_at(curve: Path, seconds: float) -> float | None:
-    """Mean error of v in the last lines of a curve before so many seconds; None where it does not reach that far."""
+    """Mean error of v in the last lines of a curve before that time; None where the curve is shorter."""
     rows = list(csv.DictReader(curve.read_text().splitlines())) if curve.is_file() else []
     if not rows or float(rows[-1]["seconds"]) < 0.98 * seconds:
         return None
@@ -69,9 +69,9 @@ def main() -> None:
     }
     if (state := args.other / "last.pt").is_file():
         held = torch.load(state, map_location="cpu", weights_only=True)
-        plain = build(args.set / "pocket-sd", args.seed, False, "cpu")[0]
-        plain.load_state_dict(held["ema"])
-        errors = x0_errors(plain.eval(), vae, tokenizer)
+        base = build(args.set / "pocket-sd", args.seed, False, "cpu")[0]
+        base.load_state_dict(held["ema"])
+        errors = x0_errors(base.eval(), vae, tokenizer)
         found |= {f"pocket-sd after {held['seconds']:.0f} s: {name}": value for name, value in errors.items()}
     write_record(args.set / "records" / "arms-wide.json", found)
     print(json.dumps(found))

@@ -1,7 +1,7 @@
-"""The next set as if it were shipped: the package's folder of weights with what the set holds in place of its own.
+"""A preview of the next set as shipped: the package's weights folder with the set's files in place of its own.
 
-With MOTIONKIT_ASSETS set to it every command, `motionkit train` among them, takes the new weights. What the set lacks
-and the package has for other latents is left out, so that nothing old is mixed in unseen.
+With MOTIONKIT_ASSETS set to it every command, such as `motionkit train`, uses the new weights. Weights that the set
+lacks and the package has for other latents are left out, so that nothing old is mixed in unnoticed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from motionkit.training.recipes.stage import SET
 from motionkit.weights import places
 
-# Of the package, what knows nothing of latents: it is taken where the set has none of its own.
+# Weights of the package that do not depend on latents: used where the set has none of its own.
 FREE = ("anamodiff/keypoints.safetensors", "example", "judges", "new_method", "perception", "published")
 NOT_SHIPPED = ("records", "pose-image", "verb-critic", "ablations")  # of the set, what is for training alone
 
 
 def assemble(chosen: Path, folder: Path, package: Path | None = None) -> Path:
-    """Fills `folder` with links to the files of both (copies where links are impossible); returns it.
+    """Fill `folder` with links to the files of both (copies where links are impossible); returns it.
 
     Args:
         chosen: the set.  package: the shipped weights; None: the package's own.
@@ -36,7 +36,7 @@ def assemble(chosen: Path, folder: Path, package: Path | None = None) -> Path:
 
 
 def _put(source: Path, target: Path) -> None:
-    """Links a file, or every file below a folder, over what is there."""
+    """Link a file, or every file below a folder, over existing ones."""
     if source.is_dir():
         for entry in source.iterdir():
             _put(entry, target / entry.name)

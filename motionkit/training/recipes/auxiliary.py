@@ -1,6 +1,7 @@
-"""A head that tells, from a UNet's inner features, which part each latent cell shows and where it comes from.
+"""A head that predicts, from a UNet's inner features, which part each latent cell shows and where it comes from.
 
-It is trained along and thrown away: features that know the parts draw better limbs. Truth is the renderer's.
+It is trained with the UNet and then dropped: features that know the parts draw better limbs. The renderer gives the
+true parts.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class Listener:
         self.heard = output if module.training else None
 
     def take(self) -> Tensor:
-        """What was heard, which is then forgotten. Raises: RuntimeError when no pass in training came before."""
+        """Return the kept output and forget it. Raises: RuntimeError when no pass in training came before."""
         if self.heard is None:
-            raise RuntimeError("nothing was heard: the model runs in training mode only")
+            raise RuntimeError("no output was kept: run the model in training mode first")
         heard, self.heard = self.heard, None
         return heard
 

@@ -1,4 +1,4 @@
-"""Captioned pictures of sprites: the words of the pocket tokenizer, what is said of a picture, and its latents."""
+"""Captioned pictures of sprites: the words of the pocket tokenizer, captions, and latents."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def subject_cells(data: list[SpriteClip]) -> Tensor:
 def encoded(vae: AutoencoderKL, frames: np.ndarray, device: str = "cpu") -> Tensor:
     """Latents (B, 4, h, w), times `scaling_factor`, of frames (B, H, W, 3) uint8."""
     patch = int((vae.config.in_channels // 3) ** 0.5)
-    x = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
     with torch.autocast(device, torch.bfloat16):
         z = vae.encode(F.pixel_unshuffle(x, patch)).latent_dist.mean.float()
     return z * vae.config.scaling_factor

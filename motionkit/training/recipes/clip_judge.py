@@ -1,6 +1,6 @@
 """Trains the clip judge of the sprite world, on colour clips and on line drawings.
 
-Frames are spoilt as generated ones are: soft, noisy, blotched, flickering, wobbling, with ghosts of the frame before.
+Frames get the flaws of generated ones: soft, noisy, blotched, flickering, wobbling, with ghosts of the frame before.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def wobble(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tenso
     line = torch.linspace(-1, 1, side)
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)  # (H, W, 2)
     grid = (grid * scale + shift).repeat_interleave(f, 0) + bent.permute(0, 2, 3, 1)  # (B*F, H, W, 2)
-    out = F.grid_sample(x.flatten(0, 1), grid, padding_mode="border", align_corners=True)
-    return out.unflatten(0, (b, f)), scale, shift
+    out = F.grid_sample(x.flatten(0, 1), grid, padding_mode="border", align_corners=True)  # (B*F, 3, H, W)
+    return out.unflatten(0, (b, f)), scale, shift  # clips: (B, F, 3, H, W)
 
 
 def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -76,8 +76,8 @@ def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
 
     x = x + some(0.3, 0.4) * (torch.cat([x[:, :1], x[:, :-1]], 1) - x)
     factor = float(torch.empty(()).uniform_(0.28, 0.6, generator=generator))
-    small = F.interpolate(x.flatten(0, 1), scale_factor=factor, mode="bilinear", antialias=True)
-    soft = F.interpolate(small, (side, side), mode="bilinear").unflatten(0, (b, f))
+    small = F.interpolate(x.flatten(0, 1), scale_factor=factor, mode="bilinear", antialias=True)  # (B*F, 3, h, w)
+    soft = F.interpolate(small, (side, side), mode="bilinear").unflatten(0, (b, f))  # (B, F, 3, H, W)
     x = x + some(0.6, 1.0) * (soft - x)
     blotch = torch.randn(b * f, 3, 20, 20, generator=generator)
     x = x + some(0.4, 0.12) * F.interpolate(blotch, (side, side), mode="bilinear").unflatten(0, (b, f))
@@ -119,7 +119,7 @@ def labels_of(data: list[SpriteClip], frozen: np.ndarray | None = None) -> dict[
 
 def same_or_other(one: Tensor, two: Tensor) -> Tensor:
     """InfoNCE (arXiv 1807.03748) both ways: row i of (B, E) belongs to row i and to no other."""
-    logits = one @ two.T / TEMPERATURE
+    logits = one @ two.T / TEMPERATURE  # (B, B)
     own = torch.arange(len(one), device=one.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
@@ -141,13 +141,13 @@ def batch_of(data: list[SpriteClip], drawn: list[bool], frozen: np.ndarray, seed
     rows, at = torch.arange(b).repeat(2), torch.from_numpy(rng.integers(0, f, 2 * b))
     two = clean[rows, at][:, None]  # (2B, 1, 3, H, W)
     spoilt = spoil(wobble(two, generator)[0], generator)
-    plain = torch.from_numpy(rng.uniform(size=2 * b) < 0.5) & (torch.arange(2 * b) >= b)
-    two = torch.where(plain[:, None, None, None, None], two, spoilt)
+    clean_ones = torch.from_numpy(rng.uniform(size=2 * b) < 0.5) & (torch.arange(2 * b) >= b)
+    two = torch.where(clean_ones[:, None, None, None, None], two, spoilt)
     for i, drawing in enumerate(drawn):
         if drawing and rng.uniform() < 0.5:
             small[i] = F.avg_pool2d(otsu(F.interpolate(small[i], scale_factor=2, mode="bilinear")), 2)
             two[i], two[b + i] = otsu(two[i]), otsu(two[b + i])
-    return small, (joints - shift) / scale, two[:, 0].unflatten(0, (2, b))
+    return small, (joints - shift) / scale, two[:, 0].unflatten(0, (2, b))  # two: (2, B, 3, H, W)
 
 
 def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> LossFn:
@@ -163,7 +163,7 @@ def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> L
         in_colour = ~torch.tensor(drawn, device=device)
         with torch.autocast(device, torch.bfloat16):
             motion, found = net.moves(whole)
-            said, identity = net.looks(two.flatten(0, 1))
+            said, identity = net.looks(two.flatten(0, 1))  # of (2B, 3, H, W)
         kind, colour = true["kind"].repeat(2), true["colour"].repeat(2)
         painted = in_colour.repeat(2)
         parts = {
@@ -186,7 +186,7 @@ def make_loss(net: ClipNet, batch: int, steps: int, seed: int, device: str) -> L
 
 @torch.no_grad()
 def evaluate(net: ClipNet, count: int = 220) -> dict[str, float]:
-    """Own accuracy on characters that no training step showed, in colour, as lines and as spoilt binarised lines."""
+    """Accuracy on held-out characters, in colour, as lines and as flawed binarised lines."""
     out: dict[str, float] = {"n": count}
     for form in ("colour", "lines", "spoilt_colour", "spoilt_lines"):
         hits: dict[str, list[float]] = {}
@@ -199,7 +199,7 @@ def evaluate(net: ClipNet, count: int = 220) -> dict[str, float]:
 
 
 def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[str, list[float]]:
-    """What the judge says of 10-frame clips against the truth, one value for each clip."""
+    """The judge's values for 10-frame clips against the truth, one for each clip."""
     rng, drawing = np.random.default_rng(seed), form.endswith("lines")
     clean = torch.stack([frames_of(c, drawing, rng) for c in data])  # (B, F, 3, H, W)
     x = clean
@@ -210,8 +210,8 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
     small = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])  # (B, F, 3, 64, 64)
     motion, joints = net.moves(small)
     frozen = net.moves(freeze(small, np.ones(len(data), bool), rng))[0]
-    said, identity = net.looks(x.flatten(0, 1))
-    said = {g: v.unflatten(0, x.shape[:2]).softmax(-1).mean(1) for g, v in said.items()}
+    said, identity = net.looks(x.flatten(0, 1))  # of (B*F, 3, H, W)
+    said = {g: v.unflatten(0, x.shape[:2]).softmax(-1).mean(1) for g, v in said.items()}  # (B, labels) each
     near = net.looks(clean[:, 0])[1] @ identity.unflatten(0, x.shape[:2])[:, 1:].mean(1).T  # (B, B)
     partner = torch.arange(len(data)) ^ 1
     values = {
@@ -230,7 +230,7 @@ def _judged(net: ClipNet, data: list[SpriteClip], form: str, seed: int) -> dict[
 
 
 def begin_with(net: ClipNet, path: Path) -> None:
-    """Takes over the weights of an earlier judge; labels that it does not know keep their fresh rows.
+    """Copy the weights of an earlier judge; rows of labels that it does not know stay new.
 
     Raises:
         UserError: not a file of a clip judge.
@@ -244,7 +244,7 @@ def begin_with(net: ClipNet, path: Path) -> None:
 
 
 def main() -> None:
-    """Command line: trains the judge, states its error, ships it."""
+    """Command line: trains the judge, measures its error, exports it."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/clipscorer", 1300, 2e-3)
     parser.add_argument("--start", type=Path, default=None, help="the weights of an earlier judge to begin with")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, and latents not quite right.
+"""Trains the pocket autoencoder's decoder further, its encoder frozen: sharper edges, also from inexact latents.
 
 Latents stay what they are. Half of each batch is decoded from warped latents, as `pocket_vae` does, and a third from
 latents with a little noise added, which is what a diffusion network leaves; the loss weighs edges and compares
@@ -70,7 +70,7 @@ def make_loss(vae: AutoencoderKL, batch: int, seed: int, device: str) -> LossFn:
         z, x, m = (torch.cat([w, k[batch // 2 :]]) for w, k in ((zw, z), (xw, x), (mw, m)))
         with torch.autocast(device, torch.bfloat16):
             y = F.pixel_shuffle(vae.decode(z).sample, PATCH)
-        clean = (~noised.flatten()) & (torch.arange(batch) >= batch // 2)
+        clean = (~noised.flatten()) & (torch.arange(batch) >= batch // 2)  # (B,)
         logs = {"psnr": psnr(y[clean], x[clean]), "psnr_warped": psnr(y[: batch // 2], xw)}
         return picture_loss(y.float(), x, m), logs
 
@@ -91,7 +91,7 @@ def sharpness(vae: AutoencoderKL, count: int = 64) -> float:
 
 
 def figures(vae: AutoencoderKL) -> dict[str, float]:
-    """What the gate reads: PSNR of held-out pictures (whole, subject, warped latents) and the sharpness."""
+    """The results for the gate: PSNR of held-out pictures (whole, subject, warped latents) and the sharpness."""
     return {**evaluate(vae), "sharpness": sharpness(vae)}
 
 

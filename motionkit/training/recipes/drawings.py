@@ -1,6 +1,6 @@
 """Clips as drawings by hand: pens of 1 to 3 pixels, an unsteady hand, and parts that are filled in a flat tone.
 
-The renderer's line drawings have one thin even line and nothing filled; drawings that people bring have not.
+The renderer's line drawings have thin even lines and nothing filled, unlike people's drawings.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Gives an autoencoder's latents zero mean and unit variance in every channel, folded into its 1x1 convolutions.
 
-Nothing else notices: `scaling_factor` stays, `encode` then `decode` gives the same picture, and latents times
-`scaling_factor` are what a diffusion network learns best on, each channel weighing the same.
+Nothing else changes: `scaling_factor` stays, and `encode` then `decode` gives the same picture. A diffusion network
+learns best on such latents, where every channel has the same weight.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def statistics(vae: AutoencoderKL, count: int = 512, seed: int = 0) -> tuple[Ten
 
 @torch.no_grad()
 def fold(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
-    """Changes `quant_conv` and `post_quant_conv` in place.
+    """Change `quant_conv` and `post_quant_conv` in place.
 
     With k = 1 / (deviation * scaling_factor) the encoder gives k (z - mean), whose log variance is 2 log k more, and
     the decoder undoes it.
@@ -50,12 +50,12 @@ def fold(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
     k = 1 / (deviation * vae.config.scaling_factor)  # (C,)
     channels = len(k)
     weight, bias = vae.quant_conv.weight, vae.quant_conv.bias
-    weight[:channels] *= k.view(-1, 1, 1, 1)
+    weight[:channels] *= k.view(-1, 1, 1, 1)  # (C, 1, 1, 1)
     bias[:channels] = (bias[:channels] - mean) * k
     bias[channels:] += 2 * k.log()
     back = vae.post_quant_conv
     back.bias += (back.weight[:, :, 0, 0] * mean).sum(1)
-    back.weight /= k.view(1, -1, 1, 1)
+    back.weight /= k.view(1, -1, 1, 1)  # (1, C, 1, 1)
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ def main() -> None:
     fold(vae, mean, deviation)
     after = statistics(vae, 64, seed=1)
     record = {"mean": mean.tolist(), "deviation": deviation.tolist(), "after": [v.tolist() for v in after]}
-    plain = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
-    plain.load_state_dict(vae.state_dict())
-    plain.half().save_pretrained(args.out or args.set / "pocket-sd" / "vae")
+    copy = AutoencoderKL.from_config({k: v for k, v in vae.config.items() if k != "_name_or_path"})
+    copy.load_state_dict(vae.state_dict())
+    copy.half().save_pretrained(args.out or args.set / "pocket-sd" / "vae")
     write_record(args.set / "records" / f"{args.folder.name}.json", record)
     print(json.dumps(record))
 

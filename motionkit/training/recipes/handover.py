@@ -1,7 +1,7 @@
 """Unfinished trainings as small files: averaged weights in eight bits, the step, the seconds and the curve.
 
-A training that finds no checkpoint goes on from these. The optimisers' state is left out, at a sixth of the size; the
-rates warm up again instead.
+A training that finds no checkpoint starts from these. They leave out the optimisers' state and have a sixth of the
+size; the rates warm up again instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hand_over(loop: Loop, folder: Path, facts: dict[str, Any] | None = None) -> 
 
 
 def take_over(loop: Loop, folder: Path) -> bool:
-    """Lets a loop without a checkpoint of its own begin where the folder's files say; False when there are none.
+    """Start a loop without a checkpoint from the files of the folder; False when there are none.
 
     A loop of another number of steps (with a larger batch, say) begins at the same share of them.
 
@@ -48,7 +48,7 @@ def take_over(loop: Loop, folder: Path) -> bool:
             model.load_state_dict(weights)
     except RuntimeError as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"{file} is of another model ({first}); delete it to train from the start") from error
+        raise UserError(f"{file} belongs to another model ({first}): delete it to train from the start") from error
     state = json.loads((folder / "state.json").read_text())
     share = int(state["step"]) / max(int(state["steps"]), 1)
     loop.step, loop.seconds = round(share * loop.settings.steps), float(state["seconds"])

@@ -20,7 +20,7 @@ GROUPS = {"kind": [*QUADRUPEDS, *BIPEDS], "colour": list(COLOURS), "background":
 
 
 def spoil(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Blur and noise as generated frames have them, on two thirds of the batch (in [0, 1])."""
+    """Add blur and noise like generated frames' to two thirds of the batch (in [0, 1])."""
     third = len(x) // 3
     small = F.interpolate(x[:third], scale_factor=0.4, mode="bilinear", antialias=True)
     soft = F.interpolate(small, size=x.shape[-2:], mode="bilinear")
@@ -61,7 +61,7 @@ def make_loss(net: PoseNet | ScoreNet, batch: int, seed: int, device: str) -> Lo
 
 @torch.no_grad()
 def evaluate(net: PoseNet | ScoreNet, count: int = 200) -> dict[str, float]:
-    """Own error on characters that no training step showed."""
+    """Error on held-out characters."""
     data = clips("judges", 4242, 0, count, split="test")
     out = net((pixels(data) + 1) / 2)
     if isinstance(net, PoseNet):
@@ -77,7 +77,7 @@ def evaluate(net: PoseNet | ScoreNet, count: int = 200) -> dict[str, float]:
 
 
 def main() -> None:
-    """Command line: trains one judge, states its error, ships it."""
+    """Command line: trains one judge, measures its error, exports it."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("pose", "scorer"):
         raise UserError("say which judge to train: pose or scorer")
     name = sys.argv.pop(1)

@@ -1,8 +1,8 @@
-"""A stage that is a method's own trainer: `motionkit train` on the next set's weights, its file kept in the set.
+"""A stage that runs a method's own trainer: `motionkit train` on the next set's weights; its file goes into the set.
 
 `python -m motionkit.training.recipes.method_stage --folder runs/pocket/NAME [--take FILE TARGET] -- method=NAME ...`
-A word `variant:NAME` begins a further training, whose words come behind the common ones; what is finished is not
-repeated, what was stopped goes on. `{folder}` in a word stands for the stage's folder.
+A word `variant:NAME` begins a further training, whose words come after the common ones; finished ones are not
+repeated, stopped ones resume. `{folder}` in a word stands for the stage's folder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def variants(words: list[str]) -> dict[str, list[str]]:
 
 
 def drawn(folder: Path, words: list[str]) -> list[str]:
-    """Draws the clips of `motionkit sprites` with those words, once; returns the words that train on them."""
+    """Draw the clips of `motionkit sprites` with those words, once; returns the words that train on them."""
     done = folder / ".done"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -53,10 +53,10 @@ def drawn(folder: Path, words: list[str]) -> list[str]:
 def run(
     folder: Path, chosen: Path, variant: str, words: list[str], take: tuple[str, str] | None
 ) -> dict[str, Any] | None:
-    """Trains one variant in the folder, unless its record is there.
+    """Train one variant in the folder, unless its record is there.
 
     Args:
-        take: a file or folder of the training's, and its place in the set, to which it is copied.
+        take: a file or folder of the training, and its place in the set, to which it is copied.
 
     Returns:
         The trainer's record, or None when it was stopped.
@@ -71,7 +71,7 @@ def run(
         if _wait(subprocess.Popen(command, env=environment)):
             return None
         if not record.exists():
-            raise UserError(f"{' '.join(words)}: the training ended without a record: see its output")
+            raise UserError(f"{' '.join(words)}: the training failed (it left no record): see its output")
     if take:
         _copy(place / take[0], chosen / take[1])
     return read_json(record)
@@ -87,7 +87,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> bool:
-    """Lets the child end; a signal to stop goes to it. Returns whether it was stopped."""
+    """Wait for the child; a signal to stop is passed on to it. Returns whether it was stopped."""
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -104,14 +104,17 @@ def _wait(child: subprocess.Popen[bytes]) -> bool:
 
 
 def main() -> None:
-    """Command line: trains what is not finished, and leaves the stage's record."""
+    """Command line: runs the unfinished trainings, then writes the stage's record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="checkpoints and curves")
     parser.add_argument("--set", type=Path, default=SET, help="folder of the set of weights")
     parser.add_argument("--take", nargs=2, help="a file or folder of the training, and its place in the set")
     parser.add_argument("--needs", nargs="+", default=[], help="folders of the set that must be there")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    for name in ("--second", "--workers"):  # of the other stages; such a training keeps to its folder, clips are cached
+    for name in (
+        "--second",
+        "--workers",
+    ):  # options of other stages, unused here: this training keeps to its folder, and clips are cached
         parser.add_argument(name, default=None, help=argparse.SUPPRESS)
     parser.add_argument(
         "--sprites", nargs="+", default=[], help="words of `motionkit sprites`: clips for all trainings"

@@ -1,4 +1,4 @@
-"""Pictures beside their truth: PSNR of the whole and of the subject, the judge's keypoints, sharpness."""
+"""Compares pictures with the truth: PSNR of the whole and of the subject, the judge's keypoints, sharpness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> float:
 
 @torch.no_grad()
 def against_truth(made: Tensor, true: Tensor, mask: Tensor, keypoints: Tensor) -> dict[str, float]:
-    """Figures of pictures (B, 3, 128, 128) in [-1, 1].
+    """Results for pictures (B, 3, 128, 128) in [-1, 1].
 
     Args:
         true: the same shape.  mask: (B, H, W), the subject.  keypoints: (B, 12, 2), true ones, pixels.

@@ -81,7 +81,7 @@ class Words(nn.Module):
 
     @torch.no_grad()
     def merge(self, text: CLIPTextModel) -> CLIPTextModel:
-        """Adds the changes to the table of a text encoder."""
+        """Add the changes to the table of a text encoder."""
         table = text.get_input_embeddings().weight
         table[self.ids.to(table.device)] += self.change.to(table)
         return text
@@ -100,7 +100,7 @@ def make_loss(
     frames_at: Callable[[int], int],
     critic: VerbCritic,
 ) -> LossFn:
-    """MSE of v for the batch of a step, and whether the clip it stands for moves as it was told."""
+    """MSE of v for the batch of a step, and whether the predicted clip moves as its caption says."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         frames = frames_at(step)
@@ -116,7 +116,7 @@ def make_loss(
 
 
 def export(adapter: MotionAdapter, text: CLIPTextModel, folder: Path) -> None:
-    """Writes fp16 `motion_adapter/`, as diffusers has it, the words of `text_encoder/`, and whose the rest is."""
+    """Write fp16 `motion_adapter/` in diffusers' layout, the words of `text_encoder/`, and the rest's origin."""
     half = MotionAdapter(**ADAPTER)
     half.load_state_dict(adapter.state_dict())
     half.half().save_pretrained(folder / "motion_adapter", safe_serialization=True)
@@ -152,8 +152,8 @@ def main() -> None:
     settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
 
     def finished(made: nn.ModuleDict) -> None:
-        plain = CLIPTextModel.from_pretrained(base / "text_encoder").float()
-        export(made["adapter"], made["words"].merge(plain), out)
+        base_text = CLIPTextModel.from_pretrained(base / "text_encoder").float()
+        export(made["adapter"], made["words"].merge(base_text), out)
 
     run_stage(Loop(model, loss, settings), args, finished)
 

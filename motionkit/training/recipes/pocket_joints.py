@@ -1,6 +1,6 @@
-"""Trains the net of joints behind the pocket poses: `python -m motionkit.training.recipes.pocket_joints`.
+"""Trains the network that completes joints for the pocket poses: `python -m motionkit.training.recipes.pocket_joints`.
 
-It sees sprites' true points, moved by as much as the pose estimator errs, and no pictures; a minute on one core.
+It sees sprites' true points, moved by as much as the pose estimator errs, and no pictures; takes a minute on one core.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def evaluate(net: JointNet, count: int = 60, setting: str = "easy") -> dict[str,
 
 
 def main() -> None:
-    """Command line: trains the net, states its error, ships it."""
+    """Command line: trains the network, measures its error, exports it."""
     parser = arguments(__doc__.splitlines()[0], "runs/train/joints", 3000, 3e-3)
     parser.add_argument("--settings", nargs="+", default=["easy"], help="settings of the sprite world, in turn")
     args = parser.parse_args()

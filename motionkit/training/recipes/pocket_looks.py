@@ -1,4 +1,4 @@
-"""Trains the network that tells who is in a frame: `python -m motionkit.training.recipes.pocket_looks`.
+"""Trains the network that recognises the character in a frame: `python -m motionkit.training.recipes.pocket_looks`.
 
 Two moments of one character belong together, those of any other, of its kind and colour too, do not. Characters of the
 `easy` and the `wild` setting, half of them as line drawings, spoilt as generated frames are. The judge of clips
@@ -52,8 +52,8 @@ def batch_of(data: list[SpriteClip], seed: int) -> tuple[Tensor, Tensor]:
         if drawing and rng.uniform() < 0.5:
             for one in spoilt:
                 one[i] = otsu(one[i : i + 1])[0]
-    plain = torch.from_numpy(rng.uniform(size=(len(data), 1, 1, 1)) < 0.5)
-    return spoilt[0], torch.where(plain, clean[:, 1], spoilt[1])
+    keep = torch.from_numpy(rng.uniform(size=(len(data), 1, 1, 1)) < 0.5)
+    return spoilt[0], torch.where(keep, clean[:, 1], spoilt[1])
 
 
 def make_loss(net: LooksNet, batch: int, seed: int, device: str) -> LossFn:
@@ -99,7 +99,7 @@ def is_matrix(name: str) -> bool:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or measures and exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-looks", 2500, 2e-3)
     stage_arguments(parser)
     args = parser.parse_args()

@@ -3,7 +3,7 @@
     python -m motionkit.training.recipes.pocket_maps [--steps N] [--settings easy wild]
 
 Frames of the train split in the settings asked for, letters and the flag among them, some with a second character;
-turned, scaled, mirrored, barred, recoloured, blurred and noisy. What it must say is the world's own truth.
+turned, scaled, mirrored, barred, recoloured, blurred and noisy. The renderer gives the true answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from motionkit.training.recipes.pocket_maps_figures import evaluate
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights.small_nets import save_net
 
-SETTINGS = ("easy", "full")  # what the shipped weights saw; `--settings` names others
+SETTINGS = ("easy", "full")  # what the shipped weights were trained on; `--settings` names others
 SHEETS = 0.2  # share of letters and flags
 SECOND = 0.12  # share of frames with a second character
 WEIGHT = {"mask": 1.0, "part": 0.5, "place": 3.0, "depth": 2.0}
@@ -137,7 +137,7 @@ def loss_of(said: tuple[Tensor, Tensor, Tensor, Tensor], truth: Tensor) -> tuple
     losses = {
         "mask": F.binary_cross_entropy_with_logits(mask, subject[:, 0], 1 + 2 * edge[:, 0]),
         "part": F.cross_entropy(logits, code),
-        "place": (where.movedim(1, -1)[on] - truth[:, 2:].movedim(1, -1)[on]).abs().mean(),
+        "place": (where.movedim(1, -1)[on] - truth[:, 2:].movedim(1, -1)[on]).abs().mean(),  # of (n, 2)
         "depth": (depth[on] - truth[:, 1][on]).abs().mean(),
     }
     total = sum((WEIGHT[k] * v for k, v in losses.items()), torch.zeros((), device=truth.device))
@@ -167,7 +167,7 @@ def is_matrix(name: str) -> bool:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or measures and exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-maps", 1700, 3e-3)
     stage_arguments(parser)
     parser.add_argument("--muon", action="store_true", help="Muon trains all but the first layer and the head")

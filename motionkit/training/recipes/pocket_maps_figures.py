@@ -1,4 +1,4 @@
-"""How right the pocket maps are, on held-out sprite clips whose masks, depth and correspondence are known exactly.
+"""Measures the pocket maps on held-out sprite clips whose masks, depth and correspondence are known exactly.
 
 `python -m motionkit.training.recipes.pocket_maps_figures` prints the shipped network's figures with bootstrap bounds.
 """
@@ -34,9 +34,9 @@ FIGURES = {
     "error_px": "mean distance to the true place in frame 0, pixels of 128, where that is visible",
     "median_px": "the same, median",
     "within_6px": "share within 6 pixels",
-    "left_px": "mean distance when every pixel is said to stay where it is",
-    "plain_px": "mean distance with the places alone: no stiff parts, no nearness",
-    "codes_px": "mean distance when the true codes are matched: the least that codes can give",
+    "left_px": "mean distance when no pixel is taken to move",
+    "plain_px": "mean distance from the predicted places alone, without rigid parts or nearness",
+    "codes_px": "mean distance when the true codes are matched: the best that codes can give",
     "found": "share of those pixels that the mask has found",
 }
 LEAST_PIXELS = 8  # of a bone in a frame, to speak of its depth
@@ -50,7 +50,7 @@ def clip_of(group: str, index: int, frames: int = 8) -> SpriteClip:
 
 
 def measure(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
-    """Every figure of one clip; those that the clip cannot say (a letter has one depth) are left out."""
+    """All results of one clip, without those that it does not have (a letter has a single depth)."""
     seen = reading.mask > 0.5
     out = {
         "iou": float(((seen & clip.mask).sum((1, 2)) / (seen | clip.mask).sum((1, 2)).clip(1)).mean()),
@@ -86,7 +86,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
     """Distance of matched to true places in frame 0, over the subject's pixels of the later frames that it shows."""
     if not (reading.part[0] >= 0).any():
         return {"found": 0.0}
-    said, plain = match(reading), match(reading, near=0, rigid=False)
+    said, places_only = match(reading), match(reading, near=0, rigid=False)
     codes = clip.correspondence
     ideal = match(PocketReading(clip.mask.astype(np.float32), clip.depth, clip.parts, codes[..., 1:]))
     grid = np.stack(np.meshgrid(np.arange(clip.size), np.arange(clip.size)), -1)  # (H, W, 2)
@@ -97,7 +97,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
         both = use & np.isfinite(said[f, ..., 0])
         found.append(float(both.sum() / max(use.sum(), 1)))
         wrong.append(np.linalg.norm(said[f][both] - places[both], axis=-1))
-        bare.append(np.linalg.norm(plain[f][both] - places[both], axis=-1))
+        bare.append(np.linalg.norm(places_only[f][both] - places[both], axis=-1))
         stay.append(np.linalg.norm(grid[both] - places[both], axis=-1))
         least.append(np.linalg.norm(ideal[f][use] - places[use], axis=-1))
     error = np.concatenate(wrong)
@@ -115,7 +115,7 @@ def place_figures(reading: PocketReading, clip: SpriteClip) -> dict[str, float]:
 
 
 def collect(maps: PocketMaps, count: int, frames: int = 8) -> dict[str, dict[str, list[float]]]:
-    """Group -> figure -> one value for each clip that can say it."""
+    """Group -> result -> one value for each clip that has it."""
     out: dict[str, dict[str, list[float]]] = {}
     for group in GROUPS:
         values: dict[str, list[float]] = out.setdefault(group, {name: [] for name in FIGURES})

@@ -48,14 +48,14 @@ LINES = 0.3  # share of line drawings
 
 
 def is_trained(name: str) -> bool:
-    """Whether a weight of the UNet learns; the rest of the image UNet stays as it is."""
+    """Whether a weight of the UNet is trained; the rest of the image UNet stays frozen."""
     return any(t in name for t in (*TEMPORAL, ".attn1.", ".attn2.", ".time_emb_proj.")) or name.startswith(EDGES)
 
 
 def make_loss(
     model: nn.ModuleDict, batches: VideoBatches, frames_at: Callable[[int], int], critic: VerbCritic
 ) -> LossFn:
-    """MSE of v for the batch of a step, and whether the clip it stands for moves as it was told; both models learn."""
+    """MSE of v for the batch of a step, and whether the predicted clip moves as its caption says; both models learn."""
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = batches.at(step, frames_at(step))

@@ -75,7 +75,7 @@ def turned(frame: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> t
     shift = mid - linear @ [mid, mid] + rng.normal(0, 0.04, 2) * len(frame)
     m = np.concatenate([linear, shift[:, None]], 1)  # (2, 3)
     moved = cv2.warpAffine(frame, m, frame.shape[:2], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return moved, points @ linear.T + shift
+    return moved, points @ linear.T + shift  # points: (19, 2)
 
 
 def nobody(rng: np.random.Generator, split: str, setting: str) -> np.ndarray:
@@ -130,7 +130,7 @@ def loss_of(found: Found, truth: Pictures) -> tuple[Tensor, dict[str, float]]:
     side = round(found.heat.shape[-1] ** 0.5)
     line = torch.linspace(-1, 1, side, device=found.value.device)
     bell = torch.exp(-((line - truth.points[..., None]) ** 2) / (2 * (2.4 / side) ** 2))  # (B, K, 2, side)
-    wanted = (bell[:, :, 1, :, None] * bell[:, :, 0, None, :]).flatten(2)
+    wanted = (bell[:, :, 1, :, None] * bell[:, :, 0, None, :]).flatten(2)  # (B, K, side*side)
     wanted = wanted / wanted.sum(-1, keepdim=True).clamp_min(1e-6)  # (B, K, side*side)
     right = (error.detach() < CLOSE).float() * inside
     losses = {
@@ -164,7 +164,7 @@ def is_matrix(name: str) -> bool:
 
 
 def export(trained: BodyNet, path: Path, facts: dict[str, Any]) -> None:
-    """Measures the averaged network on three styles, writes it, and puts its figures among the facts."""
+    """Measure the averaged network on three styles, write it, and add the results to the facts."""
     trained = trained.float().cpu().eval()
     facts["figures"] = evaluate(trained)
     save_net(path, trained, {}, facts["figures"])
@@ -172,7 +172,7 @@ def export(trained: BodyNet, path: Path, facts: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, measures and exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or measures and exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-pose", 6000, 2e-3)
     stage_arguments(parser)
     args = parser.parse_args()

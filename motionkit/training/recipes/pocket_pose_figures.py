@@ -1,4 +1,4 @@
-"""How well a body is found in three styles: `easy` and `wild` as trained, and `foreign`, which no training sees.
+"""Measures how well a body is found in three styles: `easy` and `wild` as trained, and the unseen `foreign`.
 
     python -m motionkit.training.recipes.pocket_pose_figures [--weights FILE] [--clips 24] [--shipped]
 
@@ -66,7 +66,7 @@ def evaluate(net: BodyNet, count: int = 60) -> dict[str, float]:
 
 
 def shipped(frames: np.ndarray) -> np.ndarray:
-    """What the pocket poses say today, all joints or none."""
+    """The answers of the current pocket poses, all joints or none."""
     from motionkit.perception.pose import PoseSettings
     from motionkit.perception.pose.pocket import read
 

@@ -1,7 +1,7 @@
 """Trains the text encoder and UNet of `pocket-sd` on captioned sprites, on the latents of the trained autoencoder.
 
 v-prediction; a tenth of the captions are dropped for guidance. Muon trains the UNet's inner weights, AdamW the rest. A
-head that tells the parts can be trained along; it gained nothing here in a comparison (`arms_text_to_image`). Needs an
+head that predicts parts can be trained with it, but gained nothing in a comparison (`arms_text_to_image`). Needs an
 autoencoder whose latents have unit variance (see `fold_latents`).
 """
 
@@ -56,7 +56,7 @@ NOISES = 2  # noise draws for each encoded picture: encoding costs, noise does n
 
 
 class TextToImage(nn.Module):
-    """The two trained networks as one module, and in training a head that tells the parts (see `auxiliary`)."""
+    """The two trained networks as one module, and in training a head that predicts parts (see `auxiliary`)."""
 
     def __init__(self, vocabulary: int, head: bool = False, sizes: dict[str, Any] | None = None) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def build(
 
 
 def main() -> None:
-    """Command line: trains, hands over what is unfinished, exports what is finished."""
+    """Command line: trains; hands over an unfinished training, or exports a finished one."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-sd", 17_200, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()

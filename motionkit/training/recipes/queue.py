@@ -1,7 +1,7 @@
-"""The order in which the pocket weights are trained: goes on with whatever is next, one stage at a time, on one core.
+"""Trains the pocket weights in order: continues with the next unfinished stage, one at a time, on one core.
 
-A stage is finished when its record lies in the set's folder. `make train-pocket` starts this; stopped (Ctrl-C or
-SIGTERM), it lets the step end, and the stage leaves what is needed to go on, also on another machine.
+A stage is finished when its record is in the set's folder. `make train-pocket` starts this; when it is stopped (Ctrl-C
+or SIGTERM), the current step ends, and the stage leaves files from which it resumes, also on another machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from motionkit.errors import UserError
 from motionkit.training.recipes.stage import SET, UNFINISHED
 from motionkit.training.recipes.stages import STAGES, Stage
 
-# Freed memory is kept: asked of the system again and again, its pages cost up to a tenth of a step.
+# Keep freed memory: requesting its pages again from the system costs up to a tenth of a step.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
 
 
@@ -33,10 +33,10 @@ def run(
     seconds: float | None = None,
     workers: int | None = None,
 ) -> str:
-    """Runs the stages that are not finished, in order; returns what happened in one line.
+    """Run the unfinished stages, in order; returns what happened in one line.
 
     Args:
-        second: a folder for copies of the checkpoints.  seconds: after which it stops by itself.
+        second: a folder for copies of the checkpoints.  seconds: time limit, after which it stops.
         workers: on a GPU, processes that render ahead.
 
     Raises:
@@ -46,17 +46,17 @@ def run(
     for stage in stages:
         if is_finished(stage, folder):
             continue
-        print(f"{time.strftime('%H:%M:%S')} {stage.name}: {stage.hours:g} h meant, gate: {stage.gate}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {stage.name}: {stage.hours:g} h planned, goal: {stage.gate}", flush=True)
         status = _wait(stage.command(second, workers), end)
         if status == UNFINISHED:
-            return f"stopped in {stage.name}; the same command goes on"
+            return f"stopped in {stage.name}; the same command resumes"
         if status or not is_finished(stage, folder):
             raise UserError(f"stage {stage.name} ended with status {status} and is not finished: see its output")
     return "all stages are finished"
 
 
 def _wait(command: list[str], end: float | None = None) -> int:
-    """Runs a command with the settings for one core; a signal to stop goes to it, and one is sent when time is up."""
+    """Run a command with the settings for one core; stop signals are passed on, and one is sent when time is up."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     child = subprocess.Popen(command, env=os.environ | MALLOC | threads)
     before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(signal.SIGTERM))
@@ -67,7 +67,7 @@ def _wait(command: list[str], end: float | None = None) -> int:
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGTERM)
                 end = None
-            except KeyboardInterrupt:  # the terminal has told the child too
+            except KeyboardInterrupt:  # the terminal has signalled the child too
                 continue
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -76,12 +76,14 @@ def _wait(command: list[str], end: float | None = None) -> int:
 def main() -> None:
     """Command line: shows the queue, or runs it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--list", action="store_true", help="say what is finished and what comes next")
-    parser.add_argument("--core", type=int, default=None, help="the one core to run on")
+    parser.add_argument("--list", action="store_true", help="list the finished and the remaining stages")
+    parser.add_argument("--core", type=int, default=None, help="number of the core to run on")
     parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
-    parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
-    parser.add_argument("--gpu-workers", type=int, default=None, help="train on a GPU, so many processes render ahead")
-    parser.add_argument("--only", nargs="+", default=None, help="these stages alone")
+    parser.add_argument("--seconds", type=float, default=None, help="stop after this time")
+    parser.add_argument(
+        "--gpu-workers", type=int, default=None, help="train on a GPU, with this many processes that render ahead"
+    )
+    parser.add_argument("--only", nargs="+", default=None, help="run only these stages")
     args = parser.parse_args()
     known = [stage.name for stage in STAGES]
     if unknown := sorted(set(args.only or ()) - set(known)):

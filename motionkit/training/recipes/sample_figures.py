@@ -1,4 +1,4 @@
-"""What `pocket-sd` can draw: its autoencoder on held-out characters, and samples judged against their captions.
+"""Measures `pocket-sd`: its autoencoder on held-out characters, and samples judged against their captions.
 
     python -m motionkit.training.recipes.sample_figures --captions 100 --seed 0 [--sheet samples.png]
 
@@ -63,7 +63,7 @@ def _pixels(frames: torch.Tensor) -> np.ndarray:
 def figures(
     backbone: VideoBackbone, count: int, seed: int, steps: int, guidance: float, sheet: Path | None = None
 ) -> dict:
-    """PSNR of the autoencoder on 64 held-out pictures with its interval, and shares of right kinds and colours."""
+    """PSNR of the autoencoder on 64 held-out pictures with its interval, and shares of correct kinds and colours."""
     truth = np.stack(
         [c.frames[0] for c in clips("pocket bench", seed, 0, 64, size=backbone.spec.default_size, split="test")]
     )

@@ -1,7 +1,7 @@
-"""What the stages of the pocket weights share: where they put things, and how they begin, stop and end.
+"""What the stages of the pocket weights share: their folders, and how they begin, stop and end.
 
-A stage goes on from its checkpoint in runs/, else from the files that were handed over. When it is stopped it hands
-over; when it is finished it exports its weights to the set and leaves its record and curve there.
+A stage resumes from its checkpoint in runs/, else from the files that were handed over. When it is stopped it hands
+over (see `handover`); when it is finished it exports its weights to the set and leaves its record and curve there.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ UNFINISHED = 75  # exit status of a stage that was stopped before its end
 
 
 def stage_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a stage, beside those that every trainer has."""
+    """The options of a stage, besides those that every trainer has."""
     parser.add_argument("--set", type=Path, default=SET, help="folder of the set of weights")
-    parser.add_argument("--handover", type=Path, default=HANDOVER, help="where unfinished stages leave their files")
+    parser.add_argument("--handover", type=Path, default=HANDOVER, help="folder for the files of unfinished stages")
     parser.add_argument("--workers", type=int, default=0, help="processes that render ahead, for a GPU")
-    parser.add_argument("--noises", type=int, default=2, help="noise draws for each rendered picture, where there are")
+    parser.add_argument(
+        "--noises", type=int, default=2, help="noise draws for each rendered picture, in stages that use noise"
+    )
     parser.add_argument("--second", type=Path, default=None, help="a folder for copies of the checkpoints")
 
 
@@ -38,7 +40,7 @@ def run_stage(
     export: Callable[[Any], dict[str, Any] | None],
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Runs a stage named like its folder from wherever it is.
+    """Run the stage named like its folder, from its last state.
 
     Args:
         export: writes the averaged model, and may return figures for the record.
@@ -61,7 +63,7 @@ def run_stage(
 
 
 def finish(loop: Loop, folder: Path, name: str, facts: dict[str, Any] | None = None) -> None:
-    """Leaves a finished stage's record and curve in the set: its record is what says that it is finished."""
+    """Write a finished stage's record and curve into the set; the record marks the stage as finished."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
     curve = loop.settings.folder / "curve.csv"
     if curve.exists():

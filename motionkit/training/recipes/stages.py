@@ -1,4 +1,4 @@
-"""What is trained for a set of pocket weights, in which order, for how long, and what each must reach."""
+"""The trainings for a set of pocket weights: their order, length, and what each must reach."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Stage:
     """One training.
 
     Attributes:
-        name: of its folder in runs/ and of its record.  module: what is run.  hours: core-hours that are meant.
-        gate: what should be reached before the next one.  options: further ones of its command.
+        name: of its folder in runs/ and of its record.  module: to run.  hours: planned core-hours.
+        gate: the result to reach before the next one.  options: further ones of its command.
         gpu: those of a run on a GPU, where a larger batch costs no more time.
     """
 
@@ -28,7 +28,7 @@ class Stage:
     gpu: tuple[str, ...] = ()
 
     def command(self, second: Path | None = None, workers: int | None = None) -> list[str]:
-        """The command that runs it; on a GPU with so many processes that render ahead, if that is given."""
+        """The command that runs it; on a GPU with `gpu_workers` processes that render ahead, if given."""
         copies = ["--second", str(second)] if second else []
         folder = ["--folder", str(RUNS / self.name)]
         fast = [] if workers is None else ["--device", "cuda", "--workers", str(workers), *self.gpu]
@@ -45,7 +45,7 @@ def _method(
     variants: str = "",
     clips: str = "",
 ) -> Stage:
-    """A stage that is a method's own trainer (`method_stage`); variants are lines of a name and further words.
+    """A stage that runs a method's own trainer (`method_stage`); variants are lines of a name and further words.
 
     `clips` are the words of `motionkit sprites` for what all variants are trained on.
     """
@@ -62,7 +62,7 @@ _CLIPS = ("--batch", "32", "--steps", "4000")
 _SKETCH = (
     "method=flipsketch data=sprites train.sprite_clips=600 train.backbone=pocket-modelscope train.half=true steps=700"
 )
-# The layers along time alone, begun anew on the finished network: Mamba, and attention by as many steps beside it.
+# Only the layers along time, trained from scratch on the finished network: Mamba, and attention for as many steps.
 _TWIN = (
     "method=animatex data=sprites train.sprite_clips=1200 train.drop=0.2 train.epi.probability=0.3 train.start=own "
     "train.renew=true train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=1100"
@@ -93,51 +93,72 @@ lambda-80 train.epi.probability=0.80
 """
 
 STAGES = (
-    Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject of 26.3 dB", ("--steps", "11500")),
-    Stage("fold", f"{_HERE}.fold_latents", 0.05, "unit variance"),
-    Stage("pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour of 98 %, gradient of .85 of the truth's", gpu=_LARGE),
-    Stage("pocket-pose", f"{_HERE}.pocket_pose", 0.7, "bodies of an unseen style in 90 % of the clips"),
-    Stage("pose-image", f"{_METHODS}.animatex.image_stage", 6, "subject of 21.5 dB, keypoints of 1.5 px", gpu=_LARGE),
+    Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject PSNR of 26.3 dB", ("--steps", "11500")),
+    Stage("fold", f"{_HERE}.fold_latents", 0.05, "latents of unit variance"),
+    Stage(
+        "pocket-sd", f"{_HERE}.pocket_sd", 7, "kind and colour right in 98 %, gradient 0.85 of the truth's", gpu=_LARGE
+    ),
+    Stage("pocket-pose", f"{_HERE}.pocket_pose", 0.7, "bodies of an unseen style found in 90 % of the clips"),
+    Stage(
+        "pose-image",
+        f"{_METHODS}.animatex.image_stage",
+        6,
+        "subject PSNR of 21.5 dB, keypoint error of 1.5 px",
+        gpu=_LARGE,
+    ),
     Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
-    Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "lines of 25 dB"),
-    Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "verbs of .9"),
-    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "verbs of .6", gpu=_CLIPS),
+    Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "line drawings' PSNR of 25 dB"),
+    Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "motion recognised in 90 %"),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "motion as in the caption in 60 %", gpu=_CLIPS),
     _method(
         "flipsketch-lora",
         0.5,
-        "error on held-out drawings below the model's own",
+        "error on held-out drawings lower than without the LoRA",
         _SKETCH,
         "pocket-modelscope",
         ("lora.safetensors", "flipsketch/lora.safetensors"),
     ),
-    Stage("anamodiff-keypoints", f"{_METHODS}.anamodiff.keypoint_stage", 0.5, "4 px, 8 px in an unseen style"),
-    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow of 2 px"),
     Stage(
-        "pocket-animatediff", f"{_HERE}.pocket_animatediff", 1.5, "verbs of .4, attention along time peaked", gpu=_CLIPS
+        "anamodiff-keypoints",
+        f"{_METHODS}.anamodiff.keypoint_stage",
+        0.5,
+        "keypoint error of 4 px, 8 px in an unseen style",
     ),
-    Stage("pocket-looks", f"{_HERE}.pocket_looks", 0.5, "another of its kind told apart in 95 %"),
+    Stage("anamodiff-lofnet", f"{_METHODS}.anamodiff.lofnet_stage", 0.7, "flow error of 2 px"),
+    Stage(
+        "pocket-animatediff",
+        f"{_HERE}.pocket_animatediff",
+        1.5,
+        "motion as in the caption in 40 %, attention along time not uniform",
+        gpu=_CLIPS,
+    ),
+    Stage("pocket-looks", f"{_HERE}.pocket_looks", 0.5, "characters of one kind told apart in 95 %"),
     Stage(
         "pocket-maps",
         f"{_HERE}.pocket_maps",
         1.2,
-        "masks of .9 (IoU)",
+        "mask IoU of 0.9",
         ("--steps", "1700", "--muon", "--settings", "easy", "full", "wild"),
     ),
     _method(
         "pocket-animatex-mamba",
         2,
-        "no worse than attention by as many steps",
+        "no worse than attention after as many steps",
         f"{_TWIN} train.temporal=mamba",
         "pocket-animatex",
         ("compact", "pocket-animatex-mamba"),
     ),
     _method(
-        "animatex-attention-twin", 2, "a row beside Mamba's", f"{_TWIN} train.temporal=transformer", "pocket-animatex"
+        "animatex-attention-twin",
+        2,
+        "a row to compare with Mamba's",
+        f"{_TWIN} train.temporal=transformer",
+        "pocket-animatex",
     ),
     _method(
         "animatex-ablations",
         1.5,
-        "rows of the ledger: an interval that leaves 0 without the indicator",
+        "rows of the ledger: a significant difference without the indicator",
         _SMALL,
         "pocket-modelscope",
         variants=_ROWS,

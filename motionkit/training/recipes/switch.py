@@ -1,6 +1,7 @@
 """Puts the finished set in the place of the shipped weights: `python -m motionkit.training.recipes.switch`.
 
-Nothing is committed. Today's weights are kept for the tests of identity, which go on with them (SWITCH.md in the set).
+Nothing is committed. The current weights are kept for the tests of identity, which continue to use them (SWITCH.md in
+the set).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from motionkit.training.recipes.stages import STAGES
 from motionkit.weights import places
 
 LIMIT = 60e6  # bytes of all weights
-FROZEN = Path("tests/identity/assets")  # today's weights, for tests whose results must not change
+FROZEN = Path("tests/identity/assets")  # the current weights, for tests whose results must not change
 PLACES = Path("tests/identity/places.py")
 WEIGHTS = {".safetensors", ".pt"}
 VERSION = "VERSION"  # file of the assets: which set of weights they are; the first one has none
@@ -26,7 +27,7 @@ _NAMED = re.compile(r"^ASSETS = .*$", re.MULTILINE)
 
 
 def lacking(made: Path, package: Path) -> list[str]:
-    """Files of weights that are shipped today and that the assembled folder has not, paths within it."""
+    """Files of weights that are shipped now but missing in the assembled folder, as paths within it."""
     return sorted(
         str(path.relative_to(package))
         for path in package.rglob("*")
@@ -40,7 +41,7 @@ def size_of(folder: Path) -> int:
 
 
 def check(chosen: Path, made: Path, package: Path, without: tuple[str, ...] = ()) -> None:
-    """Refuses a set that is not whole, or too large.
+    """Refuse a set that is incomplete or too large.
 
     Args:
         without: stages and files that may be missing, by name.
@@ -50,25 +51,27 @@ def check(chosen: Path, made: Path, package: Path, without: tuple[str, ...] = ()
     """
     stages = [s.name for s in STAGES if not is_finished(s, chosen) and s.name not in without]
     if stages:
-        raise UserError(f"not finished: {', '.join(stages)} (go on with make train-pocket, or name them in --without)")
+        raise UserError(f"not finished: {', '.join(stages)} (resume with make train-pocket, or name them in --without)")
     if files := [name for name in lacking(made, package) if name not in without]:
-        raise UserError(f"{chosen} lacks what is shipped today: {', '.join(files)} (or name them in --without)")
+        raise UserError(
+            f"{chosen} lacks files that are shipped now: {', '.join(files)} (add them, or name them in --without)"
+        )
     if (size := size_of(made)) > LIMIT:
         raise UserError(f"the set holds {size / 1e6:.1f} MB of weights, more than {LIMIT / 1e6:.0f} MB")
 
 
 def freeze(package: Path, frozen: Path, places_file: Path) -> None:
-    """Copies today's weights for the tests of identity, once, and names the copy there."""
+    """Copy the current weights for the tests of identity, once, and enter the copy's name there."""
     if not frozen.exists():
         shutil.copytree(package, frozen)
     text = places_file.read_text()
     if not _NAMED.search(text):
-        raise UserError(f"{places_file} names no ASSETS: edit it so that its tests read {frozen}")
+        raise UserError(f"{places_file} has no line ASSETS = ...: edit it so that its tests read {frozen}")
     places_file.write_text(_NAMED.sub(f'ASSETS = HERE / "{frozen.name}"', text))
 
 
 def replace(made: Path, package: Path, version: str) -> None:
-    """Puts the assembled folder, which holds what stays of the package too, in the package's place."""
+    """Put the assembled folder, which includes the package's files that stay, in the package's place."""
     for old in [entry for entry in package.iterdir() if entry.is_dir()]:
         shutil.rmtree(old)
     shutil.copytree(made, package, dirs_exist_ok=True)
@@ -79,18 +82,20 @@ def main() -> None:
     """Command line: checks the set, keeps the old weights, puts the new ones in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", type=Path, default=SET)
-    parser.add_argument("--version", default="2", help="what catalogue, manifests and results call these weights")
+    parser.add_argument("--version", default="2", help="name of these weights in catalogue, manifests and results")
     parser.add_argument("--without", nargs="+", default=[], help="stages and files that may be missing")
-    parser.add_argument("--check", action="store_true", help="say what is missing and change nothing")
+    parser.add_argument("--check", action="store_true", help="only report what is missing")
     args = parser.parse_args()
     made = assemble(args.set, Path("runs/pocket/assets"))
     check(args.set, made, places.PACKAGE, tuple(args.without))
-    print(f"the set is whole: {size_of(made) / 1e6:.1f} MB")
+    print(f"the set is complete: {size_of(made) / 1e6:.1f} MB")
     if args.check:
         return
     freeze(places.PACKAGE, FROZEN, PLACES)
     replace(made, places.PACKAGE, args.version)
-    print(f"version {args.version} is in {places.PACKAGE}; the old one in {FROZEN}. SWITCH.md says what follows")
+    print(
+        f"version {args.version} is in {places.PACKAGE}; the old one is in {FROZEN}. See SWITCH.md for the next steps"
+    )
 
 
 if __name__ == "__main__":

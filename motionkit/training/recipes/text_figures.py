@@ -1,4 +1,4 @@
-"""How well `pocket-sd` does: error of x0 by noise level, kinds and colours by the scorer, sharpness, and a sheet."""
+"""Measures `pocket-sd`: error of x0 by noise level, kinds and colours by the scorer, sharpness, and a sheet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GUIDANCE, STEPS = 3.0, 25
 
 
 def full_caption(clip: SpriteClip) -> str:
-    """Everything that a caption can say of a picture."""
+    """The most complete caption of a picture."""
     c = clip.character
     return f"{article(c.colour)} {c.colour} {c.kind} {DOING[clip.motion.name]} on {c.background}"
 
@@ -113,16 +113,16 @@ def grid(x: Tensor, columns: int = 8) -> Image.Image:
     """A sheet of pictures (B, 3, H, W) in [-1, 1], row by row."""
     rows = [torch.cat(list(part), -1) for part in x.split(columns)]
     whole = F.pad(torch.cat([F.pad(r, (0, columns * x.shape[-1] - r.shape[-1]), value=1.0) for r in rows], 1), (0, 0))
-    return Image.fromarray(((whole.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy())
+    return Image.fromarray(((whole.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy())  # (H, W, 3)
 
 
 def figures(
     model: TextToImage, vae: AutoencoderKL, tokenizer: CLIPTokenizer, count: int = 32, sheet: Path | None = None
 ) -> dict[str, float]:
-    """What the gate reads: errors of x0, shares of right kinds and colours, sharpness over the truth's."""
+    """The results for the gate: errors of x0, shares of correct kinds and colours, sharpness over the truth's."""
     data = clips("sheet", 11, 0, count, split="val")
     made = sample(model, vae, tokenizer, [full_caption(c) for c in data])
-    seen = scorer.classify(((made.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy())
+    seen = scorer.classify(((made.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy())  # of (B, H, W, 3)
     out = x0_errors(model, vae, tokenizer)
     for group in ("kind", "colour"):
         out[group] = sum(s[group] == getattr(c.character, group) for s, c in zip(seen, data, strict=True)) / count

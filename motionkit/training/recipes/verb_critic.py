@@ -1,8 +1,8 @@
-"""Which motion a clip of latents shows: a small critic that teaches the video UNet to mean the verb it is told.
+"""A small critic that recognises the motion in a clip of latents, and teaches the video UNet to follow its verb.
 
-The error of a single noise level rewards a verb little, since a clip that is half visible tells its motion itself. So
-the trainer also asks, of the clean clip that the UNet predicts at high noise, whether this critic sees the motion of
-the caption (reward learning, as in arXiv 2405.18750). Results are judged by another net, which sees pixels
+The error of a single noise level hardly rewards a verb, since a half-visible clip shows its motion anyway. So the
+trainer also asks whether this critic sees the caption's motion in the clean clip that the UNet predicts at high noise
+(reward learning, as in arXiv 2405.18750). Results are judged by another network, which sees pixels
 (`motionkit.metrics.clipscorer`).
 """
 
@@ -85,14 +85,14 @@ def make_loss(critic: VerbCritic, batches: VideoBatches, frames: int = 8) -> Los
 
 @torch.no_grad()
 def accuracy(critic: VerbCritic, batches: VideoBatches, steps: range, frames: int = 8) -> float:
-    """Share of clips of those steps, without noise, whose motion the critic names."""
+    """Share of clips of those steps, without noise, whose motion the critic recognises."""
     right = [(critic(z).argmax(1) == label).float() for z, label in (batches.clean(s, frames) for s in steps)]
     return float(torch.cat(right).mean())
 
 
 def moves_as_told(critic: VerbCritic, batch: Batch, v: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Cross entropy of the critic on the clips that v stands for, where noise is high and a motion was said; and the
-    share that it names right."""
+    """Cross entropy of the critic on the clips predicted by v, where noise is high and the caption names a motion; and
+    the share that it recognises."""
     asked = batch.told & (batch.t >= VERB_FROM)
     clean = batch.predicted(v)
     clean = clean + VERB_NOISE * torch.randn(clean.shape, generator=generator).to(clean)  # steadier gradients

@@ -52,7 +52,7 @@ class Batch(NamedTuple):
         return (error * (1 + 2 * self.subject)).mean(), {"mse": error.mean().item()}
 
     def predicted(self, v: Tensor) -> Tensor:
-        """The clean latents that a predicted v stands for."""
+        """The clean latents that follow from a predicted v."""
         return self.alpha.sqrt() * self.noisy - (1 - self.alpha).sqrt() * v.float()
 
 
@@ -89,7 +89,7 @@ def rendered(name: str, seed: int, count: int, lines: float, lengths: Lengths, s
 
 
 class VideoBatches:
-    """The batch of a step, the same whenever it is asked for.
+    """The batch of a step, always the same one.
 
     `lines` is the share of clips that are shown as drawings. With `lengths` and `workers`, so many processes render
     ahead, for steps of those lengths.
@@ -126,7 +126,7 @@ class VideoBatches:
         noisy, target = self.scheduler.add_noise(z, noise, t), self.scheduler.get_velocity(z, noise, t)
         subject = torch.from_numpy(made.subject).float().to(self.device)
         told = torch.tensor([bool(words) for words in made.said], device=self.device)
-        alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)
+        alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)  # (B, 1, 1, 1, 1)
         motion = torch.from_numpy(made.motion).to(self.device)
         return Batch(noisy, t, self._words(made.said), target, subject, motion, told, alpha)
 
@@ -144,7 +144,8 @@ class VideoBatches:
         return rendered(self.name, self.seed, self.count, self.lines, Lengths(frames, frames, 0), step)
 
     def _encode(self, pixels: np.ndarray) -> Tensor:
-        x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2)  # (B F, 3, H, W)
+        x = x.float() / 127.5 - 1
         with torch.autocast(self.device, torch.bfloat16):
             z = self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist.mean.float()
         z = z * self.vae.config.scaling_factor
@@ -162,7 +163,7 @@ def subject_cells(data: list[SpriteClip], height: int, width: int) -> Tensor:
 
 
 def caption(clip: SpriteClip, drawing: bool, rng: np.random.Generator) -> str:
-    """One of several ways to say what a clip shows and what happens in it; a tenth are empty (for guidance)."""
+    """One of several captions of what a clip shows and what happens; a tenth are empty (for guidance)."""
     c, doing = clip.character, DOING[clip.motion.name]
     if rng.uniform() < 0.1:
         return ""

@@ -25,7 +25,7 @@ class Flow16(StableDiffusion):
 def load(spec, plan, path=None, seed=0, online=False):
     """The model with weights drawn from `seed`."""
     if path:
-        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+        raise UserError(f"{spec.name} has random weights and reads no folder: leave backbone.path out")
     with drawing(seed):
         parts = tiny.components()
         parts |= {"vae": AutoencoderKL(**VAE), "unet": Flow16Transformer(**NETWORK)}

@@ -1,4 +1,4 @@
-"""What a clip is made from: poses of the driving video and of the reference, fitted to each other, as pictures.
+"""The poses of the driving video and of the reference, aligned to each other, as pictures.
 
 Animate-X (arXiv 2410.10306), section 3.2 and appendix A. Shape legend: F frames, T = F + 1 with the reference first.
 """
@@ -20,18 +20,18 @@ from motionkit.perception.pose.estimate import settle
 
 from .config import AnimateXSettings
 
-SHARED = 2  # joints that reference and driving must both show to be fitted to each other
+SHARED = 2  # joints that reference and driving must both show for an alignment
 WORDS = ("auto", "strict", "driving")  # of `reference_pose`; anything else is a file
 
 
 @dataclass(frozen=True)
-class Scene:
+class AlignedPoses:
     """Poses as the network gets them.
 
     Attributes:
         poses: T of them, the reference's first, as fractions of the working frame; aligned.
         reference_known: whether the first is the reference's own and not the driving's.
-        facts: how they came about, for the manifest.
+        facts: how they were obtained, for the manifest.
     """
 
     poses: PoseClip
@@ -39,10 +39,10 @@ class Scene:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
-    """The driving poses fitted to the reference's, and both in a row.
+def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> AlignedPoses:
+    """The driving poses aligned to the reference's, and both in a row.
 
-    Without the reference's own pose the first driving pose that shows anybody stands in, and nothing is fitted.
+    Without the reference's own pose the first driving pose that shows a body is used, and nothing is aligned.
 
     Args:
         mode: auto | none | safe | compat; see `motionkit.perception.pose.align`. auto is safe where that can be.
@@ -54,29 +54,29 @@ def arrange(driving: PoseClip, reference: PoseClip | None, mode: str) -> Scene:
     if reference is None:
         if mode in ("safe", "compat"):
             raise UserError(
-                f"method.align={mode} needs the reference's own pose, and none was found in it: give one "
-                "as method.reference_pose=FILE, or take method.align=auto"
+                f"method.align={mode} needs the reference's own pose, but none was found: give one "
+                "as method.reference_pose=FILE, or use method.align=auto"
             )
         first = int(np.argmin(driving.empty))  # 0 when all are empty
         facts |= {"reference_pose": f"the driving's, frame {first}", "align": "none"}
-        return Scene(joined(driving.frames([first]), driving), False, facts)
+        return AlignedPoses(joined(driving.frames([first]), driving), False, facts)
     shared = int((driving.seen[:, BODY] & reference.seen[0, BODY]).sum(1).max())
     chosen = mode
     if mode == "auto":
         chosen = "safe" if shared >= SHARED else "none"
         if chosen == "none":
             facts["notes"].append(f"not aligned: reference and driving share {shared} joint(s)")
-    fitted, fit = align(driving, reference, chosen)
+    moved, how = align(driving, reference, chosen)
     facts |= {"reference_pose": "its own", "align": chosen}
-    if fit is not None:
-        facts["fit"] = {
-            "scale": [round(float(s), 4) for s in fit.scale],
-            "offset": [round(float(v), 4) for v in fit.offset],
-            "ratios": {name: round(ratio, 3) for name, ratio in fit.ratios.items()},
-            "anchor": fit.anchor,
-            "skipped": list(fit.skipped),
+    if how is not None:
+        facts["alignment"] = {
+            "scale": [round(float(s), 4) for s in how.scale],
+            "offset": [round(float(v), 4) for v in how.offset],
+            "ratios": {name: round(ratio, 3) for name, ratio in how.ratios.items()},
+            "anchor": how.anchor,
+            "skipped": list(how.skipped),
         }
-    return Scene(joined(reference, fitted), True, facts)
+    return AlignedPoses(joined(reference, moved), True, facts)
 
 
 def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
@@ -88,7 +88,7 @@ def joined(reference: PoseClip, driving: PoseClip) -> PoseClip:
 def read_driving(
     clip: Clip, config: AnimateXSettings, file: Path | None, pocket: bool, device: str, fps: float
 ) -> PoseClip:
-    """The driving poses, estimated in the F frames of a clip, or of a file for the clip before it was fitted.
+    """The driving poses, estimated in the F frames of a clip, or of a file for the clip before it was letterboxed.
 
     Raises:
         UserError: nobody was found (unless nobody=blank), or a file that cannot be read.
@@ -97,9 +97,9 @@ def read_driving(
     if file is None:
         return read_poses(frames, config.pose, pocket=pocket, fps=fps, device=device, required=required)
     poses = placed(pose_files.load(file, clip.source_size, config.pose.person), *frames.shape[1:3])
-    if len(poses) != len(frames):  # the clip was brought to this number evenly; so are its poses
+    if len(poses) != len(frames):  # the clip's frames were sampled evenly to this number, and so are its poses
         chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
-        note = f"{len(poses)} poses of the file, taken evenly for {len(frames)} frames"
+        note = f"{len(poses)} poses of the file, sampled evenly for {len(frames)} frames"
         poses = replace(poses.frames(chosen), notes=(*poses.notes, note))
     return settle(poses, config.pose, "the driving clip", file.name, required)
 
@@ -123,7 +123,7 @@ def read_reference(clip: Clip, config: AnimateXSettings, pocket: bool, device: s
 
 
 def estimator_of(config: AnimateXSettings) -> PoseSettings:
-    """How the reference's pose is found where it is not given: backend=files is about the driving clip's alone."""
+    """The settings to estimate the reference's pose; backend=files applies to the driving clip only."""
     return replace(config.pose, backend="auto") if config.pose.backend == "files" else config.pose
 
 
@@ -145,7 +145,7 @@ def skeletons(poses: PoseClip, height: int, width: int, side: int, faces: bool) 
 
 
 def overlaid(frames: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Skeletons on darkened frames, for the report: (F, H, W, 3) uint8, colours as people know them."""
+    """Skeletons on darkened frames, for the report: (F, H, W, 3) uint8, in OpenPose's usual colours."""
     return np.maximum(frames // 3, drawn[..., ::-1])
 
 

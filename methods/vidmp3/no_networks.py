@@ -1,7 +1,7 @@
-"""Masks, depth and correspondence without any network, for one thing that moves before a plain background.
+"""Masks, depth and correspondence without any network, for one subject that moves on a plain background.
 
-The subject is what differs from the border's colour, its depth is how large it is (a thing that comes nearer grows),
-and its points are followed by optical flow from frame to frame.
+The subject is what differs from the border's colour, its depth is its size (a subject that comes nearer grows), and
+its points are followed by optical flow from frame to frame.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def segment(frames: np.ndarray) -> np.ndarray:
     """What is not background, (F, H, W) bool, of (F, H, W, 3) uint8.
 
     Raises:
-        UserError: the background is not plain, or nothing stands before it.
+        UserError: the background is not plain, or there is no subject.
     """
     away = np.abs(frames.astype(np.float32) - border_colour(frames).astype(np.float32)).max(-1) / 255  # (F,H,W)
     border = np.concatenate([away[:, [0, -1]].ravel(), away[:, :, [0, -1]].ravel()])
     if (border < NEAR).mean() < PLAIN:
-        raise UserError("method.perceive=plain needs a plain background: take method.perceive=networks, or give masks=")
+        raise UserError("method.perceive=plain needs a plain background: give method.perceive=networks, or masks=")
     masks = away > 2 * NEAR
     if not masks.any():
-        raise UserError("no subject found: the clip shows nothing but its background")
+        raise UserError("no subject found: the clip shows only its background")
     return masks
 
 

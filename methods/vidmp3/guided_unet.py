@@ -28,7 +28,7 @@ SOFTNESS = 0.03  # of the picture's diagonal: how wide the seam between two subj
 
 
 @dataclass
-class Scene:
+class GuidedUNet:
     """What denoises: a UNet of the method's own, its processors, one guide and one set of maps for each subject.
 
     Attributes:
@@ -106,10 +106,10 @@ def _distance(mask: Tensor) -> Tensor:
     return torch.from_numpy(cv2.distanceTransform(outside, cv2.DIST_L2, 5))
 
 
-def tuned_scene(
+def tuned_unet(
     backbone: VideoBackbone, pack: Pack, maps: Sequence[GuideMaps], gates: Sequence[Tensor | None], sites: GuideConfig
-) -> Scene:
-    """The scene that a pack's tuned weights make on a backbone; without maps nothing is guided.
+) -> GuidedUNet:
+    """The UNet of a backbone with a pack's tuned weights; without maps nothing is guided.
 
     Args:
         sites: says which attentions are guided.
@@ -124,7 +124,7 @@ def tuned_scene(
     guides = nn.ModuleList(pack.build_guides()) if maps else nn.ModuleList()
     scale = pack.facts.scale if maps else 0.0
     guides.to(backbone.device)
-    return Scene(backbone, unet, injection, guides, maps, gates[: len(maps)], scale, pack.facts.centre)
+    return GuidedUNet(backbone, unet, injection, guides, maps, gates[: len(maps)], scale, pack.facts.centre)
 
 
 def fresh_guides(injection: Injection, config: GuideConfig, count: int, seed: int) -> nn.ModuleList:

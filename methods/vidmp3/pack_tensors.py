@@ -52,12 +52,12 @@ def read(folder: str, spec: BackboneSpec, subjects: tuple[str, ...]) -> Pack:
     tuned_on = catalog.specs().get(facts.backbone)
     if tuned_on is not None and tuned_on.family != spec.family:
         raise UserError(
-            f"method.pack={folder} was tuned on {facts.backbone} and does not fit {spec.name}: take "
-            f"backbone={facts.backbone}, or tune again without it"
+            f"method.pack={folder} was tuned on {facts.backbone} and does not fit {spec.name}: give "
+            f"backbone={facts.backbone}, or tune again without method.pack"
         )
     if max(len(facts.subjects), 1) != len(subjects):
         own = ", ".join(facts.subjects) or "one subject"
-        raise UserError(f"method.pack={folder} was tuned for {own}: name as many in method.subjects")
+        raise UserError(f"method.pack={folder} was tuned for {own}: give as many in method.subjects")
     return pack
 
 
