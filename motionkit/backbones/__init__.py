@@ -10,7 +10,7 @@ from motionkit.backbones.fingerprints import fingerprint as _fingerprint
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.settings.gpu import Plan
 
@@ -24,13 +24,13 @@ def load(
     seed: int = 0,
     online: bool = False,
     motion: MotionOptions | None = None,
-    lora: LoraOptions | None = None,
+    lora: Loras | None = None,
 ) -> VideoBackbone:
     """Load a backbone's weights and put the plan into effect on it; `backbone.plan` is what took effect.
 
     `path`: a folder in the hub's layout, or a hub id, in place of the one that the spec names. `seed`: of the weights
     of tiny-*. `online`: missing files may be downloaded (also: MOTIONKIT_ONLINE=1). `motion`: for AnimateDiff only.
-    `lora`: merged into the weights, and part of the fingerprint.
+    `lora`: one or several (`LoraStack`), merged into the weights, and part of the fingerprint.
     Raises: MissingWeights and UserError, each one line.
     """
     spec = get(name) if isinstance(name, str) else name
@@ -44,9 +44,9 @@ def load(
     from motionkit.backbones.lora import read_lora
 
     lora.check()
-    change = read_lora(lora.path)  # a bad file is refused before any weight loads
+    changes = [read_lora(one.path) for one in lora.each]  # a bad file is refused before any weight loads
     backbone = loader(spec, plan, path=path, seed=seed, online=online, **more)
-    backbone.add_lora(change, lora)
+    backbone.add_lora(changes, lora)
     return backbone
 
 
@@ -55,7 +55,7 @@ def fingerprint(
     path: str | None = None,
     seed: int = 0,
     motion: MotionOptions | None = None,
-    lora: LoraOptions | None = None,
+    lora: Loras | None = None,
 ) -> str:
     """What `load(...).fingerprint()` would say, without loading any weight (and without torch)."""
     plain = _fingerprint(get(name) if isinstance(name, str) else name, path, seed, motion)

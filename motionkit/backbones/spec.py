@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from motionkit.backbones import layouts
 from motionkit.settings.setting import setting
@@ -124,5 +125,7 @@ class BackboneConfig:
         "module",
         choices={"module": "the one that the modules were trained with", "base": "the image model's"},
     )
-    lora: str | None = setting("A LoRA file, or a folder that holds one; null for none.", None)
-    lora_scale: float = setting("How strongly the LoRA counts; 1 is as it was trained.", 1.0)
+    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
+    lora_scale: Any = setting(
+        "How strongly the LoRA counts; 1 is as it was trained; [0.8,0.5] with a number for each of several.", 1.0
+    )

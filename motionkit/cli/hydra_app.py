@@ -28,7 +28,7 @@ from motionkit.weights.hashing import hash_json
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
 
 CONFIG = "pkg://motionkit.conf"
@@ -77,14 +77,11 @@ class Start:
         )
         return said if said != MotionOptions() else None
 
-    def lora(self, backbone: Any) -> LoraOptions | None:
-        """The LoRA that the `backbone` group names, or None."""
-        from motionkit.backbones.lora_files import LoraOptions
+    def lora(self, backbone: Any) -> Loras | None:
+        """The LoRA, or the several, that the `backbone` group names, or None. Raises: UserError, as `loras_of`."""
+        from motionkit.backbones.lora_files import loras_of
 
-        if not backbone.get("lora"):
-            return None
-        scale = backbone.get("lora_scale")
-        return LoraOptions(str(self.resolve(backbone["lora"])), 1.0 if scale is None else float(scale))
+        return loras_of(backbone.get("lora"), backbone.get("lora_scale"), lambda path: str(self.resolve(path)))
 
 
 def register(verb: str, schema: type) -> None:

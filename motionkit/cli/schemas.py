@@ -21,7 +21,7 @@ class RequestConfig:
     )
     backbone: Any = setting(
         "See `motionkit backbones`; backbone.path=FOLDER for weights of your own, backbone.lora=FILE merges a LoRA "
-        "into them, backbone.lora_scale=1.0.",
+        "into them, backbone.lora_scale=1.0; [A,B] for several.",
         None,
     )
     gpu: Any = setting("One of auto, cpu, mps, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE.", None)

@@ -55,7 +55,8 @@ def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str 
 def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
     """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
     for key in _FILES:
-        if isinstance(value := group.get(key), str) and not value.strip():
+        value = group.get(key)
+        if any(isinstance(one, str) and not one.strip() for one in (value if isinstance(value, list) else [value])):
             raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
     more = (bool(group.get("online")), start.motion(group), start.lora(group))
     return BackboneChoice(group["name"], start.weights(group), *more)

@@ -13,7 +13,7 @@ from motionkit.settings.config import typed
 from motionkit.transfer import MethodSpec
 
 if TYPE_CHECKING:
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.running.request import Request
     from motionkit.settings.gpu import Plan
@@ -28,14 +28,14 @@ class BackboneChoice:
         path: a local folder with its weights, or another hub id; None is where the backbone says.
         online: may missing files be downloaded?
         motion: which motion modules, for AnimateDiff.
-        lora: is merged into the weights.
+        lora: one or several, merged into the weights.
     """
 
     name: str | None = None
     path: str | None = None
     online: bool = False
     motion: MotionOptions | None = None
-    lora: LoraOptions | None = None
+    lora: Loras | None = None
 
     @property
     def own(self) -> bool:
@@ -51,12 +51,17 @@ class BackboneChoice:
                 said["backbone.per_frame_motion_norm"] = str(motion.per_frame_norm).lower()
             said |= {"backbone.motion_schedule": motion.schedule} if motion.schedule != "module" else {}
         if lora := self.lora:
-            said |= {"backbone.lora": Path(lora.path).name, "backbone.lora_scale": f"{lora.scale:g}"}
+            names, scales = [Path(one.path).name for one in lora.each], [f"{one.scale:g}" for one in lora.each]
+            said |= {"backbone.lora": _listed(names), "backbone.lora_scale": _listed(scales)}
         return said
 
     def lazy(self, plan: Plan) -> LazyBackbone | None:
         """The backbone, not loaded; None without a name. Raises: UserError for options that mean nothing for it."""
         return LazyBackbone(self.name, plan, self.path, self.online, self.motion, self.lora) if self.name else None
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"[{','.join(words)}]"
 
 
 class Chosen(NamedTuple):

@@ -11,7 +11,7 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.settings.gpu import Plan
     from motionkit.transfer import MethodSpec
@@ -56,7 +56,7 @@ class LazyBackbone:
         path: str | None = None,
         online: bool = False,
         motion: MotionOptions | None = None,
-        lora: LoraOptions | None = None,
+        lora: Loras | None = None,
     ) -> None:
         self.spec = catalog.get(name)
         self.lora = lora

@@ -17,7 +17,7 @@ from motionkit.table.bench.protocol import Protocol, dotted
 from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
 
 
@@ -43,7 +43,7 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_path: str | None = None
     motion: MotionOptions | None = None
-    lora: LoraOptions | None = None
+    lora: Loras | None = None
     yardstick: bool = False
     sees: str = ""
     pairs: int | None = None

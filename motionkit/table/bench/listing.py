@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from motionkit.backbones.lora_files import LoraOptions
+from motionkit.backbones.lora_files import from_facts
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.errors import UserError
 from motionkit.media.output_files import write_json
@@ -94,7 +94,5 @@ def _one(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _entry(facts: Mapping[str, Any]) -> Entry:
     entry = Entry(**{**facts, "motion": None, "lora": None})
-    motion, lora = facts.get("motion"), facts.get("lora")
-    return replace(
-        entry, motion=MotionOptions(**motion) if motion else None, lora=LoraOptions(**lora) if lora else None
-    )
+    motion = facts.get("motion")
+    return replace(entry, motion=MotionOptions(**motion) if motion else None, lora=from_facts(facts.get("lora")))
