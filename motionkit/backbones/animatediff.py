@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMo
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
-from motionkit.backbones import catalog, folders, motion_files
+from motionkit.backbones import catalog, folders, motion_files, motion_original
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
@@ -27,6 +27,7 @@ from motionkit.settings.gpu import Plan
 from motionkit.weights import places
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import MODEL
+from motionkit.weights.one_file import OneFile
 from motionkit.weights.reading import load_model, read_config
 
 _log = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ def load(
     motion.check(spec)
     folder = folders.locate(spec, path, online)
     modules = motion_files.locate(spec, folder, motion, online)
-    unet, adapter = read_configs(spec, folder, modules)
+    held = OneFile(modules) if modules.is_file() else None
+    unet, adapter = read_configs(spec, folder, modules, motion_original.config_of(held) if held else None)
     vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
     assert spec.base is not None
     base = replace(catalog.get(spec.base), name=spec.name, expects=spec.expects)
@@ -131,8 +133,11 @@ def load(
     check_parts(base, folder, unet, vae, texts)
     dtype = getattr(torch, plan.dtype)
     parts = read_parts(base, folder, dtype, UNet2DConditionModel, unet, vae, texts)
-    held = load_model(lambda: MotionAdapter.from_config(adapter), [modules], MODEL, dtype)
-    parts["unet"] = join(parts["unet"], held)
+    if held:
+        found = motion_original.read(held, adapter, dtype)
+    else:
+        found = load_model(lambda: MotionAdapter.from_config(adapter), [modules], MODEL, dtype)
+    parts["unet"] = join(parts["unet"], found)
     image_scheduler = parts["scheduler"]
     parts["scheduler"] = schedule(spec, image_scheduler, motion)
     parts["fingerprint"] = fingerprint(spec, path, motion=motion)
@@ -141,13 +146,17 @@ def load(
     return backbone
 
 
-def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_configs(
+    spec: BackboneSpec, folder: Path, modules: Path, told: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configurations of the image UNet and of the motion modules, checked against each other.
+
+    `told`: that of the modules, where they are one file, which has none of its own.
 
     Raises: UserError naming both kinds when they do not fit.
     """
     unet = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
-    adapter = read_config(modules / "config.json", "MotionAdapter")
+    adapter = read_config(modules / "config.json", "MotionAdapter") if told is None else told
     found_xl, wanted_xl = unet.get("addition_embed_type") == "text_time", spec.family == "animatediff-xl"
     if found_xl != wanted_xl:
         found, other = ("SD XL", "animatediff-sdxl") if found_xl else ("SD 1.x or 2.x", "animatediff-sd15")

@@ -115,7 +115,7 @@ class BackboneConfig:
     path: str | None = setting("A local folder in hub layout, or another hub id; null is its own place.", None)
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
-        "AnimateDiff: a folder with a MotionAdapter, or a hub id; null is the backbone's own.", None
+        "AnimateDiff: a folder with a MotionAdapter, its authors' file, or a hub id; null is the backbone's own.", None
     )
     per_frame_motion_norm: bool | None = setting(
         "AnimateDiff: whether group norms of its modules see each frame alone; null is as they were trained.", None
