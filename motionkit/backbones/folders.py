@@ -11,6 +11,8 @@ from motionkit.weights import places
 from motionkit.weights.finding import Wanted, find
 from motionkit.weights.model_files import MODEL, TEXT, read_json, refuse_pickle, weight_files
 
+FILES = (".safetensors", ".ckpt")  # of checkpoints in one file
+
 
 def wanted(spec: BackboneSpec) -> Wanted:
     """The files of a backbone as weights to be found."""
@@ -29,12 +31,15 @@ def wanted(spec: BackboneSpec) -> Wanted:
         also=tuple(_optional(spec)),
         size=f"about {spec.approx_gb:.3g} GB in all",
         setting="backbone.path",
+        accepts="a folder, a file or a hub id owner/name" if spec.one_file else Wanted.accepts,
         made=made or "give the folder with its weights as backbone.path=FOLDER",
     )
 
 
 def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) -> Path:
     """The folder with all of the backbone's files: `path` (folder or hub id), else the package, else the hub cache.
+
+    A checkpoint in one file is returned as it is, where the backbone reads such (`BackboneSpec.one_file`).
 
     Raises: as `weights.finding.find`; UserError for what is not a folder in hub layout.
     """
@@ -43,6 +48,8 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
 
 def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
+        if spec.one_file and folder.suffix in FILES:
+            return folder
         raise UserError(f"{spec.name}: {folder} is one file; {_instead_of_a_file(spec, folder)}")
     missing = inventory(spec, folder)[1]
     if missing and spec.asset and folder == places.assets() / spec.asset:
@@ -102,8 +109,11 @@ def part_file(folder: Path, part: str, name: str) -> Path:
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files that the backbone reads, and those that `folder` lacks, by relative name.
 
+    Of a checkpoint in one file, that and the configurations that go with it.
     Raises: UserError where weights exist only as a pickle.
     """
+    if folder.is_file():
+        return {"file": folder, "configs": places.PACKAGE / "configs" / f"{spec.one_file}.json"}, []
     present: dict[str, Path] = {}
     missing: list[str] = []
     for part, names in spec.layout.items():

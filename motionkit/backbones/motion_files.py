@@ -1,4 +1,4 @@
-"""Where AnimateDiff's motion modules lie, the frames that they know, the UNets that they fit. Torch only for one file."""
+"""Where AnimateDiff's motion modules lie, the frames that they know, the UNets that they fit; torch for files alone."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ AnimateLCM, which leaves its position tables out. Names: github.com/guoyww/Anima
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def config_of(held: OneFile) -> dict[str, Any]:
 def read(held: OneFile, config: dict[str, Any], dtype: torch.dtype) -> MotionAdapter:
     """The modules themselves. Raises: UserError for weights that are missing, left over, or of another shape."""
 
-    def find(name: str) -> Source:
-        theirs = motion_name(name)
-        return Source(theirs if theirs in held.shapes or name not in held.shapes else name)
+    def find(names: Collection[str]) -> dict[str, Source]:
+        theirs = {name: motion_name(name) for name in names}
+        return {
+            name: Source(key if key in held.shapes or name not in held.shapes else name) for name, key in theirs.items()
+        }
 
     whole = any(key.endswith(_IN_FILE) for key in held.shapes)
     model, used = fill(

@@ -30,6 +30,7 @@ class BackboneSpec:
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
         unet_class: the class that this configuration names.
         pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
+        one_file: which of `motionkit/assets/configs` its checkpoints in one file have, or "" where it reads none.
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
         sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
@@ -72,6 +73,7 @@ class BackboneSpec:
     layout: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: layouts.SD, hash=False)
     unet_class: str = "UNet2DConditionModel"
     pipeline: str = ""
+    one_file: str = ""
     reads_text: bool = True
     makes_clips: bool = False
     roles: tuple[str, ...] = (SPATIAL, CROSS)

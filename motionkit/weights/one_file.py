@@ -113,7 +113,7 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
 def fill(
     build: Callable[[], nn.Module],
     held: OneFile,
-    find: Callable[[str], Source],
+    find: Callable[[Collection[str]], Mapping[str, Source]],
     dtype: torch.dtype,
     title: str,
     made: Collection[str] = (),
@@ -121,7 +121,7 @@ def fill(
     """The model that `build` makes with its weights from a file, and the names in the file that were used.
 
     Args:
-        find: a weight's name in the model -> where it lies in the file.
+        find: all names of weights in the model -> where each lies in the file.
         made: endings of names that the model makes itself where the file lacks them (position tables).
 
     Raises:
@@ -130,7 +130,7 @@ def fill(
     with on_meta():
         model = build()
     state = model.state_dict()
-    found = {name: find(name) for name in state}
+    found = find(list(state))
     lost = [name for name, source in found.items() if source.key not in held.shapes]
     absent = [name for name in lost if not (name.endswith(tuple(made)) if made else False)]
     if absent:

@@ -259,13 +259,13 @@ def test_the_named_models_refuse_their_relatives(sound_folder, sound_xl_folder):
 
 
 def test_paths_that_are_no_folders(tmp_path):
-    with pytest.raises(MissingWeights, match="no folder /nowhere/model"):
+    with pytest.raises(MissingWeights, match="no file or folder /nowhere/model"):
         load("sd15", PLAN, path="/nowhere/model")
-    with pytest.raises(MissingWeights, match="no folder ./model"):
+    with pytest.raises(MissingWeights, match="no file or folder ./model"):
         load("sd15", PLAN, path="./model")
     (tmp_path / "dream.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match="is one file.*from_single_file"):
-        load("sd15", PLAN, path=str(tmp_path / "dream.safetensors"))
+        load("pocket-sd", PLAN, path=str(tmp_path / "dream.safetensors"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingWeights, match="not a model folder in the hub's layout"):
         load("sd15", PLAN, path=str(tmp_path / "empty"))
