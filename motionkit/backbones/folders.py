@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from motionkit.backbones.layouts import OPTIONAL
@@ -43,6 +44,8 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
 
     Raises: as `weights.finding.find`; UserError for what is not a folder in hub layout.
     """
+    if path and path != spec.hub_id and path not in places.other_names(spec.hub_id or ""):
+        spec = replace(spec, hub_variant="")  # that the hub has halves of the default's weights says nothing of these
     return find(wanted(spec), path, online or None)
 
 
@@ -134,7 +137,7 @@ def _found(spec: BackboneSpec, folder: Path, part: str, name: str) -> dict[str, 
     found: dict[str, Path] = {}
     for place in part_folders(folder, part):
         own = place == folder / part
-        found |= {f"{'' if own else 'shared/'}{part}/{file.name}": file for file in weight_files(place, name)}
+        found |= {f"{'' if own else 'shared/'}{part}/{file.name}": file for file in weight_files(place, name, True)}
     if not found:
         refuse_pickle(spec.name, folder / part)
         variant = f".{spec.hub_variant}" if spec.hub_variant else ""

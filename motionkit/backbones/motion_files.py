@@ -104,7 +104,7 @@ def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[s
     """The modules' files by name, and the names of those that `folder` lacks. Raises: UserError for pickled weights."""
     if folder.is_file():
         return {"file": folder}, []
-    weights = weight_files(folder, MODEL)
+    weights = weight_files(folder, MODEL, pickled=True)
     if not weights:
         refuse_pickle(spec.name, folder)
         weights = [folder / f"{MODEL}.safetensors"]

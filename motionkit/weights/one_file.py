@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ from torch import Tensor, nn
 from motionkit.errors import UserError
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line
+from motionkit.weights.pickles import read_tensors
 from motionkit.weights.reading import as_layer
-
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-_WRAPPERS = ("state_dict", "model")  # where a training program puts the weights beside other things
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class OneFile:
             self._source = self._opened()
             names = {key: tuple(self._source.get_slice(key).get_shape()) for key in self._source.keys()}  # noqa: SIM118
         else:
-            self._held = _unpickled(file)
+            self._held = read_tensors(file)
             names = {key: tuple(value.shape) for key, value in self._held.items()}
         self._real = {key.removeprefix("module."): key for key in names}
         self.shapes = {key: names[real] for key, real in self._real.items()}
@@ -75,39 +72,6 @@ class OneFile:
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise UserError(f"{self.file}: {key} holds NaN or infinity: the file is damaged or its training broke")
         return value
-
-
-class Nothing:
-    """Stands for an object of a training program in a pickle: nothing of it runs and nothing is kept."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-def _unpickled(file: Path) -> dict[str, Tensor]:
-    """Tensors by name from a pickle, by torch's reader of plain data; what Lightning keeps beside them is let go."""
-    try:
-        zipped = zipfile.is_zipfile(file)
-        known = torch.serialization.get_unsafe_globals_in_checkpoint(file) if zipped else []
-        idle: list[Any] = [(Nothing, name) for name in known if name.startswith(("pytorch_lightning.", "lightning."))]
-        with torch.serialization.safe_globals(idle):
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {first_line(error)}") from error
-    except Exception as error:  # torch names a refused pickle and a broken archive in many ways
-        raise UserError(
-            f"{file} is not a file of plain tensors, and nothing else is read from it: get it as .safetensors"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
-    if not tensors:
-        raise UserError(f"{file} holds no tensors by name: it is no file of weights")
-    return tensors
 
 
 def fill(

@@ -147,7 +147,7 @@ BROKEN = {
     ),
     "another shape": (changed(lambda s: s.update({NORM: torch.ones(9)})), r"has shape \[9\]"),
     "NaN": (changed(lambda s: s[NORM].fill_(float("nan"))), "holds NaN"),
-    "code": (broken(lambda f: f.write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")), "not a file of plain tensors"),
+    "code": (broken(lambda f: f.write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")), "more than plain tensors"),
     "another model": (changed(lambda s: (s.clear(), s.update(x=torch.ones(1)))), "holds no motion modules"),
 }
 
