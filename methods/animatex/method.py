@@ -142,7 +142,7 @@ class AnimateX(Transfer):
     @property
     def _guidance(self) -> Guidance:
         sample = self.config.sample
-        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched)
+        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched, together=self.run.plan.batched)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional
 
 from motionkit.backbones.base import attention_sites
 
@@ -171,10 +171,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Fused attention of (B, heads, S, d), in as many calls as the kernels need; bias (B, heads, S, S) or None."""
     rows = max(1, _PROBLEMS // q.shape[1])
     if len(q) <= rows:
-        return scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     biases = bias.split(rows) if bias is not None else [None] * -(-len(q) // rows)
     parts = zip(q.split(rows), k.split(rows), v.split(rows), biases, strict=True)
-    return torch.cat([scaled_dot_product_attention(*part[:3], attn_mask=part[3]) for part in parts])
+    return torch.cat([functional.scaled_dot_product_attention(*part[:3], attn_mask=part[3]) for part in parts])
 
 
 class _Text(_Processor):

@@ -26,7 +26,7 @@ class DDIM:
         config = scheduler.config
         if config.clip_sample or config.thresholding:
             raise ValueError(
-                "latents are not clipped: build the scheduler with clip_sample=False and thresholding=False"
+                "latents must not be clipped: build the scheduler with clip_sample=False and thresholding=False"
             )
         self.scheduler, self.kind = scheduler, prediction_of(scheduler)
 

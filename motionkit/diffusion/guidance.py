@@ -1,4 +1,4 @@
-"""Classifier-free guidance: the calls of the model that it takes, and how their predictions are mixed."""
+"""Classifier-free guidance: which calls of the model it makes, and how it mixes their predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Guidance:
     """How the conditional and the unconditional prediction are mixed (arXiv 2207.12598).
 
     Attributes:
-        scale: 1 is the conditional prediction alone; the model is then called for nothing else.
+        scale: 1 is the conditional prediction alone; the unconditional one is then not computed.
         rescale: see `guide`.
         batched: both halves in one call of the model, which takes more memory.
     """
@@ -33,9 +33,21 @@ class Guidance:
     batched: bool = False
 
     @classmethod
-    def on(cls, device: torch.device | str, scale: float, rescale: float = 0.0, batched: str = "auto") -> Guidance:
-        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU."""
-        return cls(scale, rescale, batched == "on" or (batched == "auto" and str(device).startswith("cuda")))
+    def on(
+        cls,
+        device: torch.device | str,
+        scale: float,
+        rescale: float = 0.0,
+        batched: str = "auto",
+        together: bool = True,
+    ) -> Guidance:
+        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU with room for both.
+
+        Args:
+            together: whether the memory plan has room (`motionkit.settings.gpu.Plan.batched`).
+        """
+        room = together and str(device).startswith("cuda")
+        return cls(scale, rescale, batched == "on" or (batched == "auto" and room))
 
     def __call__(self, model: Model, latents: Tensor, step: Step) -> Tensor:
         """The guided prediction for latents (B, C, F, h, w)."""

@@ -1,4 +1,4 @@
-"""The files of one model: its JSON configuration, its safetensors whole, halved or in shards, and pickles. No torch."""
+"""The files of one model: JSON configuration, safetensors (full, half-precision or in shards), pickles. No torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def weight_files(folder: Path, stem: str, pickled: bool = False) -> list[Path]:
     """The files of one component: the full file, its half-precision variant, or the shards of an index.
 
-    `pickled`: where there are no safetensors, as in zeroscope's folders, the pickle that older libraries wrote, for readers that take it as plain data (`reading.load_model`).
+    `pickled`: where there are no safetensors, as in zeroscope's folders, the pickle that older libraries wrote, for
+    readers that take it as plain data (`reading.load_model`).
     """
     for variant in ("", ".fp16"):
         if (file := folder / f"{stem}{variant}.safetensors").is_file():
@@ -59,5 +60,5 @@ def refuse_pickle(title: str, folder: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, not endlessly long, or the error's name."""
+    """The first line of an error's text, cut when it is long, or the error's name."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
