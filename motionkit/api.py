@@ -45,11 +45,14 @@ class Method:
         backbone_path: str | os.PathLike[str] | None = None,
         motion_adapter: MotionOptions | str | None = None,
         backbone_lora: LoraOptions | LoraStack | str | Sequence[Any] | None = None,
+        backbone_vae: str | os.PathLike[str] | None = None,
+        backbone_embeddings: str | Sequence[str] | None = None,
         **words: Any,
     ) -> None:
         spec = registry.spec(name) if isinstance(name, str) else name
         from motionkit.backbones.lora_files import loras_of
         from motionkit.backbones.motion_files import MotionOptions
+        from motionkit.backbones.part_files import parts_of
 
         if words.get("motion", ...) is None:  # as version 0.1 had it by default
             del words["motion"]
@@ -62,7 +65,8 @@ class Method:
         if isinstance(motion_adapter, str):
             motion_adapter = MotionOptions(motion_adapter)
         named, place = backbone_of(spec, backbone, backbone_path)
-        asked = BackboneChoice(named, place, motion=motion_adapter, lora=loras_of(backbone_lora))
+        parts = parts_of(backbone_vae, backbone_embeddings)
+        asked = BackboneChoice(named, place, motion=motion_adapter, lora=loras_of(backbone_lora), parts=parts)
         self._given = known.settings
         self.spec, self.settings, choice = choose(Request(spec, config=self._given, backbone=asked))
         memory = keywords.with_memory(gpu, known.memory)
@@ -146,7 +150,7 @@ def load(name: str, backbone: Any = None, gpu: Any = "auto", **settings: Any) ->
         gpu: a name of conf/gpu, a mapping of its settings, or a plan; also as `device` and `torch_dtype`.
         settings: of the method, which go before everything else of their name; backbone_path, motion_adapter (a folder
             with AnimateDiff's modules, or `MotionOptions`), backbone_lora (a path, or a list of paths or of pairs path,
-            scale); and num_inference_steps, guidance_scale.
+            scale), backbone_vae, backbone_embeddings; and num_inference_steps, guidance_scale.
 
     Raises:
         UserError: unknown method, backbone or setting, each with the nearest known name.

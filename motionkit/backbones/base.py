@@ -25,6 +25,7 @@ from motionkit.weights.building import on_meta
 if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
     from motionkit.backbones.lora_files import Loras
+    from motionkit.backbones.part_files import PartOptions
 
 _TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
 
@@ -81,6 +82,7 @@ class VideoBackbone(abc.ABC):
             scheduler,
         )
         self._fingerprint = fingerprint
+        self.taught: dict[str, str] = {}  # words of textual inversion -> their tokens
         self.device = torch.device(plan.device)
         self.patch, self.factor = self.scales(vae)
         for part in self.parts():
@@ -245,6 +247,22 @@ class VideoBackbone(abc.ABC):
         changed = merge_all(counted, {part: getattr(self, part, None) for part in PARTS})
         self._fingerprint = options.fingerprint(self._fingerprint)
         return changed
+
+    def change_parts(self, options: PartOptions) -> None:
+        """Put other parts into the backbone, for good. The fingerprint says so from then on.
+
+        Raises: UserError for files of another model.
+        """
+        from motionkit.backbones.parts import put
+
+        put(self, options)
+        self._fingerprint = options.fingerprint(self._fingerprint)
+
+    def change_vae(self, vae: Any) -> None:
+        """Another autoencoder in place of this one, under the same plan."""
+        placement.prepare_vae(self.plan, vae.eval().requires_grad_(False))
+        self.vae = vae
+        self.patch, self.factor = self.scales(vae)
 
     def fingerprint(self) -> str:
         """A hash of everything that decides what this backbone computes: configurations and weights."""

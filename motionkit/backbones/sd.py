@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from motionkit.backbones import folders, single_file
 from motionkit.backbones.base import VideoBackbone, patch_of
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.parts import spelled
 from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
@@ -40,6 +41,7 @@ class StableDiffusion(VideoBackbone):
 
     def _tokens(self, tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
         length = tokenizer.model_max_length
+        prompts = [spelled(prompt, self.taught) for prompt in prompts]
         for prompt in prompts:
             if (found := len(tokenizer(prompt, verbose=False)["input_ids"])) > length:
                 _log.warning("the prompt has %d tokens, %s reads %d: its end is cut", found, self.spec.name, length)

@@ -130,6 +130,10 @@ class BackboneConfig:
         "module",
         choices={"module": "the one that the modules were trained with", "base": "the image model's"},
     )
+    vae: str | None = setting("A file or folder with another autoencoder; null is the backbone's own.", None)
+    embeddings: Any = setting(
+        "A file of textual inversion, or [A,B]; prompts name it by its word; null for none.", None
+    )
     lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
     lora_scale: Any = setting(
         "How strongly the LoRA counts; 1 is as it was trained; [0.8,0.5] with a number for each of several.", 1.0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.backbones.part_files import PartOptions
 
 CONFIG = "pkg://motionkit.conf"
 SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
@@ -76,6 +77,14 @@ class JobFolders:
             backbone.get("motion_schedule") or "module",
         )
         return said if said != MotionOptions() else None
+
+    def parts(self, backbone: Any) -> PartOptions | None:
+        """The autoencoder and the taught words that the `backbone` group names, or None."""
+        from motionkit.backbones.part_files import parts_of
+
+        vae, words = backbone.get("vae"), backbone.get("embeddings") or ()
+        listed = [words] if isinstance(words, str) else [str(word) for word in words]
+        return parts_of(str(self.resolve(vae)) if vae else None, [str(self.resolve(word)) for word in listed])
 
     def lora(self, backbone: Any) -> Loras | None:
         """The LoRA, or the several, that the `backbone` group names, or None. Raises: UserError, as `loras_of`."""

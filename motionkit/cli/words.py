@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from motionkit.cli.schemas import RequestConfig, TransferConfig
     from motionkit.transfer import MethodSpec
 
-_FILES = ("path", "motion_adapter", "lora")  # of the backbone group
+_FILES = ("path", "motion_adapter", "lora", "vae", "embeddings")  # of the backbone group
 
 
 def request_of(config: TransferConfig, start: JobFolders) -> Request:
@@ -56,9 +56,11 @@ def choice_of(group: Mapping[str, Any], start: JobFolders) -> BackboneChoice:
     """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
     for key in _FILES:
         value = group.get(key)
-        if any(isinstance(one, str) and not one.strip() for one in (value if isinstance(value, list) else [value])):
+        if any(
+            isinstance(one, str) and not one.strip() for one in ([value] if isinstance(value, str) else value or ())
+        ):
             raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
-    more = (bool(group.get("online")), start.motion(group), start.lora(group))
+    more = (bool(group.get("online")), start.motion(group), start.lora(group), start.parts(group))
     return BackboneChoice(group["name"], start.weights(group), *more)
 
 

@@ -117,11 +117,11 @@ def test_what_cannot_be_meant(given, scales, line):
 
 def test_the_command_line_and_python_take_lists(two, monkeypatch):
     import motionkit
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
 
     _, style, person = two
     monkeypatch.chdir(style.parent)
-    start = Start(style.parent, style.parent)
+    start = JobFolders(style.parent, style.parent)
     group = {"lora": ["style.safetensors", "person.safetensors"], "lora_scale": [0.8, 0.5]}
     expected = LoraStack((LoraOptions(str(style), 0.8), LoraOptions(str(person), 0.5)))
     assert start.lora(group) == expected
@@ -154,7 +154,7 @@ def test_transfer_takes_the_list_and_the_manifest_names_both(two, monkeypatch, c
         ("person.safetensors", 0.02),
     ]
     stack = loras_of([str(style), str(person)], [0.03, 0.02])
-    assert facts["backbone"]["fingerprint"] == fingerprint("tiny-sd", lora=stack)
+    assert facts["backbone"]["fingerprint"] == fingerprint("tiny-sd", lora=stack) and "parts" not in facts
 
 
 def test_a_row_of_the_benchmark_names_every_one(two):
