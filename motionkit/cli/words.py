@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
@@ -56,9 +57,8 @@ def choice_of(group: Mapping[str, Any], start: JobFolders) -> BackboneChoice:
     """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
     for key in _FILES:
         value = group.get(key)
-        if any(
-            isinstance(one, str) and not one.strip() for one in ([value] if isinstance(value, str) else value or ())
-        ):
+        each = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        if any(isinstance(one, str) and not one.strip() for one in each):
             raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
     more = (bool(group.get("online")), start.motion(group), start.lora(group), start.parts(group))
     return BackboneChoice(group["name"], start.weights(group), *more)
