@@ -79,7 +79,8 @@ class Change:
         if not self.more:
             return misfit(self.up, self.down, weight)
         wanted = [weight.shape[0], weight[0].numel()]
-        empty = Change(*(x if x is None else x.to("meta") for x in (self.up, self.down)))
+        up, down = (x if x is None else x.to("meta") for x in (self.up, self.down))
+        empty = Change(up, down)
         empty.more = {key: value.to("meta") for key, value in self.more.items()}
         try:
             made = list(empty.matrix("meta").shape)

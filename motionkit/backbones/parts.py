@@ -129,7 +129,7 @@ def spelled(text: str, taught: dict[str, str]) -> str:
     """A prompt with every taught word as all of its tokens."""
     for word, tokens in taught.items():
         if tokens != word:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _, tokens=tokens: tokens, text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text)
     return text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,13 +84,11 @@ def read_models(
     }
     for name in (n for n in configs if n.startswith("text_encoder")):
         second = name.endswith("_2")
-        kind, config = (
-            (CLIPTextModelWithProjection if second else CLIPTextModel),
-            CLIPTextConfig.from_dict(configs[name]),
-        )
+        kind: Any = CLIPTextModelWithProjection if second else CLIPTextModel
+        build = partial(kind, CLIPTextConfig.from_dict(configs[name]))
         prefix = XL_TEXT if "text_encoder_2" in configs else TEXT
         find = _open_clip if second else _clip_of(held, prefix)
-        parts[name] = part(name.replace("_", " "), lambda kind=kind, config=config: kind(config), find)
+        parts[name] = part(name.replace("_", " "), build, find)
         parts[name.replace("text_encoder", "tokenizer")] = clip_tokenizer("!" if second else "<|endoftext|>")
     _check_left(held, used)
     return parts
