@@ -241,6 +241,7 @@ class StageRunner:
             "remarks": [*self.on_canvas.lines, *run.remarks],
             "config": asdict(self.settings),
             "lora": self.backbone.lora.facts() if self.backbone and self.backbone.lora else None,
+            **({"parts": self.backbone.parts_given.facts()} if self.backbone and self.backbone.parts_given else {}),
             "plan": manifest.as_dict(run.plan),
             "versions": manifest.versions(),
         }

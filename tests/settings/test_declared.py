@@ -52,6 +52,7 @@ def test_a_null_that_has_a_meaning_says_which(schema):
     for name, item, owner in walk(schema):
         hint = typing.get_type_hints(owner)[item.name]
         optional = isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+        optional = optional or (hint is typing.Any and item.default is None)
         assert optional == (item.default is None), name
         assert not optional or "null" in declared(schema)[name].help, name
 
