@@ -94,6 +94,6 @@ SPEC = MethodSpec(
     status="reproducing",
     version="3",
     year=2025,
-    samplers=("ddim", "flow-euler"),
-    sampler_reason="it inverts the source and walks the same steps back, which a sampler that draws noise cannot",
+    samplers=("ddim", "ddim-leading", "ddim-trailing", "flow-euler"),
+    sampler_reason="it inverts the source and walks the same steps back, which takes steps that go both ways",
 )
