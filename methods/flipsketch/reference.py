@@ -188,18 +188,22 @@ class _Branch:
         """The prediction (1, C, N, h, w) without text, or with the negative prompt."""
         if half == "uncond":
             assert self.negative is not None
-            return self.composer.plain(ref, step.t, self.negative)
+            return self._plain(ref, step, self.negative)
         if step.index < self.schedule.composed:
             self.states.append(ref)
             prediction, recording = self.composer.record(ref, step.t, self.null)
             self.recordings.append(recording.map(lambda tensor: tensor.cpu()))  # gigabytes at 1024 pixels
         else:
-            prediction = self.composer.plain(ref, step.t, self.null)
+            prediction = self._plain(ref, step, self.null)
         if step.index < self.schedule.aligned:
             single = ref.shape[2] == 1
-            alone = prediction if single else self.composer.plain(ref[:, :, :1], step.t, self.null)
+            alone = prediction if single else self._plain(ref[:, :, :1], step, self.null)
             self.targets.append(alone[0, :, 0].float())
         return prediction
+
+    def _plain(self, ref: Tensor, step: Step, text: Tensor) -> Tensor:
+        with torch.compiler.set_stance("force_eager"):  # as in a recording
+            return self.composer.plain(ref, step.t, text)
 
     def reference(self, noise: Tensor) -> Reference:
         """All that was kept."""
