@@ -1,4 +1,4 @@
-"""Names of modules of version 0.1 that have moved: importing one still works, and says where it is now."""
+"""Names of version 0.1 that have moved or changed: importing one still works, and says what it is now."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ MOVED = {
     "motionkit.manifest": "motionkit.running.manifest",
     "motionkit.metrics.suite": "motionkit.metrics.measures",
     "motionkit.output": "motionkit.media.output_files",
+    "motionkit.perception.one_of": "motionkit.perception.follow_subject",
+    "motionkit.perception.paper": "motionkit.perception.page",
     "motionkit.presets": "motionkit.settings.presets",
     "motionkit.progress": "motionkit.context",
     "motionkit.road": "motionkit.running.stage_runner",
@@ -67,14 +69,40 @@ MOVED = {
 }
 
 _CHOICES, _SCHEMAS = "motionkit.running.choices", "motionkit.cli.schemas"
-NAMES = {  # of an old module, those that its new place does not hold
+NAMES = {  # of an old module, those that its new place does not hold, or holds under another name
     "motionkit.config": {
         "method_settings": _CHOICES,
         **dict.fromkeys(("RequestConfig", "TransferConfig", "TrainConfig"), _SCHEMAS),
-    }
+    },
+    "motionkit.fitting": {
+        "Fitted": "motionkit.running.canvas:CanvasInputs",
+        "fit": "motionkit.running.canvas:place_inputs",
+    },
+}
+RENAMED = {  # in a module that is where it was: old name -> new name
+    "motionkit.data": {"Options": "ReadOptions"},
+    "motionkit.report": {"Entry": "MethodResult"},
 }
 
 VERBS = ("bench", "compare")  # functions of the package that have the name of an old module
+
+
+def _found(place: str, name: str) -> Any:
+    """The object at "module" (under the same name) or "module:name"."""
+    path, _, other = place.partition(":")
+    return getattr(importlib.import_module(path), other or name)
+
+
+def renamed(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module in `RENAMED`: an old name gives the object of the new one, with a warning."""
+
+    def find(name: str) -> Any:
+        if (new := RENAMED[module].get(name)) is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is now {new}: import that", FutureWarning, stacklevel=2)
+        return getattr(importlib.import_module(module), new)
+
+    return find
 
 
 class _Verb:
@@ -145,7 +173,7 @@ class _Forward(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         warnings.warn(f"{spec.name} is now {new}: import it from there", FutureWarning, stacklevel=4)
         module = importlib.import_module(new)
         for name, place in NAMES.get(spec.name, {}).items():
-            setattr(module, name, getattr(importlib.import_module(place), name))
+            setattr(module, name, _found(place, name))
         self.specs[spec.name] = module.__spec__
         return module
 

@@ -73,7 +73,7 @@ class Method:
         return f"<motionkit.load({self.spec.name!r}{on}), gpu: {keywords.short(self.request.gpu)}>"
 
     def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Method:
-        """The same method, from now on on another device ("cuda", "mps", "cpu") or in another type; nothing loads.
+        """Move the method to another device ("cuda", "mps", "cpu") or dtype; nothing loads.
 
         Raises:
             UserError: neither a device nor a type, or its memory plan is fixed.
@@ -113,7 +113,7 @@ class Method:
                 height and width, generator, callback_on_step_end (`motionkit.running.step_callback`).
 
         Raises:
-            UserError: anything that the user can mend, in one line.
+            UserError: anything that the user can fix, in one line.
         """
         given = {"reference": reference, "driving": driving, "prompt": prompt, "seed": seed, "progress": progress}
         words = {name: value for name, value in given.items() if value is not None} | options

@@ -1,4 +1,4 @@
-"""What a method is given besides its inputs: sizes, seeded randomness, progress, and places to keep things."""
+"""What a method is given besides its inputs: sizes, random generators, progress, and folders for its files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 
 
 class Progress(Protocol):
-    """What a run tells its watcher. `done` counts finished steps of `total`, and never falls within a stage."""
+    """Receives the progress of a run. `done` counts finished steps of `total`, and never decreases within a stage."""
 
     def start(self, stage: str, total: int) -> None:
         """A stage begins."""
@@ -34,10 +34,10 @@ class Progress(Protocol):
         """`done` steps are finished; preview is an optional (H, W, 3) uint8 picture."""
 
     def end(self, stage: str) -> None:
-        """The stage is over."""
+        """The stage has ended."""
 
     def cancelled(self) -> bool:
-        """Whether the watcher wants the run to stop."""
+        """Whether the run should stop."""
         return False
 
 
@@ -59,7 +59,7 @@ class NullProgress:
 
 
 class Reporter:
-    """What a method sees of a `Progress`: the same calls kept in order, and `tick`, which also cancels."""
+    """A method's view of a `Progress`: keeps the calls in order, and adds `tick`, which also cancels."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -72,7 +72,7 @@ class Reporter:
         self.progress.start(stage, total)
 
     def step(self, stage: str, done: int, preview: Any = None) -> None:
-        """Report finished steps; a number that falls is left out."""
+        """Report finished steps; a number below the last one is ignored."""
         if done >= self._open.get(stage, 0):
             self._open[stage] = done
             self.progress.step(stage, done, preview)
@@ -83,14 +83,14 @@ class Reporter:
             self.progress.end(stage)
 
     def cancelled(self) -> bool:
-        """Whether the watcher wants the run to stop."""
+        """Whether the run should stop."""
         return self.progress.cancelled()
 
     def tick(self, stage: str, done: int, total: int, preview: Any = None) -> None:
-        """Begin `stage` when it is new, report `done` of `total` steps, end it with the last one.
+        """Begin `stage` when it is new, report `done` of `total` steps, end it with the last step.
 
         Raises:
-            Cancelled: the watcher wants the run to stop.
+            Cancelled: the run should stop.
         """
         self.check()
         if stage not in self._open:
@@ -104,10 +104,10 @@ class Reporter:
         return Walk(self, stage)
 
     def check(self) -> None:
-        """Stop here if the watcher wants it.
+        """Stop here if the run should stop.
 
         Raises:
-            Cancelled: the watcher wants the run to stop.
+            Cancelled: the run should stop.
         """
         if self.cancelled():
             raise Cancelled("cancelled")
@@ -140,17 +140,17 @@ class Walk:
 
 
 class Checkpoint(Protocol):
-    """A place where a long step keeps its state, so that a killed run goes on where it was."""
+    """Stores the state of a long step, so that a killed run can resume."""
 
     def load(self) -> Tensors | None:
-        """The state that was saved last under this step's key, or None."""
+        """The last saved state of this step, or None."""
 
     def save(self, tensors: Tensors) -> None:
-        """Keep a state, atomically, in place of the one before."""
+        """Save a state, atomically, in place of the previous one."""
 
 
 class NoCheckpoint:
-    """Keeps nothing: what a run without cache gets."""
+    """Saves nothing; used by a run without cache."""
 
     def load(self) -> Tensors | None:
         """Never anything."""
@@ -192,18 +192,18 @@ class RunContext:
 
     @property
     def device(self) -> str:
-        """The device that the plan computes on."""
+        """The device of the memory plan."""
         return self.plan.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that the plan computes in."""
+        """The dtype of the memory plan."""
         import torch
 
         return getattr(torch, self.plan.dtype)
 
     def generator(self, name: str, device: str = "cpu") -> torch.Generator:
-        """A generator of its own for one named use; noise made on the CPU is the same on every machine."""
+        """A separate generator for each named use; noise made on the CPU is the same on every machine."""
         import torch
 
         return torch.Generator(device).manual_seed(seed_from(self.seed, name))
@@ -211,13 +211,13 @@ class RunContext:
     def show(self, name: str, frames: np.ndarray) -> None:
         """Keep pictures (F, H, W, 3) uint8 for the report, under a short name of letters, digits, "-" and "_"."""
         if frames.dtype != "uint8" or frames.ndim != 4 or frames.shape[-1] != 3:
-            raise ValueError(f"show({name!r}) needs (F, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
+            raise ValueError(f"show({name!r}) needs (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
         if not re.fullmatch(r"[\w-]{1,64}", name):
-            raise ValueError(f"show: {name!r} is not a short name")
+            raise ValueError(f"show: {name!r} is not a valid name: up to 64 letters, digits, - and _")
         self.shown[name] = frames
 
     def note(self, key: str, value: Any) -> None:
-        """Put a value into the manifest; raises TypeError, here and not after the stage, when JSON cannot hold it."""
+        """Add a value to the manifest; raises TypeError at once, not after the stage, when JSON cannot hold it."""
         json.dumps(value)
         self.notes[key] = value
 
@@ -228,7 +228,7 @@ class RunContext:
 
     @contextmanager
     def collect(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
-        """The pictures and notes made inside the block; they join the others when it ends."""
+        """The pictures and notes made inside the block; added to the others when the block ends."""
         before = self.shown, self.notes
         self.shown, self.notes = {}, {}
         try:
@@ -237,11 +237,11 @@ class RunContext:
             self.shown, self.notes = before[0] | self.shown, before[1] | self.notes
 
     def scratch(self) -> Path:
-        """A folder inside the run folder for files of the method's own."""
+        """A folder inside the run folder for the method's own files."""
         path = self.folder / "scratch"
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def checkpoint(self, stage: str) -> Checkpoint:
-        """Where `stage` ("fit", or "fit:part" for several in one stage) keeps its state."""
+        """Where `stage` ("fit", or "fit:part" for several in one stage) saves its state."""
         return self.checkpoints(stage)

@@ -9,7 +9,7 @@ _LONGEST = 700  # characters of a list of names
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the command line prints it as one line and exits with code 2."""
+    """A mistake that the user can fix; the command line prints it as one line and exits with code 2."""
 
 
 class MissingWeights(UserError):
@@ -21,13 +21,13 @@ class Cancelled(Exception):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that nobody knows, with the nearest known name and the whole list."""
+    """The error for an unknown name, with the nearest known name and the list of known ones."""
     known = sorted(known)
     return UserError(f"unknown {what} {name!r}{nearest(name, known)}; known: {_listed(known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question that names the known word next to this one, to be put behind it; "" where none is near."""
+    """A question with the most similar known word, to be appended to a message; "" where none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 

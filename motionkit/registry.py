@@ -1,4 +1,4 @@
-"""Names to declared parts: entry points of a group for each kind of part, loaded on use, failures kept apart.
+"""Finds declared parts by name: one entry-point group per kind of part, loaded on use; a broken plugin harms no other.
 
 A built-in part is registered exactly as a third party's is: the entry point's value is "package.module:ATTRIBUTE", an
 object of the group's class in a module that imports no torch, and its `name` is the entry point's. An entry point that
@@ -29,7 +29,7 @@ OWN = "motionkit"
 
 
 class Part(Protocol):
-    """What every declared part has: the name by which it is asked for."""
+    """What every declared part has: a name."""
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Registered(Generic[Kind]):
-    """A part and the distribution that brought it."""
+    """A part and the distribution that provides it."""
 
     spec: Kind
     dist: str
@@ -104,7 +104,7 @@ class Group(Generic[Kind]):
         raise unknown(self.what, name, found)
 
     def dist_of(self, spec: Kind) -> str:
-        """The distribution and version that brought a part, or "" for one that is not registered."""
+        """The distribution and version that provides a part, or "" for one that is not registered."""
         known = self._scan()[0].get(spec.name)
         return f"{known.dist} {importlib.metadata.version(known.dist)}" if known and known.spec is spec else ""
 
@@ -114,7 +114,7 @@ class Group(Generic[Kind]):
 
     def _refuse_old(self, found: dict[str, Registered[Kind]]) -> None:
         if not any(part.dist == OWN for part in found.values()):
-            raise UserError(f"motionkit was installed before it had a {self.what} of its own: install it again")
+            raise UserError(f"no {self.what} is registered, since this installation is too old: install it again")
 
     def _scan(self) -> tuple[dict[str, Registered[Kind]], tuple[Failure, ...]]:
         return _scan_once(self, plugins_disabled())
@@ -156,7 +156,7 @@ def registered(name: str) -> Registered[MethodSpec]:
 
 
 def dist_of(spec: MethodSpec) -> str:
-    """The distribution and version that brought a method, or "" for one that is not registered."""
+    """The distribution and version that provides a method, or "" for one that is not registered."""
     return METHODS.dist_of(spec)
 
 

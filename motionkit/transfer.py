@@ -17,6 +17,7 @@ from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
 from motionkit.context import Tensors as Tensors
 from motionkit.errors import UserError
+from motionkit.settings.demand import Demand as Demand
 from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class MethodSpec:
         converter: a function of (source, target, options) that makes weights of other people's files (`convert`).
         requires, uses: inputs without which it refuses to start, and inputs that it takes when they are there.
         backbones: names of the backbones it runs on; () when it needs none.
-        refuses: family of backbones -> one line that says why the method has no meaning on any of them.
+        refuses: family of backbones -> one line that says why the method cannot run on any of them.
         no_backbones: the same for single backbones of a family on which it does run.
         suits: what makes it run on a backbone of which it says nothing else, such as another package's; () for none.
         samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
@@ -101,6 +102,8 @@ class MethodSpec:
         edits: whether the driving clip itself is edited: on full-size weights its own shape then decides the size.
         mattes: whether `generate` says where the subject is (`run.matte`), so that it can be cut out.
         distinct_frames: whether a driving clip with fewer frames than asked for is refused, not shown slower.
+        demands: "package.module:function" of (settings, frames) -> list of `Demand`: what a run computes, for a plan by
+            need and for `motionkit fits`; its module imports no torch at the top.
         version: raise it when the method's output changes; cached stages of older versions are then left alone.
     """
 
@@ -123,6 +126,7 @@ class MethodSpec:
     trainer: str | None = None
     train_config: str | None = None
     converter: str | None = None
+    demands: str | None = None
     conf: str | None = None
     status: str = "working"
     stochastic: bool = True
@@ -169,7 +173,7 @@ class MethodSpec:
                 raise self.missing(need)
 
     def check_length(self, inputs: Inputs, frames: int | None) -> None:
-        """Refuse a driving clip that is too short, for a method that takes no frame twice.
+        """Refuse a driving clip that is too short, for a method that uses no frame twice.
 
         Raises:
             UserError: it has fewer frames than asked for.
@@ -247,7 +251,7 @@ class Transfer(abc.ABC):
     def backbone(self) -> VideoBackbone:
         """The backbone; only a method that declares `backbones` may ask for it."""
         if self._backbone is None:
-            raise UserError(f"{self.spec.name} was started without a backbone; it runs on {self.spec.backbones}")
+            raise UserError(f"{self.spec.name} needs a backbone; it runs on {self.spec.backbones}")
         return self._backbone
 
     def check(self, inputs: Inputs) -> None:  # noqa: B027 (nothing more to check is a fine default)
@@ -285,7 +289,7 @@ class Transfer(abc.ABC):
 
 @dataclass(repr=False)
 class Result:
-    """What a run leaves: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it lies on disk.
+    """The outcome of a run: frames (F, H, W, 3) uint8 RGB, their rate, the manifest, and where it is on disk.
 
     `alpha` (F, H, W) uint8 says where the subject is, None where that was not asked for or is not known; `sound` is the
     driving clip's; `loop` as `motionkit.media.output_files.Finish`.
@@ -317,7 +321,7 @@ class Result:
         return [Image.fromarray(np.dstack(pair)) for pair in zip(self.frames, self.alpha, strict=True)]
 
     def _repr_html_(self) -> str:
-        """In a notebook: the video, playing; its first frame and where it lies when it is too large for a page."""
+        """In a notebook: the video, playing; its first frame and its path when it is too large for a page."""
         from motionkit.report.text import in_notebook
 
         return in_notebook(self.frames, self.fps, repr(self))

@@ -61,6 +61,7 @@ SPEC = MethodSpec(
         Need("attends_in_time", (True,), _PICTURES),
         Need("unet_class", ("UNet2DConditionModel", "UNet3DConditionModel"), _OTHER),
     ),
+    demands="motionkit.methods.anamodiff.demands:demands",
     stages=(
         Stage("prepare", ("reference", "driving", "keypoints"), ("weights", "source_frame", "adapt", "warp"), False),
         Stage("fit", ("reference", "driving", "prompt"), ("lora", "video")),

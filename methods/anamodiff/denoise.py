@@ -61,7 +61,7 @@ def denoise_from(
         sampler,
         rearrange(start, "f c h w -> 1 c f h w").to(backbone.device),
         sampler.grid(sample.steps, None if inverted else sample.start_t),
-        Guidance(sample.guidance, sample.rescale, batched=True),
+        Guidance(sample.guidance, sample.rescale, batched=run.plan.batched),
         progress=run.progress.walk("denoise"),
     )
     return rearrange(clip, "1 c f h w -> f c h w")[int(extra) :]  # (T,C,h,w)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from motionkit.backbones.adapters import add_lora
 from motionkit.backbones.base import attention_sites
 from motionkit.backbones.inflate import FrameContext, SparseCausalProcessor, VideoUNet, inflate, join_group_norms
@@ -41,9 +43,10 @@ def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: Ru
     if run.plan.attention != "sdpa":
         where = "text, sdpa between frames and over time" if inflated else "text and over time, sdpa between frames"
         run.note("attention", f"{run.plan.attention} for {where}")
-    net = _inflated(backbone, video, run) if inflated else _own(backbone, video, run)
-    if lora.steps:
-        targets = [target.strip() for target in lora.targets.split(",")]
+    targets = [target.strip() for target in lora.targets.split(",")] if lora.steps else []
+    unet = backbone.fresh_unet(own=_folded(backbone, targets))
+    net = _inflated(unet, video, run) if inflated else _own(unet, backbone, video, run)
+    if targets:
         layers = rf".*\.({'|'.join(targets)})\.(to_q|to_k|to_v|to_out\.0)" if inflated else _layers(net.unet, targets)
         add_lora(net.unet, layers, lora.rank, run.generator("lora").initial_seed())
         for name, weight in net.unet.named_parameters():
@@ -51,19 +54,29 @@ def build(backbone: VideoBackbone, lora: LoraConfig, video: VideoConfig, run: Ru
     return net
 
 
-def _inflated(backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoUNet:
+def _folded(backbone: VideoBackbone, targets: list[str]) -> set[str]:
+    """The backbone's weights that the adapters are folded into once they are tuned, which is done in float32 alone.
+
+    All others stay as they are, and share the backbone's memory.
+    """
+    if backbone.dtype != torch.float32:
+        return set()
+    return {f"{layer}.weight" for layer in _layers(backbone.unet, targets)}
+
+
+def _inflated(unet: Any, video: VideoConfig, run: RunContext) -> VideoUNet:
     return inflate(
-        backbone.fresh_unet(),
+        unet,
         joint_groupnorm=video.joint_groupnorm,
         temporal_init=video.temporal_init,
         generator=run.generator("temporal"),
     )
 
 
-def _own(backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoModel:
-    """The backbone's UNet with sparse-causal self-attention; its layers along time are its own."""
+def _own(unet: Any, backbone: VideoBackbone, video: VideoConfig, run: RunContext) -> VideoModel:
+    """A copy of the backbone's UNet with sparse-causal self-attention; its layers along time are its own."""
     run.note("layers_along_time", f"{backbone.spec.name}'s own")
-    unet, context = backbone.fresh_unet(), FrameContext()
+    context = FrameContext()
     for site in attention_sites(unet, "spatial_self"):
         site.module.set_processor(SparseCausalProcessor(context))
     if video.joint_groupnorm:

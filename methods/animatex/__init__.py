@@ -41,6 +41,7 @@ SPEC = MethodSpec(
     default_backbone="pocket-animatex",
     refuses={family: _OTHER for family in ("sd", "sdxl", "modelscope", "animatediff", "animatediff-xl")},
     suits=(Need("family", ("animatex",), _OTHER),),
+    demands="motionkit.methods.animatex.demands:demands",
     stages=(
         Stage(
             "prepare",

@@ -15,6 +15,7 @@ _NET = "motionkit.methods.animatex.net"
 _NETWORK: dict[str, Any] = {
     "layout": {**layouts.OLDER, "image_encoder": ("config.json", TEXT)},
     "unet_class": "AnimateXNetwork",
+    "shapes": f"{_NET}.shapes",
     "reads_text": False,  # the authors give it the empty prompt only
     "makes_clips": True,
     "roles": ROLES,

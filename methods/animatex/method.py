@@ -142,8 +142,8 @@ class AnimateX(Transfer):
     @property
     def _guidance(self) -> Guidance:
         sample = self.config.sample
-        interval = sample.guidance_interval
-        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched, interval=interval)
+        room, interval = self.run.plan.batched, sample.guidance_interval
+        return Guidance.on(self.run.device, sample.guidance, 0.0, sample.batched, room, interval)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""
@@ -167,8 +167,8 @@ class AnimateX(Transfer):
 
     def _reference_mode(self) -> str:
         """How the reference enters; the manifest says it, and whether the network was trained with another way."""
-        asked, trained = self.config.reference_mode, self._model.network.config.reference
-        mode = (trained or "local") if asked == "auto" else asked
+        trained = self._model.network.config.reference
+        mode = self._model.network.config.entered(self.config.reference_mode)
         self.run.note("reference_mode", mode)
         if trained and mode != trained:
             self.run.note("reference_trained", trained)

@@ -57,6 +57,7 @@ SPEC = MethodSpec(
         Need("roles", ("temporal_self",), _IMAGES),
         Need("unet_class", ("UNet2DConditionModel", "UNet3DConditionModel"), _OTHER),
     ),
+    demands="motionkit.methods.flipsketch.demands:demands",
     stages=(
         Stage(
             "prepare",

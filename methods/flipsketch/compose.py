@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn import functional
 
 from motionkit.backbones.base import attention_sites
 
@@ -191,7 +191,7 @@ def _widened(q: Tensor, k: Tensor, v: Tensor, more: Tensor) -> tuple[Tensor, Ten
     Seven more channels of zeros keep d a multiple of 8, of which the kernels' fast ways are made.
     """
     width = q.shape[-1]
-    q, k, v = (pad(x, (0, 8)) for x in (q, k, v))  # (B, heads, S, d + 8)
+    q, k, v = (functional.pad(x, (0, 8)) for x in (q, k, v))  # (B, heads, S, d + 8)
     q[..., width] = more * width**0.5  # the kernel divides by it
     k[:, :, 0, width] = 1
     return q, k, v
@@ -201,10 +201,12 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, scale: 
     """Fused attention of (B, heads, S, d), in as many calls as the kernels need; bias (B, heads, S, S) or None."""
     rows = max(1, _PROBLEMS // q.shape[1])
     if len(q) <= rows:
-        return scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     biases = bias.split(rows) if bias is not None else [None] * -(-len(q) // rows)
     parts = zip(q.split(rows), k.split(rows), v.split(rows), biases, strict=True)
-    return torch.cat([scaled_dot_product_attention(*part[:3], attn_mask=part[3], scale=scale) for part in parts])
+    return torch.cat(
+        [functional.scaled_dot_product_attention(*part[:3], attn_mask=part[3], scale=scale) for part in parts]
+    )
 
 
 class _Text(_Processor):

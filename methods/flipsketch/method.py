@@ -310,7 +310,9 @@ class FlipSketch(Transfer):
     def _options(self) -> Options:
         config, sample = self.config, self.config.sample
         return Options(
-            guidance=Guidance.on(self.run.device, sample.guidance, sample.rescale, sample.batched),
+            guidance=Guidance.on(
+                self.run.device, sample.guidance, sample.rescale, sample.batched, self.run.plan.batched
+            ),
             both_passes=config.compose.passes == "both",
             aligned=bool(config.align.enabled),
             updates=config.align.updates,

@@ -62,6 +62,7 @@ SPEC = MethodSpec(
         Need("reads_text", (True,), _NO_TEXT),
         Need("attends_in_time", (True,), "it has no attention along time, which is what carries the motion"),
     ),
+    demands="motionkit.methods.vidmp3.demands:demands",
     stages=(
         Stage(
             "prepare",

@@ -202,7 +202,7 @@ class VidMP3(Transfer):
         asked = Asked(
             self.backbone.encode_text([self._prompt(inputs)]),
             self.backbone.encode_text([negative]),
-            Guidance.on(run.device, sample.guidance, sample.rescale, sample.batched),
+            Guidance.on(run.device, sample.guidance, sample.rescale, sample.batched, run.plan.batched),
             config.guide.edit_strength,
             config.start_t,
         )

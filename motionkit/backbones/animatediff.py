@@ -85,7 +85,7 @@ class AnimateDiffBackbone(StableDiffusion):
         times = torch.as_tensor(t, device=self.device).expand(latents.shape[0])
         conditions = self._conditions(text.to(self.device, dtype), x)
         states = conditions.pop("encoder_hidden_states").repeat_interleave(frames, 0)  # (B F, L, C)
-        with self._arithmetic():
+        with self._arithmetic(unet):
             return unet(x, times, states, **conditions, **unet_arguments).sample.float()
 
     def fresh_unet(self, own: Collection[str] | None = None) -> Any:

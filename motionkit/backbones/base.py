@@ -138,7 +138,7 @@ class VideoBackbone(abc.ABC):
             x = chunk.to(self.device, vae.dtype) * 2 - 1
             if self.patch > 1:
                 x = functional.pixel_unshuffle(x, self.patch)  # (f, 3 r r, H/r, W/r)
-            with self._arithmetic(vae.dtype):
+            with self._arithmetic(vae, whole=True):
                 posterior = vae.encode(x).latent_dist
             mean = posterior.mean.float()
             if generator is not None:  # drawn on the CPU: the same on every machine
@@ -154,7 +154,7 @@ class VideoBackbone(abc.ABC):
         vae = self._use(self.vae)
         shift, frames = vae.config.get("shift_factor"), []
         for chunk in self._chunks(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2):
-            with self._arithmetic(vae.dtype):
+            with self._arithmetic(vae, whole=True):
                 x = chunk / vae.config.scaling_factor
                 x = vae.decode((x + shift if shift else x).to(self.device, vae.dtype)).sample.float()
             if self.patch > 1:
@@ -186,7 +186,7 @@ class VideoBackbone(abc.ABC):
         times = torch.as_tensor(t, device=self.device).expand(latents.shape[0])
         times = repeat(times, "b -> (b f)", f=frames)
         states = repeat(text.to(self.device, dtype), "b l c -> (b f) l c", f=frames)
-        with self._arithmetic():
+        with self._arithmetic(unet):
             out = unet(x, times, **self._conditions(states, x), **unet_arguments).sample.float()
         return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
 
@@ -258,11 +258,19 @@ class VideoBackbone(abc.ABC):
             self._resident = module.to(self.device)
         return module
 
-    def _arithmetic(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
-        """The plan's autocast, except around a part that was kept in a wider type than the plan's on purpose."""
-        if self.plan.autocast is None or (dtype is not None and dtype != getattr(torch, self.plan.dtype)):
+    def _arithmetic(self, part: Any = None, whole: bool = False) -> AbstractContextManager[Any]:
+        """The plan's autocast where float32 weights are to compute in half precision, and nowhere else.
+
+        Weights that are half already need none: it would write a wide copy behind every norm. `part`: what computes,
+        the UNet where it is None. `whole`: a part that is wider than the plan's type as a whole was kept so on purpose.
+        """
+        plan = self.plan
+        if plan.autocast is None:
             return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.plan.autocast))
+        wide = any(weight.dtype == torch.float32 for weight in (self.unet if part is None else part).parameters())
+        if plan.dtype != "float32" and (not wide or whole):
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, plan.autocast))
 
 
 def attention_sites(unet: Any, role: str) -> list[AttentionSite]:

@@ -32,10 +32,10 @@ class FrameContext:
     anchor: int = 0
     rows: int = _ROWS
 
-    def neighbours(self) -> list[int]:
-        """For each frame the next one on the way to the anchor; the anchor has itself."""
+    def neighbours(self) -> Tensor:
+        """For each frame the next one on the way to the anchor, (F,) on the CPU; the anchor has itself."""
         a = self.anchor
-        return [i - 1 if i > a else i + 1 if i < a else a for i in range(self.frames)]
+        return torch.tensor([i - 1 if i > a else i + 1 if i < a else a for i in range(self.frames)])
 
 
 class SparseCausalProcessor:

@@ -40,7 +40,7 @@ class ModelScopeBackbone(StableDiffusion):
         dtype = getattr(unet, "dtype", self.dtype)
         x = latents.to(self.device, dtype)
         times = torch.as_tensor(t, device=self.device).expand(latents.shape[0])
-        with self._arithmetic():
+        with self._arithmetic(unet):
             return unet(x, times, text.to(self.device, dtype), **unet_arguments).sample.float()
 
 

@@ -40,6 +40,8 @@ class BackboneSpec:
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
         converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
         sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
+        shapes: "package.module" of a network that is no class of diffusers', for counts without weights:
+            `network(config)` makes it, `assemble(spec, plan, parts)` the backbone, `toy(name)` its toy configuration.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         row: where it stands in lists, lowest first; those of other packages come after motionkit's own.
     """
@@ -76,6 +78,7 @@ class BackboneSpec:
     roles: tuple[str, ...] = (SPATIAL, CROSS)
     sd1_unet: bool = False
     xl_unet: bool = False
+    shapes: str = ""
     conf: str | None = None
     row: float = 1000
 

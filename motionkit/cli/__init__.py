@@ -24,18 +24,19 @@ class Verb:
 
 VERBS = {
     "transfer": Verb("motionkit.cli.transfer", "make one character perform the motion of another clip"),
-    "compare": Verb("motionkit.cli.compare", "the same inputs through several methods, side by side"),
-    "bench": Verb("motionkit.cli.bench", "every method on a fixed task with a known truth: a table"),
+    "compare": Verb("motionkit.cli.compare", "run the same inputs through several methods, side by side"),
+    "bench": Verb("motionkit.cli.bench", "run every method on a fixed task with a known truth, and write a table"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
-    "convert": Verb("motionkit.cli.convert", "published checkpoints to safetensors in motionkit's layout"),
-    "methods": Verb("motionkit.cli.methods", "the methods: what each one needs, uses and runs on"),
-    "backbones": Verb("motionkit.cli.backbones", "the backbones: which weights are here, how to get the others"),
-    "cache": Verb("motionkit.cli.cache", "what earlier runs left to be used again: look, and remove"),
-    "doctor": Verb("motionkit.cli.doctor", "look at this installation"),
-    "cite": Verb("motionkit.cli.cite", "BibTeX of a method, or of what a run used"),
+    "convert": Verb("motionkit.cli.convert", "convert published checkpoints to safetensors in motionkit's layout"),
+    "methods": Verb("motionkit.cli.methods", "list the methods: what each one needs, uses and runs on"),
+    "backbones": Verb("motionkit.cli.backbones", "list the backbones: which weights are here, how to get the others"),
+    "fits": Verb("motionkit.cli.fits", "show what a run needs of a GPU, and whether a card holds it"),
+    "cache": Verb("motionkit.cli.cache", "list or remove the cached steps of earlier runs"),
+    "doctor": Verb("motionkit.cli.doctor", "check this installation"),
+    "cite": Verb("motionkit.cli.cite", "print BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
-    "completion": Verb("motionkit.cli.completion", "let bash, zsh or fish complete verbs, keys and values"),
-    "new-method": Verb("motionkit.cli.new_method", "write a package with a method of your own, to start from"),
+    "completion": Verb("motionkit.cli.completion", "print a script for completion in bash, zsh or fish"),
+    "new-method": Verb("motionkit.cli.new_method", "create a package for a method of your own"),
 }
 _PLACES = {
     getattr(errno, name)
@@ -55,7 +56,7 @@ example: motionkit transfer method=anamodiff reference=turtle.png driving=rhino.
 
 
 def console() -> None:
-    """The `motionkit` script. A request to end (a cluster's, or of a terminal that closes) stops it as Ctrl-C does."""
+    """The `motionkit` script. SIGTERM and SIGHUP (from a cluster, or a terminal that closes) stop it as Ctrl-C does."""
     _open_streams()
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -70,7 +71,7 @@ def console() -> None:
 
 
 def _open_streams() -> None:
-    """A stream that was closed before the start leads nowhere; no file of ours then gets its number."""
+    """Open standard streams that were closed before the start on /dev/null, so that no file gets their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -82,7 +83,7 @@ def _open_streams() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0, 1 (a defect), 2 (a mistake to mend), 130 (cancelled)."""
+    """Run one verb; returns the exit code: 0, 1 (an internal error), 2 (a user's mistake), 130 (cancelled)."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -130,33 +131,34 @@ def _report(error: BaseException) -> int:
     if isinstance(error, UserError):
         print(f"motionkit: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    if isinstance(error, BrokenPipeError):  # the reader has gone, as in `... | head`
+    if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, as in `... | head`
         return _no_stdout()
     if isinstance(error, OSError) and error.errno in _PLACES:
         print(f"motionkit: error: {_place(error)}", file=sys.stderr)
         return 2 if error.filename else _no_stdout()
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # of Path.expanduser
         print(
-            "motionkit: error: a path begins with ~ where there is no such home folder: give it whole", file=sys.stderr
+            "motionkit: error: a path begins with ~, but there is no such home folder: give the full path",
+            file=sys.stderr,
         )
         return 2
     what = f"{type(error).__name__}: {_one_line(error)}"
-    print(f"motionkit: error: {what} (a defect: run again with --debug to see where)", file=sys.stderr)
+    print(f"motionkit: error: {what} (an internal error: run again with --debug for the traceback)", file=sys.stderr)
     return 1
 
 
 def _place(error: OSError) -> str:
-    """What the file system refuses, with the path."""
+    """An error of the file system, with the path."""
     if error.filename:
         path = str(error.filename)
-        return f"{path if len(path) <= 200 else path[:80] + '...'}: {error.strerror}: check the path, or take another"
+        return f"{path if len(path) <= 200 else path[:80] + '...'}: {error.strerror}: check the path, or use another"
     if isinstance(error, FileNotFoundError):
-        return "the working folder is gone: go to another one"
+        return "the current folder no longer exists: change to another one"
     return f"the output cannot be written: {error.strerror}"
 
 
 def _no_stdout() -> int:
-    """What stdout still holds goes nowhere, so that Python does not fail on it as it ends."""
+    """Discard what stdout still holds, so that Python does not fail on it at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

@@ -1,4 +1,4 @@
-"""`motionkit backbones`: what methods can stand on, which weights are here, how to get others, what runs on what."""
+"""`motionkit backbones`: the backbones of the methods, which weights are here, how to get others, what runs on what."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def matrix() -> str:
     lines = [table(("runs on", *(spec.name for spec in columns), ""), rows)]
     lines += [table((f"{number})", reason), []) for reason, number in notes.items()]
     if any(UNSAID in row for row in rows):
-        lines.append(f"{UNSAID}  the method declares nothing about this backbone, and refuses it")
-    lines += [f"{', '.join(free)}: need none"] if free else []
+        lines.append(f"{UNSAID}  the method does not declare this backbone, and refuses it")
+    lines += [f"{', '.join(free)}: need no backbone"] if free else []
     return "\n".join(lines)
 
 
@@ -60,7 +60,7 @@ def _cell(spec: MethodSpec, backbone: catalog.BackboneSpec, notes: dict[str, int
 def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
     """Whether the weights are here, in a word or two, and the whole line that says what is missing."""
     if spec.made_up:
-        return "none needed", "made from a seed"
+        return "none needed", "random, from a seed"
     try:
         folder = folders.locate(spec)
         modules = [str(motion_files.locate(spec, folder))] if spec.base else []
@@ -112,5 +112,5 @@ def _runs(backbone: catalog.BackboneSpec) -> list[tuple[str, str]]:
     running = [spec.name for spec in methods if spec.runs_on(backbone)]
     others = [spec for spec in methods if not spec.runs_on(backbone)]
     return [("runs", ", ".join(running) or "no method")] + [
-        (f"not {spec.name}", spec.refusal(backbone) or "it declares nothing about this backbone") for spec in others
+        (f"not {spec.name}", spec.refusal(backbone) or "it does not declare this backbone") for spec in others
     ]

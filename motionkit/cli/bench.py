@@ -16,7 +16,7 @@ from motionkit.table.bench.runners import Cluster, make_runner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.table.bench.entry import Options
     from motionkit.table.bench.runners import Runner
     from motionkit.table.bench.shards import Shard
@@ -35,12 +35,12 @@ class BenchConfig:
         None,
     )
     methods: list[str] = setting(
-        "What is measured, as [still,warp]; see `motionkit methods`. Left out: the protocol's own rows, where it has "
-        "some.",
+        "Methods to measure, such as [still,warp]; see `motionkit methods`. Left out: the protocol's own rows, if it "
+        "has any.",
         factory=list,
     )
     backbones: list[str] = setting(
-        "Every method on each of them, patterns too: [pocket-*] (without it: each on its own); unsupported pairs are "
+        "Run every method on each of these, such as [pocket-*] (default: each on its own); unsupported pairs are "
         "listed with the reason.",
         factory=list,
     )
@@ -51,15 +51,15 @@ class BenchConfig:
     )
     settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
     ablations: list[str] = setting(
-        "With bench=ablations: which rows, patterns too; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
+        "With bench=ablations: rows, e.g. [flipsketch-*]; bench.variants=FOLDER of trained variants, bench.pairs=6 or "
         "by protocol: 'bench.pairs={drawing:6,edit:5}'.",
         factory=list,
     )
     weights: dict[str, str] = setting("Weights of a metric that do not come with the package.", factory=dict)
-    least: dict[str, int] = setting("The fewest clips with which a metric is taken.", factory=dict)
-    gpu: Any = setting("One of auto, cpu, 8gb, 12gb, 24gb, 80gb; single switches are gpu.KEY=VALUE.", None)
+    least: dict[str, int] = setting("The smallest number of clips for which a metric is computed.", factory=dict)
+    gpu: Any = setting("auto, cpu, mps, or <N>gb for a card of that size; single switches are gpu.KEY=VALUE.", None)
     online: bool = setting("Whether missing weights may be downloaded.", False)
-    cache: bool = setting("Whether finished stages are taken from the cache; times then lack them.", False)
+    cache: bool = setting("Whether finished stages are taken from the cache; times then leave them out.", False)
     runner: str = setting(
         "How cells are run: one after another, side by side, or as jobs of a cluster.",
         "serial",
@@ -75,7 +75,7 @@ class BenchConfig:
     cluster: Cluster = field(default_factory=Cluster)
     output: str | None = setting(
         "Folder of results/results.html, .md, .json and .png, and cells/; null is runs/bench/NAME. Where cases, "
-        "settings or metrics were changed, results-HASH/ stands in place of results/; bench=ablations writes "
+        "settings or metrics were changed, results-HASH/ is written in place of results/; bench=ablations writes "
         "ledger/ledger.md and .json, of some of the rows ledger-HASH/. The page's path is printed; with shard=, which "
         "writes no page, the folder's.",
         None,
@@ -91,7 +91,8 @@ what
 how
 {told(BenchConfig, "runner=serial workers=2 threads=1 shard=2/8 gpu=NAME online=false cache=false")}
   cluster.KEY=VALUE       For submitit: cluster.kind=slurm or local; cluster.partition= minutes= gpus= memory_gb= cells=
-                          (per job); with gpus= it is started on a node with such a GPU, since the plan is made there.
+                          (per job); with gpus=, start it on a node with such a GPU, since the memory plan is made
+                          there.
 output
 {told(BenchConfig, "output=FOLDER")}
 
@@ -121,7 +122,7 @@ def main(argv: list[str]) -> int:
     words = [f"++{word}" if word.startswith(_OPEN) else word for word in argv]
     config = hydra_app.compose("bench", BenchConfig, words)
     refuse_empty(config, ("output",))
-    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    start = hydra_app.JobFolders(Path.cwd(), Path.cwd())
     from motionkit.table.bench.protocol import LEDGER
 
     if not isinstance(config.bench["name"], str):
@@ -129,7 +130,9 @@ def main(argv: list[str]) -> int:
     if config.bench["name"] == LEDGER:
         for word in argv:
             if word.lstrip("+").startswith(("methods=", "backbones=", "backbone.", "settings.")):
-                raise UserError(f"{word}: the rows of bench=ablations say it themselves: choose by ablations=[NAME]")
+                raise UserError(
+                    f"{word}: the rows of bench=ablations set it themselves: choose rows by ablations=[NAME]"
+                )
         return _ablations(config, start)
     if config.ablations:
         raise UserError("ablations=[...] are rows of bench=ablations: add bench=ablations, or leave them out")
@@ -137,7 +140,7 @@ def main(argv: list[str]) -> int:
     return _table(config, start, named)
 
 
-def _table(config: BenchConfig, start: Start, named: bool) -> int:
+def _table(config: BenchConfig, start: JobFolders, named: bool) -> int:
     """One protocol: run, write, say where; `named` is whether the methods were, or the protocol's rows take part."""
     from motionkit.cli.words import choice_of
     from motionkit.table.bench import protocol as protocols
@@ -186,7 +189,7 @@ def _shard(config: BenchConfig) -> Shard:
     return Shard() if config.shard is None else Shard.read(config.shard)
 
 
-def _ablations(config: BenchConfig, start: Start) -> int:
+def _ablations(config: BenchConfig, start: JobFolders) -> int:
     """The papers' ablation rows, each on its protocol."""
     from motionkit.table.bench import ablations, ledger
     from motionkit.table.bench.ledger_page import write_ledger
@@ -203,16 +206,18 @@ def _ablations(config: BenchConfig, start: Start) -> int:
     return 1 if done.failed else 0
 
 
-def _variants(given: Any, start: Start) -> Path | None:
+def _variants(given: Any, start: JobFolders) -> Path | None:
     if given is None:
         return None
     folder = start.resolve(str(given))
     if not folder.is_dir():
-        raise UserError(f"bench.variants={given}: no such folder; it holds a folder per trained variant, and `full`")
+        raise UserError(
+            f"bench.variants={given}: no such folder; it should hold a folder per trained variant, and `full`"
+        )
     return folder
 
 
-def _options(config: BenchConfig, start: Start) -> Options:
+def _options(config: BenchConfig, start: JobFolders) -> Options:
     from motionkit.table.bench.entry import Options
 
     weights = {name: str(start.resolve_if_there(path)) for name, path in config.weights.items()}
@@ -226,14 +231,14 @@ def _runner(config: BenchConfig, folder: Path) -> Runner:
 
         if plan_for(config.gpu).device == "cpu":
             raise UserError(
-                f"cluster.gpus={config.cluster.gpus}, but the plan is made where the benchmark is started, "
+                f"cluster.gpus={config.cluster.gpus}, but the memory plan is made where the benchmark is started, "
                 "and here it is for the CPU: start it on a node with such a GPU"
             )
     return make_runner(config.runner, folder, config.workers, config.threads, Cluster(**vars(config.cluster)))
 
 
-def _folder(config: BenchConfig, start: Start) -> Path:
-    """Where the cells lie: one folder for all sub-runs of a protocol, which share cells."""
+def _folder(config: BenchConfig, start: JobFolders) -> Path:
+    """The folder of the cells: one folder for all sub-runs of a protocol, which share cells."""
     if config.output is None:
         return start.cwd / "runs" / "bench" / str(config.bench["name"])
     folder = start.resolve(config.output)

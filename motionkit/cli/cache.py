@@ -1,4 +1,4 @@
-"""`motionkit cache`: what the stage cache holds, and removing some of it."""
+"""`motionkit cache`: list the stage cache, or remove files from it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from motionkit.running.cache_files import Kept, in_words
 HELP = """usage: motionkit cache [list]
        motionkit cache prune [age=30d] [size=5gb]
 
-Finished steps of earlier runs, which later runs with the same inputs and settings take from there. Anything in it may
-be removed at any time: it only costs the time to make it again.
+Finished steps of earlier runs, which later runs with the same inputs and settings reuse. Anything in it may
+be removed at any time; it is then computed again when needed.
 
   list                    how much each step of each method holds, and when it was last used
   prune age=30d           remove what was not used for that long (s, m, h, d, w)
-  prune size=5gb          remove what was not used for longest until no more is left (mb, gb); size=0 removes all
+  prune size=5gb          remove the least recently used until at most that much is left (mb, gb); size=0 removes all
 
-MOTIONKIT_CACHE=FOLDER is another place, MOTIONKIT_CACHE_LIMIT=50gb another limit (20gb; 0: none): above it, what was
-not used for longest goes by itself.
+MOTIONKIT_CACHE=FOLDER sets another folder, MOTIONKIT_CACHE_LIMIT=50gb another limit (default 20gb; 0: none): above it,
+the least recently used is removed automatically.
 """
 
 
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     action, words = (argv[0], argv[1:]) if argv else ("list", [])
     if action == "list":
         if words:
-            raise UserError(f"cache list does not take {words[0]}")
+            raise UserError(f"cache list takes no arguments (got {words[0]})")
         _list()
     elif action == "prune":
         _prune(words)

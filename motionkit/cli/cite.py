@@ -61,7 +61,7 @@ def _key(entry: str) -> str:
 
 
 def from_manifest(path: Path) -> list[str]:
-    """The citations in a run's manifest; a run folder will do as well.
+    """The citations in a run's manifest; a run folder works as well.
 
     Raises:
         UserError: there is no manifest, or it is not one of a run.
@@ -74,5 +74,5 @@ def from_manifest(path: Path) -> list[str]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the manifest of a run") from error
     if not isinstance(citation, str):
-        raise UserError(f"{path} is not the manifest of a run: its citation is no text")
+        raise UserError(f"{path} is not the manifest of a run: its citation is not text")
     return [citation]

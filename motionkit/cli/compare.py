@@ -14,7 +14,7 @@ from motionkit.settings.config import refuse_empty
 from motionkit.settings.setting import setting
 
 if TYPE_CHECKING:
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.media import Clip
     from motionkit.running.request import Request
     from motionkit.table.compare import Comparison
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class CompareConfig(RequestConfig):
     """The primary configuration of `motionkit compare`."""
 
-    methods: list[str] = setting("What is compared, as [still,warp]; see `motionkit methods`.", factory=list)
+    methods: list[str] = setting("Methods to compare, such as [still,warp]; see `motionkit methods`.", factory=list)
     settings: dict[str, Any] = setting("A setting of one method (`motionkit methods NAME`).", factory=dict)
-    truth: str | None = setting("The true video, when it is known: figures are then taken against it.", None)
+    truth: str | None = setting("The true video, when it is known: metrics are then computed against it.", None)
     jobs: str | None = setting(
         "Many comparisons. FOLDER: a sub-folder for each job, with reference.*, driving.*, truth.*, prompt.txt, "
         "masks.* ...; a CSV file: a row for each job, columns named as the keys, and name; paths start from its "
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     words = [f"++{word}" if word.startswith("settings.") else word for word in argv]
     config = hydra_app.compose("compare", CompareConfig, words)
     refuse_empty(config, ("truth", "jobs", "output"))
-    start = hydra_app.Start(Path.cwd(), Path.cwd())
+    start = hydra_app.JobFolders(Path.cwd(), Path.cwd())
     from motionkit.cli.words import shared_request
     from motionkit.running.request import check_values
     from motionkit.table.compare.engine import choose_methods
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     return 1 if done.failed else 0
 
 
-def _run_jobs(config: CompareConfig, start: Start) -> int:
+def _run_jobs(config: CompareConfig, start: JobFolders) -> int:
     """Every job of the list, each a comparison; what holds for all of them is checked before the first."""
     from motionkit.data.job_list import read_jobs
     from motionkit.weights.hashing import hash_json
@@ -118,7 +118,7 @@ def _compare(config: CompareConfig, request: Request, truth: Clip | None, folder
     return compare_request(config.methods, request, config.settings, folder, truth, progress(config.progress), say)
 
 
-def _read(config: CompareConfig, start: Start) -> tuple[Request, Clip | None]:
+def _read(config: CompareConfig, start: JobFolders) -> tuple[Request, Clip | None]:
     """The request with its clips read, and the true video when it is given."""
     from motionkit.cli.words import shared_request
     from motionkit.running.clips import excerpt, read, say_notes
@@ -130,8 +130,8 @@ def _read(config: CompareConfig, start: Start) -> tuple[Request, Clip | None]:
     return whole, truth
 
 
-def _folder(config: CompareConfig, inputs: Inputs, start: Start) -> Path:
-    """Where the comparison lies: without `output`, one folder for the same inputs, so that it resumes."""
+def _folder(config: CompareConfig, inputs: Inputs, start: JobFolders) -> Path:
+    """The comparison's folder: without `output`, one folder for the same inputs, so that it resumes."""
     from motionkit.weights.hashing import hash_json
 
     if config.output is None:

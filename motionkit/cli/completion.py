@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def candidates(words: list[str]) -> list[str]:
-    """What the last of the words after `motionkit` may become; none where it is a file, or anything at all."""
+    """Completions of the last word of a command line; none where it is a file or free text."""
     from motionkit.cli import VERBS
 
     *before, word = words or [""]

@@ -12,7 +12,7 @@ EXAMPLE = PACKAGE / "example"
 
 
 def main() -> int:
-    """Runs `motionkit compare` on the example clips and says where the results lie; returns the exit code."""
+    """Run `motionkit compare` on the example clips and say where the results are; returns the exit code."""
     folder = Path("runs") / "demo"
     code = command_line(
         [
@@ -28,7 +28,7 @@ def main() -> int:
         ]
     )
     if code == 0:
-        print(f"open {folder / 'report.html'} in a browser; the videos lie beside it")
+        print(f"open {folder / 'report.html'} in a browser; the videos are in the same folder")
     return code
 
 

@@ -18,6 +18,7 @@ from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
 from motionkit.running.cache import cache_root
+from motionkit.settings.need import free_bytes
 from motionkit.weights.finding import Wanted, find
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ HELP = """usage: motionkit doctor [extras=true]
 Versions, extras, codecs, disk, cache, weights and plugins, with the traceback of each plugin that is broken.
 Exit code 1 when something that motionkit needs is missing or broken.
 
-  extras=true    import torch, diffusers and each extra that is installed, in a process of its own: this finds what
-                 was built for another torch; half a minute, and up to a gigabyte of memory
+  extras=true    import torch, diffusers and each installed extra, each in its own process: this finds packages
+                 built for another torch; takes half a minute, and up to a gigabyte of memory
 """
 
 EXTRAS = {
@@ -54,15 +55,15 @@ Row = tuple[str, str, str]  # what, ok | missing | WRONG, detail
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     if argv not in ([], ["extras=true"], ["extras=false"]):
-        raise UserError(f"doctor takes extras=true or nothing, not {argv[0]!r}")
+        raise UserError(f"doctor takes extras=true or no arguments (got {argv[0]!r})")
     found = [*builds(), *(imports() if argv == ["extras=true"] else extras())]
-    rows = [*packages(), *found, *places(), *weights(), *vision(), *plugins()]
+    rows = [*packages(), *cards(), *found, *places(), *weights(), *vision(), *plugins()]
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
     print(table(("", "", ""), rows).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
         print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
     wrong = sum(row[1] == "WRONG" for row in rows)
-    print(f"\n{wrong} thing(s) wrong" if wrong else "\nall is well")
+    print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
 
 
@@ -81,19 +82,43 @@ def packages() -> list[Row]:
             rows.append((need.name, "WRONG", f"not installed, needs {need.specifier or 'any version'}"))
             continue
         fits = need.specifier.contains(version, prereleases=True)
-        note = {"av": "reads and writes video with the FFmpeg inside it", "torch": _build(version)}.get(need.name, "")
+        note = {"av": "reads and writes video with its own FFmpeg", "torch": _build(version)}.get(need.name, "")
         detail = f"{version}  {note}".strip() if fits else f"{version}, needs {need.specifier}"
         rows.append((need.name, "ok" if fits else "WRONG", detail))
     return rows
 
 
 def _build(version: str) -> str:
-    gpu = "an NVIDIA driver is here" if shutil.which("nvidia-smi") else "no NVIDIA driver is here"
+    gpu = "an NVIDIA driver was found" if shutil.which("nvidia-smi") else "no NVIDIA driver was found"
     return f"{'built for the CPU' if '+cpu' in version else 'built with CUDA or for any device'}; {gpu}"
 
 
+def cards() -> list[Row]:
+    """This machine's NVIDIA cards as their driver lists them: name, memory, driver; what is free of it now."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [("card", "WRONG", f"nvidia-smi fails ({type(error).__name__}): the driver has to be installed again")]
+    return [_card(number, line) for number, line in enumerate(done.stdout.strip().splitlines())]
+
+
+def _card(number: int, line: str) -> Row:
+    """The row of one line of nvidia-smi: name, MiB in all, MiB free, driver."""
+    name, *numbers = (part.strip() for part in line.split(","))
+    try:
+        whole, free = (float(value) / 1024 for value in numbers[:2])
+    except ValueError:
+        return (f"cuda:{number}", "ok", f"{name}, memory not told")
+    run = max(0.0, free_bytes(whole) / 2**30)
+    detail = f"{name}, {whole:.1f} GiB, {free:.1f} free, driver {numbers[2]}; a run may take {run:.1f}: motionkit fits"
+    return (f"cuda:{number}", "ok", detail)
+
+
 def extras() -> list[Row]:
-    """Optional packages, and how to get those that are not there."""
+    """Optional packages, and how to install the missing ones."""
     rows: list[Row] = []
     for module, extra in EXTRAS.items():
         try:
@@ -107,7 +132,7 @@ def extras() -> list[Row]:
 
 
 def builds() -> list[Row]:
-    """What was built for another torch than the one that is here, from metadata alone."""
+    """Packages that were built for another torch than the installed one, from metadata alone."""
     rows: list[Row] = []
     for name in ("torchvision", "torchaudio"):
         try:
@@ -116,11 +141,11 @@ def builds() -> list[Row]:
             continue
         needed = _torch_of(name)
         if needed is not None and not needed.contains(torch, prereleases=True):
-            rows.append((name, "WRONG", f"{own} is made for torch{needed}, here is {torch}: {_again(name)}"))
+            rows.append((name, "WRONG", f"{own} needs torch{needed}, installed is {torch}: {_again(name)}"))
         elif _device_of(own) != _device_of(torch):
-            rows.append((name, "WRONG", f"{own} breaks torch {torch}, it was built for another: {_again(name)}"))
+            rows.append((name, "WRONG", f"{own} was built for another torch than {torch}: {_again(name)}"))
         else:
-            rows.append((name, "ok", f"{own}, made for torch {torch}"))
+            rows.append((name, "ok", f"{own}, built for torch {torch}"))
     return rows
 
 
@@ -144,7 +169,7 @@ def _again(name: str) -> str:
 
 
 def imports() -> list[Row]:
-    """What a run imports, and each extra that is installed, imported in a process of its own."""
+    """What a run imports, and each installed extra, each imported in its own process."""
     rows: list[Row] = []
     for name, line in CORE.items():
         if importlib.util.find_spec(name) is not None:
@@ -227,7 +252,7 @@ def _way(wanted: Wanted) -> str:
 
 
 def plugins() -> list[Row]:
-    """Each method, sampler, ... with the distribution that brought it."""
+    """Each method, sampler, ... with the distribution that provides it."""
     off = "  (MOTIONKIT_DISABLE_PLUGINS is set)" if registry.plugins_disabled() else ""
     rows: list[Row] = []
     for group in registry.GROUPS:

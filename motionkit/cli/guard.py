@@ -1,4 +1,4 @@
-"""What a composed configuration may make Hydra do: nothing that it names runs unless it is known here.
+"""Checks what a composed configuration makes Hydra do: nothing that it names runs unless it is known here.
 
 Hydra builds callbacks, loggers, launchers and sweepers from the configuration before a verb sees it, and a folder of
 `--config-dir` may come from anyone. Every configuration is therefore looked at as it leaves the loader, those of a
@@ -31,11 +31,11 @@ LAUNCHERS = {
 }
 _CODE = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_", "()")
 _TYPED = ("launcher.setup", "launcher.python", "launcher.srun_args", "launcher.additional_parameters", "job.env_set")
-_NO_ENVIRONMENT = "environment variables are not read into settings"
+_NO_ENVIRONMENT = "environment variables are not allowed in settings"
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Hydra's loader of configurations, which lets none out that it has not checked."""
+    """Hydra's loader of configurations, which checks each of them."""
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *given: Any, **named: Any
@@ -103,7 +103,7 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
     check_interpolations(tree)
     hydra = tree.pop("hydra")
     if code := _code(tree):
-        raise _refused(code, "a configuration names no code")
+        raise _refused(code, "a configuration must not name code")
     _check_plugins(hydra)
     _check_logging(hydra)
     _check_job(hydra, overrides)
@@ -112,16 +112,16 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
 def _check_plugins(hydra: dict[str, Any]) -> None:
     for key, target in (hydra["callbacks"] or {}).items():
         if (key, target) != CALLBACK:
-            raise _refused(f"hydra.callbacks.{key}", "a configuration names no code")
+            raise _refused(f"hydra.callbacks.{key}", "a configuration must not name code")
     for kind, known in (("launcher", LAUNCHERS), ("sweeper", SWEEPERS)):
         chosen = dict(hydra[kind]) if isinstance(hydra[kind], dict) else {}
         if chosen.pop("_target_", None) not in known.values():
             raise _refused(f"hydra.{kind}", f"give hydra/{kind}=NAME, one of {', '.join(known)}", remove=False)
         if code := _code(chosen):
-            raise _refused(f"hydra.{kind}.{code}", "a configuration names no code")
+            raise _refused(f"hydra.{kind}.{code}", "a configuration must not name code")
         for key in chosen.get("params") or {}:  # of a sweeper: they become words of each job
             if str(key).lstrip("+~").startswith("hydra"):
-                raise _refused(f"hydra.{kind}.params.{key}", "a sweep is over keys of motionkit")
+                raise _refused(f"hydra.{kind}.params.{key}", "a sweep may only set keys of motionkit")
 
 
 def _check_logging(hydra: dict[str, Any]) -> None:
@@ -135,12 +135,12 @@ def _check_job(hydra: dict[str, Any], overrides: Sequence[str]) -> None:
     if hydra["mode"] is not None and not any(word.startswith("hydra.mode=") for word in overrides):
         raise _refused("hydra.mode", "give -m for a sweep")
     if sorted([*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]) != sorted(overrides):
-        raise _refused("hydra.overrides", "they are the words of the command line")
+        raise _refused("hydra.overrides", "it must list the words of the command line")
     for place in _TYPED:
         group, _, key = place.partition(".")
         value = hydra[group].get(key) if isinstance(hydra[group], dict) else None
         if value and not _typed(f"hydra.{place}", value, overrides):
-            raise _refused(f"hydra.{place}", "it is taken from the command line alone")
+            raise _refused(f"hydra.{place}", "it can only be set on the command line")
 
 
 def _typed(place: str, value: Any, overrides: Sequence[str]) -> bool:

@@ -36,7 +36,7 @@ SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class JobFolders:
     """Where a job was started: `cwd` resolves the user's paths, `folder` is the job's own."""
 
     cwd: Path
@@ -87,8 +87,12 @@ class Start:
         return LoraOptions(str(self.resolve(backbone["lora"])), 1.0 if scale is None else float(scale))
 
 
-def register(verb: str, schema: type) -> None:
-    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties."""
+def register(verb: str, schema: type, words: Sequence[str] = ()) -> None:
+    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties.
+
+    Args:
+        words: as they were typed: gpu=16gb names a size of a card that no file is written for.
+    """
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -101,7 +105,9 @@ def register(verb: str, schema: type) -> None:
     store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
     store.store(group="schema/gpu", name="any", node=GpuConfig)
     store.store(group="schema/data", name="any", node=DataConfig)
-    for group, names in {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS)}.items():
+    sizes = [size for word in words if word.startswith("gpu=") for size in re.findall(r"\b\d{1,4}gb\b", word)]
+    groups = {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS, *sizes)}
+    for group, names in groups.items():
         for name in names:
             _register_option(store, group, name)
     for name, spec in catalog.specs().items():
@@ -178,7 +184,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise UserError(f"{verb} does not take {flags[0]}")
     check_words(verb, overrides)
     settle(verb, overrides)
-    register(verb, schema)
+    register(verb, schema, overrides)
     try:
         with checked(), initialize_config_module("motionkit.conf", version_base="1.3"):
             return typed(schema, hydra_compose(verb, [quote(word) for word in overrides]))
@@ -186,7 +192,7 @@ def compose(verb: str, schema: type, words: list[str]) -> Any:
         raise one_line(error, verb, overrides) from error
 
 
-def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
+def run(verb: str, job: Callable[[Any, JobFolders], None], words: list[str]) -> int:
     """Start a verb as a Hydra application: overrides, --cfg job, -m and launchers.
 
     Raises:
@@ -201,7 +207,7 @@ def run(verb: str, job: Callable[[Any, Start], None], words: list[str]) -> int:
     multirun = is_multirun(flags)
     check_words(verb, overrides, multirun)
     place = settle(verb, overrides, multirun, shows=bool(set(flags) & set(SHOWS)))
-    register(verb, SCHEMAS[verb])
+    register(verb, SCHEMAS[verb], overrides)
 
     def task(config: DictConfig) -> None:
         start = _start()
@@ -236,15 +242,15 @@ def _call(app: Callable[[], Any], argv: list[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _start() -> Start:
+def _start() -> JobFolders:
     from hydra.core.hydra_config import HydraConfig
 
     runtime = HydraConfig.get().runtime
-    return Start(Path(runtime.cwd), Path(runtime.output_dir))
+    return JobFolders(Path(runtime.cwd), Path(runtime.output_dir))
 
 
 def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool = False) -> list[str]:
-    """Further words for Hydra where the working folder takes no run folder: it then lies beside the output.
+    """Further words for Hydra where no run folder can be made in the current folder: it is then made beside the output.
 
     Args:
         shows: nothing runs, and nothing is written.
@@ -256,7 +262,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         check_writable(Path.cwd() / "runs")
         return []
     except FileNotFoundError:
-        lost, why = True, "the working folder is gone"
+        lost, why = True, "the current folder no longer exists"
     except UserError as error:
         lost, why = False, str(error)
     if lost and shows:
@@ -268,10 +274,10 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         return []
     output = local_path(given.get("output", "").strip("'\""))
     if multirun or output == Path() or (lost and not output.is_absolute()):
-        other = "" if multirun else ", or give output= with a whole path"
-        raise UserError(f"{why}: go to another folder{other}")
+        other = "" if multirun else ", or give output= with a full path"
+        raise UserError(f"{why}: change to another folder{other}")
     if lost:
-        os.chdir("/")  # Hydra asks where it is; paths that are not whole lead nowhere now
+        os.chdir("/")  # Hydra asks where it is; relative paths cannot be resolved any more
     base = output.absolute().parent
     check_writable(base)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
@@ -282,7 +288,7 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        pass  # it holds something, which is then worth keeping
+        pass  # it is not empty, so it is kept
 
 
 def _from_hydra(error: BaseException) -> bool:
@@ -290,7 +296,7 @@ def _from_hydra(error: BaseException) -> bool:
 
 
 def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
-    """What Hydra says, as one line, with the nearest name when one is unknown."""
+    """Hydra's error as one line, with the nearest name when one is unknown."""
     text = str(error)
     if unclear := re.match(r"Ambiguous value for argument '(?P<word>.*)'$", first_line(error)):
         return several(verb, unclear["word"], verb in SCHEMAS)

@@ -19,6 +19,7 @@ SCHEMAS = {
     "train": "motionkit.cli.schemas:TrainConfig",
     "compare": "motionkit.cli.compare:CompareConfig",
     "bench": "motionkit.cli.bench:BenchConfig",
+    "fits": "motionkit.cli.fits:FitsConfig",
 }
 _OPTIONS = {
     "sprites": "what output source driving motion colour seed count split setting size frames lines",
@@ -26,6 +27,7 @@ _OPTIONS = {
     "doctor": "extras",
     "cache": "age size",
 }
+CARDS = ("8gb", "12gb", "16gb", "24gb", "40gb", "80gb")  # usual ones; any number will do
 _GROUPS = {
     "backbone": "motionkit.backbones.catalog:BackboneConfig",
     "gpu": "motionkit.settings.gpu:GpuConfig",
@@ -55,7 +57,7 @@ def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
 
 
 def method_of(words: Iterable[str]) -> str:
-    """The method that the words choose, or the one that is taken without."""
+    """The method that the words choose, or the default one."""
     chosen = [word.partition("=")[2] for word in words if word.startswith("method=")]
     return chosen[-1] if chosen else "anamodiff"
 
@@ -82,9 +84,8 @@ def dotted(schema: Any, above: str = "") -> list[str]:
 
 
 def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
-    """The words that a key takes, where they are a few that are known; else none."""
+    """The words that a key takes, where there is a fixed list; else none."""
     from motionkit.backbones import catalog
-    from motionkit.settings.gpu import TIERS
 
     if key in ("method", "methods"):
         return registry.names()
@@ -93,7 +94,7 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
     if key in ("backbone", "backbones"):
         return ["auto", "pocket", "tiny", *catalog.specs()]
     known = {
-        "gpu": ("auto", *TIERS),
+        "gpu": (*CARDS, "auto", "cpu", "mps"),
         "data": ("sprites", "folder"),
         "what": ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"),
         "pen": ("ruler", "hand"),
@@ -114,7 +115,7 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
 
 
 def _fact(verb: str, key: str, words: Sequence[str]) -> Fact | None:
-    """What is declared of a key; None for one that is not known here."""
+    """The declaration of a key; None for an unknown one."""
     group, _, rest = key.partition(".")
     path = _GROUPS.get(group) if rest else None
     if group in ("method", "train") and rest:
@@ -126,7 +127,7 @@ def _fact(verb: str, key: str, words: Sequence[str]) -> Fact | None:
 
 
 def nearest(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
-    """The keys of a verb that an unknown one may stand for, the likeliest first; at most three.
+    """The keys of a verb that an unknown key may have meant, the likeliest first; at most three.
 
     Settings of that very name in some group come first (`steps`: `method.sample.steps`), also by the names that other
     tools have for them, then what is spelt alike.

@@ -21,7 +21,7 @@ class _Once(logging.StreamHandler):
 
     @property
     def stream(self) -> TextIO:
-        """Wherever stderr goes now."""
+        """The current stderr."""
         return sys.stderr
 
     @stream.setter

@@ -1,4 +1,4 @@
-"""`motionkit methods`: what there is, what each one needs, uses and runs on; broken plugins are listed too."""
+"""`motionkit methods`: the methods, what each one needs, uses and runs on; broken plugins are listed too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Without a name: all methods. With names: everything about each, its settings inc
   preset=NAME             the same for another preset than the default one
   json=true               the settings of one method as a JSON schema (draft 2020-12)
 
-MOTIONKIT_DISABLE_PLUGINS=1 leaves out what other packages add.
+MOTIONKIT_DISABLE_PLUGINS=1 hides the methods of other packages.
 """
 WIDTH = 120
 _KEYS = ("backbone", "preset", "json")
@@ -40,13 +40,13 @@ def main(argv: list[str]) -> int:
         if key not in _KEYS:
             raise unknown("key", key, _KEYS)
     if keys and not names:
-        raise UserError(f"{next(iter(keys))}= is about one method: motionkit methods NAME {argv[0]}")
+        raise UserError(f"{next(iter(keys))}= needs the name of a method: motionkit methods NAME {argv[0]}")
     backbone, preset = keys.get("backbone"), keys.get("preset")
     if keys.get("json", "false") not in ("true", "false"):
         raise UserError(f"json={keys['json']}: give true or false")
     if keys.get("json") == "true":
         if len(names) > 1:
-            raise UserError("json=true is for one method at a time")
+            raise UserError("json=true takes one method at a time")
         print(json.dumps(as_schema(names[0], backbone, preset), indent=1))
     else:
         print("\n\n".join(detail(name, backbone, preset) for name in names) if names else overview())
@@ -69,7 +69,7 @@ def overview() -> str:
         rows.append((name, needs, ", ".join(backbones_of(spec)) or "none needed", spec.status, spec.summary))
     text = table(("method", "needs (uses)", "backbones", "status", "what"), rows)
     text += "\n\n" + table(("sampler", "runs", "what"), [sampler_row(spec) for spec in registry.SAMPLERS.every()])
-    text += "\n\n`motionkit methods NAME` tells more, `motionkit cite NAME` gives the BibTeX."
+    text += "\n\n`motionkit methods NAME` shows the details, `motionkit cite NAME` the BibTeX."
     return text + broken()
 
 

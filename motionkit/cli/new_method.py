@@ -1,4 +1,4 @@
-"""`motionkit new-method`: write a package with a method that works, to start from."""
+"""`motionkit new-method`: create a package with a working method, to start from."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from motionkit.media.output_files import check_writable, local_path, temporary_b
 
 HELP = """usage: motionkit new-method NAME [FOLDER | output=FOLDER] [backbone=true]
 
-Writes a Python package that brings one method to motionkit: pyproject.toml with its entry point, the facts (SPEC),
-settings, a small method that works, its YAML, and tests that hold it to motionkit's contract. Nothing in motionkit
-changes. FOLDER is made, with its parents (default: motionkit-NAME); one that exists is left alone and refused.
+Creates a Python package that adds one method to motionkit: pyproject.toml with its entry point, the facts (SPEC),
+settings, a small working method, its YAML, and tests that check motionkit's contract. Nothing in motionkit
+changes. FOLDER (default: motionkit-NAME) is created with its parents; an existing one is refused.
 
   backbone=true    the package brings a backbone of a kind of its own too, tiny-NAME: its facts, a small network, a
                    loader, its YAML and tests
@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
     words = [_folder(word) for word in argv if word not in more]
     backbone = _switch(more)
     if strange := [word for word in words if word.startswith("-")]:
-        raise UserError(f"new-method does not take {strange[0]}: give NAME and, if you like, FOLDER")
+        raise UserError(f"new-method takes NAME and optionally FOLDER (got {strange[0]})")
     if not 1 <= len(words) <= 2:
-        raise UserError("new-method takes a name and, if you like, a folder: motionkit new-method puppet my_folder")
+        raise UserError("new-method takes a name and optionally a folder: motionkit new-method puppet my_folder")
     name, folder = words[0], local_path(words[1] if len(words) == 2 else f"motionkit-{words[0]}")
     check_name(name, backbone)
     files = write_package(name, folder, backbone)
@@ -73,17 +73,17 @@ def _folder(word: str) -> str:
     if not equals or not key.isidentifier():
         return word
     if key != "output":
-        raise UserError(f"new-method does not take {word}: give NAME and, if you like, output=FOLDER and backbone=true")
+        raise UserError(f"new-method takes NAME and optionally output=FOLDER and backbone=true (got {word})")
     if not value.strip():
         raise UserError("output= is empty: give a folder, or leave output= out")
     return value
 
 
 def check_name(name: str, backbone: bool = False) -> None:
-    """Refuse what cannot be, or should not be, a method's name; with a backbone also one whose tiny-NAME is taken.
+    """Refuse an invalid or misleading name of a method; with a backbone also one whose tiny-NAME is in use.
 
     Raises:
-        UserError: other characters than the contract's, a word that YAML takes for a value, or a name that is taken.
+        UserError: other characters than the contract's, a word that YAML reads as a value, or a name that is in use.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name) or len(name) > LONGEST:
         raise UserError(
@@ -101,13 +101,13 @@ def check_name(name: str, backbone: bool = False) -> None:
 
 
 def write_package(name: str, folder: Path, backbone: bool = False) -> list[str]:
-    """Write the package as `folder`, whole or not at all; returns its files, relative to it.
+    """Write the package as `folder`, completely or not at all; returns its files, relative to it.
 
     Raises:
         UserError: the folder exists, or cannot be written.
     """
     if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder} exists: give the new package a folder of its own, as a second word")
+        raise UserError(f"{folder} exists: give another folder as the second word")
     check_writable(folder.parent)
     files = rendered(name, backbone)
     with writing(folder):

@@ -1,4 +1,4 @@
-"""Between the shell and Hydra: flags in an order that Hydra takes, and free text that its grammar would trip over."""
+"""Between the shell and Hydra: flags in the order that Hydra needs, and free text that its grammar would misread."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _no_flag(name: str, value: str) -> UserError:
-    """The error for a flag that is none: mostly it is a key, written as other programs have it."""
+    """The error for an unknown flag: usually a key, written with dashes as in other programs."""
     bare = name.lstrip("-").replace("-", "_")
     if name in ("-sc", "--shell-completion"):
         return UserError("`motionkit completion bash` (or zsh, fish) prints the script that completes in a shell")
@@ -80,9 +80,9 @@ def _check_value(flag: str, value: str) -> None:
 def _check_together(flags: list[str]) -> None:
     modes = [flag for flag in flags if flag in _MODES]
     if len(modes) > 1:
-        raise UserError(f"{modes[0]} does not go with {modes[1]}: give one of them")
+        raise UserError(f"{modes[0]} cannot be combined with {modes[1]}: give only one of them")
     if "--resolve" in flags and not {"-c", "--cfg"} & set(flags):
-        raise UserError("--resolve needs --cfg job beside it: it says how a configuration is printed")
+        raise UserError("--resolve needs --cfg job: it only changes how a configuration is printed")
 
 
 def is_multirun(flags: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Words that Hydra would misread or answer with a riddle: refused with what to give in their place."""
+"""Refuses arguments that Hydra would misread or answer with a cryptic error, and says what to give instead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> 
     if value.startswith("["):
         names = value.strip("[]")
         if multirun:
-            raise UserError(f"{word}: a sweep has no brackets: give {key}={names}")
+            raise UserError(f"{word}: a sweep takes no brackets: give {key}={names}")
         raise UserError(_one_method(verb, word) if key == "method" else f"{word}: give one name: {key}=NAME")
     if word.startswith("~") or value in ("", "null"):
         raise UserError(f"{word}: {verb} needs a {key}: give {key}=NAME")
@@ -45,11 +45,11 @@ def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> 
     if re.search(r"[/\\]", value) and not re.search(r"[,()]", value):
         own = "; weights of your own are backbone.path=FOLDER" if key == "backbone" else ""
         name = re.split(r"[/\\]", value)[-1] or "NAME"
-        raise UserError(f"{word}: a {key} is chosen by its name: give {key}={name}{own}")
+        raise UserError(f"{word}: choose a {key} by its name: give {key}={name}{own}")
 
 
 def unknown_key(verb: str, key: str, words: Sequence[str]) -> UserError | None:
-    """The error for a key that the verb does not take, with what it may stand for; None when nothing is near."""
+    """The error for a key that the verb does not take, with what may have been meant; None when nothing is similar."""
     near = nearest(verb, key, words)
     if not near:
         return None
@@ -64,7 +64,7 @@ def several(verb: str, word: str, sweeps: bool) -> UserError:
     key, _, value = word.partition("=")
     sweep = ", or add -m for a sweep" if sweeps else ""
     if key in _LISTS:
-        return UserError(f"{word}: a list has brackets: give {key}=[{value}]")
+        return UserError(f"{word}: a list needs brackets: give {key}=[{value}]")
     if key == "method":
         return UserError(_one_method(verb, word) + sweep)
     if key == "size" and (sides := re.fullmatch(r"(\d+),(\d+)", value)):

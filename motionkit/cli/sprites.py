@@ -19,8 +19,8 @@ The procedural world of articulated characters: the same motion on another chara
   what=dataset   count=N clips of split=train|val|test with masks and labels  seed=N
   what=drawings  count=N clips as line drawings with captions, a folder to train on  lines=2-3 seed=N split=...
                  lines=WIDTH or LEAST-MOST, in half pixels; lines=... alone means what=drawings
-                 pen=ruler|hand: even lines, or shaken ones with gaps, pressure and parts filled in
-                 a folder of clips holds one set: only the command that made it may write there again
+                 pen=ruler|hand: even lines, or hand-drawn ones with gaps, varying pressure and filled parts
+                 a folder of clips holds one set: only the command that made it can write there again
   what=foreign-drawings  twelve fixed drawings of the foreign style with their prompts and true clips
   what=sheet     one picture: every kind in every motion
   what=styles    one picture of all that varies: wild characters, the foreign style, drawings by hand
@@ -89,11 +89,11 @@ def main(argv: list[str]) -> int:
 
 
 def _refuse_unused(words: list[str], what: str) -> None:
-    """A key that says nothing for this kind of output was meant for another one. Raises: UserError."""
+    """Refuse a key that this kind of output does not use: another kind was probably meant. Raises: UserError."""
     for word in words:
         kinds = ONLY.get(word.partition("=")[0], (what,))
         if what not in kinds:
-            raise UserError(f"{word}: what={what} takes no such key: give what={' or what='.join(kinds)}")
+            raise UserError(f"{word}: what={what} does not take this key: give what={' or what='.join(kinds)}")
 
 
 def _thickness(lines: str) -> tuple[int, int]:
@@ -101,12 +101,14 @@ def _thickness(lines: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", lines)
     least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= least <= most <= 32:
-        raise UserError(f"lines={lines} is no width: give one such as lines=2, or a range such as lines=2-3, up to 32")
+        raise UserError(
+            f"lines={lines} is not a width: give one such as lines=2, or a range such as lines=2-3, up to 32"
+        )
     return least, most
 
 
 def _claim(folder: Path, options: dict[str, str]) -> None:
-    """Keep two sets apart: a folder with clips takes only the very set that it holds, again.
+    """Keep two sets apart: a folder with clips accepts only the same set again.
 
     Raises:
         UserError: other clips are there.

@@ -1,4 +1,4 @@
-"""What Hydra does around the jobs of a sweep, and should not leave or say: bare folders, lines before our own."""
+"""Cleans up after the jobs of a Hydra sweep: empty folders, and error lines in addition to motionkit's own."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.settings.config import check_seed
 
 if TYPE_CHECKING:
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
 
 HELP = f"""usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
@@ -54,11 +54,11 @@ def data_folder(word: str) -> list[str]:
     return [word]
 
 
-def train(config: TrainConfig, start: Start) -> None:
+def train(config: TrainConfig, start: JobFolders) -> None:
     """One training run, from a typed configuration.
 
     Raises:
-        UserError: the method has no trainer, or anything else that the user can mend.
+        UserError: the method has no trainer, or anything else that the user can fix.
     """
     from motionkit import registry
     from motionkit.cli.transfer import progress
@@ -113,7 +113,7 @@ def _check_numbers(config: TrainConfig) -> None:
     check_seed(config.seed)
     value = config.steps
     if value is not None and value < 1:
-        raise UserError(f"steps={value}: give 1 or more, or leave steps= out for the trainer's own")
+        raise UserError(f"steps={value}: give 1 or more, or leave steps= out for the trainer's default")
     _frame(config.size)
 
 
@@ -125,14 +125,14 @@ def _frame(size: str | int | None) -> int | tuple[int, int] | None:
         return None
     height, width = parse_size(size)
     if min(height, width) < 1:
-        raise UserError(f"size={size}: give 1 or more, or leave size= out for the trainer's own")
+        raise UserError(f"size={size}: give 1 or more, or leave size= out for the trainer's default")
     return height if height == width else (height, width)
 
 
 def _how_to_go_on(config: TrainConfig, folder: Path) -> str:
     if not folder.is_dir() or not any(folder.iterdir()):
-        return "cancelled before anything was kept"
+        return "cancelled before anything was saved"
     changes = [] if config.output else [f"with output={shlex.quote(str(folder))}"]
     changes += [] if config.resume else ["without resume=false"]
     changed = f", {' and '.join(changes)}," if changes else ""
-    return f"cancelled; what was done is in {folder}: the same command{changed} goes on from there"
+    return f"cancelled; progress is saved in {folder}: the same command{changed} resumes"

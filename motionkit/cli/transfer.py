@@ -13,7 +13,7 @@ from motionkit.errors import unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.context import Progress
 
 HELP = f"""usage: motionkit transfer [key=value ...] [-m] [--cfg job]
@@ -41,18 +41,19 @@ def main(argv: list[str]) -> int:
     return run("transfer", transfer, argv)
 
 
-def transfer(config: TransferConfig, start: Start) -> None:
+def transfer(config: TransferConfig, start: JobFolders) -> None:
     """One run, from a typed configuration to files.
 
     Raises:
-        UserError: anything that the user can mend; whatever is cheap to see is seen before torch loads.
+        UserError: anything that the user can fix; whatever is cheap to check is checked before torch loads.
     """
     from motionkit.cli.words import request_of
     from motionkit.running.request import check
 
     request = request_of(config, start)
     plan = check(request, progress(config.progress), say)
-    result = plan.execute(announce=lambda memory: say("\n".join(memory.lines())))
+    before = [f"  {plan.preflight}"] if plan.preflight else []
+    result = plan.execute(announce=lambda memory: say("\n".join([*memory.lines(), *before])))
     if result.manifest["plan"] != asdict(plan.memory):
         for line in type(plan.memory)(**result.manifest["plan"]).lines():
             say(line)
@@ -60,7 +61,7 @@ def transfer(config: TransferConfig, start: Start) -> None:
 
 
 def say(line: str) -> None:
-    """A line for the user that is no result, on stderr."""
+    """Print a remark for the user, on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A typed configuration as a `Request`: paths start where the user did; what cannot work is refused by its check."""
+"""A typed configuration as a `Request`: paths start from the user's folder; its check refuses the rest."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from motionkit.transfer import MAPS, Inputs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from motionkit.cli.hydra_app import Start
+    from motionkit.cli.hydra_app import JobFolders
     from motionkit.cli.schemas import RequestConfig, TransferConfig
     from motionkit.transfer import MethodSpec
 
 _FILES = ("path", "motion_adapter", "lora")  # of the backbone group
 
 
-def request_of(config: TransferConfig, start: Start) -> Request:
+def request_of(config: TransferConfig, start: JobFolders) -> Request:
     """The whole request of `transfer`, its clips not yet read.
 
     Raises:
@@ -31,8 +31,8 @@ def request_of(config: TransferConfig, start: Start) -> Request:
     return shared_request(config, start, config.method["name"], **more)
 
 
-def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str = "", **more: Any) -> Request:
-    """What every method would be asked; raises as `request_of`."""
+def shared_request(words: RequestConfig, start: JobFolders, method: MethodSpec | str = "", **more: Any) -> Request:
+    """The part of a request that is the same for every method; raises as `request_of`."""
     texts = {name: getattr(words, name) for name in TEXTS}
     given: dict[str, Any] = {name: text if text.strip() else "" for name, text in texts.items()}  # no blanks alone
     more |= {name: getattr(words, name) for name in PART}
@@ -52,7 +52,7 @@ def shared_request(words: RequestConfig, start: Start, method: MethodSpec | str 
     )
 
 
-def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
+def choice_of(group: Mapping[str, Any], start: JobFolders) -> BackboneChoice:
     """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
     for key in _FILES:
         if isinstance(value := group.get(key), str) and not value.strip():
@@ -61,6 +61,6 @@ def choice_of(group: Mapping[str, Any], start: Start) -> BackboneChoice:
     return BackboneChoice(group["name"], start.weights(group), *more)
 
 
-def path_of(value: str | None, start: Start) -> Any:
-    """A path of the user's against the folder of the start; None, and blanks, which are refused later, as they are."""
+def path_of(value: str | None, start: JobFolders) -> Any:
+    """A user's path, resolved against the folder of the start; None and blanks (refused later) stay as they are."""
     return str(start.resolve(value)) if value and value.strip() else value

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from motionkit.data import SETS, Options, open_set, write_jobs
+from motionkit.data import SETS, ReadOptions, open_set, write_jobs
 from motionkit.errors import UserError, unknown
 
 _NUMBERS = ("seed", "frames")
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
     name, root, jobs, *rest = arguments
     try:
-        items = open_set(name, root, Options(**_options(rest)), print)
+        items = open_set(name, root, ReadOptions(**_options(rest)), print)
         folder = write_jobs(items, jobs, print)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,8 +49,8 @@ def _help() -> str:
     lines = [
         "usage: python -m motionkit.data NAME ROOT JOBS [task=self|cross|edit] [split=test] [ids=FILE.txt]",
         "           [pairs=FILE.csv] [frames=N] [seed=0]",
-        "  ids=FILE.txt    one name a line; for videoswap an edit or a clip;  frames=N  instants of each clip",
-        "  pairs=FILE.csv  columns source and driving, for task=cross; without it a ring is drawn by seed=0",
+        "  ids=FILE.txt one name per line; for videoswap an edit or a clip;  frames=N  instants of each clip",
+        "  pairs=FILE.csv  columns source and driving, for task=cross; without it clips are paired at random (seed=0)",
         f"  split=test      for {' and '.join(known.name for known in SETS.values() if known.has_splits)}",
         "",
     ]

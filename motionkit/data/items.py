@@ -1,4 +1,4 @@
-"""What every reader of a data set gives, and how clips become requests: driven by itself, or by another clip."""
+"""What every reader of a data set returns, and how clips become requests: driven by itself, or by another clip."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What of a data set is read. An option that the set or the task has no use for is refused, not passed over.
+class ReadOptions:
+    """Which part of a data set is read. An option that the set or the task does not use is refused, not ignored.
 
     Attributes:
         task: "self": the first frame (or the set's own picture) driven by its own clip, which is the truth; "cross":
             driven by another clip of the set, no truth; "edit": a clip and two prompts, no truth; None: what the set is
             for.
         split: the sub-folder to read, in sets that have some; None: "test".
-        ids: a text file with one name a line: only these are read, in that order. Say a test set by its list, not by a
-            count. Not together with `pairs`, which name their clips themselves.
-        pairs: a CSV file with the columns source and driving, for "cross"; None draws a ring by `seed`, so that every
-            clip drives once and is driven once.
-        seed: of that ring; None: 0.
+        ids: a text file with one name per line: only these are read, in that order. Define a test set by its list, not
+            a count. Not together with `pairs`, which name the clips.
+        pairs: a CSV file with the columns source and driving, for "cross"; None pairs clips at random by `seed`, so
+            that every clip drives once and is driven once.
+        seed: of that pairing; None: 0.
         frames: this many instants, evenly over each clip; None: all frames.
     """
 
@@ -99,7 +99,7 @@ class Source:
         return clip if frames is None else media.resample(clip, frames=frames)
 
 
-def requests(sources: Sequence[Source], options: Options) -> list[Item]:
+def requests(sources: Sequence[Source], options: ReadOptions) -> list[Item]:
     """The items of a task "self" or "cross" over those clips.
 
     Raises:
@@ -163,14 +163,14 @@ def _named(known: dict[str, Source], name: str, where: str | None) -> Source:
 
 
 def names_in(ids: str) -> list[str]:
-    """The names of a list, one a line.
+    """The names of a list, one per line.
 
     Raises:
         UserError: it cannot be read, or is empty.
     """
     names = [line.strip() for line in text_of(ids).splitlines() if line.strip()]
     if not names:
-        raise UserError(f"ids={ids} is empty: one name a line")
+        raise UserError(f"ids={ids} is empty: give one name per line")
     return names
 
 

@@ -55,12 +55,14 @@ def read_jobs(path: Path) -> list[Job]:
     """The jobs of a folder or of a CSV file, in the order of their names or rows.
 
     Raises:
-        UserError: nothing there, another layout, a key that nobody knows, or two jobs of one name.
+        UserError: nothing there, another layout, an unknown key, or two jobs of one name.
     """
     if os.path.isdir(path):
         jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]
         if not jobs:
-            raise UserError(f"jobs={path}: no sub-folder there; a job is one, with reference.*, driving.*, prompt.txt")
+            raise UserError(
+                f"jobs={path}: it has no sub-folders; give one for each job, with reference.*, driving.*, prompt.txt"
+            )
         return jobs
     if path.suffix.lower() != ".csv":
         what = "is neither a folder nor a .csv file" if path.exists() else "is not there"
@@ -73,8 +75,8 @@ def _is_private(path: Path) -> bool:
 
 
 def _from_folder(folder: Path) -> Job:
-    if not _is_file_name(folder.name):  # it may not even be text, which repr can show
-        wrong = "its name cannot be a job's: rename the folder with letters, digits, - and _"
+    if not _is_file_name(folder.name):  # it may not be valid text, which only repr can show
+        wrong = "not a valid name for a job: rename the folder with letters, digits, - and _"
         return Job(repr(folder.name)[1:-1], wrong=wrong)
     values: dict[str, Any] = {}
     for item in sorted(folder.iterdir()):
@@ -94,7 +96,7 @@ def _from_folder(folder: Path) -> Job:
 def _text(path: Path) -> str:
     """A prompt's file: its words on one line."""
     if path.is_dir() or path.suffix.lower() != ".txt":
-        raise UserError(f"{path}: a text of a job is a .txt file")
+        raise UserError(f"{path}: a job's text must be a .txt file")
     return " ".join(_read(path, LONGEST_TEXT).split())
 
 
@@ -106,7 +108,7 @@ def _read(path: Path, most: int | None = None) -> str:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if most is not None and len(text) > most:
-        raise UserError(f"{path} has {len(text)} characters, which is no prompt: at most {most}")
+        raise UserError(f"{path} has {len(text)} characters, too many for a prompt: at most {most}")
     return text
 
 
@@ -114,7 +116,7 @@ def _from_csv(path: Path) -> list[Job]:
     rows = read_table(path, lambda columns: _check_columns(path, columns))
     jobs = [_from_row(path, line, given, number) for number, (line, given) in enumerate(rows, 1)]
     if not jobs:
-        raise UserError(f"{path} has no job: each row below the column names is one")
+        raise UserError(f"{path} has no jobs: add a row for each job below the column names")
     names = [job.name for job in jobs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path} has two jobs named {twice!r}: give each its own name")

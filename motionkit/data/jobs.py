@@ -22,10 +22,11 @@ def write_jobs(items: Sequence[Item], folder: str | Path, say: Say = lambda line
     """A sub-folder for each item: reference.png, driving.mov and truth.mov, prompt.txt.
 
     The clips are kept without loss and with their own timing, so that `fps=` of a comparison resamples them only when
-    it asks for another rate than theirs. What reading had to repair is said, and kept in the job's _notes.txt.
+    it asks for another rate than theirs. What had to be repaired on reading is reported, and saved in the job's
+    _notes.txt.
 
-    Each sub-folder gets its name when it is whole; one that is there already is left as it is, so a second start goes
-    on. _set.json keeps the facts of each item; a folder is taken up again only by a call of the same facts.
+    Each sub-folder gets its name when it is complete; an existing one is left as it is, so a second start resumes.
+    _set.json keeps the facts of each item; only a call with the same facts can resume in a folder.
 
     Args:
         say: gets a line for each job that is made, and for each note of its clips.
@@ -36,7 +37,7 @@ def write_jobs(items: Sequence[Item], folder: str | Path, say: Say = lambda line
     folder = Path(folder).expanduser()
     names = [re.sub(r"[^\w.-]+", "-", item.name).lstrip("._")[:LONGEST_NAME] for item in items]
     if twice := next((name for name in names if names.count(name) > 1 or not name), None):
-        raise UserError(f"two items would both be the job {twice!r}")
+        raise UserError(f"two items would have the same job name {twice!r}")
     facts = {name: item.facts for name, item in zip(names, items, strict=True)}
     _check_place(folder, facts)
     with replacing(folder / RECORD) as temporary:
@@ -86,13 +87,15 @@ def _check_place(folder: Path, facts: _Facts) -> None:
     try:
         there = sorted(f.name for f in folder.iterdir() if f.is_dir()) if folder.exists() else []
     except OSError as error:
-        raise UserError(f"{folder} is no folder that jobs can go to: {error.strerror or error}") from error
+        raise UserError(f"jobs cannot be written to {folder}: {error.strerror or error}") from error
     made = _recorded(folder / RECORD)
     for name in there:
         if name.startswith((".", "_")):
             continue
         if name not in facts:
-            raise UserError(f"{folder} holds {name!r}, which is no job of this call: give another folder or remove it")
+            raise UserError(
+                f"{folder} holds {name!r}, which is not a job of this call: give another folder or remove it"
+            )
         if name not in made:
             raise UserError(f"{folder / name}: {RECORD} does not say how it was made: give another folder or remove it")
         old, new = made[name], facts[name]

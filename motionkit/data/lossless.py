@@ -17,7 +17,7 @@ _FINE = Fraction(1, 90_000)  # seconds; gif and the usual rates of video are who
 def write_lossless(path: Path, clip: Clip) -> None:
     """Write PNG frames in a QuickTime file, each shown as long as in the clip.
 
-    A folder of pictures would lose the rate, and any other than its own would then repeat or drop frames.
+    A folder of pictures would lose the frame rate, and another rate would repeat or drop frames.
 
     Args:
         path: ends in .mov; overwritten when it exists.

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from motionkit.data.items import PICTURES, VIDEOS, Item, Options, Say, Source, listed, requests, text_of
+from motionkit.data.items import PICTURES, VIDEOS, Item, ReadOptions, Say, Source, listed, requests, text_of
 from motionkit.data.videoswap import read_videoswap
 from motionkit.errors import UserError, unknown
 
 _FASHION, _TIKTOK = "a person turning around", "a person dancing"  # these sets have no captions: ours
-_TIKTOK_FPS = 30.0  # at which its makers took the pictures from the videos
+_TIKTOK_FPS = 30.0  # at which its authors took the pictures from the videos
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DataSet:
         layout: its folders, as published or, where it says so, as this toolkit wants them.
         tasks: what it can be read as; the first one is the default.
         read: root, options, and what gets a line for each thing that is left out -> the items.
-        has_splits: whether `Options.split` chooses a sub-folder.
+        has_splits: whether `ReadOptions.split` chooses a sub-folder.
     """
 
     name: str
@@ -31,11 +31,13 @@ class DataSet:
     licence: str
     layout: str
     tasks: tuple[str, ...]
-    read: Callable[[Path, Options, Say], list[Item]]
+    read: Callable[[Path, ReadOptions, Say], list[Item]]
     has_splits: bool = False
 
 
-def open_set(name: str, root: str | Path, options: Options | None = None, say: Say = lambda line: None) -> list[Item]:
+def open_set(
+    name: str, root: str | Path, options: ReadOptions | None = None, say: Say = lambda line: None
+) -> list[Item]:
     """The requests of a data set, undecoded; their facts say the set, its folder, and the options that change a clip.
 
     Args:
@@ -48,7 +50,7 @@ def open_set(name: str, root: str | Path, options: Options | None = None, say: S
     """
     if name not in SETS:
         raise unknown("data set", name, SETS)
-    known, options, folder = SETS[name], options or Options(), Path(root).expanduser()
+    known, options, folder = SETS[name], options or ReadOptions(), Path(root).expanduser()
     task = options.task or known.tasks[0]
     if task not in known.tasks:
         raise unknown(f"task for {name}", task, known.tasks)
@@ -65,27 +67,27 @@ def open_set(name: str, root: str | Path, options: Options | None = None, say: S
     return [replace(item, facts={**shared, **item.facts}) for item in items]
 
 
-def _check_options(known: DataSet, task: str, options: Options) -> None:
-    """Refuse what cannot be, and what would be given in vain."""
+def _check_options(known: DataSet, task: str, options: ReadOptions) -> None:
+    """Refuse impossible options, and those that would have no effect."""
     if options.frames is not None and options.frames < 1:
-        raise UserError(f"frames={options.frames}: give a number from 1 up")
+        raise UserError(f"frames={options.frames}: give 1 or more")
     if options.split is not None and not known.has_splits:
         raise UserError(f"split={options.split}: {known.title} has no splits; leave it out")
     if options.pairs is not None and task != "cross":
         raise UserError(f"pairs={options.pairs}: task={task} has no pairs; leave it out{_or_cross(known)}")
     if options.pairs is not None and options.ids is not None:
-        raise UserError(f"ids={options.ids}: the pairs name their clips themselves; leave one of the two out")
+        raise UserError(f"ids={options.ids}: the pairs already name the clips; leave one of the two out")
     if options.seed is not None and task != "cross":
-        raise UserError(f"seed={options.seed}: task={task} draws nothing; leave it out{_or_cross(known)}")
+        raise UserError(f"seed={options.seed}: task={task} uses no random numbers; leave it out{_or_cross(known)}")
     if options.seed is not None and options.pairs is not None:
-        raise UserError(f"seed={options.seed}: with pairs nothing is drawn; leave one of the two out")
+        raise UserError(f"seed={options.seed}: with pairs no random numbers are used; leave one of the two out")
 
 
 def _or_cross(known: DataSet) -> str:
     return ", or give task=cross" if "cross" in known.tasks else ""
 
 
-def _split(options: Options) -> str:
+def _split(options: ReadOptions) -> str:
     return options.split or "test"
 
 
@@ -94,17 +96,17 @@ def _inside(root: Path, *names: str) -> Path:
     return next((root / name for name in names if (root / name).is_dir()), root)
 
 
-def _mgif(root: Path, options: Options, say: Say) -> list[Item]:
+def _mgif(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     folder = _inside(root, "moving-gif-processed/moving-gif", "moving-gif") / _split(options)
     return requests([Source(file.stem, file) for file in listed(folder, VIDEOS, "MGIF")], options)
 
 
-def _fashion(root: Path, options: Options, say: Say) -> list[Item]:
+def _fashion(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     files = listed(_inside(root, "fashion_dataset") / _split(options), VIDEOS, "Fashion")
     return requests([Source(file.stem, file, prompt=_FASHION) for file in files], options)
 
 
-def _tiktok(root: Path, options: Options, say: Say) -> list[Item]:
+def _tiktok(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     root = _inside(root, "TikTok_dataset/TikTok_dataset", "TikTok_dataset")
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name.isdigit())
     if not folders:
@@ -114,7 +116,7 @@ def _tiktok(root: Path, options: Options, say: Say) -> list[Item]:
     return requests([Source(f.name, f / "images", prompt=_TIKTOK, fps=_TIKTOK_FPS) for f in folders], options)
 
 
-def _a2bench(root: Path, options: Options, say: Say) -> list[Item]:
+def _a2bench(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     pictures = {file.stem: file for file in listed(root / "images", PICTURES, "A2Bench")}
     videos = {file.stem: file for file in listed(root / "videos", VIDEOS, "A2Bench")}
     if odd := sorted(set(pictures) ^ set(videos)):
@@ -145,7 +147,7 @@ SETS: dict[str, DataSet] = {
         "no licence file in the repository",
         "ROOT/datasets/paper_evaluation/{animal,human,object}/NAME/frames/*.png, and either the repository's "
         "ROOT/options/test_videoswap/*/*/*.yml or a prompts.csv in paper_evaluation with clip,source_prompt,prompt "
-        "and, if wanted, total_frames (64), over which frames=N are spread; played at 8 a second, as by the authors",
+        "and optionally total_frames (64), over which frames=N are spread; played at 8 a second, as by the authors",
         ("edit",),
         read_videoswap,
     ),
@@ -174,7 +176,7 @@ SETS: dict[str, DataSet] = {
         "Tan et al. 2024 (arXiv 2410.10306)",
         "see its page before use",
         "the published archive's layout is not documented, so arrange it: ROOT/images/NAME.png, ROOT/videos/NAME.mp4, "
-        "and if wanted ROOT/prompts/NAME.txt",
+        "and optionally ROOT/prompts/NAME.txt",
         ("self", "cross"),
         _a2bench,
     ),

@@ -1,4 +1,4 @@
-"""VideoSwap's test clips (Gu et al. 2024, arXiv 2312.02087): a clip, what it shows, and what shall be there instead."""
+"""VideoSwap's test clips (Gu et al. 2024, arXiv 2312.02087): a clip, what it shows, and what it should show instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from motionkit.data.items import PICTURES, Item, Options, Sample, Say, listed, names_in, table, text_of
+from motionkit.data.items import PICTURES, Item, ReadOptions, Sample, Say, listed, names_in, table, text_of
 from motionkit.errors import UserError
 from motionkit.media import from_frames, read_clip
 from motionkit.transfer import Inputs
@@ -33,11 +33,11 @@ class Edit(NamedTuple):
     total_frames: int = TOTAL_FRAMES
 
 
-def read_videoswap(root: Path, options: Options, say: Say) -> list[Item]:
+def read_videoswap(root: Path, options: ReadOptions, say: Say) -> list[Item]:
     """An item for each edit; with `frames`, spread over the clip's `total_frames` as the authors spread them.
 
-    The authors' learnt concepts are not here: a plain word stands for each. An edit that then asks for what the clip
-    shows already, or for what another edit of it asks, is left out with a line to `say`.
+    The authors' learned concepts are not available: a plain word replaces each. An edit that then asks for what the
+    clip shows already, or for what another edit of it asks, is left out with a line to `say`.
 
     Raises:
         UserError: another layout, no prompts, an edit of a clip that is not there, or an unknown id.
@@ -50,15 +50,15 @@ def read_videoswap(root: Path, options: Options, say: Say) -> list[Item]:
         listed(folder, PICTURES, "VideoSwap-30")
     edits = list(_edits(home, root))
     if not edits:
-        raise UserError("VideoSwap-30: no edit: no prompts.csv, and no options/test_videoswap")
+        raise UserError("VideoSwap-30: no edits: neither prompts.csv nor options/test_videoswap was found")
     if options.ids is not None:
         edits = _chosen(edits, options.ids)
     for edit in edits:
         if edit.clip not in clips:
-            raise UserError(f"VideoSwap-30: an edit is of the clip {edit.clip!r}, which is not there")
+            raise UserError(f"VideoSwap-30: an edit names the clip {edit.clip!r}, which is not there")
     edits = list(_telling(edits, say))
     if not edits:
-        raise UserError("VideoSwap-30: no edit is left: each asks for what its clip shows already")
+        raise UserError("VideoSwap-30: no edits are left: each one asks for what its clip already shows")
     return [_item(edit, clips[edit.clip], options.frames) for edit in edits]
 
 
@@ -69,7 +69,9 @@ def _chosen(edits: Sequence[Edit], ids: str) -> list[Edit]:
         fitting = [edit for edit in edits if name in (edit.name, edit.clip)]
         if not fitting:
             some = f"such as {edits[0].name} of {edits[0].clip}"
-            raise UserError(f"{ids}: {name!r} is no edit and no clip with edits; there are {len(edits)} edits, {some}")
+            raise UserError(
+                f"{ids}: {name!r} is neither an edit nor a clip with edits; there are {len(edits)} edits, {some}"
+            )
         chosen.update(dict.fromkeys(fitting))
     return list(chosen)
 
@@ -82,7 +84,7 @@ def _telling(edits: Sequence[Edit], say: Say) -> Iterator[Edit]:
         if edit.prompt == edit.source_prompt:
             say(f"{edit.name} is left out: both prompts are {edit.prompt!r}")
         elif asked in first:
-            say(f"{edit.name} is left out: it asks the same as {first[asked]}, {edit.prompt!r}")
+            say(f"{edit.name} is left out: it asks for the same as {first[asked]}, {edit.prompt!r}")
         else:
             first[asked] = edit.name
             yield edit
@@ -117,7 +119,7 @@ def _edits(home: Path, root: Path) -> Iterator[Edit]:
         for number, row in enumerate(table(own, ("clip", "source_prompt", "prompt"), "edit"), 1):
             total = row.get("total_frames", str(TOTAL_FRAMES))
             if not total.isdecimal() or int(total) < 1:
-                raise UserError(f"{own}: total_frames={total}: give a whole number from 1 up")
+                raise UserError(f"{own}: total_frames={total}: give a whole number, 1 or more")
             name = f"{row['clip'].replace('/', '-')}-{number:02d}"
             yield Edit(row["clip"], row["source_prompt"], row["prompt"], name, int(total))
         return
@@ -138,18 +140,18 @@ def _from_options(file: Path) -> Iterator[Edit]:
     clip = "/".join(path.parts[-3:-1])
     for name, change in changes.items():
         if len(change) != 2 or change[0] not in prompt:
-            raise UserError(f"{file}: the edit {name} does not say what of the prompt is replaced by what")
-        target = prompt.replace(change[0], plain(change[1]))
+            raise UserError(f"{file}: the edit {name} does not say which word of the prompt to replace, and by what")
+        target = prompt.replace(change[0], without_tokens(change[1]))
         if "<" in target:
-            raise UserError(f"{file}: the edit {name} has a learnt token of an unknown form: {change[1]}")
+            raise UserError(f"{file}: the edit {name} has a learned token of an unknown form: {change[1]}")
         yield Edit(clip, prompt, target, f"{path.parts[-2]}-{name}", total)
 
 
-def plain(words: str) -> str:
-    """Words without the authors' learnt tokens: a pair such as "<catA1> <catA2>" stands for a cat.
+def without_tokens(words: str) -> str:
+    """Words without the authors' learned tokens: a pair such as "<catA1> <catA2>" stands for a cat.
 
-    >>> plain("<catA1> <catA2>"), plain("black <porsche1> <porsche2>"), plain("<f35_1> <f35_2>"), plain("jeep")
-    ('cat', 'black porsche', 'f35', 'jeep')
+    >>> [without_tokens(words) for words in ("<catA1> <catA2>", "black <porsche1> <porsche2>", "<f35_1>", "jeep")]
+    ['cat', 'black porsche', 'f35', 'jeep']
     """
     # A name ends before its variant (a capital letter) or an underscore; what follows numbers the tokens of a pair.
     return re.sub(r"<([a-z][a-z0-9]*?)[A-Z_]?\d+>(\s*<\1[A-Z_]?\d+>)*", r"\1", words)

@@ -1,1 +1,1 @@
-"""Walking the noise schedule: DDIM inversion and sampling, guidance, warping, and noise that moves with its content."""
+"""Sampling and inversion along the noise schedule, guidance, warping, and noise that moves with its content."""

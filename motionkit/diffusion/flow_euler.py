@@ -25,7 +25,7 @@ class FlowEuler:
     def __init__(self, scheduler: Scheduler, generator: torch.Generator | None = None) -> None:
         for name in (*_ELSE, "stochastic_sampling"):
             if scheduler.config.get(name):
-                raise ValueError(f"flow-euler does not know {name}: build the scheduler without it")
+                raise ValueError(f"flow-euler does not support {name}: build the scheduler without it")
         self.scheduler = scheduler
 
     def grid(self, steps: int, start_t: float | None = None) -> list[Step]:

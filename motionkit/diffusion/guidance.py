@@ -1,4 +1,4 @@
-"""Classifier-free guidance: the calls of the model that it takes, and how their predictions are mixed."""
+"""Classifier-free guidance: which calls of the model it makes, and how it mixes their predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Guidance:
     """How the conditional and the unconditional prediction are mixed (arXiv 2207.12598).
 
     Attributes:
-        scale: 1 is the conditional prediction alone; the model is then called for nothing else.
+        scale: 1 is the conditional prediction alone; the unconditional one is then not computed.
         rescale: see `guide`.
         batched: both halves in one call of the model, which takes more memory.
         between: lowest and highest timestep (0 to 1000) of the steps that are guided (arXiv 2404.07724); at the others
@@ -42,12 +42,18 @@ class Guidance:
         scale: float,
         rescale: float = 0.0,
         batched: str = "auto",
+        together: bool = True,
         interval: Sequence[float] = (0.0, 1.0),
     ) -> Guidance:
-        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU; `interval` is the
-        part of the noise schedule that is guided, 0 its clean end and 1 pure noise."""
-        together = batched == "on" or (batched == "auto" and str(device).startswith("cuda"))
-        return cls(scale, rescale, together, (1000 * interval[0], 1000 * interval[1]))
+        """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU with room for both.
+
+        Args:
+            together: whether the memory plan has room (`motionkit.settings.gpu.Plan.batched`).
+            interval: the part of the noise schedule that is guided, 0 its clean end and 1 pure noise.
+        """
+        room = together and str(device).startswith("cuda")
+        between = (1000 * interval[0], 1000 * interval[1])
+        return cls(scale, rescale, batched == "on" or (batched == "auto" and room), between)
 
     def counts(self, t: float) -> bool:
         """Whether a step at that timestep is guided."""

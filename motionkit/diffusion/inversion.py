@@ -45,7 +45,7 @@ def invert(
 
 
 def __getattr__(name: str) -> Any:
-    """Say where a name of version 0.1 is."""
+    """Say where a name of version 0.1 has moved."""
     if name == "ddim_invert":
         raise ImportError("ddim_invert is in motionkit.diffusion.sampling; `invert` takes a model and a sampler")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

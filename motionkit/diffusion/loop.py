@@ -11,7 +11,7 @@ from motionkit.diffusion.guidance import NO_GUIDANCE, Guidance, Model
 from motionkit.diffusion.samplers import Sampler
 from motionkit.diffusion.schedule import OnStep, Step, finite
 
-OnLatents = Callable[[Tensor, Step], Tensor]  # latents and a step -> the latents to go on with
+OnLatents = Callable[[Tensor, Step], Tensor]  # latents and a step -> the latents to continue with
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def denoise(
     progress: OnStep | None = None,
     doing: str = "sampling",
 ) -> Tensor:
-    """Noised latents (B, C, F, h, w) walked down a grid; the state is float32.
+    """Denoise latents (B, C, F, h, w) along a grid of steps; the state is float32.
 
     Args:
         latents: at the noise level of the grid's first step.
@@ -35,7 +35,7 @@ def denoise(
         guidance: how the model is called, and its predictions mixed.
         before_step, after_step: change the latents at the step's level, and at the level below.
         progress: told after each step; may cancel. A `motionkit.context.Walk` may look at the latents, and change them.
-        doing: the word for the walk in an error.
+        doing: the word for the loop in an error.
 
     Raises:
         UserError: names the step at which the model returned NaN or infinity.

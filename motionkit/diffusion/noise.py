@@ -20,7 +20,7 @@ def warp_noise(
     """Warp white noise (F or 1, C, h, w) by backward grids (F, h, w, 2); returns (F, C, h, w).
 
     With y the bilinear read, w its four weights (0 outside the picture) and v = sum w^2, the variance of y is v, so
-    plain warping washes noise out (0.667 of the deviation for a generic flow). Modes:
+    plain warping weakens the noise (0.667 of the standard deviation for a generic flow). Modes:
         restore: y + sqrt(1 - v) n: unit variance at every pixel, and y itself where the flow is the identity.
         nearest: the nearest value: values and variance stay; moves by whole pixels, repeats values where it expands.
         renorm: y / sqrt(v): unit variance, neighbours as correlated as in y.
@@ -87,7 +87,7 @@ def _randn(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> 
 
 
 def _position(grid: Tensor) -> Tensor:
-    """Grid (F, h, w, 2) as pixel coordinates; what is within _SNAP of a pixel centre is put on it."""
+    """Grid (F, h, w, 2) as pixel coordinates; those within _SNAP of a pixel centre are moved onto it."""
     size = torch.tensor([grid.shape[2] - 1, grid.shape[1] - 1], device=grid.device)
     position = (grid.float() + 1) / 2 * size
     centre = position.round()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Sampler(Protocol):
-    """A way from noise to clean latents over one model's noise schedule; made anew for each walk, so it may remember.
+    """Steps from noise to clean latents over one model's noise schedule; made anew for each loop, so it may keep state.
 
     Latents are always in the model's own scale, signal x0 + noise eps. A class is called with the backbone's
     `scheduler` and a CPU generator (or None), which only a sampler that draws noise reads.
@@ -42,7 +42,7 @@ class Sampler(Protocol):
 
 
 class Invertible(Sampler, Protocol):
-    """A sampler whose steps can be walked from the clean latents up to the noise as well."""
+    """A sampler whose steps can also be taken upwards, from the clean latents to the noise."""
 
     def back(self, prediction: Tensor, step: Step, latents: Tensor) -> Tensor:
         """Latents at the level below the step, and a raw prediction, to the step's own level."""
@@ -54,7 +54,7 @@ class SamplerSpec:
 
     Attributes:
         sampler: "package.module:Class" of a `Sampler`, imported on use.
-        predictions: what the models that it can walk predict: "epsilon", "v_prediction", "flow_prediction".
+        predictions: what the models that it supports predict: "epsilon", "v_prediction", "flow_prediction".
         paper_url: where it is described.
         made_for: the weights and the number of steps that it is meant for, where these are not any.
     """
@@ -70,7 +70,7 @@ class SamplerSpec:
 _DIFFUSION = ("epsilon", "v_prediction")
 DDIM = SamplerSpec(
     "ddim",
-    "deterministic DDIM (eta 0), which can be inverted: what the four methods were published with",
+    "deterministic DDIM (eta 0), which can be inverted: the sampler that the four methods were published with",
     "motionkit.diffusion.ddim:DDIM",
     _DIFFUSION,
     "https://arxiv.org/abs/2010.02502",
@@ -181,8 +181,8 @@ def choose_sampler(
         raise UserError(f"{method.name} needs sampler={listed(method.samplers)}, not {chosen.name}: {why}")
     if not set(chosen.predictions) & set(backbone.predictions):
         raise UserError(
-            f"sampler={chosen.name} walks models that predict {' or '.join(chosen.predictions)}; {backbone.name} "
-            f"predicts {' or '.join(backbone.predictions)}: take sampler={backbone.sampler}"
+            f"sampler={chosen.name} works with models that predict {' or '.join(chosen.predictions)}; {backbone.name} "
+            f"predicts {' or '.join(backbone.predictions)}: use sampler={backbone.sampler}"
         )
     return chosen.name
 
@@ -200,12 +200,12 @@ def make_sampler(backbone: VideoBackbone, name: str = "auto", generator: torch.G
     """The sampler of that name over a backbone's noise schedule; "auto" is the backbone's own.
 
     Raises:
-        UserError: no such sampler, or one that does not know what the backbone predicts.
+        UserError: no such sampler, or one that does not support what the backbone predicts.
     """
     spec = SAMPLERS.get(backbone.spec.sampler if name == "auto" else name)
     if backbone.prediction_type not in spec.predictions:
         raise UserError(
-            f"sampler={spec.name} walks models that predict {' or '.join(spec.predictions)}; this "
+            f"sampler={spec.name} works with models that predict {' or '.join(spec.predictions)}; this "
             f"{backbone.spec.name} predicts {backbone.prediction_type}"
         )
     return load_object(spec.sampler)(backbone.scheduler, generator)

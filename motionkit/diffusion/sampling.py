@@ -1,4 +1,4 @@
-"""DDIM for a bare function of latents and timestep, as a script has one; a method calls `loop` and `inversion`."""
+"""DDIM for a plain function of latents and timestep, for scripts; a method calls `loop` and `inversion`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ddim_invert(predict: Predict, scheduler: Scheduler, latents: Tensor, steps: 
 
 
 def __getattr__(name: str) -> Any:
-    """Say what has taken the place of a name of version 0.1."""
+    """Say what replaces a name of version 0.1."""
     if name in _GONE:
-        raise ImportError(f"motionkit.diffusion.sampling.{name} is gone: {_GONE[name]}")
+        raise ImportError(f"motionkit.diffusion.sampling.{name} was removed: {_GONE[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Steps of a way from noise to image, in which samplers and loops speak."""
+"""The steps from noise to image that samplers and loops share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def grid_of(times: Iterable[float], levels: list[Level], start_t: float | None =
     kept = [step for step in every if start_t is None or step[0] <= start_t]
     if not kept:
         raise UserError(
-            f"start_t={start_t} lies below the last of {len(every)} steps (t={every[-1][0]:g}): nothing to do"
+            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}): no step is left"
         )
     return [Step(i, *step) for i, step in enumerate(kept)]
 
@@ -53,7 +53,9 @@ def whole(t: float) -> float:
 def refuse_clipping(scheduler: Scheduler) -> None:
     """Raises: ValueError for a scheduler that clips what it predicts, as those of pixels do."""
     if scheduler.config.get("clip_sample") or scheduler.config.get("thresholding"):
-        raise ValueError("latents are not clipped: build the scheduler with clip_sample=False and thresholding=False")
+        raise ValueError(
+            "latents must not be clipped: build the scheduler with clip_sample=False and thresholding=False"
+        )
 
 
 def move(kind: str, prediction: Tensor, latents: Tensor, level: Level, to: Level) -> Tensor:
@@ -71,14 +73,14 @@ def finite(prediction: Tensor, doing: str, step: int, steps: int, t: float) -> T
     prediction = prediction.float()
     if not torch.isfinite(prediction).all():
         raise UserError(
-            f"{doing} broke at step {step} of {steps} (t={t:g}): the model returned NaN or infinity; "
+            f"{doing} failed at step {step} of {steps} (t={t:g}): the model returned NaN or infinity; "
             f"try gpu.dtype=float32, or other weights or settings"
         )
     return prediction
 
 
 def __getattr__(name: str) -> Any:
-    """Say what has taken the place of a name of version 0.1."""
+    """Say what replaces a name of version 0.1."""
     if name in ("rungs", "Rung"):
-        raise ImportError(f"{name} is gone: `motionkit.diffusion.ddim.DDIM(scheduler).grid(steps)` has the steps")
+        raise ImportError(f"{name} was removed: `motionkit.diffusion.ddim.DDIM(scheduler).grid(steps)` has the steps")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Writing animated pictures: gif, webp and png that loop for ever, transparent where they should be."""
+"""Writing animated pictures: gif, webp and png that loop endlessly, with transparency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from motionkit.media.matte import with_alpha
 from motionkit.media.writing import PathLike, checked, replacing
 
 _GIF_FASTEST = 50.0  # players slow a gif frame below 20 ms down to 100 ms
-_GIF_LONGEST = 655_350  # milliseconds that a frame can stand
+_GIF_LONGEST = 655_350  # the longest time of a frame, milliseconds
 _CLEAR = 255  # place of the palette that stands for transparency
 
 
@@ -17,7 +17,7 @@ def write_gif(path: PathLike, frames: np.ndarray, fps: float, alpha: np.ndarray 
     """Write a looping gif of one shared palette whose frame times add up exactly (hundredths of a second).
 
     Equal neighbouring frames are stored once with their joint time. Above 50 frames per second frames are left out,
-    because players would slow them down. A pixel is seen where `alpha`, (F, H, W) uint8, is 128 or more: a gif knows no
+    because players would slow them down. A pixel is opaque where `alpha`, (F, H, W) uint8, is 128 or more: a gif has no
     half transparency. Other arguments and errors as `write_video`.
     """
     frames, fps = checked(frames, fps)

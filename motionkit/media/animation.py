@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST = 400_000  # frames; what lies behind them is not looked at
+MOST = 400_000  # frames; later ones are not read
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Timing:
 
     @property
     def seconds(self) -> list[float]:
-        """The same as viewers do it: what asks for 10 ms or less is shown for 100 ms."""
+        """The same as viewers do it: a frame of 10 ms or less is shown for 100 ms."""
         return [as_shown(value) / 1000 for value in self.milliseconds]
 
 
 def as_shown(milliseconds: float) -> float:
-    """Browsers show a frame of 10 ms or less for 100 ms, and files are made for what browsers do."""
+    """Browsers show a frame of 10 ms or less for 100 ms, and files are made with that in mind."""
     return milliseconds if milliseconds > 10 else 100.0
 
 
@@ -55,12 +55,12 @@ def _gif(data: mmap.mmap) -> Iterator[float]:
         if kind == 0x21:
             at = _after(data, at + 2)
         elif kind == 0x2C:
-            yield delay  # also of a picture that is cut off: it was to be there
+            yield delay  # also of a picture that is cut off: the file announced it
             at = _after(data, at + 11 + _table(data[at + 9]))
         elif kind == 0x3B:
             return
         else:
-            raise IndexError("no block of a GIF begins so")
+            raise IndexError("not a block of a GIF")
 
 
 def _table(flags: int) -> int:

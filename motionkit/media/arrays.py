@@ -1,4 +1,4 @@
-"""Arrays out of .npy and .npz files of anyone: headers are believed only as far as the bytes behind them go."""
+"""Arrays from untrusted .npy and .npz files: a header is believed only as far as there are bytes for it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _read(stream: Any, size: int, most: int) -> np.ndarray:
     if dtype.kind not in "biufc":
         raise ValueError(f"it holds {dtype}, not numbers")
     if len(shape) > _MOST_AXES or any(not isinstance(n, int) or n < 0 for n in shape):
-        raise ValueError(f"no array has the shape {str(shape)[:60]}")
+        raise ValueError(f"it has an impossible shape {str(shape)[:60]}")
     length = math.prod(shape) * dtype.itemsize
     if length > most:
         raise ValueError(f"an array of {length >> 20} MiB is over the limit of {most >> 20} MiB")
@@ -88,7 +88,7 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Shape, whether columns come first, the type, and the bytes up to the values."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"it is of version {version} of the format, which no numbers need")
+        raise ValueError(f"it uses version {version} of the format, which is not supported")
     short = version == (1, 0)
     read = np.lib.format.read_array_header_1_0 if short else np.lib.format.read_array_header_2_0
     counted = _Counted(stream)

@@ -33,14 +33,14 @@ class Clip:
     Attributes:
         frames: (F, H, W, 3) uint8 RGB, F >= 1.
         fps: frames per second; for uneven timing the average, so that `duration` is always F / fps.
-        name: what to call it in reports (the file's stem).
+        name: its name in reports (the file's stem).
         sha256: hash of the pixels, their shape and their timing; not of the file.
         is_image: read from a still picture.
         times: (F,) float64, second at which each frame appears, first is 0; None when frames are evenly spaced.
         notes: what reading had to repair, one line each.
-        original: (H0, W0, 3) uint8, a still picture as it was before it was fitted to a working size: what shrinking
+        original: (H0, W0, 3) uint8, a still picture as it was before it was resized to a working size: what shrinking
             would lose, such as thin lines, is still there. None when nothing was lost.
-        fitted_from: (height, width) of the frames before they were fitted to a working size; None when they were not.
+        fitted_from: (height, width) of the frames before they were resized to a working size; None when they were not.
         transparent: the file had transparency, which was laid over white.
         sound: what is heard while the frames are shown; no part of the hash.
     """

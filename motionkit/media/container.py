@@ -35,7 +35,7 @@ def checked(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[int, in
     """(width, height) to decode to; refuses a codec that is not listed, and too many pixels."""
     context = stream.codec_context
     if context.codec.name not in CODECS:
-        raise UserError(f"{shown(path)}: its codec {context.codec.name!r} is not read here; {CONVERT}")
+        raise UserError(f"{shown(path)}: its codec {context.codec.name!r} is not supported; {CONVERT}")
     limits.check_size(path, context.width, context.height)
     context.options = {"max_pixels": str(limits.max_pixels)}  # also holds when the size changes in mid-stream
     return _display_size(path, stream, limits)
@@ -60,7 +60,7 @@ def _display_size(path: Path, stream: av.VideoStream, limits: Limits) -> tuple[i
     width = context.width * max(aspect, 1.0)
     height = context.height / min(aspect, 1.0)
     limits.check_size(path, round(width), round(height))
-    return limits.fit(width, height)
+    return limits.shrunk(width, height)
 
 
 def header_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:

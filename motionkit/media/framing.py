@@ -1,4 +1,4 @@
-"""Fitting a clip into a fixed size without stretching it, and taking the fit away again."""
+"""Letterboxing: placing a clip on a canvas of fixed size without stretching it, and cutting it out again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SPILT = 0.005  # share of the bars
 
 @dataclass(frozen=True)
 class Box:
-    """Where the content lies on a letterboxed canvas, in pixels.
+    """Where the content is on a letterboxed canvas, in pixels.
 
     Attributes:
         top, left, height, width: the content's rectangle.
         canvas: (height, width) of the whole.
-        source: (height, width) of the clip before it was fitted.
+        source: (height, width) of the clip before it was letterboxed.
     """
 
     top: int
@@ -39,10 +39,11 @@ def border_colour(frames: np.ndarray) -> np.ndarray:
 
 
 def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
-    """Scale the clip to fit (height, width), centred, the rest filled with the clip's own border colour.
+    """Scale the clip into (height, width), centred, the rest filled with the clip's own border colour.
 
     Returns:
-        The fitted clip (timing kept; one frame alone also keeps its `original`) and the `Box` that `unletterbox` needs.
+        The letterboxed clip (timing kept; one frame alone also keeps its `original`) and the `Box` that `unletterbox`
+        needs.
 
     Raises:
         ValueError: height or width below 1.
@@ -61,7 +62,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     for canvas, frame in zip(frames, clip.frames, strict=True):
         canvas[box.top : box.top + inner_h, box.left : box.left + inner_w] = resize(frame, inner_h, inner_w)
     original = clip.original if clip.original is not None or len(clip) > 1 else clip.frames[0]
-    fitted = from_frames(
+    placed = from_frames(
         frames,
         clip.fps,
         clip.name,
@@ -71,7 +72,7 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
         original=original,
         fitted_from=clip.source_size,
     )
-    return replace(fitted, transparent=clip.transparent, sound=clip.sound), box
+    return replace(placed, transparent=clip.transparent, sound=clip.sound), box
 
 
 def unletterbox(frames: np.ndarray, box: Box) -> np.ndarray:

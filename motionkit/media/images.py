@@ -58,7 +58,7 @@ def read_picture(path: Path, limits: Limits, wanted: Wanted | None = None) -> Cl
 
 
 def _vanishes(image: Image.Image) -> bool:
-    """Whether a transparent picture shows something, but nothing that could be seen on white (chalk on nothing)."""
+    """Whether a transparent picture shows something, but nothing that is visible on white (such as white chalk)."""
     if image.mode.startswith("I") or not has_alpha(image):
         return False
     rgba = np.asarray(image.convert("RGBA"))
@@ -92,7 +92,7 @@ def read_still(path: Path, image: Image.Image, limits: Limits) -> Clip:
         notes = (f"{error}: its colours are read as sRGB",)
     if _vanishes(upright):
         pixels = over_black(np.asarray(upright.convert("RGBA")))
-        notes = (*notes, "the picture is white on nothing: it was laid over black to be seen")
+        notes = (*notes, "the picture is white on a transparent background: it was laid over black to be visible")
     else:
         pixels = to_rgb(upright)
     clip = from_frames(_shrink(pixels, limits), 1.0, path.stem, is_image=True, notes=notes)
@@ -102,7 +102,7 @@ def read_still(path: Path, image: Image.Image, limits: Limits) -> Clip:
 def _reduced(image: Image.Image, limits: Limits) -> Image.Image:
     """The decoded picture; one of too many pixels to work on is made smaller as early as its format allows."""
     if image.width * image.height > limits.max_pixels:
-        image.draft(None, limits.fit(*image.size))  # a JPEG is decoded at a half, a quarter or an eighth
+        image.draft(None, limits.shrunk(*image.size))  # a JPEG is decoded at a half, a quarter or an eighth
     exif, key = image.getexif(), image.info.get("transparency")
     image.load()
     factor = max(image.size) // limits.longest_side
@@ -135,7 +135,7 @@ def _see_through(image: Image.Image) -> bool:
 
 
 def _read_animation(path: Path, image: Image.Image, limits: Limits, wanted: Wanted | None, shows: Timing) -> Clip:
-    width, height = limits.fit(*image.size)
+    width, height = limits.shrunk(*image.size)
     edges = np.concatenate([[0.0], np.cumsum(shows.seconds)])
     times, fps = spread(edges)
     part = choose(wanted, float(edges[-1]), fps, times) if wanted else None
@@ -215,7 +215,7 @@ def _animation_frames(image: Image.Image) -> Iterator[tuple[Image.Image, float]]
 
 def _shrink(rgb: np.ndarray, limits: Limits) -> np.ndarray:
     height, width = rgb.shape[:2]
-    target = limits.fit(width, height)
+    target = limits.shrunk(width, height)
     if target == (width, height):
         return rgb
     import cv2

@@ -1,4 +1,4 @@
-"""What a file may cost before it is refused, and the one-line refusals; all checks here need only headers."""
+"""Limits on the size of an input file, and the errors for it; all checks here need only headers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Limits:
     max_work: int = 40_000
     max_drawn: int = 2**31
 
-    def fit(self, width: float, height: float) -> tuple[int, int]:
+    def shrunk(self, width: float, height: float) -> tuple[int, int]:
         """(width, height) after shrinking to `longest_side`, never below one pixel."""
         scale = min(1.0, self.longest_side / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
@@ -72,7 +72,7 @@ class Limits:
     def check_work(self, path: Path, frames: int) -> None:
         """Refuse to decode too many frames on the way to a part."""
         if frames > self.max_work:
-            raise UserError(f"{shown(path)}: that part lies behind {frames} frames; cut it out of the file first")
+            raise UserError(f"{shown(path)}: that part starts after {frames} frames; cut it out of the file first")
 
     def check_seconds(self, path: Path, seconds: float) -> None:
         """Refuse a clip that lasts too long."""
@@ -84,7 +84,7 @@ class Limits:
     @staticmethod
     def _check(path: Path, width: int, height: int, most: int) -> None:
         if width < 1 or height < 1:
-            raise UserError(f"{shown(path)}: has no picture size ({width} x {height}); export it again")
+            raise UserError(f"{shown(path)}: has an empty picture size ({width} x {height}); export it again")
         if width * height > most:
             raise UserError(f"{shown(path)}: {width} x {height} is over the limit of {most} pixels; make it smaller")
 
@@ -106,6 +106,6 @@ class Limits:
 
 
 def shown(path: object) -> str:
-    """A path for a message: on one line whatever its name contains, and not endlessly long."""
+    """A path for a message: on one line whatever its name contains, and cut when it is long."""
     text = "".join(c if c.isprintable() else "?" for c in str(path))
     return text if len(text) <= 200 else f"{text[:80]}...{text[-100:]}"

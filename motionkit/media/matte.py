@@ -1,4 +1,4 @@
-"""Which pixels are the subject where the background is plain, and colours without the background in them."""
+"""Finds the subject in front of a plain background, and removes the background's share from its colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN = 0.9  # a background is plain when this share of the border pixels is tha
 
 
 def subject_mask(frames: np.ndarray) -> np.ndarray | None:
-    """How far each pixel belongs to the subject, by its distance from the border colour.
+    """How much each pixel belongs to the subject, by its distance from the border colour.
 
     Args:
         frames: (F, H, W, 3) uint8 of one clip.

@@ -1,4 +1,4 @@
-"""Writing results: everything appears by rename, under its final name whole or not at all."""
+"""Writing results: every file is renamed to its final name when it is complete."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Finish:
     """What is done to a result as it is written.
 
     Attributes:
-        alpha: whether the subject alone is to be seen; None: where the reference was transparent.
-        loop: "pingpong" plays forwards and backwards, so that it can run for ever.
+        alpha: whether the background is transparent; None: where the reference was transparent.
+        loop: "pingpong" plays forwards and backwards, so that it can loop endlessly.
     """
 
     alpha: bool | None = None
@@ -51,13 +51,13 @@ class Finish:
 
 
 def local_path(text: str) -> Path:
-    """A path as a user types it: "~" is the home folder, unless a file is called so.
+    """A path as a user types it: "~" is the home folder, unless a file has that name.
 
     Raises:
-        UserError: it is an address on the network, or nobody's home.
+        UserError: it is an address on the network, or an unknown home folder.
     """
     if "\0" in text:
-        raise UserError("a path holds a zero byte, which no name of a file has")
+        raise UserError("a path must not contain a zero byte")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):  # before Path makes one slash of the two
         raise UserError(f"{text}: only local files are read and written; download it first")
     path = Path(text)
@@ -65,7 +65,7 @@ def local_path(text: str) -> Path:
         return path
     try:
         return path.expanduser()
-    except RuntimeError as error:  # nobody of that name, or no home folder
+    except RuntimeError as error:  # no user of that name, or no home folder
         raise UserError(f"{text}: there is no such home folder: give the path without ~") from error
 
 
@@ -95,7 +95,7 @@ def staged(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line.
+    """Turn errors of the file system into one line.
 
     Raises:
         UserError: the disk is full, or the place cannot be written.
@@ -132,7 +132,7 @@ def write_result(
         label: goes into the comment tag of a video.
         alpha: (F, H, W) uint8, for every kind but mp4.
         sound: for videos.
-        loop: see `Finish`; what runs backwards is silent.
+        loop: see `Finish`; the backwards part is silent.
 
     Raises:
         UserError: another suffix, a folder that is not empty, or a place that cannot be written.
@@ -212,11 +212,11 @@ def check_writable(folder: Path) -> None:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a name that the file system does not take, and one that stands for a device."""
+    """Refuse a name that the file system does not accept, and the name of a device."""
     try:
         kind = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return  # nothing there yet; whether it can be made is seen next
+        return  # nothing there yet; whether it can be created is checked next
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"cannot write {str(path)[:200]}: {why}: choose another name") from error

@@ -12,13 +12,13 @@ from motionkit.errors import UserError
 
 MOST = 10  # frames, where no number is given
 USABLE = 8.0  # frames per second that a faster clip is lowered to
-FAST = 2 * USABLE  # up to this rate a clip keeps its own: every second frame left out now and then would judder
+FAST = 2 * USABLE  # up to this rate a clip keeps its own: leaving out single frames would judder
 Moment = float | int | str  # seconds as a number or as text: "2.5", "2.5s", "1:05.5"; or frames: "60f"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a clip; with nothing given, `most` frames from its start at a usable rate.
+    """Which part of a clip is asked for; by default `most` frames from its start at a usable rate.
 
     Attributes:
         start, end: the part's bounds, see `Moment`; None is the clip's own start and end.
@@ -73,7 +73,7 @@ class Part:
             return ""
         return (
             f"frames {_seconds(self.start)}-{_seconds(min(self.end, self.whole))} s of {_seconds(self.whole)} s at "
-            f"{_seconds(self.fps)} fps; start= end= frames= fps= change it"
+            f"{_seconds(self.fps)} fps; change it with start=, end=, frames= or fps="
         )
 
 
@@ -87,7 +87,7 @@ def choose(wanted: Wanted, whole: float, rate: float, times: np.ndarray | None =
         The part; None for the clip exactly as it is: even, and just as many frames as are wanted.
 
     Raises:
-        UserError: bounds that are no times, or that leave nothing.
+        UserError: bounds that are not times, or an empty part.
     """
     start, end = _bounds(wanted, whole, rate, times)
     lasts, total = end - start, max(1, round(whole * rate))
@@ -119,7 +119,7 @@ def _bounds(wanted: Wanted, whole: float, rate: float, times: np.ndarray | None)
     if start >= whole - 1e-6:
         raise UserError(f"{wanted.key}start={wanted.start} is beyond the clip, which lasts {_seconds(whole)} s")
     if end <= start + 1e-6:
-        raise UserError(f"{wanted.key}end={wanted.end} leaves nothing after {wanted.key}start={wanted.start or 0}")
+        raise UserError(f"{wanted.key}end={wanted.end} is not after {wanted.key}start={wanted.start or 0}")
     if end > whole + 0.5 / rate:
         raise UserError(f"{wanted.key}end={wanted.end} is beyond the clip, which lasts {_seconds(whole)} s")
     return start, min(end, whole)
@@ -138,7 +138,7 @@ def moment(given: Moment, name: str = "start") -> tuple[float, str]:
     """(value, "s" or "f") of a `Moment`.
 
     Raises:
-        UserError: it is no time.
+        UserError: it is not a time.
     """
     if not isinstance(given, str) and not isinstance(given, bool) and np.isfinite(given) and given >= 0:
         return float(given), "s"

@@ -36,8 +36,8 @@ def upright(image: np.ndarray, frame: av.VideoFrame, turned: bool | None = None)
     Returns:
         (H, W, 3) uint8, and whether there is one.
 
-    PyAV's side data and its frame hold each other, and the frame's pixels with them, until Python looks for such rings:
-    of a video whose first frame has no matrix they are not asked for.
+    PyAV's side data and its frame refer to each other, which keeps the pixels in memory until the garbage collector
+    runs: they are not read for a video whose first frame has no matrix.
     """
     if turned is False and not frame.rotation:
         return image, False
@@ -47,5 +47,5 @@ def upright(image: np.ndarray, frame: av.VideoFrame, turned: bool | None = None)
         return image, False
     a, b, _, c, d = np.frombuffer(matrix, "=i4")[:5]  # x' = a x + c y, y' = b x + d y, with y down
     if abs(int(a)) + abs(int(d)) < abs(int(b)) + abs(int(c)):
-        image, a, d = image.transpose(1, 0, 2), c, b
+        image, a, d = image.transpose(1, 0, 2), c, b  # (W, H, 3)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), True

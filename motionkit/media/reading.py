@@ -1,4 +1,4 @@
-"""One door for every input: a video, a still or animated picture, or a folder of numbered pictures."""
+"""Reads every kind of input: a video, a still or animated picture, or a folder of numbered pictures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_clip(
         raise UserError("no file given: a path must not be empty or contain a zero byte")
     try:
         file = Path(text).expanduser()
-    except RuntimeError:  # nobody of that name, or no home folder
+    except RuntimeError:  # no user of that name, or no home folder
         raise UserError(f"{shown(text)}: there is no such home folder; give the path without ~") from None
     if os.path.isdir(file):
         return _read_folder(file, limits, wanted, fps or FOLDER_FPS)

@@ -51,10 +51,8 @@ _REFUSED = (
 
 
 def sniff(path: Path) -> str:
-    """One of `IMAGES` or a key of `CONTAINERS`.
-
-    Raises:
-        UserError: the file is something else; says what and how to go on.
+    """One of `IMAGES` or a key of `CONTAINERS`. Raises: UserError: the file is something else; says what it is and what
+    to do.
     """
     try:
         with open(path, "rb") as file:
@@ -88,7 +86,7 @@ def _what(head: bytes) -> str:
         return "an XML or SVG file; export it as PNG"
     if _is_text(head):
         return f"a text file; give a {ACCEPTED}"
-    return f"of a kind that is not read here; if it is a video, {CONVERT}"
+    return f"of an unsupported kind; if it is a video, {CONVERT}"
 
 
 def _is_text(head: bytes) -> bool:
@@ -98,7 +96,7 @@ def _is_text(head: bytes) -> bool:
 def _is_stream(path: Path) -> bool:
     """Whether JPEG pictures follow each other without anything between them: motion JPEG.
 
-    Phones put a second picture behind a photo too, for depth or light, and say so (MPF).
+    Phones also append a second picture to a photo, for depth or light, and mark it (MPF).
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"\xff\xd9\xff\xd8\xff") > 0 and data.find(b"MPF\0", 0, 2**17) < 0

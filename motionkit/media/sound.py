@@ -34,7 +34,7 @@ def read_sound(path: Path, kind: str, start: float, end: float) -> tuple[Sound |
             return None, ""
         name, rate = stream.codec_context.codec.name, min(stream.codec_context.sample_rate or 0, HIGHEST)
         if not rate or not (name in CODECS or name.startswith(("pcm_", "adpcm_"))):
-            return None, f"its sound ({name}) is not read: the result is silent"
+            return None, f"its sound ({name}) is not supported: the result is silent"
         try:
             if kind in _SEEKABLE and start > _WORTH_SEEKING:
                 container.seek(int((start - _WORTH_SEEKING / 2) * av.time_base), backward=True)

@@ -1,4 +1,4 @@
-"""Frames as they are read, in one block of memory: what is kept is held once."""
+"""Frames as they are read, in one block of memory: each stored frame is held only once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Store:
             most = max(1, _LARGEST // frame.nbytes)
             self._block = np.empty((min(self.expected, most), *frame.shape), np.uint8)
         if frame.shape != self._block.shape[1:]:
-            raise UserError(f"{shown(self.path)}: turns its picture in mid-stream; re-encode it first")
+            raise UserError(f"{shown(self.path)}: its picture size changes in mid-stream; re-encode it first")
         if self.count == len(self._block):
             larger = np.empty((2 * self.count, *frame.shape), np.uint8)
             larger[: self.count] = self._block
@@ -42,7 +42,7 @@ class Store:
 
     @property
     def frames(self) -> np.ndarray:
-        """(F, H, W, 3) uint8, what was kept."""
+        """(F, H, W, 3) uint8, the stored frames."""
         if self._block is None:
-            raise ValueError("nothing was kept")
+            raise ValueError("no frame was stored")
         return self._block[: self.count]

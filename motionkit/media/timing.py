@@ -58,7 +58,7 @@ def take(clip: Clip, wanted: Wanted, repeat: bool = True) -> Clip:
         repeat: whether frames come several times where more are wanted than there are; else the part as it is.
 
     Raises:
-        UserError: bounds that leave nothing.
+        UserError: an empty part.
     """
     if len(clip) == 1:
         return clip
@@ -75,12 +75,11 @@ def take(clip: Clip, wanted: Wanted, repeat: bool = True) -> Clip:
 
 
 def part_notes(part: Part, chosen: np.ndarray) -> tuple[str, ...]:
-    """What is said of a part: which it is, unless it is the whole, and that frames come more than once."""
+    """The notes on a part: which one it is, unless it is the whole, and whether frames are repeated."""
     lines = [part.line] if part.line else []
     if (distinct := len(np.unique(chosen))) < part.count:
         lines.append(
-            f"{part.count} frames are made of {distinct}: some are shown more than once "
-            f"(frames={distinct} takes each once)"
+            f"{part.count} frames are made of {distinct}: some are repeated (frames={distinct} uses each once)"
         )
     return tuple(lines)
 

@@ -32,11 +32,11 @@ _ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders of thes
 
 
 class _OutOfOrder(Exception):
-    """Frames without a time, or in no order: what is on screen at an instant has to be told by counting."""
+    """Frames without a time, or out of order: what is on screen at an instant is found by counting."""
 
 
 class _TooLate(Exception):
-    """The place that was sought lies behind the instant that is wanted."""
+    """Seeking ended behind the instant that is wanted."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ def read_video(path: Path, kind: str, limits: Limits, wanted: Wanted | None = No
         wanted: None for all frames. Never more frames than are there.
 
     Raises:
-        UserError: not decodable, of a codec that is not read here, or over a limit.
+        UserError: not decodable, of an unsupported codec, or over a limit.
     """
     with opened(path, kind) as container:
         stream = first_video(path, container)
@@ -115,7 +115,7 @@ def _decode(
         out.last_seconds = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
         limits.check_frames(path, len(out.starts), *size)
     if not out.starts:
-        raise UserError(f"{shown(path)}: not one frame can be decoded; the video is damaged, get it again")
+        raise UserError(f"{shown(path)}: no frame can be decoded; the video is damaged, get it again")
     return out
 
 
@@ -142,7 +142,7 @@ def _read_part(path: Path, kind: str, limits: Limits, size: tuple[int, int], par
         notes = [*_damage(decoded), *_cut_off(facts), *part_notes(part, np.array(decoded.chosen))]
         clip = from_frames(decoded.store.frames, part.fps, path.stem, notes=tuple(notes))
         return replace(clip, transparent=decoded.alpha)
-    raise UserError(f"{shown(path)}: not one frame of that part can be decoded; give another start= or file")
+    raise UserError(f"{shown(path)}: no frame of that part can be decoded; give another start= or file")
 
 
 def _pick(
@@ -220,7 +220,7 @@ def _frames(container: av.container.InputContainer, stream: av.VideoStream, out:
             packet = next(packets, None)
         except av.error.FFmpegError:
             out.errors += 1
-            packet = None  # the file ends here; a last flush still gives the frames that were held back
+            packet = None  # the file ends here; a last flush still returns the frames that the decoder held back
         try:
             yield from decoder.decode(packet)
         except av.error.EOFError:
@@ -241,7 +241,7 @@ def _damage(decoded: _Decoded) -> list[str]:
 
 
 def _cut_off(facts: Scan, read: int | None = None) -> list[str]:
-    """What a file lacks of what its header promises; `read`: frames that were decoded, when all should have been."""
+    """What the header promises and the file lacks; `read`: frames that were decoded, when all should have been."""
     there = facts.count if read is None else read
     if facts.promised > there:
         return [f"the file is cut off: {there} of {facts.promised} frames were read"]

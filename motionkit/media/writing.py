@@ -1,4 +1,4 @@
-"""Writing results: mp4 that browsers play, webm, mov, png; each appears under its name complete or not at all."""
+"""Writing results: mp4 that browsers play, webm, mov, png; each file gets its name when it is complete."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A container with what goes into it."""
+    """A container with its streams."""
 
     container: str
     codec: str
@@ -194,7 +194,7 @@ def write_frames(folder: PathLike, frames: np.ndarray, alpha: np.ndarray | None 
     frames, _ = checked(frames, 1)
     final = Path(folder)
     if final.exists() and not (final.is_dir() and all(re.fullmatch(r"\d{5}\.png", f.name) for f in final.iterdir())):
-        raise UserError(f"{shown(final)}: exists and holds other things than numbered frames; choose a new folder")
+        raise UserError(f"{shown(final)}: exists and holds other files than numbered frames; choose a new folder")
     temporary, old = _beside(final), _beside(final)
     with _refusal(final):
         try:

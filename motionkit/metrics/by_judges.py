@@ -32,7 +32,7 @@ KEYPOINT_ERROR = Measure(
         "0 and up",
         "lower",
         "truth",
-        "Mean distance of estimated joints to those estimated on the true video.",
+        "Mean distance between the joints estimated on the video and on the true video.",
         "sprite pose judge",
     ),
     lambda r: r.joints["keypoint_error"],
@@ -47,7 +47,7 @@ PCK = Measure(
         "0 to 1",
         "higher",
         "truth",
-        "Share of those joints within 5 % of the longer side of their true place.",
+        "Share of these joints within 5 % of the frame's longer side of their place in the true video.",
         "sprite pose judge",
     ),
     lambda r: r.joints["pck"],
@@ -73,7 +73,7 @@ REFERENCE_CONSISTENCY = Measure(
 MOTION_AGREEMENT = Measure(
     Fact(
         "motion_agreement",
-        "Motion as told",
+        "Motion matches prompt",
         "",
         "0 to 1",
         "higher",
@@ -89,7 +89,7 @@ MOTION_AGREEMENT = Measure(
 KIND_AGREEMENT = Measure(
     Fact(
         "kind_agreement",
-        "Kind as told",
+        "Kind matches prompt",
         "",
         "0 to 1",
         "higher",

@@ -1,4 +1,4 @@
-"""Measures made from pixels alone, those of old tables with their mistakes among them (`as_published`)."""
+"""Measures made from pixels alone, including variants of older scripts with their mistakes (`as_published`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _moving(call: Callable[[Request], float]) -> Callable[[Request], float | Non
 
 
 PSNR = Measure(
-    Fact("psnr", "PSNR", "dB", "0 to 100", "higher", "truth", "Nearness to the true video, all pixels.", _BY),
+    Fact("psnr", "PSNR", "dB", "0 to 100", "higher", "truth", "Similarity to the true video over all pixels.", _BY),
     lambda r: psnr(r.video, r.true),
     column=10,
 )
@@ -49,14 +49,14 @@ SUBJECT_PSNR = Measure(
         "0 to 100",
         "higher",
         "truth",
-        "The same, only where the true video differs from its border colour.",
+        "PSNR of the subject alone: where the true video differs from its border colour.",
         _BY,
     ),
     _subject,
     column=20,
 )
 SSIM = Measure(
-    Fact("ssim", "SSIM", "", "-1 to 1", "higher", "truth", "Likeness of local structure to the true video.", _BY),
+    Fact("ssim", "SSIM", "", "-1 to 1", "higher", "truth", "Similarity of local structure to the true video.", _BY),
     _ssim,
     column=30,
 )
@@ -129,7 +129,7 @@ MOTION_RATIO = Measure(
         "0 and up",
         "none",
         "driving",
-        "Amount of frame-to-frame change over that of the driving video; 0 is frozen, and what is right depends on "
+        "Amount of frame-to-frame change over that of the driving video; 0 is frozen, and the right value depends on "
         "the two characters.",
         _BY,
     ),

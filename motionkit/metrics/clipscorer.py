@@ -1,4 +1,4 @@
-"""What a sprite-like clip shows and whether it stays itself: motion, kind, colour and identity by a small clip judge.
+"""Judges what a sprite-like clip shows and whether it stays consistent: motion, kind, colour and identity.
 
 The judge knows the sprite world only, in colour and as line drawings; its own accuracy is `stated_accuracy`. Motions
 and kinds that a prompt names are found by their words ("a drawing of a horse walking").
@@ -25,7 +25,7 @@ _BATCH = 64  # frames at once, to bound memory
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one clip: probabilities of each label, and the joints it saw.
+    """The judge's output for one clip: probabilities of each label, and the joints it saw.
 
     Attributes:
         motion, kind, colour: label -> probability, each sums to 1; one motion is "still", and motion is empty for
@@ -39,7 +39,7 @@ class Verdict:
     joints: np.ndarray
 
     def best(self, group: str) -> str | None:
-        """The most likely label of "motion", "kind" or "colour"; None where the judge says nothing."""
+        """The most likely label of "motion", "kind" or "colour"; None where the judge has no answer."""
         said: dict[str, float] = getattr(self, group)
         return max(said, key=said.__getitem__) if said else None
 
@@ -50,13 +50,13 @@ def available() -> bool:
 
 
 def stated_accuracy() -> dict[str, float]:
-    """The judge's own figures on held-out characters, in colour, as lines, and spoilt; to be stated beside its own."""
+    """The judge's own figures on held-out characters, in colour, as lines, and degraded; state them with results."""
     return dict(load_judge("clipscorer")[1])
 
 
 @torch.no_grad()
 def judge(video: np.ndarray) -> Verdict:
-    """Look at one clip.
+    """Judge one clip.
 
     Args:
         video: (F, H, W, 3) uint8; it is padded to a square as results are.
@@ -94,7 +94,7 @@ def reference_consistency(video: np.ndarray, reference: np.ndarray, first: int =
         reference: (H, W, 3) uint8, the drawing or picture; `last` None is the end of the clip.
 
     Raises:
-        ValueError: no frame is left to look at; else as `judge`.
+        ValueError: no frame is left; else as `judge`.
     """
     frames = video[first:last]
     if not len(frames):

@@ -1,4 +1,4 @@
-"""Whether a video has the right colours, wherever they are."""
+"""Whether a video has the right colours, whatever their position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a line drawing is where it should be, give or take a little: strokes are thin, pixels miss by one."""
+"""How much of a line drawing is where it should be, within a tolerance: strokes are thin, and pixels are off by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INK = 0.5  # mean brightness below which a pixel is ink
 
 
 def ink_overlap(video: np.ndarray, truth: np.ndarray, reach: float = 0.015) -> float:
-    """F1 of the ink, mean over frames: strokes of one that have ink of the other near; higher is better, [0, 1].
+    """F1 of the ink, mean over frames: strokes of one that have ink of the other nearby; higher is better, [0, 1].
 
     Precision is the share of the video's ink within `reach` of the truth's, recall the other way round. Two empty
     frames agree (1), an empty one and a drawn one do not (0).

@@ -1,6 +1,6 @@
 """The public networks behind FVD, FID-VID and FID: a clip goes in, feature vectors come out; each needs its weights.
 
-How a clip is fitted follows DisCo's evaluation (arXiv 2307.00040), which most tables of the field were made with.
+How a clip is resized follows DisCo's evaluation (arXiv 2307.00040), which most tables of the field were made with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from motionkit.errors import UserError
@@ -31,7 +32,7 @@ def i3d_features(video: np.ndarray, path: str | Path | None = None) -> np.ndarra
     """FVD's vector (1, 400) of a clip: I3D's logits at 224 x 224 pixels (Unterthiner et al. 2018, arXiv 1812.01717).
 
     Args:
-        video: (F, H, W, 3) uint8; it is squeezed to a square, as the public scripts do.
+        video: (F, H, W, 3) uint8; it is resized to a square, as the public scripts do.
         path: the weights; None looks where `needs.locate` does.
 
     Raises:
@@ -39,7 +40,7 @@ def i3d_features(video: np.ndarray, path: str | Path | None = None) -> np.ndarra
     """
     net = _network("i3d", locate("i3d", path))
     clip = _resized(video, _I3D_SIDE) / 127.5 - 1  # (F, 3, 224, 224)
-    return _run(net, clip.transpose(0, 1)[None])
+    return _run(net, clip.transpose(0, 1)[None])  # (1, 3, F, 224, 224)
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def resnet3d_features(video: np.ndarray, path: str | Path | None = None) -> np.n
     net = _network("resnet3d", locate("resnet3d", path))
     clip = _resized(video, _RESNET_SIDE) - torch.tensor(_MEAN).view(3, 1, 1)  # (F, 3, 112, 112)
     clip = torch.cat([clip, clip[-1:].expand(-len(clip) % _SEGMENT, -1, -1, -1)])
-    parts = clip.unflatten(0, (-1, _SEGMENT)).transpose(1, 2)  # (S, 3, 16, 112, 112)
+    parts = rearrange(clip, "(s f) c h w -> s c f h w", f=_SEGMENT)  # (S, 3, 16, 112, 112)
     return np.concatenate([_run(net, part[None]) for part in parts]).mean(0, keepdims=True)
 
 

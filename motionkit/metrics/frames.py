@@ -1,4 +1,4 @@
-"""The door of the metrics: video arrays of any accepted kind become floats in [0, 1] exactly once, here.
+"""Input checks of the metrics: video arrays of any accepted kind become floats in [0, 1] exactly once, here.
 
 A video is (F, H, W, 3): uint8, or floats in [0, 1]. Integers are cast before any subtraction: differences of uint8 wrap
 around, a mistake that several published evaluation scripts made.

@@ -1,4 +1,4 @@
-"""Distances between two sets of feature vectors: Fréchet and energy, how sure they are, and what a small set costs.
+"""Distances between two sets of feature vectors: Fréchet and energy, their intervals, and the bias of a small set.
 
 Fréchet: Heusel et al. 2017 (arXiv 1706.08500, eq. 6); energy: Székely and Rizzo 2013 (J. Stat. Plan. Inference
 143). With few vectors the Fréchet distance of two equal distributions is far from 0; `expected_at_null` says how far.
@@ -13,7 +13,7 @@ import numpy as np
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 _CONFIDENT = 1.959964  # standard errors on each side of a 95 % interval
-_GROUPS, _EXCHANGES = 32, 16  # clips left out in turn, random exchanges; more would cost time and say no more
+_GROUPS, _EXCHANGES = 32, 16  # clips left out in turn, random exchanges; more would take time and change nothing
 _WIDE = 512  # features from which one distance takes seconds: then a quarter of both is made
 
 
@@ -70,7 +70,7 @@ def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 class Spread(NamedTuple):
-    """A distance, its 95 % interval, and what two samples of one distribution of this size would have."""
+    """A distance, its 95 % interval, and its value for two samples of one distribution of this size."""
 
     value: float
     low: float
@@ -84,7 +84,7 @@ def measured(
     """A distance of two sets of clips, each clip with one or more vectors.
 
     The interval is a delete-one-group jackknife over the pairs of clips (Efron and Tibshirani 1993, ch. 11); it covers
-    the chance of which clips were drawn and not the bias of a small set, which is `null`.
+    the random choice of clips and not the bias of a small set, which is `null`.
 
     Args:
         first, second: for each clip (k, D); clip i of both belong together and are left out together.
@@ -108,7 +108,7 @@ def measured(
 def expected_at_null(
     distance: Distance, first: list[np.ndarray], second: list[np.ndarray], seed: int = 0, exchanges: int = _EXCHANGES
 ) -> float:
-    """Mean distance when the clips of each pair are exchanged by chance: what is left when the sides do not differ.
+    """Mean distance when the clips of each pair are exchanged by chance: its value when the two sides do not differ.
 
     It is the bias of a small set, above 0 for the Fréchet distance and about 0 for the energy distance.
     """

@@ -96,7 +96,7 @@ class _Moment(nn.Module):
 
 
 class ClipNet(nn.Module):
-    """Clips in [0, 1] to what happens in them (`moves`, at 64 pixels) and who is in them (`looks`, at 128 pixels).
+    """Clips in [0, 1] to their motion (`moves`, at 64 pixels) and their character (`looks`, at 128 pixels).
 
     `moves` turns each frame into a posture, which must also tell where the joints are, and mixes postures over time.
     """
@@ -152,7 +152,7 @@ KINDS: dict[str, type[nn.Module]] = {"pose": PoseNet, "scorer": ScoreNet, "clips
 
 
 def weights_path(name: str) -> Path:
-    """Where the shipped weights of a judge lie."""
+    """The path of the shipped weights of a judge."""
     return places.assets() / "judges" / f"{name}.safetensors"
 
 
@@ -175,7 +175,7 @@ def as_input(frames: np.ndarray) -> tuple[Tensor, float]:
     """(F, H, H, 3) uint8 to (F, 3, 128, 128) in [0, 1], and the factor back to the original pixels."""
     x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
     if x.shape[-2] != x.shape[-1]:
-        raise ValueError(f"the judges look at square pictures, not {x.shape[-1]}x{x.shape[-2]}")
+        raise ValueError(f"the judges need square pictures, not {x.shape[-1]}x{x.shape[-2]}")
     factor = (x.shape[-1] - 1) / (SIZE - 1)
     if x.shape[-1] != SIZE:
         x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)

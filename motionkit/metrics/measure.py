@@ -1,4 +1,4 @@
-"""What a measure of one video is: its fact, its function, and the networks that it stands on."""
+"""A measure of one video, as a declared part: its fact, its function, and the networks that it needs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Request:
 
     @cached_property
     def joints(self) -> dict[str, float | None]:
-        """Keypoint error and PCK by one look of the pose judge."""
+        """Keypoint error and PCK by one run of the pose judge."""
         from motionkit.metrics import pose
 
         return pose.against(self.video, self.true)
@@ -132,7 +132,7 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """The word by which protocols and tables know it."""
+        """The name by which protocols and tables refer to it."""
         return self.fact.name
 
     def of(self, request: Request) -> float | None:

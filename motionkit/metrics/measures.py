@@ -1,4 +1,4 @@
-"""The one table of what can be measured on a video, and its columns that a comparison shows without being asked.
+"""The table of everything that can be measured on a video, and the columns that a comparison shows by default.
 
 A measure is declared in the module of its kind (`by_pixels`, `by_judges`, `by_public`, or one of another package) and
 registered as an entry point of `motionkit.metrics`; comparisons and protocols both read it from there.

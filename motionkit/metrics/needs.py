@@ -1,4 +1,4 @@
-"""The weights that some metrics need and that do not come with the package: what, how big, whose, and where to look.
+"""The weights that some metrics need and that do not come with the package: names, sizes, licences, and places.
 
 Nothing is downloaded unless MOTIONKIT_ONLINE=1. A file may also lie in MOTIONKIT_CACHE/metrics under its own name.
 """

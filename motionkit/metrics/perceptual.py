@@ -23,7 +23,7 @@ _VGG = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 51
 _ALEX = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))  # channels, kernel, ...
 _TAPS = {"vgg16": (3, 8, 15, 22, 29), "alexnet": (1, 4, 7, 9, 11)}  # the ReLUs that are compared
 _HEADS = {"vgg16": "vgg", "alexnet": "alex"}
-LEAST_SIDE = 64  # pixels; fewer leave nothing for the last layers
+LEAST_SIDE = 64  # pixels; smaller frames vanish before the last layers
 _BATCH = 4  # pairs of frames at once, to bound memory
 
 
@@ -95,7 +95,7 @@ def _network(net: str, path: Path) -> tuple[nn.Sequential, list[Tensor]]:
 
 def _taps(features: nn.Sequential, x: Tensor, net: str) -> list[Tensor]:
     """Unit-normalised features of pictures (n, 3, H, W), one (n, C, h, w) for each compared layer."""
-    x = (x - torch.tensor(_SHIFT).view(3, 1, 1)) / torch.tensor(_SCALE).view(3, 1, 1)
+    x = (x - torch.tensor(_SHIFT).view(3, 1, 1)) / torch.tensor(_SCALE).view(3, 1, 1)  # (n, 3, H, W)
     found = []
     for index, layer in enumerate(features):
         x = layer(x)

@@ -25,8 +25,8 @@ def clip_features(video: np.ndarray) -> np.ndarray:
 
     Blocks: logits of the motion (12), log speed and log acceleration of the 12 joints (24), logits of kind and colour
     (23), and the log of how much the identity changes from frame to frame (1). Each block is divided by its spread over
-    true clips, so that all six weigh alike. Few, telling numbers instead of wide inner layers: with 32 clips and 240
-    numbers a frozen copy could not be told from chance. A clip played backwards still can hardly be told.
+    true clips, so that all six weigh alike. A few informative numbers instead of wide inner layers: with 32 clips and
+    240 numbers a frozen copy could not be told from chance. A clip played backwards still can hardly be told.
 
     Args:
         video: (F, H, W, 3) uint8, F >= 4.

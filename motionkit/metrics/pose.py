@@ -40,7 +40,7 @@ def estimate(frames: np.ndarray) -> np.ndarray:
 
 
 def against(video: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
-    """Keypoint error (pixels) and PCK of a video against the true one; None when no joint of that one is sure.
+    """Keypoint error (pixels) and PCK of a video against the true one; None when no joint of the true video is certain.
 
     Args:
         video, truth: (F, H, W, 3) uint8 of one shape.
@@ -66,5 +66,5 @@ def _estimate(video: np.ndarray) -> np.ndarray:
 
 
 def stated_error() -> dict[str, float]:
-    """The estimator's own error on held-out characters (pixels at 128 px), to be stated beside what it measures."""
+    """The estimator's own error on held-out characters (pixels at 128 px), to be stated beside its results."""
     return dict(load_judge("pose")[1])

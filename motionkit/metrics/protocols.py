@@ -1,7 +1,8 @@
-"""Named ways of measuring, as data with a version and a hash, so that a figure says by which rules it was made.
+"""Named ways of measuring, as data with a version and a hash, so that it is known by which rules a figure was made.
 
 `get("sprites-v1")` is a `MetricProtocol`. Its YAML lies in conf/metrics; the hash covers that file, changed settings,
-and the bytes of the judges and of the weights that the user named, so figures of one hash were made by one ruler.
+and the bytes of the judges and of the weights that the user named, so figures with the same hash were measured in the
+same way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _KEYS = ("name", "version", "summary", "video", "sets")
 
 @dataclass(frozen=True)
 class MetricProtocol:
-    """Which figures, made how.
+    """Which metrics are computed, and how.
 
     Attributes:
         name, version, summary: as written in its file.
@@ -178,7 +179,7 @@ def get(name: str, weights: Mapping[str, str] | None = None, least: Mapping[str,
         if key not in sets:
             raise unknown(f"figure of {name} with a least number of clips", key, sets)
         if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-            raise UserError(f"least.{key}={count}: give a whole number of clips from 2 up")
+            raise UserError(f"least.{key}={count}: give a whole number of clips, 2 or more")
         sets[key]["least"] = count
     return replace(protocol, set_measures=sets, weights=dict(weights or {}))
 
@@ -187,7 +188,7 @@ def parse(data: Any, where: str) -> MetricProtocol:
     """A protocol from what its YAML holds.
 
     Raises:
-        UserError: a key is missing or unknown, or it names a figure that nobody knows.
+        UserError: a key is missing or unknown, or it names an unknown figure.
     """
     if not isinstance(data, dict):
         raise UserError(f"{where}: a metric protocol is a mapping with {', '.join(_KEYS)}")

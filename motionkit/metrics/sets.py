@@ -1,4 +1,4 @@
-"""What can be measured on a set of videos against a set of true ones, by name; figures, intervals, and why not."""
+"""The metrics of a set of videos against a set of true ones, by name: figures, intervals, and why one is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SetFigure:
         value, low, high: the figure and its 95 % interval; None when it was not measured.
         n: how many clips each side had.
         skipped: the one line that says why there is no value; "" when there is one.
-        note: what a reader has to know beside it, such as what a set of this size costs.
+        note: what a reader has to know about it, such as the bias of a set of this size.
     """
 
     value: float | None = None
@@ -69,8 +69,8 @@ class SetMeasure:
         counted = len(videos) if self.counts == "clips" else sum(map(len, videos))
         least = max(3, settings["least"]) if self.counts == "clips" else settings["least"]
         if counted < least or len(videos) < 3:
-            told = f"; tell it to take fewer with least.{self.fact.name}={max(3, counted)}" if len(videos) >= 3 else ""
-            reason = f"{self.fact.title} of {counted} {self.counts} says little: it takes at least {least}{told}"
+            told = f"; allow fewer with least.{self.fact.name}={max(3, counted)}" if len(videos) >= 3 else ""
+            reason = f"{self.fact.title} of {counted} {self.counts} is not meaningful: it needs at least {least}{told}"
             return SetFigure(n=len(videos), skipped=reason)
         shortest = min(map(len, (*videos, *truths)))
         if shortest < settings["frames"]:
@@ -82,7 +82,7 @@ class SetMeasure:
         )
         found = measured(self.distance, one, two, self.floor)
         null = found.null if abs(found.null) > 1e-9 else 0.0  # not the last bits of equal sums
-        note = f"{null:.4g} is what {len(videos)} clips alone cost (sides exchanged by chance)"
+        note = f"{null:.4g} is the mean for {len(videos)} clips without a difference (pairs exchanged at random)"
         return SetFigure(found.value, found.low, found.high, len(videos), note=note)
 
 
@@ -189,7 +189,7 @@ SETS: dict[str, SetMeasure] = {
             "lower",
             "truth",
             "Energy distance of clips in the same features, without bias: comparable between sets of different size, "
-            "and the surer one for few clips.",
+            "and more reliable for few clips.",
             "sprite clip judge",
         ),
         _pocket_clip,

@@ -1,4 +1,4 @@
-"""One figure for many clips: the mean and how sure it is."""
+"""One figure for many clips: the mean and its confidence interval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_AT_ONCE = 1_000_000  # numbers drawn in one go
+_AT_ONCE = 1_000_000  # numbers drawn at once
 
 
 class Interval(NamedTuple):

@@ -1,4 +1,4 @@
-"""How a video behaves in time: how much moves, and how steady surfaces stay where they move."""
+"""How a video behaves in time: how much moves, and how constant surfaces look while they move."""
 
 from __future__ import annotations
 

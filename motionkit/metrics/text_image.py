@@ -1,4 +1,4 @@
-"""Agreement by large public models when their weights are on this machine: CLIP between pictures, X-CLIP with a text.
+"""Similarity by large public models when their weights are on this machine: CLIP between pictures, X-CLIP with a text.
 
 CLIP: Radford et al., arXiv 2103.00020 (weights MIT). X-CLIP: Ni et al., arXiv 2208.02816 (weights MIT). Nothing is
 downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1) reports both kinds of figure.
@@ -92,7 +92,8 @@ def _pictures(model: Any, folder: Path, frames: np.ndarray) -> Tensor:
     given = json.loads(facts.read_text()) if facts.is_file() else {}
     x = torch.from_numpy(square).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
     x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    mean, std = (torch.tensor(given.get(k) or d).view(3, 1, 1) for k, d in (("image_mean", _MEAN), ("image_std", _STD)))
+    usual = (("image_mean", _MEAN), ("image_std", _STD))
+    mean, std = (torch.tensor(given.get(key) or value).view(3, 1, 1) for key, value in usual)  # (3, 1, 1) each
     return (x - mean) / std
 
 

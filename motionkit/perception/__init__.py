@@ -1,4 +1,4 @@
-"""What pictures hold, seen by exchangeable back ends: lines, masks, depth, correspondence; numpy arrays in and out.
+"""Estimators with exchangeable back ends: poses, masks, depth, correspondence, lines, flow; numpy arrays in and out.
 
-Nothing is imported here: take `motionkit.perception.sketch`, so that one back end never pays for another's libraries.
+Nothing is imported here: take `motionkit.perception.sketch`, so that one back end never loads another's libraries.
 """

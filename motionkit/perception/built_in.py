@@ -75,7 +75,7 @@ SAM2 = EstimatorSpec(
     "SAM 2: one object, followed through the clip from its place in frame 0",
     "motionkit.perception.sam2:Sam2",
     "Apache-2.0",
-    "anything that is pointed at; by its name, COCO's classes (through Mask2Former)",
+    "anything given by a box, point or mask; by name, COCO's classes (through Mask2Former)",
     (_SAM2, _MASK2FORMER),
     paper_url="https://arxiv.org/abs/2408.00714",
 )

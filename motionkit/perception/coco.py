@@ -88,14 +88,14 @@ def classes_of(subject: str, names: Mapping[int, str] = NAMES, elsewhere: str = 
     """
     words = _words(subject)
     for asked in (words, words[-1:]):
-        if found := {number for number, name in names.items() if asked and _words(plain(name)) == asked}:
+        if found := {number for number, name in names.items() if asked and _words(class_name(name)) == asked}:
             return found
-    if found := {number for number, name in names.items() if words and words[-1] in _words(plain(name))}:
+    if found := {number for number, name in names.items() if words and words[-1] in _words(class_name(name))}:
         return found
     meant = SYNONYMS.get(words[-1], ()) if words else ()
-    if found := {number for number, name in names.items() if plain(name) in meant}:
+    if found := {number for number, name in names.items() if class_name(name) in meant}:
         return found
-    known = sorted({plain(name) for name in names.values()})
+    known = sorted({class_name(name) for name in names.values()})
     shown = ", ".join(known[:80]) + (f" and {len(known) - 80} more" if len(known) > 80 else "")
     raise UserError(f"Mask2Former has no class for {subject!r}: name one of its own ({shown}){elsewhere}")
 
@@ -108,7 +108,7 @@ def known(subject: str, names: Mapping[int, str] = NAMES) -> Collection[int]:
         return ()
 
 
-def plain(name: str) -> str:
+def class_name(name: str) -> str:
     """A class's name without what COCO's panoptic set adds to it."""
     return re.sub(r"-(merged|other|stuff)\b", "", name)
 

@@ -1,4 +1,4 @@
-"""Which of several videos keeps best to a drawing, by CLIP or else by the sprite network; the choice a method makes.
+"""Ranks several videos by how well they match a drawing, by CLIP or else by the sprite network; for a method's choice.
 
 CLIP: Radford et al., arXiv 2103.00020 (weights MIT). The FlipSketch authors' app filters by the same cosine. Figures
 are measured apart from this, in `metrics`.
@@ -29,7 +29,7 @@ CLIP = Network(
     "0.6 GB",
     "MIT",
     "method.clip",
-    "leave it out: then the sprite network ranks",
+    "leave it out: then the sprite network is used",
     pickled=True,
 )
 _USUAL = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -39,7 +39,7 @@ _CLIP_BATCH, _LOOKS_BATCH = 16, 64  # pictures at once, to bound memory
 def rank_by_consistency(
     drawing: np.ndarray, videos: Sequence[np.ndarray], clip_path: str | Path | None = None
 ) -> tuple[list[float], str]:
-    """How well each video keeps to the drawing, and what saw it; the caller sorts, no video is dropped.
+    """How well each video matches the drawing, and which network measured it; the caller sorts, no video is dropped.
 
     That is CLIP when its weights are on this machine (or at `clip_path`), else the sprite network, which knows the
     sprite world only; without either every score is 0 and the name says so.
@@ -49,8 +49,8 @@ def rank_by_consistency(
         videos: each (F, H, W, 3) uint8, F >= 2.
 
     Returns:
-        scores, the mean cosine of frames 1.. with the drawing, [-1, 1], one for each video in the given order; a name
-        of what saw it for manifests.
+        scores, the mean cosine of frames 1.. with the drawing, [-1, 1], one for each video in the given order; the name
+        of the network for manifests.
 
     Raises:
         MissingWeights, UserError: `clip_path` was given and cannot be used.
@@ -97,7 +97,7 @@ def _pictures(model: Any, folder: Path, frames: np.ndarray) -> Tensor:
     side = model.config.vision_config.image_size
     x = torch.from_numpy(_square(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
     x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in normalisation(folder, _USUAL))
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in normalisation(folder, _USUAL))  # (3, 1, 1)
     return (x - mean) / deviation
 
 
@@ -113,7 +113,7 @@ def looks_embedding(frames: np.ndarray) -> np.ndarray:
 
 
 def _square(frames: np.ndarray) -> np.ndarray:
-    """Frames (F, H, W, 3) uint8 padded to squares with their border colour. Raises: ValueError for what is no video."""
+    """Frames (F, H, W, 3) uint8 padded to squares with their border colour. Raises: ValueError for another array."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
     side = max(frames.shape[1:3])

@@ -35,26 +35,23 @@ Step = Callable[[int, int], None]  # done, total
 class CorrespondenceSettings:
     """How correspondence is found."""
 
-    backend: str = setting("Who finds correspondence.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of the correspondence.", "auto", choices=BACKENDS)
     path: str | None = setting(
         "A ready-made correspondence: a file or folder of `files.read_correspondence`; null for none.", None
     )
-    weights: str | None = setting("DINOv2: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting("Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None)
     sd_side: int = setting("Longer side at which the UNet sees the frames.", 960, low=64, high=2048, unit="px")
     dino_side: int = setting("Longer side at which DINOv2 sees the frames.", 840, low=56, high=2048, unit="px")
     grid: int = setting("Longer side of the grid on which pixels are matched.", 96, low=8, high=256)
     components: int = setting(
-        "Components kept of each layer's features, by one PCA over the subject in all frames.", 256, low=1, high=4096
+        "Number of PCA components kept of each layer's features, over the subject in all frames.", 256, low=1, high=4096
     )
-    timestep: int = setting("Noise on the latents that the UNet sees, as a timestep.", 100, low=0, high=999)
+    timestep: int = setting("Timestep of the noise that is added to the latents for the UNet.", 100, low=0, high=999)
     seed: int = setting("Seed of that noise; all frames get the same.", 42)
-    smooth: int = setting(
-        "How many times each match is replaced by the median of those around it; 0 is the paper's way.",
-        0,
-        low=0,
-        high=16,
+    smooth: int = setting("Rounds of median smoothing of the matches; 0 for none, as in the paper.", 0, low=0, high=16)
+    mutual: bool = setting(
+        "Whether matches that fail the forward-backward check are replaced by the nearest one that passes.", False
     )
-    mutual: bool = setting("Whether a match that does not find back is replaced by the nearest one that does.", False)
 
     def on(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> str:
         """The back end that `backend` means on that backbone. Raises: UserError for an unknown one."""
@@ -66,7 +63,7 @@ class CorrespondenceSettings:
         return "pocket" if pocket else "sd_dino" if backbone is not None and backbone.sd1_unet else "dino"
 
     def check(self, pocket: bool = False, backbone: BackboneSpec | None = None) -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
+        """Refuse impossible settings. Raises: UserError, one line that names the setting."""
         backend = self.on(pocket, backbone)
         if backend == "files" and not self.path:
             raise UserError("correspondence: backend=files needs the maps: give correspondence=FILE or FOLDER")
@@ -113,7 +110,7 @@ def correspond(
         dtype: of DINOv2's weights; None is float32.
 
     Raises:
-        UserError: no subject in frame 0, settings or files that cannot be, a backbone that is not SD 1.x's.
+        UserError: no subject in frame 0, impossible settings or unusable files, a backbone that is not SD 1.x's.
         MissingWeights: weights are not there; the line says how to get or replace them.
     """
     from motionkit.perception.pixels import check_frames

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from motionkit.backbones.noise_levels import level_at
@@ -40,10 +41,10 @@ class Noise(Protocol):
 def sd_features(
     backbone: VideoBackbone, frames: np.ndarray, subject: str, settings: Noise, progress: Step | None = None
 ) -> list[Tensor]:
-    """Decoder features of every frame, each seen alone.
+    """Decoder features of every frame, each processed alone.
 
     A frame passes the UNet as a clip of its own, and motion modules are passed by: features are those of the image
-    model, whatever frames stand beside it.
+    model, whatever the other frames are.
 
     Args:
         backbone: with SD 1.x's UNet or AnimateDiff's on it.
@@ -79,12 +80,12 @@ def sd_features(
                 progress(i + 1, len(frames))
     layers = [torch.cat(layer) for layer in found]
     if not all(torch.isfinite(layer).all() for layer in layers):
-        raise UserError("correspondence: the UNet gave features that are not numbers; try gpu.dtype=float32")
+        raise UserError("correspondence: the UNet returned NaN or infinity; try gpu.dtype=float32")
     return layers
 
 
 def decoder_points(unet: Any) -> list[nn.Module]:
-    """The layers whose output is what the last layer of each of the first three decoder blocks joins with its skip.
+    """The layers whose output the last layer of each of the first three decoder blocks joins with its skip connection.
 
     On SD 1.5: up_blocks.0.resnets.1, up_blocks.1.attentions.1 and up_blocks.2.attentions.1. On a smaller model of the
     same kind there may be fewer blocks.
@@ -96,7 +97,7 @@ def decoder_points(unet: Any) -> list[nn.Module]:
     for block in list(getattr(unet, "up_blocks", ()))[:_POINTS]:
         layers: Any = getattr(block, "attentions", None) or getattr(block, "resnets", ())
         if len(layers) < 2:
-            raise UserError("correspondence: sd_dino does not know this UNet's decoder: use backend=dino")
+            raise UserError("correspondence: sd_dino does not support this UNet's decoder: use backend=dino")
         points.append(layers[-2])
     if not points:
         raise UserError(f"correspondence: sd_dino cannot read a {type(unet).__name__}: use backend=dino")
@@ -105,7 +106,7 @@ def decoder_points(unet: Any) -> list[nn.Module]:
 
 @contextmanager
 def listening(points: list[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """What each of the modules gave last, (B, C, h, w), while the block lasts."""
+    """Records the last output of each module, (B, C, h, w), within the block."""
     heard: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -122,7 +123,7 @@ def listening(points: list[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
 
 @contextmanager
 def passed_by(unet: nn.Module) -> Iterator[None]:
-    """Let every motion module give back what goes in, while the block lasts."""
+    """Make every motion module the identity, within the block."""
     from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 
     def back(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
@@ -166,11 +167,11 @@ def dino_features(
     for start in range(0, len(frames), _BATCH):
         x = to_pixels(frames[start : start + _BATCH], height, width, mean, deviation)
         tokens = model(x.to(device, model.dtype)).last_hidden_state[:, 1:]  # (f, h w, C) without the class token
-        grid = tokens.unflatten(1, (height // patch, width // patch)).movedim(-1, 1)  # (f, C, h, w)
+        grid = rearrange(tokens, "f (h w) c -> f c h w", h=height // patch)  # (f, C, h, w)
         parts.append(grid.float().cpu())
         if progress:
             progress(min(start + _BATCH, len(frames)), len(frames))
     features = torch.cat(parts)
     if not torch.isfinite(features).all():
-        raise UserError("correspondence: DINOv2 gave features that are not numbers; try gpu.dtype=float32")
+        raise UserError("correspondence: DINOv2 returned NaN or infinity; try gpu.dtype=float32")
     return features

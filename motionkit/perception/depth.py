@@ -32,16 +32,20 @@ _PATCH = 14
 class DepthSettings:
     """How depth is estimated."""
 
-    backend: str = setting("Who estimates depth.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of depth.", "auto", choices=BACKENDS)
     path: str | None = setting(
-        "Ready-made depth, whiter is nearer: one picture per frame in a folder, a video, npy or npz; null for none.",
+        "Ready-made depth, brighter is nearer: one picture per frame in a folder, a video, npy or npz; null for none.",
         None,
     )
-    weights: str | None = setting("Depth Anything: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting("Weights of Depth Anything: a folder or hub id; null is the authors' hub id.", None)
     size: int = setting(
-        "Side that the network sees, the other as the aspect has it.", 518, low=4 * _PATCH, high=2048, unit="px"
+        "Side of the frames as the network sees them; the other side keeps the aspect.",
+        518,
+        low=4 * _PATCH,
+        high=2048,
+        unit="px",
     )
-    batch: int = setting("Frames that pass the network at once.", 4, low=1, high=float("inf"), unit="frames")
+    batch: int = setting("Frames per batch of the network.", 4, low=1, high=float("inf"), unit="frames")
 
     def on(self, pocket: bool = False) -> str:
         """The back end that `backend` means. Raises: UserError for an unknown one."""
@@ -51,7 +55,7 @@ class DepthSettings:
         return "files" if self.path else "pocket" if pocket else "depth_anything"
 
     def check(self, pocket: bool = False) -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
+        """Refuse impossible settings. Raises: UserError, one line that names the setting."""
         if self.on(pocket) == "files" and not self.path:
             raise UserError("depth: backend=files needs the depth itself: give depth=FOLDER (or a video, npy, npz)")
         check(self, "depth: ")
@@ -90,7 +94,7 @@ def estimate_depth(
         (F, H, W) float32, at least 0, larger = nearer.
 
     Raises:
-        UserError: settings or files that cannot be.
+        UserError: impossible settings or unusable files.
         MissingWeights: weights are not there; the line says how to get or replace them.
     """
     from motionkit.perception.pixels import check_frames

@@ -52,5 +52,5 @@ class DepthAnything(Estimator):
                 view.progress(min(start + settings.batch, count), count)
         depth = torch.cat(parts).numpy()
         if not np.isfinite(depth).all():
-            raise UserError("depth: Depth Anything gave values that are not numbers; try gpu.dtype=float32")
+            raise UserError("depth: Depth Anything returned NaN or infinity; try gpu.dtype=float32")
         return depth

@@ -1,4 +1,4 @@
-"""Estimators as declared parts: the protocol, the facts about each of them, and how one is found by its word.
+"""Estimators as declared parts: the protocol, the facts about each of them, and how one is found by name.
 
 A part of this kind is called "kind.word", such as "pose.dwpose": the kind says what it finds, the word is what a user
 writes (`method.pose.backend=dwpose`). Imports no torch.
@@ -89,7 +89,7 @@ class EstimatorSpec:
 
 @dataclass(frozen=True)
 class View:
-    """What an estimator looks at.
+    """The inputs of an estimator.
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB.
@@ -118,7 +118,7 @@ class Lines(NamedTuple):
 
     Attributes:
         mask: (H', W') bool of the picture's aspect, True on lines.
-        widths: whether their widths were drawn; else they mean nothing.
+        widths: whether their widths were drawn; else they have no meaning.
     """
 
     mask: np.ndarray
@@ -126,17 +126,17 @@ class Lines(NamedTuple):
 
 
 class Estimator(Protocol):
-    """Sees one thing in frames; subclasses of this class need `read` alone where they have no weights.
+    """Estimates one kind of thing in frames; a subclass without weights needs `read` alone.
 
     `settings` is always an instance of the dataclass that its `EstimatorSpec` names.
     """
 
     def check(self, settings: Any) -> None:
-        """Everything that can be known to be wrong before any work. Raises: UserError, MissingWeights, one line."""
+        """Refuse everything that can be refused before any work. Raises: UserError, MissingWeights, one line."""
         self.weights(settings)
 
     def weights(self, settings: Any) -> dict[str, Path]:
-        """The weight files that decide what is seen, by name; loads nothing. Raises: MissingWeights, UserError."""
+        """The weight files that decide the output, by name; loads nothing. Raises: MissingWeights, UserError."""
         return {}
 
     def facts(self, settings: Any) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Estimator(Protocol):
         return {name: {"sha256": digest} for name, digest in hash_files(self.weights(settings)).items()}
 
     def read(self, view: View, settings: Any) -> Any:
-        """What it sees.
+        """Run it on frames.
 
         Returns:
             By its kind: pose, a `perception.pose.PoseClip` of F frames; masks, (F, H, W) bool; depth, (F, H, W)
@@ -195,7 +195,7 @@ def specs(kind: str) -> list[EstimatorSpec]:
 
 
 class Asked:
-    """An estimator that was asked for by its word, made anew; it is given the settings that it declares.
+    """A new instance of the estimator with that word; it is given the settings that it declares.
 
     Raises:
         UserError: no estimator of that kind and word, or its plugin is broken.

@@ -13,7 +13,7 @@ from motionkit.perception.ink import Ink, ridge
 # Bounds of a line drawing; each one is broken by some kind of other picture (tests/perception/test_facts.py).
 MOST_INK = 0.35  # share of the picture
 MOST_GREYS = 0.10  # share of the picture that is neither ink nor paper
-MOST_FILL = 0.06  # share whose ground has a colour of its own
+MOST_FILL = 0.06  # share of coloured ground
 LEAST_THIN = 0.5  # share of the ink that lies in strokes
 THIN = 0.05  # a stroke is at most this wide, of the longer side
 LEAST_LENGTH = 6.0  # strokes are this many times longer than wide
@@ -51,12 +51,12 @@ class LineFacts:
         reasons = (
             (self.ink == 0, "no strokes"),
             (self.ink > MOST_INK, f"{self.ink:.0%} of it is dark"),
-            (self.greys > MOST_GREYS, f"{self.greys:.0%} of it is shades between ink and paper"),
+            (self.greys > MOST_GREYS, f"{self.greys:.0%} of it is grey, neither ink nor paper"),
             (self.fill > MOST_FILL, f"{self.fill:.0%} of it is coloured areas"),
             (self.thin < LEAST_THIN, f"only {self.thin:.0%} of its ink is thin strokes"),
             (self.length < LEAST_LENGTH, "its marks are blobs, not strokes"),
             (self.crowded > MOST_CROWDED, "it has texture all over"),
-            (self.unsteady > MOST_UNSTEADY, "its dark places are too unequal for strokes"),
+            (self.unsteady > MOST_UNSTEADY, "its dark areas are too uneven for strokes"),
         )
         return tuple(text for broken, text in reasons if broken)
 
@@ -114,6 +114,6 @@ def _fill(small: np.ndarray) -> float:
     """Share of wide areas whose colour is not the paper's in some light: light scales all channels alike."""
     wide = max(3, round(max(small.shape[:2]) / 18)) | 1
     ground = cv2.medianBlur(small, wide).astype(np.float32) + 8
-    paper = np.median(ground.reshape(-1, 3), axis=0)
+    paper = np.median(ground.reshape(-1, 3), axis=0)  # (3,)
     ratio = ground / paper
     return float(((ratio.max(-1) - ratio.min(-1)) / ratio.max(-1) > 0.2).mean())

@@ -1,7 +1,7 @@
 """Ready-made masks, depth and correspondence: pictures, a video or arrays, checked and brought to the clip's frame.
 
-Maps of another size are fitted as the clip itself was (whole, centred, see `media.letterbox`); the rest of the frame is
-background. Arrays are read without unpickling. Imports no torch.
+Maps of another size are letterboxed as the clip itself was (whole, centred, see `media.letterbox`); the rest of the
+frame is background. Arrays are read without unpickling. Imports no torch.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ def read_masks(path: str, count: int, height: int, width: int) -> np.ndarray:
     """
     maps, moving = _maps(path, "masks", count, ("masks", "mask"))
     maps = _grey(maps, path, "masks")
-    fitted = fit(maps.astype(np.float32) / (255.0 if moving else _white(maps, path)), height, width)
-    return fitted > 0.5
+    placed = letterbox_maps(maps.astype(np.float32) / (255.0 if moving else _white(maps, path)), height, width)
+    return placed > 0.5
 
 
 def _white(maps: np.ndarray, path: str) -> float:
     """The value that is white in masks: 1, 255 or 65535."""
     if maps.dtype.kind == "f" and not np.isfinite(maps).all():
-        raise UserError(f"masks: {shown(path)} holds values that are no numbers: give 0 and 1, or 0 and 255")
+        raise UserError(f"masks: {shown(path)} holds values that are not numbers: give 0 and 1, or 0 and 255")
     least, most = float(maps.min(initial=0)), float(maps.max(initial=0))
     white = 1.0 if most <= 1 else 255.0 if most <= 255 else 65535.0
     if least < 0 or not white / 2 < most <= white and most > 0:
         raise UserError(
-            f"masks: {shown(path)} holds values from {least:g} to {most:g}, of which none is white: give 0 and 1, or "
-            "0 and 255"
+            f"masks: {shown(path)} holds values from {least:g} to {most:g}, none of them white: "
+            "give 0 and 1, or 0 and 255"
         )
     return white
 
@@ -76,7 +76,7 @@ def read_depth(path: str, count: int, height: int, width: int) -> np.ndarray:
     maps = _grey(_maps(path, "depth", count, ("depth",))[0], path, "depth").astype(np.float32)
     if not np.isfinite(maps).all() or maps.min(initial=0) < 0:
         raise UserError(f"depth: {shown(path)} holds negative values or none: give finite numbers from 0 up")
-    return fit(maps, height, width)
+    return letterbox_maps(maps, height, width)
 
 
 def read_correspondence(path: str, count: int, height: int, width: int) -> Correspondence:
@@ -96,14 +96,14 @@ def read_correspondence(path: str, count: int, height: int, width: int) -> Corre
         colours = maps.astype(np.float32) / (255 if maps.dtype == np.uint8 else 1)
         if not np.isfinite(colours).all() or colours.min() < 0 or colours.max() > 1:
             raise UserError(f"correspondence: colours in {shown(path)} must be from 0 to 1")
-        return Correspondence(colours=fit(colours, height, width, smooth=False))
+        return Correspondence(colours=letterbox_maps(colours, height, width, smooth=False))
     points = maps.astype(np.float32)
     if np.isinf(points).any() or np.nanmax(np.abs(points), initial=0) > 1.001:
         raise UserError(f"correspondence: points in {shown(path)} must be from -1 to 1 (NaN where there are none)")
-    return Correspondence(points=fit_points(points, height, width))
+    return Correspondence(points=letterbox_points(points, height, width))
 
 
-def fit(maps: np.ndarray, height: int, width: int, smooth: bool = True) -> np.ndarray:
+def letterbox_maps(maps: np.ndarray, height: int, width: int, smooth: bool = True) -> np.ndarray:
     """Maps (F, h, w) or (F, h, w, C) float32 whole and centred in (height, width), 0 around them.
 
     smooth: averages or linear; else the nearest value, where values must not mix.
@@ -118,7 +118,7 @@ def fit(maps: np.ndarray, height: int, width: int, smooth: bool = True) -> np.nd
     return out
 
 
-def fit_points(points: np.ndarray, height: int, width: int) -> np.ndarray:
+def letterbox_points(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """Points (F, h, w, 2) of `Correspondence` in a larger or smaller frame: where they are, and what they say."""
     source_h, source_w = points.shape[1:3]
     top, left, inner_h, inner_w = _box((source_h, source_w), height, width)

@@ -17,7 +17,7 @@ BACKENDS = Words("flow")
 class FlowSettings:
     """How flow is estimated."""
 
-    backend: str = setting("Who estimates optical flow.", "dis", choices=BACKENDS)
+    backend: str = setting("Estimator of optical flow.", "dis", choices=BACKENDS)
 
 
 def estimate_flow(frames: np.ndarray, targets: np.ndarray, settings: FlowSettings | None = None) -> np.ndarray:
@@ -27,7 +27,7 @@ def estimate_flow(frames: np.ndarray, targets: np.ndarray, settings: FlowSetting
         frames, targets: (F, H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: an unknown estimator, or what it says.
+        UserError: an unknown estimator, or an error of the estimator.
     """
     settings = settings or FlowSettings()
     return Asked("flow", settings.backend).array(View(frames, targets), settings, "float32", (2,))

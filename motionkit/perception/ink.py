@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from motionkit.perception.paper import SMALL, flatten, page_of, shrink
+from motionkit.perception.page import SMALL, flatten, page_of, shrink
 
 _FINEST = 2048  # the largest canvas that strokes are redrawn on
 
@@ -75,13 +75,14 @@ def find_ink(frame: np.ndarray, finest: int = 256) -> Ink:
 
 
 def _noise(darkness: np.ndarray) -> float:
-    """Standard deviation of the grain where it is worst (in shadow); most pixels of most blocks are taken as paper."""
+    """Standard deviation of the grain where it is largest (in shadow); most pixels of most blocks count as paper."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # Immerkaer 1996
     fine = np.abs(cv2.filter2D(darkness, -1, kernel))
     side = max(4, max(darkness.shape) // 32)
     rows, columns = darkness.shape[0] // side, darkness.shape[1] // side
-    blocks = fine[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
-    grain = np.median(blocks.reshape(rows * columns, -1), axis=1) / 0.6745
+    split = fine[: rows * side, : columns * side].reshape(rows, side, columns, side)  # (rows, side, columns, side)
+    blocks = split.swapaxes(1, 2).reshape(rows * columns, -1)  # (blocks, side * side)
+    grain = np.median(blocks, axis=1) / 0.6745
     return float(np.percentile(grain, 80)) if len(grain) else 0.0
 
 

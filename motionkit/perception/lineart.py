@@ -12,7 +12,7 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.built_in import LINEART_WEIGHTS as WANTED
 from motionkit.perception.estimators import Estimator, Lines, View
 from motionkit.perception.ink import find_ink
-from motionkit.perception.paper import LONGEST, shrink
+from motionkit.perception.page import LONGEST, shrink
 from motionkit.weights.finding import find
 
 FILES = WANTED.files
@@ -56,7 +56,7 @@ def _single(found: np.ndarray, drawn: np.ndarray, longest: int) -> np.ndarray:
     """Edges with a cartoon's drawn outlines as one line each, where most edges are the two sides of such lines."""
     reach = 2 * round(0.008 * longest) + 1
     beside = found & cv2.dilate(drawn.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
-    if beside.sum() < _CARTOON * found.sum():  # a few narrow dark places are no reason to break up their outlines
+    if beside.sum() < _CARTOON * found.sum():  # a few narrow dark places should not break up their outlines
         return found
     return drawn | (found & ~beside)
 
@@ -147,7 +147,7 @@ def load_detector(weights: str) -> Detector:
     folder = find(WANTED, weights)
     try:
         from controlnet_aux import LineartDetector
-    except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
+    except Exception as error:  # it imports a dozen annotators, any of which may fail with any error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise MissingWeights(
             f"source=lineart needs controlnet-aux, which cannot be imported ({reason}): "

@@ -12,7 +12,7 @@ from PIL import Image
 
 from motionkit.errors import UserError
 from motionkit.perception import networks
-from motionkit.perception.coco import ELSEWHERE, classes_of, plain
+from motionkit.perception.coco import ELSEWHERE, class_name, classes_of
 from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.masks import MaskSettings
 from motionkit.perception.networks import NETWORKS, load, locate
@@ -41,7 +41,7 @@ def segment(
         (F, H, W) bool.
 
     Raises:
-        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was seen.
+        UserError: the subject is none of the network's classes, or no frame shows one; the line says what was found.
         MissingWeights, UserError: as `networks.load`.
     """
     from transformers import AutoImageProcessor
@@ -68,8 +68,8 @@ def segment(
         if progress:
             progress(i + 1, len(frames))
     if not masks.any():
-        told = ", ".join(sorted(plain(name) for name in seen))
-        told = f"sees {told}: name one of these" if told else "sees nothing: name another subject"
+        told = ", ".join(sorted(class_name(name) for name in seen))
+        told = f"found {told}: name one of these" if told else "found nothing: name another subject"
         raise UserError(f"no {subject!r} found: Mask2Former {told}, {ELSEWHERE}")
     return masks
 

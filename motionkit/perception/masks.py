@@ -36,7 +36,7 @@ Step = Callable[[int, int], None]  # done, total
 class MaskSettings:
     """How the subject is found."""
 
-    backend: str = setting("Who finds the subject.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of the subject's masks.", "auto", choices=BACKENDS)
     path: str | None = setting(
         "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.", None
     )
@@ -47,24 +47,24 @@ class MaskSettings:
         "",
     )
     classes: str | None = setting(
-        "Mask2Former, which for sam2 finds the subject in frame 0 unless box, point or start does: a folder or hub id; "
+        "Weights of Mask2Former (used by sam2 in frame 0 unless box, point or start is given): a folder or hub id; "
         "null is the authors' hub id.",
         None,
     )
     box: tuple[float, ...] | None = setting(
         "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "
-        "null lets it be found.",
+        "null finds it automatically.",
         None,
     )
     point: tuple[float, ...] | None = setting(
-        "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null lets it be "
-        "found.",
+        "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null finds it "
+        "automatically.",
         None,
     )
     start: str | None = setting(
-        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null lets it be found.", None
+        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null finds it automatically.", None
     )
-    smallest: float = setting("A subject of a smaller share of the frame is not believed.", 0.001, low=0, high=1)
+    smallest: float = setting("Smallest share of the frame that counts as a subject.", 0.001, low=0, high=1)
 
     def on(self, pocket: bool = False, subject: str | None = None) -> str:
         """The back end that `backend` means, for a subject where one is named ("" is any).
@@ -80,7 +80,7 @@ class MaskSettings:
         return "sam2" if by_name or coco.known(self.seen_as or str(subject)) else "rmbg"
 
     def check(self, pocket: bool = False, subject: str | None = None) -> None:
-        """Refuse settings that cannot be. Raises: UserError, one line that names the setting."""
+        """Refuse impossible settings. Raises: UserError, one line that names the setting."""
         backend = self.on(pocket, subject)
         if backend == "files" and not self.path:
             raise UserError("masks: backend=files needs the masks themselves: give masks=FOLDER (or a video, npy, npz)")
@@ -138,7 +138,7 @@ def segment(
         (F, H, W) bool; a frame in which the subject is hidden is empty.
 
     Raises:
-        UserError: no subject found (never the whole picture instead), or settings that cannot be.
+        UserError: no subject found (never the whole picture instead), or impossible settings.
         MissingWeights: weights or a package are not there; the line says how to get or replace them.
     """
     from motionkit.perception.pixels import check_frames

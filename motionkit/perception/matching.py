@@ -1,4 +1,4 @@
-"""Matching of the subject's pixels with those of frame 0, by features on a grid, and the maps that come of it.
+"""Matching of the subject's pixels with those of frame 0, by features on a grid, and the resulting maps.
 
 Points are (x, y) in frame 0 from -1 to 1 on the centres of its outer pixels, as in `motionkit.diffusion.warp`. Legend:
 F frames of H x W pixels, a grid of h x w cells, n matched cells.
@@ -17,7 +17,7 @@ from torch import Tensor
 from motionkit.errors import UserError
 
 _CHUNK = 2048  # cells matched at once, to bound memory
-_BACK = 2.0  # cells: a match finds back when its own match is not farther off
+_BACK = 2.0  # cells: a match passes the forward-backward check when it returns within this distance
 
 
 def reduce(features: Tensor, masks: np.ndarray, components: int) -> Tensor:
@@ -36,7 +36,7 @@ def reduce(features: Tensor, masks: np.ndarray, components: int) -> Tensor:
     centre = seen.mean(0)
     _, basis = torch.linalg.eigh((seen - centre).T @ (seen - centre))  # (C, C), least first
     count = min(components, *seen.shape)
-    return ((rows - centre.float()) @ basis[:, -count:].flip(1).float()).movedim(-1, 1)
+    return ((rows - centre.float()) @ basis[:, -count:].flip(1).float()).movedim(-1, 1)  # (F, K, h, w)
 
 
 def match_features(
@@ -50,15 +50,15 @@ def match_features(
 ) -> np.ndarray:
     """For each subject pixel the point of frame 0 whose features are nearest, among the subject's.
 
-    Layers of a group are put together and brought to length 1, and so count groups the same (arXiv 2305.15347, section
-    3.3).
+    Layers of a group are put together and normalised to length 1, so that all groups have the same weight (arXiv
+    2305.15347, section 3.3).
 
     Args:
         groups: each a list of (F, C, h, w) of any sizes.
         masks: (F, H, W) bool; frame 0 is not empty.
         side: longer side of the grid.
         smooth: rounds of the median over 3 x 3 cells.
-        mutual: replace matches that do not find back.
+        mutual: replace matches that fail the forward-backward check.
 
     Returns:
         (F, H, W, 2) float32, NaN off the subject.
@@ -99,11 +99,11 @@ def _describe(groups: Sequence[Sequence[Tensor]], frame: int, cells: np.ndarray,
 def _nearest(
     rows: Tensor, reference: Tensor, places: np.ndarray, grid: tuple[int, ...], mutual: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The most like reference row of each row (n,), and whether that one's most like row is near again (n,) bool."""
+    """The most similar reference row of each row (n,), and whether its own most similar row is near again (n,) bool."""
     forward, best = [], torch.full((len(reference),), -torch.inf, device=rows.device)
     back = torch.zeros(len(reference), dtype=torch.long, device=rows.device)
     for start in range(0, len(rows), _CHUNK):
-        # Of vectors of one length the nearest is the most alike.
+        # Among unit vectors the nearest is the most similar.
         likeness = rows[start : start + _CHUNK] @ reference.T  # (chunk, m)
         forward.append(likeness.argmax(1))
         if mutual:
@@ -123,7 +123,7 @@ def coarse_masks(masks: np.ndarray, height: int, width: int) -> np.ndarray:
     x = torch.from_numpy(masks)[:, None].float()
     most = F.interpolate(x, (height, width), mode="area")[:, 0]  # (F, h, w)
     half = most >= 0.5
-    lost = ~half.flatten(1).any(1)
+    lost = ~half.flatten(1).any(1)  # (F,)
     half[lost] = most[lost] > 0
     return half.numpy()
 
@@ -157,7 +157,7 @@ def fill(values: np.ndarray, known: np.ndarray, masks: np.ndarray, what: str) ->
         what: begins the error's text.
 
     Raises:
-        UserError: a frame shows the subject and nothing is known there.
+        UserError: a frame shows the subject and has no known value.
     """
     out = np.full(values.shape, np.nan, np.float32)
     for f, mask in enumerate(masks):
@@ -171,7 +171,7 @@ def fill(values: np.ndarray, known: np.ndarray, masks: np.ndarray, what: str) ->
         )
         owner = np.zeros(labels.max() + 1, np.int64)
         owner[labels[here]] = np.flatnonzero(here)
-        out[f][mask] = values[f].reshape(-1, values.shape[-1])[owner[labels[mask]]]
+        out[f][mask] = values[f].reshape(-1, values.shape[-1])[owner[labels[mask]]]  # (n, C)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Public vision networks from a local folder or the hub's cache: where they lie, what they are, loaded strictly.
+"""Public vision networks from a local folder or the hub's cache: finding, checking and strict loading.
 
 Nothing is downloaded unless MOTIONKIT_ONLINE=1, and nothing pickled is read. Imports no torch by itself.
 """
@@ -232,7 +232,7 @@ def load(
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
     lost = sorted(str(name) for name in found["missing_keys"] or ())
-    if lost:  # transformers would go on with random numbers in their place
+    if lost:  # transformers would continue with random numbers in their place
         few = f"it lacks {len(lost)} weights, e.g. {lost[0]}"
         raise UserError(f"{folder} is not a usable {network.title} folder: {few}")
     return model.to(device, dtype or torch.float32).eval().requires_grad_(False), folder
@@ -240,7 +240,7 @@ def load(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without transformers' bars and warnings; what they would warn of is an error here."""
+    """Without transformers' progress bars and warnings; what they warn of is an error here."""
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -39,7 +39,7 @@ def to_pixels(
         for frame in frames
     ]
     x = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255  # (F, 3, height, width)
-    centre, spread = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (mean, deviation))
+    centre, spread = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (mean, deviation))  # (3, 1, 1)
     return (x - centre) / spread
 
 

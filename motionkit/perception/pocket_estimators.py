@@ -1,4 +1,4 @@
-"""Masks, depth and correspondence of sprites: what the sprite network of `pocket_maps` says, as three estimators."""
+"""Masks, depth and correspondence of sprites: outputs of the sprite network of `pocket_maps`, as three estimators."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from motionkit.perception import files
 from motionkit.perception.correspondence import Correspondence
 from motionkit.perception.estimators import Estimator, View
+from motionkit.perception.follow_subject import choose
 from motionkit.perception.masks import MaskSettings, believed
 from motionkit.perception.matching import fill, pixels_to_points
-from motionkit.perception.one_of import choose
 from motionkit.perception.pocket_maps import PocketMaps, match
 from motionkit.sprites.kinds import COLOURS
 
@@ -25,7 +25,7 @@ class _Pocket(Estimator):
 
 
 class PocketMasks(_Pocket):
-    """Masks, of the one character that is meant where there are several."""
+    """Masks, of the chosen character where there are several."""
 
     def read(self, view: View, settings: MaskSettings) -> np.ndarray:
         """Masks (F, H, W) bool."""

@@ -68,7 +68,7 @@ class MapsNet(nn.Module):
 
 @dataclass(frozen=True)
 class PocketReading:
-    """What the network sees in a clip of F frames of H x W pixels.
+    """The network's output for a clip of F frames of H x W pixels.
 
     Attributes:
         mask: (F, H, W) float32 in [0, 1], probability that a pixel shows a character.
@@ -101,7 +101,7 @@ class PocketMaps:
 
     @torch.no_grad()
     def maps(self, frames: np.ndarray, device: torch.device | str = "cpu") -> PocketReading:
-        """Look at a clip of any size; the long side is brought to 128 pixels and back.
+        """Run on a clip of any size; the long side is resized to 128 pixels and back.
 
         Args:
             frames: (F, H, W, 3) uint8 RGB.
@@ -120,7 +120,7 @@ class PocketMaps:
     def _read(net: MapsNet, frames: np.ndarray, device: torch.device | str) -> list[np.ndarray]:
         x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(device).float() / 255  # (f,3,H,W)
         size = (x.shape[2], x.shape[3])
-        inside = fitted(*size)
+        inside = network_size(*size)
         if inside != size:
             x = F.interpolate(x, inside, mode="bilinear", antialias=True, align_corners=False)
         # Filled up by its own border: bars of another colour would be an edge to see.
@@ -129,16 +129,16 @@ class PocketMaps:
         return [v.cpu().numpy() for v in enlarged(mask, depth, part, place, size)]
 
 
-def fitted(height: int, width: int) -> tuple[int, int]:
+def network_size(height: int, width: int) -> tuple[int, int]:
     """Height and width with a long side of 128 pixels, neither below 1."""
     scale = SIZE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def enlarged(mask: Tensor, depth: Tensor, part: Tensor, place: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    """What the network says, as a `PocketReading` holds it, at another size (H, W).
+    """The network's output as a `PocketReading`, at another size (H, W).
 
-    Depth and places are averaged between pixels of one part only: a mean of two parts' places is no place.
+    Depth and places are averaged between pixels of one part only: the mean of two parts' places has no meaning.
 
     Args:
         mask: logits (f, h, w).  depth: (f, h, w).  part: logits (f, 12, h, w).  place: (f, 2, h, w).
@@ -169,8 +169,8 @@ def _grow(x: Tensor, size: tuple[int, int]) -> Tensor:
 def match(reading: PocketReading, reference: int = 0, near: float = NEAR, rigid: bool = True) -> np.ndarray:
     """Where each pixel of the characters is in the reference frame.
 
-    A pixel goes to the reference pixel of its own part whose place along and across the bone is nearest; then each
-    part moves as one stiff piece, as bones do, by the turn and shift that most of its pixels agree on. A part that the
+    A pixel goes to the reference pixel of its own part whose place along and across the bone is nearest; then each part
+    moves as one rigid piece, as bones do, by the turn and shift that most of its pixels agree on. A part that the
     reference frame does not show goes where the nearest pixel of its own frame goes that has a match.
 
     Args:
@@ -178,7 +178,7 @@ def match(reading: PocketReading, reference: int = 0, near: float = NEAR, rigid:
         reference: which frame the places are in.
         near: how much a squared distance of a whole frame counts beside the squared distance of places; 0 for a clip
             whose subject may be anywhere.
-        rigid: whether parts are stiff.
+        rigid: whether parts are rigid.
 
     Returns:
         (F, H, W, 2) float32, (x, y) pixels; NaN where there is no character.
@@ -220,17 +220,17 @@ def stiff(here: np.ndarray, there: np.ndarray, rounds: int = 4) -> np.ndarray:
     Least squares with Cauchy weights at twice the median distance, so that a few wrong matches count little.
     """
     a, b = (points.astype(np.float64) @ [1, 1j] for points in (here, there))  # (n,)
-    weight, fit = np.ones(len(a)), b
+    weight, moved = np.ones(len(a)), b
     for _ in range(rounds):
         share = weight / weight.sum()
         from_, to = (share * a).sum(), (share * b).sum()
         turn = (share * (b - to) * (a - from_).conj()).sum()
-        if abs(turn) < 1e-9:  # all pixels go to one place: no turn can be told
+        if abs(turn) < 1e-9:  # all pixels go to one place: the rotation is undefined
             return there
-        fit = turn / abs(turn) * (a - from_) + to
-        away = abs(b - fit)
+        moved = turn / abs(turn) * (a - from_) + to
+        away = abs(b - moved)
         weight = 1 / (1 + (away / (2 * max(float(np.median(away)), 0.5))) ** 2)
-    return np.stack([fit.real, fit.imag], -1).astype(np.float32)  # (n,2)
+    return np.stack([moved.real, moved.imag], -1).astype(np.float32)  # (n,2)
 
 
 def _fill(points: np.ndarray, subject: np.ndarray) -> None:
@@ -244,11 +244,11 @@ def _fill(points: np.ndarray, subject: np.ndarray) -> None:
     owner = np.zeros(labels.max() + 1, np.int64)
     owner[labels[~without]] = np.flatnonzero(~without)
     wanted = subject & without
-    points[wanted] = points.reshape(-1, 2)[owner[labels[wanted]]]
+    points[wanted] = points.reshape(-1, 2)[owner[labels[wanted]]]  # (n, 2)
 
 
 def weights_path() -> Path:
-    """Where the shipped file lies."""
+    """The path of the shipped file."""
     return places.assets() / "perception" / "pocket_maps.safetensors"
 
 

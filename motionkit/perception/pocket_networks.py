@@ -1,4 +1,4 @@
-"""The small networks of the sprite world that methods are driven by: twelve points of a figure, and who is in a frame.
+"""Small networks of the sprite world that methods use: the twelve points of a character, and who is in a frame.
 
 They are perception's own: no metric measures with them, and the judges of `metrics` are other networks.
 """
@@ -92,7 +92,7 @@ NETS: dict[str, tuple[type[nn.Module], str]] = {
 
 
 def weights_path(name: str) -> Path:
-    """Where the shipped file of "points" or "looks" lies."""
+    """The path of the shipped file of "points" or "looks"."""
     return places.assets() / "perception" / f"{NETS[name][1]}.safetensors"
 
 
@@ -110,7 +110,7 @@ def as_input(frames: np.ndarray) -> tuple[Tensor, float]:
     """(F, H, H, 3) uint8 to (F, 3, 128, 128) in [0, 1], and the factor back to the original pixels."""
     x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
     if x.shape[-2] != x.shape[-1]:
-        raise ValueError(f"the pocket networks look at square pictures, not {x.shape[-1]}x{x.shape[-2]}")
+        raise ValueError(f"the pocket networks need square pictures, not {x.shape[-1]}x{x.shape[-2]}")
     factor = (x.shape[-1] - 1) / (SIZE - 1)
     if x.shape[-1] != SIZE:
         x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)

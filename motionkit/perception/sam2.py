@@ -24,7 +24,7 @@ _INSIDE, _LEFT_TOP, _RIGHT_BOTTOM = 1, 2, 3  # labels of points
 
 
 @dataclass(frozen=True)
-class Start:
+class ObjectPrompt:
     """Where the object is in frame 0: a mask (H, W) bool, or a box and a point as shares of the frame."""
 
     mask: np.ndarray | None = None
@@ -35,7 +35,7 @@ class Start:
 @torch.inference_mode()
 def follow(
     frames: np.ndarray,
-    start: Start,
+    prompt: ObjectPrompt,
     weights: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
@@ -53,11 +53,11 @@ def follow(
         (F, H, W) bool.
 
     Raises:
-        UserError: the start says nothing; MissingWeights, UserError: as `networks.load`.
+        UserError: an empty prompt; MissingWeights, UserError: as `networks.load`.
     """
     from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-    if start.mask is None and start.box is None and start.point is None:
+    if prompt.mask is None and prompt.box is None and prompt.point is None:
         raise UserError("masks: sam2 needs to know where the subject is in frame 0: give a box, a point or a mask")
     model, folder = load(NETWORKS["sam2"], weights, device, dtype)
     size = model.config.image_size
@@ -72,7 +72,7 @@ def follow(
         video_storage_device="cpu",
         dtype=model.dtype,
     )
-    _tell(session, start, side)
+    _tell(session, prompt, side)
     masks = np.zeros((len(frames), height, width), bool)
     for output in model.propagate_in_video_iterator(session, start_frame_idx=0):
         logits = functional.interpolate(output.pred_masks.float(), (height, width), mode="bilinear")  # (1, 1, H, W)
@@ -82,28 +82,28 @@ def follow(
     return masks
 
 
-def _tell(session: Any, start: Start, side: int) -> None:
-    """Put the start into the session as one object in frame 0; coordinates are pixels of the square picture."""
+def _tell(session: Any, prompt: ObjectPrompt, side: int) -> None:
+    """Put the prompt into the session as one object in frame 0; coordinates are pixels of the square picture."""
     index = session.obj_id_to_idx(1)
-    if start.mask is not None:
-        mask = torch.from_numpy(start.mask).float()[None, None]  # (1, 1, H, W)
+    if prompt.mask is not None:
+        mask = torch.from_numpy(prompt.mask).float()[None, None]  # (1, 1, H, W)
         mask = functional.interpolate(mask, (side, side), mode="bilinear", antialias=True)
         session.add_mask_inputs(index, 0, (mask >= 0.5).float())
     else:
-        points, labels = _points(start)
+        points, labels = _points(prompt)
         points, labels = points[None, None] * side, labels[None, None]  # (1, 1, n, 2), (1, 1, n)
         session.add_point_inputs(index, 0, {"point_coords": points, "point_labels": labels})
     session.obj_with_new_inputs = [1]
 
 
-def _points(start: Start) -> tuple[Tensor, Tensor]:
+def _points(prompt: ObjectPrompt) -> tuple[Tensor, Tensor]:
     """A box as its two corners, then the point: (n, 2) float32 and their labels (n,) int32."""
     points: list[tuple[float, ...]] = []
     labels: list[int] = []
-    if start.box is not None:
-        points, labels = [start.box[:2], start.box[2:]], [_LEFT_TOP, _RIGHT_BOTTOM]
-    if start.point is not None:
-        points, labels = [*points, start.point], [*labels, _INSIDE]
+    if prompt.box is not None:
+        points, labels = [prompt.box[:2], prompt.box[2:]], [_LEFT_TOP, _RIGHT_BOTTOM]
+    if prompt.point is not None:
+        points, labels = [*points, prompt.point], [*labels, _INSIDE]
     return torch.tensor(points, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
 
 
@@ -128,14 +128,14 @@ class Sam2(Estimator):
 
     def read(self, view: View, settings: MaskSettings) -> np.ndarray:
         """Masks (F, H, W) bool of one object."""
-        start = self._start(view, settings)
-        return follow(view.frames, start, settings.weights, view.device, view.dtype, view.progress)
+        prompt = self._prompt(view, settings)
+        return follow(view.frames, prompt, settings.weights, view.device, view.dtype, view.progress)
 
-    def _start(self, view: View, settings: MaskSettings) -> Start:
+    def _prompt(self, view: View, settings: MaskSettings) -> ObjectPrompt:
         frames, subject, smallest, mask = view.frames, settings.seen_as or view.subject, settings.smallest, None
         if settings.start is not None:
             mask = believed(files.read_masks(settings.start, 1, *frames.shape[1:3]), smallest, subject)[0]
         elif not settings.started:
             networks.files(NETWORKS["sam2"], settings.weights)  # refuse before the other network works
             mask = mask2former.segment(frames[:1], subject, settings.classes, smallest, view.device, view.dtype)[0]
-        return Start(mask, settings.box, settings.point)
+        return ObjectPrompt(mask, settings.box, settings.point)

@@ -1,4 +1,4 @@
-"""A drawing as people have it (scan, phone photo, chalkboard, any picture) becomes black lines on white.
+"""Turns a drawing as people have it (scan, phone photo, chalkboard, any picture) into black lines on white.
 
 Also the way back: frames made strictly black on white (Otsu 1979), which FlipSketch does to its results
 (Bandyopadhyay and Song 2024, https://arxiv.org/abs/2411.10818, and its published code).
@@ -21,7 +21,7 @@ from motionkit.settings.setting import check, setting
 SOURCES = Words(
     "drawing",
     {
-        "auto": "a drawing is taken as one, another picture goes through its outlines",
+        "auto": "a drawing is used as it is, any other picture is reduced to its outlines",
         "drawing": "the picture is a drawing, whatever it looks like",
     },
 )
@@ -36,9 +36,9 @@ class SketchSettings:
     """How a picture becomes a line drawing."""
 
     source: str = setting("How the picture becomes a drawing.", "auto", choices=SOURCES)
-    clean: bool = setting("Whether light is evened out and strokes are drawn anew.", True)
+    clean: bool = setting("Whether uneven lighting is removed and strokes are redrawn.", True)
     thickness: float | None = setting(
-        "Width of all strokes of the result; null keeps the strokes' own.", None, low=0.5, high=64, unit="px"
+        "Width of all strokes of the result; null keeps their own widths.", None, low=0.5, high=64, unit="px"
     )
     least: float = setting(
         "Without thickness: no stroke is drawn narrower than this.", 1.5, low=0.5, high=64, unit="px"
@@ -49,7 +49,7 @@ class SketchSettings:
     coarse: bool = setting("For lineart: draw fewer lines.", False)
 
     def check(self) -> None:
-        """Refuse settings that cannot be.
+        """Refuse impossible settings.
 
         Raises:
             UserError: one line that names the setting.
@@ -80,7 +80,7 @@ def read_drawing(
 
     Args:
         frame: (H, W, 3) uint8 RGB; transparency already laid over white, as `media.read_clip` does.
-        settings: how; the default decides by itself.
+        settings: how to read it; the default decides automatically.
         size: (height, width) of the result, the drawing centred on white without stretching; None keeps the frame's
             size. Give a large scan at its own size and ask for a small result: lines then stay visible.
 
@@ -120,11 +120,11 @@ def _check_frame(frame: np.ndarray) -> None:
         raise UserError(f"the drawing is {width} x {height}, over the limit of {LARGEST} pixels; make it smaller")
     low, high = (value.astype(int) for value in (frame.min((0, 1)), frame.max((0, 1))))
     if (high - low).max() < 8:
-        colour = tuple(int(c) for c in np.median(frame.reshape(-1, 3), axis=0))
+        colour = tuple(int(c) for c in np.median(frame.reshape(-1, 3), axis=0))  # (3,)
         if max(colour) < 24:
-            raise UserError("the drawing is black all over; give black lines on a white ground")
+            raise UserError("the drawing is entirely black; give black lines on a white ground")
         if min(colour) > 240:
-            raise UserError("the drawing is empty: the paper is white all over; draw something first")
+            raise UserError("the drawing is empty: the paper is entirely white; draw something first")
         raise UserError(f"the drawing is one single colour (rgb {colour}); nothing is drawn on it")
 
 

@@ -1,4 +1,4 @@
-"""One card per method: what it used, what it took, its settings, and what its model saw."""
+"""One card per method: its inputs, time and memory, settings, and what its model saw."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from motionkit.report.model import Entry, Report
+from motionkit.report.model import MethodResult, Report
 from motionkit.report.text import backbone, data, memory, seconds
 
 
@@ -16,7 +16,7 @@ def cards(report: Report) -> str:
     return f'<section><h2>Methods</h2><div class="cards">{made}</div></section>'
 
 
-def _card(entry: Entry) -> str:
+def _card(entry: MethodResult) -> str:
     manifest = entry.manifest
     method = manifest.get("method", {})
     title = escape(str(method.get("title") or entry.name))
@@ -45,7 +45,7 @@ def _card(entry: Entry) -> str:
     )
 
 
-def _facts(entry: Entry) -> dict[str, str]:
+def _facts(entry: MethodResult) -> dict[str, str]:
     manifest = entry.manifest
     stages = manifest.get("stages", {})
     times = ", ".join(

@@ -13,7 +13,7 @@ from motionkit.settings.fact import Fact
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodResult:
     """One method's part of a report.
 
     Attributes:
@@ -47,7 +47,7 @@ class Report:
     title: str
     request: Mapping[str, str]
     before: Sequence[Panel]
-    entries: Sequence[Entry]
+    entries: Sequence[MethodResult]
     fps: float
     after: Sequence[Panel] = ()
     notes: Sequence[str] = ()

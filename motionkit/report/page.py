@@ -11,7 +11,7 @@ from pathlib import Path
 
 from motionkit.media import replacing
 from motionkit.report.cards import cards
-from motionkit.report.model import Entry, Report
+from motionkit.report.model import MethodResult, Report
 from motionkit.report.table import table
 from motionkit.report.text import backbone, mp4, png, seconds
 from motionkit.report.tiles import Panel, contact_sheet
@@ -22,7 +22,7 @@ def write_report(path: str | Path, report: Report) -> None:
 
     Raises:
         UserError: the place cannot be written.
-        ValueError: panels whose numbers of frames do not go together.
+        ValueError: panels with different numbers of frames.
     """
     text = render(report)
     with replacing(path) as temporary:
@@ -84,7 +84,7 @@ def _players(report: Report) -> str:
     )
 
 
-def _figure(panel: Panel, entry: Entry | None, fps: float) -> str:
+def _figure(panel: Panel, entry: MethodResult | None, fps: float) -> str:
     small = ""
     if entry is not None:
         small = " ".join(filter(None, (backbone(entry.manifest), seconds(entry.manifest.get("seconds")))))
@@ -107,7 +107,7 @@ def _sheet(report: Report) -> str:
 def _citations(report: Report) -> str:
     entries = [str(e.manifest.get("method", {}).get("citation") or "").strip() for e in report.entries if e.manifest]
     text = "\n\n".join(dict.fromkeys(filter(None, entries)))
-    return f"<section><h2>Cite what ran</h2><pre>{escape(text)}</pre></section>" if text else ""
+    return f"<section><h2>Citations</h2><pre>{escape(text)}</pre></section>" if text else ""
 
 
 def _footer(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from motionkit.report.model import Entry, Report
+from motionkit.report.model import MethodResult, Report
 from motionkit.report.text import memory, number, seconds
 from motionkit.settings.fact import Fact
 
@@ -28,13 +28,13 @@ def table(report: Report) -> str:
     )
     notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in report.notes)
     return (
-        '<section><h2>Figures</h2><div class="scroll"><table>'
+        '<section><h2>Metrics</h2><div class="scroll"><table>'
         f"<thead><tr><th>Method<small>&nbsp;</small></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<dl class="meaning">{meaning}</dl>{notes}</section>'
     )
 
 
-def _row(entry: Entry, used: Sequence[Fact], best: Mapping[str, float | None]) -> str:
+def _row(entry: MethodResult, used: Sequence[Fact], best: Mapping[str, float | None]) -> str:
     if entry.frames is None:
         return (
             f'<tr><td>{escape(entry.name)}</td><td class="reason" colspan="{len(used) + 3}">'
@@ -53,7 +53,7 @@ def _row(entry: Entry, used: Sequence[Fact], best: Mapping[str, float | None]) -
     )
 
 
-def _best(fact: Fact, entries: Sequence[Entry]) -> float | None:
+def _best(fact: Fact, entries: Sequence[MethodResult]) -> float | None:
     """The best value of a column, when there is something to compare."""
     values = [v for entry in entries if (v := entry.metrics.get(fact.name)) is not None]
     if len(values) < 2 or fact.better == "none":

@@ -24,7 +24,7 @@ def backbone(manifest: Mapping[str, Any]) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration for people, or nothing."""
+    """A readable duration, or nothing."""
     if value is None:
         return ""
     return f"{value:.1f} s" if value < 99.95 else f"{int(value) // 60} min {int(value) % 60} s"

@@ -1,4 +1,4 @@
-"""Pictures of several videos at once: a labelled grid that moves, and a contact sheet that does not."""
+"""Pictures of several videos at once: a labelled grid video, and a still contact sheet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def grid(panels: Sequence[Panel], columns: int | None = None) -> np.ndarray:
         (F, H, W, 3) uint8.
 
     Raises:
-        ValueError: no panels, or numbers of frames that do not go together.
+        ValueError: no panels, or different numbers of frames.
     """
     count = _common_count(panels)
     columns = columns or (len(panels) if len(panels) <= 4 else int(np.ceil(np.sqrt(len(panels)))))

@@ -1,1 +1,1 @@
-"""A run: one request is checked once, taken through its stages, and written whole or not at all."""
+"""A run: one request is checked once, its stages are run, and its result is written completely or not at all."""

@@ -1,4 +1,4 @@
-"""The stage cache: what a step made, on disk under a key of everything that it was made from.
+"""The stage cache: the output of a step on disk, under a key of everything that it depends on.
 
 One safetensors file per stage holds its tensors, the pictures that it showed, and, as JSON in the header, its notes and
 content hash. Files appear by rename, so a killed run leaves either a whole stage or none; a long step's checkpoint lies
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _LEFT_SECONDS = 3600.0  # no file takes that long to write
 LAYOUT = 1  # raise when the file layout or the meaning of a key changes
 _OUT, _SHOWN = "out.", "shown."
-_noted: set[Path] = set()  # folders of which it was said that nothing can be kept there
+_noted: set[Path] = set()  # folders for which a warning was given that they cannot be written
 
 
 def cache_root() -> Path:
@@ -43,7 +43,7 @@ def cache_root() -> Path:
 
 @dataclass
 class StageOutput:
-    """What one stage made: tensors on the CPU, pictures for the report, notes for the manifest."""
+    """The output of one stage: tensors on the CPU, pictures for the report, notes for the manifest."""
 
     tensors: Tensors
     shown: dict[str, np.ndarray] = field(default_factory=dict)
@@ -117,11 +117,11 @@ class StageCache:
         self.folder = (root or cache_root()) / method
 
     def path(self, stage: str, key: str) -> Path:
-        """Where a stage with this key lies."""
+        """The file of a stage with this key."""
         return self.folder / f"{stage}-{key}.safetensors"
 
     def load(self, stage: str, key: str) -> StageOutput | None:
-        """A stage that was made before, or None. A file that is damaged counts as none and is made again."""
+        """A cached stage, or None; a damaged file counts as missing."""
         path = self.path(stage, key)
         loaded = _read(path)
         if loaded is None:
@@ -131,12 +131,12 @@ class StageCache:
         if not isinstance(facts.get("notes"), dict) or facts.get("content") != content_hash(out):
             return None
         with contextlib.suppress(OSError):
-            os.utime(path)  # used now: what was not used for longest goes first
+            os.utime(path)  # marks it as used just now: the least recently used files are removed first
         shown = {name.removeprefix(_SHOWN): t.numpy() for name, t in tensors.items() if name.startswith(_SHOWN)}
         return StageOutput(out, shown, facts["notes"], facts["content"])
 
     def save(self, stage: str, key: str, output: StageOutput) -> None:
-        """Keep a whole stage, drop its checkpoints, and what was not used for longest where the cache has grown large.
+        """Save a finished stage, remove its checkpoints and, over the cache's limit, the least recently used files.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -149,13 +149,13 @@ class StageCache:
         with contextlib.suppress(OSError):
             for partial in self.folder.glob(f"{stage}-{key}*.partial.safetensors"):
                 partial.unlink(missing_ok=True)
-            for left in self.folder.glob(f".{stage}-{key}*"):  # of killed runs; a younger one may be being written
+            for left in self.folder.glob(f".{stage}-{key}*"):  # left by killed runs; a younger one may still be in use
                 if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
                     left.unlink(missing_ok=True)
         cache_files.trim(self.folder.parent, keep=self.path(stage, key))
 
     def checkpoint(self, stage: str, key: str, part: str = "") -> StageCheckpoint:
-        """Where a stage with this key, or a named part of it, keeps its state while it runs."""
+        """The file in which a stage with this key, or a named part of it, saves its state while it runs."""
         return StageCheckpoint(self.folder / f"{stage}-{key}{part and '-' + part}.partial.safetensors")
 
 
@@ -166,7 +166,7 @@ class StageCheckpoint:
     path: Path
 
     def load(self) -> Tensors | None:
-        """The state that was saved last, or None."""
+        """The last saved state, or None."""
         loaded = _read(self.path)
         return loaded[0] if loaded else None
 
@@ -175,18 +175,18 @@ class StageCheckpoint:
         try:
             _write(self.path, normalise(tensors), {})
         except OSError as error:
-            note_once(self.path.parent, error, "this step's state", "a killed run would begin it again")
+            note_once(self.path.parent, error, "this step's state", "a killed run would start this step again")
 
 
 def note_once(folder: Path, error: OSError, what: str, effect: str) -> None:
-    """Say that nothing can be kept in a folder of the cache, once for each."""
+    """Warn, once for each folder of the cache, that it cannot be written."""
     if folder not in _noted:
         _noted.add(folder)
-        _log.warning("%s cannot be kept in %s (%s): %s", what, folder, error.strerror or error, effect)
+        _log.warning("%s cannot be saved in %s (%s): %s", what, folder, error.strerror or error, effect)
 
 
 def content_hash(tensors: Tensors) -> str:
-    """What a later stage's key holds of this one's output."""
+    """This stage's output as it enters the key of a later stage."""
     return hash_tensors(tensors)[:32]
 
 
@@ -214,6 +214,6 @@ def _write(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     with temporary_beside(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={"motionkit": json.dumps(facts)})
-        except SafetensorError as error:  # it wraps what the system says
+        except SafetensorError as error:  # safetensors wraps the system's error
             code = re.search(r"os error (\d+)", str(error))
             raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error

@@ -1,4 +1,4 @@
-"""What the stage cache holds on disk, and what goes when it has grown too large or too old."""
+"""The files of the stage cache, and which of them are removed when it is too large or they are too old."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Kept:
 
     @property
     def method(self) -> str:
-        """The method whose it is."""
+        """The method that it belongs to."""
         return self.path.parent.name
 
     @property
@@ -41,7 +41,7 @@ class Kept:
 
 
 def kept(root: Path) -> list[Kept]:
-    """Every file of the stage cache, the one that was not used for longest first; none where there is no cache."""
+    """Every file of the stage cache, the least recently used first; none where there is no cache."""
     found = []
     for path in root.glob("*/*"):
         try:
@@ -57,23 +57,23 @@ def limit() -> int:
     """Bytes that the cache may hold; 0 for any number.
 
     Raises:
-        UserError: MOTIONKIT_CACHE_LIMIT is no size.
+        UserError: MOTIONKIT_CACHE_LIMIT is not a size.
     """
     return size_of(os.environ.get(LIMIT) or DEFAULT_LIMIT, LIMIT)
 
 
 def trim(root: Path, keep: Path) -> list[Kept]:
-    """Remove what was not used for longest until the cache is within its limit; `keep` stays. Returns what went."""
+    """Remove the least recently used files, but for `keep`, until the cache is in its limit; returns those removed."""
     most = limit()
     return prune(root, size=most, spare=(keep,)) if most else []
 
 
 def prune(root: Path, size: int | None = None, age: float | None = None, spare: Iterable[Path] = ()) -> list[Kept]:
-    """Remove files of the stage cache; returns those that went.
+    """Remove files of the stage cache; returns those removed.
 
     Args:
-        size: bytes that may stay; what was not used for longest goes first.
-        age: seconds; what was not used for longer goes.
+        size: bytes that may stay; the least recently used are removed first.
+        age: seconds; files that were not used for longer are removed.
         spare: files that stay whatever their age.
     """
     files, spared, gone = kept(root), set(spare), []

@@ -23,11 +23,11 @@ _OWN_SIZE, _OWN_MULTIPLE = 512, 8  # for a method without a backbone
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Inputs at the working size; `box` is where the result lies in the frame, None for the whole of it.
+class CanvasInputs:
+    """Inputs at the working size; `box` is where the result is in the frame, None for the whole of it.
 
-    `shaping` is the clip whose shape it has, as it was fitted.
-    `lines` say what a user should know of the fit: which part of a clip is used, frames that come twice, another shape.
+    `shaping` is the clip whose shape it has, as it is on the canvas.
+    `lines` say what a user should know of it: which part of a clip is used, frames that come twice, another shape.
     """
 
     inputs: Inputs
@@ -40,7 +40,7 @@ class Fitted:
     shaping: media.Clip | None = None
 
 
-def fit(
+def place_inputs(
     inputs: Inputs,
     backbone: BackboneSpec | None,
     frames: int | None = None,
@@ -50,7 +50,7 @@ def fit(
     stride: int | None = None,
     most: int | None = None,
     edits: bool = False,
-) -> Fitted:
+) -> CanvasInputs:
     """Take a part of each clip and letterbox it; a result has the reference's shape, or else the driving clip's.
 
     The driving clip gives `frames` frames from its start (default: its own number, at most 10; with `fps` alone: as
@@ -92,37 +92,37 @@ def fit(
     if reference is not None:
         reference, boxes["reference"] = media.letterbox(reference, height, width)
     box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
-    fitted = replace(inputs, reference=reference, driving=driving)
-    lines = (*_new_notes(inputs, fitted), *_shape_line(size, box))
-    shape = next((getattr(fitted, name) for name in SHAPING if name in boxes and name in reads), None)
-    return Fitted(fitted, box, frames, height, width, float(rate), lines, shape)
+    placed = replace(inputs, reference=reference, driving=driving)
+    lines = (*_new_notes(inputs, placed), *_shape_line(size, box))
+    shape = next((getattr(placed, name) for name in SHAPING if name in boxes and name in reads), None)
+    return CanvasInputs(placed, box, frames, height, width, float(rate), lines, shape)
 
 
-def check_matte(spec: MethodSpec, fitted: Fitted, alpha: bool | None) -> None:
-    """Refuse to cut out a subject that nobody could tell from its background. Raises: UserError."""
-    clip = fitted.shaping
+def check_matte(spec: MethodSpec, on_canvas: CanvasInputs, alpha: bool | None) -> None:
+    """Refuse to cut out a subject that cannot be told from its background. Raises: UserError."""
+    clip = on_canvas.shaping
     if not alpha or spec.mattes or (clip is not None and clip.transparent):
         return
     if clip is None or media.subject_mask(clip.frames[:1]) is None:
         raise UserError(
-            f"alpha=true needs to know the subject: {spec.name} gives no mask of it, so its background has to be plain "
-            "or transparent: give such a reference"
+            f"alpha=true: {spec.name} makes no mask of its subject, so the background has to be plain "
+            "or transparent: give such a picture"
         )
 
 
 def check_numbers(frames: int | None, fps: float | None) -> None:
-    """Refuse a number of frames or a rate that cannot be. Raises: UserError."""
+    """Refuse an impossible number of frames or frame rate. Raises: UserError."""
     if fps is not None and not SLOWEST <= fps <= FASTEST:
         raise UserError(f"fps={fps:g} is outside {SLOWEST:g} to {FASTEST:g}")
     if frames is not None:
         _count(frames)
 
 
-def _new_notes(given: Inputs, fitted: Inputs) -> list[str]:
-    """What was noted of each clip as it was fitted."""
+def _new_notes(given: Inputs, placed: Inputs) -> list[str]:
+    """The notes of each clip that are new on the canvas."""
     lines = []
     for name in ("driving", "reference"):
-        before, after = getattr(given, name), getattr(fitted, name)
+        before, after = getattr(given, name), getattr(placed, name)
         if after is not None:
             lines += [f"{name}: {note}" for note in after.notes if note not in before.notes]
     return lines

@@ -1,4 +1,4 @@
-"""What a request names, looked up from declarations alone: nothing is read, and torch is not imported."""
+"""Looks up what a request names, from declarations alone: no file is read, and torch is not imported."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Excerpt:
     """The part of its clips that a request asks for.
 
     Attributes:
-        frames, fps, stride: as `motionkit.running.canvas.fit`.
+        frames, fps, stride: as `motionkit.running.canvas.place_inputs`.
         start, end, reference_start, reference_end: seconds (2.5, "1:05") or frames ("60f") of the driving clip and of a
             reference video; of the latter a method that wants one picture sees the frame at `reference_start`.
         audio: whether the driving clip's sound is kept.
@@ -46,7 +46,7 @@ class Excerpt:
         """Both clips, the driving one read first: its number of frames is the most that a reference video keeps.
 
         Raises:
-            UserError: a file cannot be read, a number or a time cannot be.
+            UserError: a file cannot be read, a number or a time is impossible.
         """
         from motionkit import media
         from motionkit.running import canvas
@@ -55,7 +55,7 @@ class Excerpt:
         for name, clip in (("", driving), ("reference_", reference)):
             if clip is None and (said := [k for k in ("start", "end") if getattr(self, name + k) is not None]):
                 raise UserError(
-                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, a clip to take a part of"
+                    f"{name}{said[0]}= needs {'reference' if name else 'driving'}=, the clip to take a part of"
                 )
         part = media.Wanted(self.start, self.end, self.frames, self.fps, self.stride, self._most, sound=self.audio)
         driving = self._part(driving, part)
@@ -118,7 +118,7 @@ def read(
         say: gets a line for each note on a clip: that it is cut off, say.
 
     Raises:
-        UserError: a file cannot be read, a number or a time cannot be.
+        UserError: a file cannot be read, a number or a time is impossible.
     """
     given = request.inputs
     reference, driving = excerpt(request, stride, most).read(given.reference, given.driving)
@@ -130,6 +130,6 @@ def read(
 
 
 def say_notes(name: str, clip: Clip | None, say: Callable[[str], None] | None) -> None:
-    """Say what was noted of a clip as it was read."""
+    """Pass on the notes that were made while a clip was read."""
     for note in clip.notes if clip is not None and say is not None else ():
         say(f"{name}: {note}")  # type: ignore[misc]

@@ -33,19 +33,19 @@ def execute(
     whole. When the run is cancelled or fails, its folder holds a manifest that says so, and no video.
 
     Args:
-        say: gets a line for each thing that a user should know of how the clips were fitted and the result written.
+        say: gets a line for each thing that a user should know of how the clips were resized and the result written.
         announce: gets the memory plan once nothing is left to refuse before weights load.
         keywords: the fields of `motionkit.running.request.Request`, where `backbone` is a name (None: the method's
             default), and the rest of its choice as `backbone_path`, `online`, `motion` and `lora`.
 
     Raises:
-        UserError: anything that the user can mend, in one line.
+        UserError: anything that the user can fix, in one line.
         Cancelled: `progress` asked for it.
     """
     return requests.execute(request_of(method, inputs, **keywords), progress, say, announce)
 
 
 def request_of(method: MethodSpec | str, inputs: Inputs, **keywords: Any) -> Request:
-    """The request that keywords of version 0.1 stand for; raises TypeError for one that there never was."""
+    """The request that keywords of version 0.1 stand for; raises TypeError for an unknown one."""
     choice = BackboneChoice(**{field: keywords.pop(key) for key, field in _CHOICE.items() if key in keywords})
     return Request(method, inputs, backbone=choice, **keywords)

@@ -1,4 +1,4 @@
-"""What stands for a backbone in a Python call: a name, a folder, a hub id, or a pipeline that is loaded already."""
+"""What a Python call may give as a backbone: a name, a folder, a hub id, or a pipeline that is loaded already."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
             backbone that is in the list; or something else, which is refused.
         path: a folder or hub id that was given beside it.
 
-    Raises:
-        UserError: what cannot be used, with what to write instead.
+    Raises: UserError: what cannot be used, with what to write instead.
     """
     place = None if path is None else os.fspath(path)
     if given is None or (isinstance(given, str) and not _is_place(given)):
@@ -39,13 +38,15 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
     if not spec.backbones:
         return None, None
     if place is not None:
-        raise UserError(f"backbone={given} and backbone_path={place} are two places of weights: {_how(spec, given)}")
+        raise UserError(
+            f"backbone={given} and backbone_path={place} both name a place for the weights: {_how(spec, given)}"
+        )
     if Path(given).expanduser().is_dir():
         return _recognised(spec, Path(given).expanduser()).name, given
     named = [known for name in backbones_of(spec) if (known := catalog.get(name)).hub_id == given]
     if named:
         return min(named, key=lambda known: known.base is not None).name, None
-    raise UserError(f"backbone={given} is no folder and no backbone of the list: {_how(spec, given)}")
+    raise UserError(f"backbone={given} is neither a folder nor a known backbone: {_how(spec, given)}")
 
 
 def _is_place(given: str) -> bool:
@@ -63,7 +64,7 @@ def _recognised(spec: MethodSpec, folder: Path) -> BackboneSpec:
     found = [known for name in backbones_of(spec) if _fits(known := catalog.get(name), unet)]
     moves = (folder / "motion_adapter").is_dir()
     if not found:
-        raise UserError(f"backbone={folder}: which model it holds cannot be told: {_how(spec, str(folder))}")
+        raise UserError(f"backbone={folder}: it is not clear which model it holds: {_how(spec, str(folder))}")
     return max(enumerate(found), key=lambda item: ((item[1].base is not None) == moves, item[0]))[1]
 
 

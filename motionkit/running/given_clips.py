@@ -26,14 +26,14 @@ _FORMS = "a path, a clip of motionkit.media, a Pillow picture, an array or a ten
 
 
 def inputs_of(words: dict[str, Any]) -> Inputs:
-    """The inputs among keywords, which are taken out of them. Raises: UserError for what is no clip."""
+    """The inputs among keywords, which are taken out of them. Raises: UserError for anything that is not a clip."""
     given = {name: words.pop(name, None) for name in INPUTS}
     given |= {name: clip_of(given[name], name, words.get("fps")) for name in CLIPS}
     return Inputs(**{name: value for name, value in given.items() if value is not None})
 
 
 def clip_of(value: Any, name: str, fps: float | None = None) -> Clip | str | Path | None:
-    """What stands for a clip, as one that a request takes; paths and clips stay as they are.
+    """Convert what was given as a clip into one that a request takes; paths and clips stay as they are.
 
     Args:
         value: besides those, a `Result`; a Pillow picture; an array or tensor (H, W, C), (F, H, W, C), (C, H, W) or
@@ -143,7 +143,7 @@ def _channels_last(value: np.ndarray, name: str, first: bool) -> np.ndarray:
         return value.transpose(0, 2, 3, 1)  # (F, H, W, C)
     if last:
         return value
-    raise UserError(f"{name} has the shape {shape}, with no axis of 3 colours: give (F, H, W, 3) or (F, 3, H, W)")
+    raise UserError(f"{name} has the shape {shape}, without an axis of 3 colours: give (F, H, W, 3) or (F, 3, H, W)")
 
 
 def _bytes(value: np.ndarray, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Keywords of a Python call, in our words or in those of diffusers, sorted by what they ask for."""
+"""Keywords of a Python call, under motionkit's names or diffusers', sorted by what they set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 @dataclass
 class Sorted:
-    """Keywords by what they ask for, under our names.
+    """Keywords by what they set, under motionkit's names.
 
     Attributes:
         fields: those that the caller knows.
@@ -33,7 +33,7 @@ class Sorted:
 
 
 def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewhere: Mapping[str, str]) -> Sorted:
-    """Sort keywords; another tool's word that holds None asks for nothing.
+    """Sort keywords; another tool's keyword with the value None is ignored.
 
     Args:
         config: the dataclass of the method's settings.
@@ -41,7 +41,7 @@ def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewher
         elsewhere: name -> where it is given instead, to be said in the refusal.
 
     Raises:
-        UserError: a word that nobody knows, with the nearest one; one that means nothing here; two for one thing.
+        UserError: an unknown keyword, with the nearest one; one without a meaning here; two for one setting.
     """
     fields, names = tuple(fields), [name for name, _, _ in walk(config)]
     tops = {name.partition(".")[0] for name in names}
@@ -69,13 +69,13 @@ def _refusal(word: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> U
     if own in elsewhere:
         return UserError(f"{word}= is given {elsewhere[own]}" + (f", as {own}=" if own != word else ""))
     if word in ALSO:
-        return UserError(f"{word}= is {own} here, and nothing of that name can be set in this call: leave it out")
+        return UserError(f"{word}= stands for {own} here, which cannot be set in this call: leave it out")
     return unknown("keyword", word, {*known, *ALSO})
 
 
 def _put(place: dict[str, Any], key: str, value: Any, word: str) -> None:
     if key in place:
-        raise UserError(f"{word}= asks for {key}, which is given by another keyword too: give one of them")
+        raise UserError(f"{word}= sets {key}, which another keyword sets too: give only one of them")
     place[key] = value
 
 
@@ -83,7 +83,7 @@ def _put_setting(settings: dict[str, Any], key: str, value: Any, word: str) -> N
     *above, last = key.split(".")
     for part in above:
         if not isinstance(below := settings.get(part, {}), Mapping):
-            raise UserError(f"{word}= is {key} here, but {part} is a {type(below).__name__}: set it there")
+            raise UserError(f"{word}= stands for {key} here, but {part} is a {type(below).__name__}: set it there")
         settings[part] = dict(below)
         settings = settings[part]
     _put(settings, last, value, word)
@@ -100,9 +100,9 @@ def _sides(words: Mapping[str, Any]) -> dict[str, Any]:
     if not given:
         return rest
     if len(given) < len(_SIDES):
-        raise UserError(f"{next(iter(given))}= alone is no size: give height= and width=, or size=")
+        raise UserError(f"{next(iter(given))}= alone is not a size: give height= and width=, or size=")
     if rest.get("size") is not None:
-        raise UserError("size= is given beside height= and width=: give one of them")
+        raise UserError("size= is given together with height= and width=: give only one of them")
     return rest | {"size": (given["height"], given["width"])}
 
 
@@ -139,7 +139,7 @@ def with_memory(gpu: Any, memory: Mapping[str, str], moved: bool = False) -> Any
     elif type(gpu).__name__ == "GpuConfig":
         given = {f.name: getattr(gpu, f.name) for f in dataclasses.fields(gpu)}
     else:
-        raise UserError(f"gpu is a {type(gpu).__name__}, whose device and dtype are set already: leave the others out")
+        raise UserError(f"gpu is a {type(gpu).__name__}, which sets device and dtype: leave both out")
     kind, tier = memory.get("device", "").partition(":")[0], given.get("name", "auto")
     if moved and kind and tier != "auto" and kind != (tier if tier in ("cpu", "mps") else "cuda"):
         given["name"] = "auto"
@@ -154,7 +154,7 @@ def short(gpu: Any) -> str:
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others laid over them."""
+    """Nested settings, overridden by others."""
     out = dict(base)
     for key, value in more.items():
         below = out.get(key)

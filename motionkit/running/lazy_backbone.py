@@ -1,4 +1,4 @@
-"""Which backbone a method gets, and the handle that loads its weights on first use."""
+"""Chooses the backbone of a method, and loads its weights on first use."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def backbones_of(spec: MethodSpec) -> list[str]:
 
 
 class LazyBackbone:
-    """Stands for a backbone and loads it when something other than its facts is asked for."""
+    """A backbone that is loaded when something other than its declared facts is used."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class LazyBackbone:
         return self._loaded is not None
 
     def check_frames(self, frames: int) -> None:
-        """Refuse a clip that is longer than the backbone's motion modules know, before weights load.
+        """Refuse a clip that is longer than the backbone's motion modules support, before weights load.
 
         Raises:
             UserError: too many frames; MissingWeights: the modules are not here.
@@ -98,7 +98,7 @@ class LazyBackbone:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 
     def unknown_words(self, *texts: str) -> list[str]:
-        """Words of these texts that the backbone was never taught, where it has a list of words; loads no weight."""
+        """Words of these texts that the backbone was not trained on, where it has a list of words; loads no weights."""
         from motionkit.backbones import tiny_tokenizer
         from motionkit.weights import places
 
@@ -121,6 +121,6 @@ class LazyBackbone:
         if self._loaded is None:
             from motionkit import backbones
 
-            gc.collect()  # the weights of an earlier run are gone before these come
+            gc.collect()  # frees the weights of an earlier run before these are loaded
             self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
         return getattr(self._loaded, name)

@@ -61,7 +61,7 @@ def input_facts(spec: MethodSpec, inputs: Inputs) -> dict[str, Any]:
     return facts
 
 
-def plain(value: Any) -> Any:
+def as_dict(value: Any) -> Any:
     """A dataclass as a dictionary; anything else as it is."""
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
@@ -77,7 +77,7 @@ class PeakMemory:
 
             torch.cuda.init()
             torch.cuda.reset_peak_memory_stats(device)
-        try:  # Linux forgets the peak of earlier runs in this process on request
+        try:  # Linux resets the peak of earlier runs in this process on request
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             pass
@@ -93,7 +93,7 @@ class PeakMemory:
 
 
 def peak_rss() -> float:
-    """Bytes of resident memory at this process's peak; on Linux nothing of a parent's counts."""
+    """Bytes of resident memory at this process's peak; on Linux without a parent's."""
     try:
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Ways to show progress: a line on a terminal, JSON objects for another program, a word before it begins."""
+"""Ways to show progress: a line on a terminal, JSON objects for another program, a callback before it begins."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from motionkit.context import NullProgress, Progress
 
 
 class Announced(NullProgress):
-    """Another progress, before whose first stage something is said: whatever can be refused has been refused then."""
+    """Wraps another progress and runs a callback before its first stage, when everything has been checked."""
 
     def __init__(self, progress: Progress, say: Callable[[], None]) -> None:
         self.progress, self.say, self._said = progress, say, False
 
     def start(self, stage: str, total: int) -> None:
-        """Say it, once."""
+        """Run the callback, once."""
         if not self._said:
             self._said = True
             self.say()
         self.progress.start(stage, total)
 
     def step(self, stage: str, done: int, preview: Any = None) -> None:
-        """As the other."""
+        """As the wrapped progress."""
         self.progress.step(stage, done, preview)
 
     def end(self, stage: str) -> None:
-        """As the other."""
+        """As the wrapped progress."""
         self.progress.end(stage)
 
     def cancelled(self) -> bool:
-        """As the other."""
+        """As the wrapped progress."""
         return self.progress.cancelled()
 
 

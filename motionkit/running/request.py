@@ -23,14 +23,16 @@ from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
 from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.needs import need_of
 from motionkit.settings.config import check_seed, refuse_empty, typed
 from motionkit.settings.presets import resolved
 from motionkit.settings.presets import settings as values
 from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
 
 if TYPE_CHECKING:
-    from motionkit.running.canvas import Fitted
+    from motionkit.running.canvas import CanvasInputs
     from motionkit.settings.gpu import Plan
+    from motionkit.settings.need import Need
 
 TEXTS = ("prompt", "source_prompt", "negative_prompt")
 _log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class Request:
         gpu: a name of conf/gpu, a mapping of its settings, or a `motionkit.settings.gpu.Plan`.
         sampler: a name of the entry points `motionkit.samplers`; "auto" is the backbone's own.
         seed: from 0 to 2^63 - 1.
-        frames, fps: number and rate of the video's frames; None as `motionkit.running.canvas.fit` says.
+        frames, fps: number and rate of the video's frames; None as `motionkit.running.canvas.place_inputs` says.
         size: a side in pixels, "WIDTHxHEIGHT", or (height, width); None is the backbone's default.
         start, end, reference_start, reference_end, audio: see `motionkit.running.clips.Excerpt`.
         alpha, loop: see `motionkit.media.output_files.Finish`.
@@ -102,9 +104,10 @@ class RunPlan:
 
     Attributes:
         settings: the method's, as its dataclass.
-        inputs: as they were given, with the clips read; `fitted` are the same at the working size.
+        inputs: as they were given, with the clips read; `on_canvas` holds them at the working size.
         memory: the plan for this machine's memory.
         backbone: loads its weights on first use; None for a method without one.
+        need: what it computes, where that is known.
         transfer: the method, ready for its first step in `context`.
     """
 
@@ -112,15 +115,23 @@ class RunPlan:
     spec: MethodSpec
     settings: Any
     inputs: Inputs
-    fitted: Fitted
+    on_canvas: CanvasInputs
     memory: Plan
     backbone: LazyBackbone | None
     context: RunContext
     transfer: Transfer
     say: Callable[[str], None] = silent
+    need: Need | None = None
+
+    @property
+    def preflight(self) -> str | None:
+        """What the run needs of this machine's card, in one line; None on a CPU, and where it is not known."""
+        from motionkit.running.preflight import run_line
+
+        return run_line(self.need, self.memory)
 
     def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
-        """Take the run through its stages; nothing appears under its final name until it is whole.
+        """Run the stages; no file gets its final name before it is complete.
 
         When it is cancelled or fails, the folder holds a manifest that says so, and no video.
 
@@ -136,10 +147,10 @@ class RunPlan:
 
         asked = self.request
         self.context.folder = Path(folder or asked.folder or tempfile.mkdtemp(prefix="motionkit-"))
-        steps = (self.spec, self.transfer, self.fitted, self.context, self.backbone, self.settings, asked.use_cache)
+        steps = (self.spec, self.transfer, self.on_canvas, self.context, self.backbone, self.settings, asked.use_cache)
         runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
         result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
-        for line in result.manifest["remarks"][len(self.fitted.lines) + len(self.context.remarks) :]:
+        for line in result.manifest["remarks"][len(self.on_canvas.lines) + len(self.context.remarks) :]:
             self.say(line)
         return result
 
@@ -158,10 +169,10 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     """Refuse whatever can be refused before weights load and before anything is written; what costs least comes first.
 
     Args:
-        say: gets a line for each thing that a user should know of how clips were read and fitted, and of the result.
+        say: gets a line for each thing that a user should know of how clips were read and resized, and of the result.
 
     Raises:
-        UserError: anything that the user can mend, in one line.
+        UserError: anything that the user can fix, in one line.
     """
     from motionkit.running import canvas, clips
 
@@ -176,26 +187,26 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
     shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
     own = chosen.spec.edits and not request.common
-    fitted = canvas.fit(request.inputs, backbone, *shape, most=most, edits=own)
-    canvas.check_matte(chosen.spec, fitted, request.alpha)
-    plan = plan_run(request, chosen, fitted, progress, say)
-    plan.transfer.check(fitted.inputs)
+    on_canvas = canvas.place_inputs(request.inputs, backbone, *shape, most=most, edits=own)
+    canvas.check_matte(chosen.spec, on_canvas, request.alpha)
+    plan = plan_run(request, chosen, on_canvas, progress, say)
+    plan.transfer.check(on_canvas.inputs)
     _tell_unknown_words(plan)
-    for line in (*fitted.lines, *plan.context.remarks):
+    for line in (*on_canvas.lines, *plan.context.remarks):
         say(line)
     return plan
 
 
 def _tell_unknown_words(plan: RunPlan) -> None:
-    """One line and a note in the manifest where a small text encoder was never taught a word of the request."""
+    """Warn, and note in the manifest, where a small text encoder was not trained on a word of the request."""
     if plan.backbone is None:
         return
-    inputs, name = plan.fitted.inputs, plan.backbone.spec.name
+    inputs, name = plan.on_canvas.inputs, plan.backbone.spec.name
     texts = [getattr(inputs, text) for text in TEXTS if text in plan.spec.used(inputs)]
     if unknown := plan.backbone.unknown_words(*texts):
         plan.context.note("unknown_words", unknown)
         _log.warning(
-            "%s was never taught the word%s %s: `motionkit backbones %s` lists those that it knows",
+            "%s was not trained on the word%s %s: `motionkit backbones %s` lists those that it knows",
             name,
             "s" if len(unknown) > 1 else "",
             ", ".join(unknown),
@@ -204,10 +215,10 @@ def _tell_unknown_words(plan: RunPlan) -> None:
 
 
 def check_values(request: Request) -> None:
-    """Refuse values that no method could take: from Python anything can come.
+    """Refuse values of a wrong type, which a Python call may pass.
 
     Raises:
-        UserError: another type than is wanted, an empty path, a seed out of range, an output that cannot be written.
+        UserError: a wrong type, an empty path, a seed out of range, an output that cannot be written.
     """
     given = request.inputs
     _check_types(request)
@@ -215,7 +226,7 @@ def check_values(request: Request) -> None:
     refuse_empty(given, (*CLIPS, *MAPS))
     refuse_empty(request, ("output", "folder"))
     if request.use_cache:
-        cache_files.limit()  # a wrong one is said now, not when a step is kept
+        cache_files.limit()  # reports a wrong limit now, not when a step is saved
     request.finish.check(_path(request.output))
     if request.output is not None:
         paths = [getattr(given, name) for name in (*CLIPS, *MAPS)]
@@ -240,41 +251,45 @@ def _check_types(request: Request) -> None:
             )
     for name in TEXTS:
         if not isinstance(value := getattr(request.inputs, name), str):
-            raise UserError(f"{name}={value!r}: give a text")
+            raise UserError(f"{name}={value!r}: give text")
 
 
 def plan_run(
     request: Request,
     chosen: Chosen,
-    fitted: Fitted,
+    on_canvas: CanvasInputs,
     progress: Progress | None = None,
     say: Callable[[str], None] = silent,
 ) -> RunPlan:
-    """The plan for inputs that are fitted already: memory, a backbone that is not loaded yet, and the method itself.
+    """The plan for inputs at the working size: memory, a backbone that is not loaded yet, and the method itself.
 
     Raises:
         UserError: a memory setting or weights that do not fit this machine or backbone, or too many frames for it.
     """
     spec, settings, choice = chosen
-    memory = plan_for(request.gpu, choice.name)
+    need = need_of(spec, settings, choice.name, on_canvas.frames, on_canvas.height, on_canvas.width)
+    memory = plan_for(request.gpu, choice.name, need)
     backbone = choice.lazy(memory)
     if backbone:
-        backbone.check_frames(fitted.frames)
-    shape = (fitted.frames, fitted.height, fitted.width, fitted.fps)
+        backbone.check_frames(on_canvas.frames)
+    shape = (on_canvas.frames, on_canvas.height, on_canvas.width, on_canvas.fps)
     folder = Path(request.folder or tempfile.gettempdir())  # until the run begins
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
     asked = values(resolved(settings, choice.name))
     context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler, asked) or "auto"
     transfer = registry.load_object(spec.transfer)(settings, backbone, context)
-    return RunPlan(request, spec, settings, request.inputs, fitted, memory, backbone, context, transfer, say)
+    return RunPlan(request, spec, settings, request.inputs, on_canvas, memory, backbone, context, transfer, say, need)
 
 
 def _path(value: str | Path | None) -> Path | None:
     return Path(value) if value is not None else None
 
 
-def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
+def plan_for(gpu: Any, backbone: str | None = None, need: Need | None = None) -> Plan:
     """The memory plan for a name of conf/gpu, a mapping of its settings, or a finished `Plan`, on this machine.
+
+    Args:
+        need: of the run, where it is known: what is held back follows from it.
 
     Raises:
         UserError: an unknown setting, or one that this machine or backbone would ignore.
@@ -284,4 +299,4 @@ def plan_for(gpu: Any, backbone: str | None = None) -> Plan:
     if isinstance(gpu, Plan):
         return gpu
     settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
-    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None)
+    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None, need)

@@ -1,4 +1,4 @@
-"""Takes a run through its stages, each cached or made and kept; writes result and manifest whole or not at all."""
+"""Runs the stages of a request, each cached or computed and saved; writes each file completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import Finish, staged, write_json, writing
 from motionkit.running import manifest
 from motionkit.running.cache import StageCache, StageOutput, content_hash, normalise, note_once, stage_key
-from motionkit.running.canvas import Fitted
+from motionkit.running.canvas import CanvasInputs
 from motionkit.running.familiar import unfamiliar
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.out_of_memory import explained, is_full
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 from motionkit.weights.hashing import hash_path
@@ -35,13 +36,13 @@ RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
 
 @dataclass
 class StageRunner:
-    """One run on its way: the steps, what each one took, and how it ends."""
+    """One run in progress: its steps, the time and memory of each, and how it ends."""
 
     spec: MethodSpec
     transfer: Transfer
-    fitted: Fitted
+    on_canvas: CanvasInputs
     run: RunContext
-    handle: LazyBackbone | None
+    backbone: LazyBackbone | None
     settings: Any
     use_cache: bool
     finish: Finish = Finish()
@@ -53,14 +54,14 @@ class StageRunner:
 
     def __post_init__(self) -> None:
         """Keys of stages and the manifest say what is really used: the values of presets are filled in."""
-        self.settings = resolved(self.settings, self.handle.spec.name if self.handle else None)
+        self.settings = resolved(self.settings, self.backbone.spec.name if self.backbone else None)
 
     def travel(self, given: Inputs, output: Path | None, label: bool) -> Result:
-        """All steps, then the result; a manifest is left however it ends."""
+        """All steps, then the result; a manifest is written however it ends."""
         folder, began = self.run.folder, time.monotonic()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # of an earlier run in this folder
+            for old in (folder / RESULT, *(folder / SHOWN).glob("*.png")):  # left by an earlier run in this folder
                 old.unlink(missing_ok=True)
         memory = manifest.PeakMemory(self.run.device)
         self.facts = self._before(given)
@@ -74,13 +75,13 @@ class StageRunner:
             self._close("cancelled" if stopped else "failed", began, memory, error)
             (folder / RESULT).unlink(missing_ok=True)
             if stopped:
-                raise Cancelled(f"cancelled; what was done is in {folder / MANIFEST}") from None
+                raise Cancelled(f"cancelled; {folder / MANIFEST} lists what was done") from None
             raise
         return result
 
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
-        inputs, transfer = self.fitted.inputs, self.transfer
+        inputs, transfer = self.on_canvas.inputs, self.transfer
         shared = self._shared()
         self.found()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
@@ -92,34 +93,32 @@ class StageRunner:
         return self._cut(_to_uint8(video))
 
     def _say_unfamiliar(self) -> None:
-        if (
-            self.handle
-            and self.handle.own_weights
-            and (line := unfamiliar(self.handle, self.transfer.picture(self.fitted.inputs)))
-        ):
+        if self.backbone is None or not self.backbone.own_weights:
+            return
+        if line := unfamiliar(self.backbone, self.transfer.picture(self.on_canvas.inputs)):
             self.facts["remarks"].append(line)
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
-        """The frames in the input's shape; all of the canvas where a wide or tall input has no room for what moves."""
-        box = self.fitted.box
+        """The frames in the input's shape; the whole canvas where a wide or tall input is too narrow for what moves."""
+        box = self.on_canvas.box
         if box is None:
             return frames
         if self.keep_shape or not media.spills(frames, box):
             return media.unletterbox(frames, box)
         self.whole = True
         self.facts["remarks"].append(
-            f"the picture is {box.source[1]}x{box.source[0]}, in which the motion finds no room: the result is the "
+            f"the picture is {box.source[1]}x{box.source[0]}, too narrow for this motion: the result is the "
             f"whole {box.canvas[1]}x{box.canvas[0]} (give a picture nearer to that shape)"
         )
         return frames
 
     def _alpha(self, frames: np.ndarray) -> np.ndarray | None:
-        """(F, H, W) uint8, where the subject is, if that is wanted: as the method says, else off a plain background."""
-        clip = self.fitted.shaping
+        """(F, H, W) uint8, where the subject is, if that is wanted: from the method, else by a plain background."""
+        clip = self.on_canvas.shaping
         if not (self.finish.alpha or (self.finish.alpha is None and clip is not None and clip.transparent)):
             return None
         if (own := self.run.matte) is not None:
-            return media.unletterbox(own, self.fitted.box) if self.fitted.box and not self.whole else own
+            return media.unletterbox(own, self.on_canvas.box) if self.on_canvas.box and not self.whole else own
         mask = media.subject_mask(frames)
         if mask is None:
             self.facts["remarks"].append("the result's background is not plain: it is written without transparency")
@@ -128,7 +127,7 @@ class StageRunner:
 
     def _sound(self, given: Inputs) -> media.Sound | None:
         """The sound of the driving clip, if the method follows that clip and the result is as long as its part."""
-        clip = self.fitted.inputs.driving
+        clip = self.on_canvas.inputs.driving
         if clip is None or clip.sound is None or "driving" not in self.spec.used(given):
             return None
         if self.finish.loop != "none" or abs(len(clip) / clip.fps - self.run.frames / self.run.fps) > 0.5 / clip.fps:
@@ -138,11 +137,11 @@ class StageRunner:
         return clip.sound
 
     def _stage(self, name: str, shared: dict[str, Any], parent: str, make: Callable[[], Tensors]) -> StageOutput:
-        """One step: its output from the cache, or made, and kept when the method declares it."""
+        """One step: its output from the cache, or computed, and saved when the method declares it."""
         stage, cache, key = self.spec.stage(name), StageCache(self.spec.name), None
         if stage and self.use_cache:
             facts = shared | {"parent": parent, "seed": self.run.seed}
-            key = stage_key(self.spec, stage, self.fitted.inputs, self.settings, facts)
+            key = stage_key(self.spec, stage, self.on_canvas.inputs, self.settings, facts)
         self.run.checkpoints = _checkpoints(cache, name, key)
         with self._timed(name) as record:
             output = cache.load(name, key) if key else None
@@ -164,26 +163,31 @@ class StageRunner:
         return StageOutput(tensors, shown, notes, content_hash(tensors))
 
     def _shared(self) -> dict[str, Any]:
-        """What every stage's key holds; the hashes of all weights go into the manifest as well."""
+        """The facts that enter every stage's key; the hashes of all weights go into the manifest as well."""
         weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
         self.facts["weights"] = weights
-        if self.handle:
-            self.facts["backbone"]["fingerprint"] = self.handle.fingerprint()
+        if self.backbone:
+            self.facts["backbone"]["fingerprint"] = self.backbone.fingerprint()
         plan = self.run.plan
         dtype = (plan.dtype, plan.autocast, *(["tiled"] if plan.vae_tiling else []))
         size = (self.run.frames, self.run.height, self.run.width)
         shared = {"backbone": self.facts["backbone"], "weights": weights, "size": size, "dtype": dtype}
-        own = self.handle is None or self.run.sampler == self.handle.spec.sampler
+        own = self.backbone is None or self.run.sampler == self.backbone.spec.sampler
         return shared if own else shared | {"sampler": self.run.sampler}
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[dict[str, Any]]:
-        """Measure a step, and end what it left open in the progress."""
+        """Measure a step, and end the progress stages that it left open."""
         self.run.progress.check()
         record = self.stages[name] = {}
         began = time.monotonic()
         try:
             yield record
+        except Exception as error:
+            if not is_full(error):
+                raise
+            plan = self.backbone.plan if self.backbone and self.backbone.loaded else self.run.plan
+            raise explained(error, name, plan, self.settings, self.run.frames) from error
         finally:
             self.run.progress.close()
             record["seconds"] = round(time.monotonic() - began, 3)
@@ -200,7 +204,7 @@ class StageRunner:
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and tensor.isnan().any():
                 raise UserError(
-                    f"{self.spec.name}: the step {stage!r} made values that are not numbers (in {name!r}); "
+                    f"{self.spec.name}: the step {stage!r} produced NaN (in {name!r}); "
                     "nothing was written: try another seed, or gpu.dtype=float32"
                 )
 
@@ -210,18 +214,18 @@ class StageRunner:
             "status": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "method": manifest.method_facts(spec, registry.dist_of(spec)),
-            "backbone": {"name": self.handle.spec.name} if self.handle else None,
-            "sampler": run.sampler if self.handle else None,
+            "backbone": {"name": self.backbone.spec.name} if self.backbone else None,
+            "sampler": run.sampler if self.backbone else None,
             "seed": run.seed,
             "frames": run.frames,
             "size": {"height": run.height, "width": run.width},
             "fps": run.fps,
             "inputs": manifest.input_facts(spec, given),
             "inputs_used": list(spec.used(given)),
-            "remarks": [*self.fitted.lines, *run.remarks],
+            "remarks": [*self.on_canvas.lines, *run.remarks],
             "config": asdict(self.settings),
-            "lora": self.handle.lora.facts() if self.handle and self.handle.lora else None,
-            "plan": manifest.plain(run.plan),
+            "lora": self.backbone.lora.facts() if self.backbone and self.backbone.lora else None,
+            "plan": manifest.as_dict(run.plan),
             "versions": manifest.versions(),
         }
 
@@ -236,8 +240,8 @@ class StageRunner:
             "peak_memory": memory.facts(),
             "notes": self.run.notes,
         }
-        if self.handle and self.handle.loaded:
-            self.facts["plan"] = manifest.plain(self.handle.plan)  # what took effect, not what was asked for
+        if self.backbone and self.backbone.loaded:
+            self.facts["plan"] = manifest.as_dict(self.backbone.plan)  # what took effect, not what was asked for
         if status == "failed":
             self.facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         try:
@@ -247,7 +251,7 @@ class StageRunner:
                 raise
 
     def _write(self, result: Result, output: Path | None, close: Callable[[], None]) -> None:
-        """The videos, which get their names when all of them and the manifest, which `close` writes, have room."""
+        """The videos; they get their final names once all of them and the manifest (see `close`) fit on the disk."""
         finals = [result.folder / RESULT, *([output] if output is not None else [])]
         with contextlib.ExitStack() as stack:
             with self._timed("write"), writing(result.folder):
@@ -268,16 +272,16 @@ class StageRunner:
 
     def _label(self) -> str:
         label = {"motionkit": __version__, "method": self.spec.name, "seed": self.run.seed, "label": "AI-generated"}
-        if self.handle:
-            label["backbone"] = self.handle.spec.name
+        if self.backbone:
+            label["backbone"] = self.backbone.spec.name
         return json.dumps(label)
 
 
 def _keep(cache: StageCache, name: str, key: str, output: StageOutput, record: dict[str, Any]) -> None:
     try:
         cache.save(name, key, output)
-    except OSError as error:  # the result is worth more than its cache: go on, and say so
-        note_once(cache.folder, error, "what this step made", "the next run makes it again")
+    except OSError as error:  # the result matters more than its cache: warn and go on
+        note_once(cache.folder, error, "the output of this step", "the next run computes it again")
         record["not_kept"] = f"{cache.folder}: {error.strerror or error}"
 
 

@@ -1,4 +1,4 @@
-"""Typed configuration: values into dataclasses, and what does not fit refused in one line with its key.
+"""Typed configuration: checks values against dataclasses, and refuses a wrong one in one line with its key.
 
 Each group of the command line has a dataclass in its room; YAML in conf/ only fills them in. Nothing in a configuration
 names code: `method.name` is looked up in the registry.
@@ -28,7 +28,7 @@ def check_seed(seed: int) -> None:
 
 
 def refuse_empty(config: Any, names: Iterable[str]) -> None:
-    """An empty path is mostly a shell variable that is not set; it must not stand for the current folder.
+    """Refuse an empty path: it is usually an unset shell variable, and must not mean the current folder.
 
     Raises:
         UserError: one of the named fields is there and holds nothing.
@@ -55,7 +55,7 @@ def typed(schema: type, given: Any = None, prefix: str = "") -> Any:
             check_interpolations(OmegaConf.to_container(given, resolve=False), prefix)
             given = OmegaConf.to_container(given, resolve=True)
         if not isinstance(given or {}, Mapping):
-            raise UserError(f"{given} is not a table of settings: give them as {prefix}KEY=VALUE")
+            raise UserError(f"{given} is not a mapping of settings: give them as {prefix}KEY=VALUE")
         known = {field.name for field in fields(schema)}
         values = {str(key): value for key, value in (given or {}).items() if key in known or key != "name"}
         seen = nullable(schema)
@@ -108,7 +108,7 @@ def _resolvers(value: str, place: str) -> list[str]:
         nodes = [parse(value)]
     except OmegaConfBaseException as error:
         where = f"{place.rstrip('.')}={value}"
-        raise UserError(f"{where}: what ${{...}} stands for cannot be read: {first_line(error)}") from error
+        raise UserError(f"{where}: the interpolation ${{...}} cannot be parsed: {first_line(error)}") from error
     found = []
     for node in nodes:  # grows while it is walked
         if isinstance(node, OmegaConfGrammarParser.InterpolationResolverContext):
@@ -121,7 +121,7 @@ def forbidden(resolver: str, where: str) -> UserError:
     """The error for an interpolation `${resolver:...}` that is not one of `RESOLVERS`."""
     if resolver.startswith("oc.env"):
         return UserError(
-            f"{where}: environment variables are not read into settings, which the manifest keeps: "
+            f"{where}: environment variables are not allowed in settings, since the manifest stores settings: "
             "write the value itself"
         )
     return UserError(
@@ -140,7 +140,7 @@ def literal(value: Any) -> Any:
 
 
 def explain(error: Exception, prefix: str = "") -> UserError:
-    """OmegaConf's complaint as one line with the key, and the nearest key when it is unknown."""
+    """OmegaConf's error as one line with the key, and the nearest key when it is unknown."""
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
     for link in chain(error):
@@ -156,7 +156,7 @@ def explain(error: Exception, prefix: str = "") -> UserError:
         if unsupported := re.search(r"Unsupported interpolation type (?P<name>\S+)", reason):
             return forbidden(unsupported["name"], f"${{{unsupported['name']}:...}}")
         if missing := re.match(r"Interpolation key '(?P<name>.*)' not found", reason):
-            return UserError(f"${{{missing['name']}}} stands for no key: write the value itself")
+            return UserError(f"${{{missing['name']}}} refers to no key: write the value itself")
         return UserError(_mend(f"{prefix}{key}", link.value, reason) or f"{prefix}{key}: {reason}")
     return UserError(f"{prefix.rstrip('.')}: {first_line(error)}".lstrip(": "))
 
@@ -167,7 +167,7 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown_of(error: Exception) -> str:
-    """The key that OmegaConf does not know, or "" when it complains about something else."""
+    """The key that OmegaConf does not know, or "" for another kind of error."""
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
     for link in chain(error):
@@ -187,7 +187,7 @@ def _mend(key: str, value: Any, reason: str) -> str:
     if "is not Optional" in reason or reason.startswith("Incompatible value 'None'"):
         return f"{key}=null: give {_FORMS.get(key, 'a value')}, or leave {key}= out"
     if "is not a ListConfig" in reason:
-        return f"{key}={value}: a list has brackets: give {key}=[{value}]"
+        return f"{key}={value}: a list needs brackets: give {key}=[{value}]"
     if reason.startswith("Cannot convert"):
         return f"{key}={value}: give {_FORMS.get(key, 'one text')}"
     if re.match(r"Cannot assign \w+ to Dict", reason):

@@ -1,16 +1,21 @@
-"""Memory and speed settings: what a person asks for, what this machine has, and the plan that follows. No torch here
-until a plan is detected or applied; `resolve` is a pure function, so its logic is tested without a GPU."""
+"""Memory and speed settings: what a person asks for, and the plan that follows on this machine. No torch here until a
+plan is applied; `resolve` is a pure function, so its logic is tested without a GPU.
+
+Where it is known what a run needs (`motionkit.settings.need`) the switches follow from that and the card's memory;
+otherwise, for a method or backbone of another package, from the card's size alone."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError, unknown
+from motionkit.settings.device import DeviceFacts as DeviceFacts
+from motionkit.settings.device import card_of as card_of
+from motionkit.settings.device import detect as detect
+from motionkit.settings.need import Need, choose, free_bytes
 from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
@@ -25,68 +30,52 @@ class GpuConfig:
     """
 
     name: str = setting(
-        "The tier, by the GPU's memory: auto (by this machine), cpu, mps, 8gb, 12gb, 24gb or 80gb.", "auto"
+        "Where it runs, and with how much memory: auto (by this machine), cpu, mps, or <N>gb for a GPU of any size, "
+        "such as 8gb, 24gb or 80gb; what is held back follows from what the run needs.",
+        "auto",
     )
-    device: str | None = setting("Where it runs: cpu, cuda, cuda:N or mps; null is the tier's.", None)
+    device: str | None = setting("Device: cpu, cuda, cuda:N or mps; null takes the tier's.", None)
     dtype: str | None = setting(
-        "The precision of weights and arithmetic; null is the tier's.",
+        "Precision of weights and arithmetic; null takes the tier's.",
         None,
         choices={
             "float32": "everywhere",
-            "bfloat16": "on a CPU it is the arithmetic's alone, over float32 weights",
+            "bfloat16": "on a CPU used for arithmetic only, over float32 weights",
             "float16": "on a GPU",
         },
     )
     attention: str | None = setting(
-        "Who computes attention; null is sdpa.",
+        "Implementation of attention; null is sdpa.",
         None,
         choices={"sdpa": "torch", "xformers": "xformers, where it has a kernel for this GPU"},
     )
     vae_slicing: bool | None = setting(
-        "Whether few frames pass the autoencoder at a time: less memory; null is the tier's.", None
+        "Whether the autoencoder handles a few frames at a time, to save memory; null takes the tier's.", None
     )
     vae_tiling: bool | None = setting(
-        "Whether frames pass the autoencoder in tiles: less memory; null is the tier's.", None
+        "Whether the autoencoder handles frames in tiles, to save memory; null takes the tier's.", None
     )
     offload: str | None = setting(
-        "What waits in the CPU's memory until it is needed; null is the tier's.",
+        "What is kept in CPU memory until it is needed; null takes the tier's.",
         None,
         choices={"none": "nothing", "model": "all parts but one", "group": "all layers but one"},
     )
     checkpointing: bool | None = setting(
-        "Whether activations are computed twice to save memory; null is the tier's.", None
+        "Whether activations are recomputed to save memory (gradient checkpointing); null takes the tier's.", None
     )
-    compile: bool | None = setting("Whether the UNet is compiled by torch.compile; null is no.", None)
+    compile: bool | None = setting("Whether the UNet is compiled by torch.compile; null means no.", None)
     channels_last: bool | None = setting(
-        "Whether tensors have their channels last, which is faster on a GPU; null is the tier's.", None
+        "Whether tensors use the channels-last layout, which is faster on a GPU; null takes the tier's.", None
     )
-    attention_backend: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
-    cache: str | None = setting("Refused, since it has no effect on UNets; null leaves it out.", None)
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """What this machine has. `vram_gb` is in GiB; bf16 and cpu_bf16: whether the hardware computes in bfloat16.
-
-    mps: whether torch can use Apple's GPU.
-    """
-
-    cuda: bool = False
-    name: str = "cpu"
-    vram_gb: float = 0.0
-    bf16: bool = False
-    cpu_bf16: bool = False
-    xformers: str | None = None
-    xformers_kernel: bool = False
-    compiler: bool = False
-    os: str = "Linux"
-    mps: bool = False
+    attention_backend: str | None = setting("Refused, since it has no effect on UNets; leave it null.", None)
+    cache: str | None = setting("Refused, since it has no effect on UNets; leave it null.", None)
 
 
 @dataclass(frozen=True)
 class Plan:
     """Effective switches. `dtype` is the type of the weights; `autocast`, if any, the type of the arithmetic.
 
+    guidance: "together": both halves pass the network in one call where a method's settings leave it open; "apart".
     vae_slicing: about 512 x 512 pixels pass the autoencoder at a time, otherwise eight times that.
     offload: "model" keeps one part on the device at a time, "group" one layer.  notes: what was changed, and why.
     """
@@ -103,6 +92,12 @@ class Plan:
     compile: bool = False
     channels_last: bool = False
     notes: tuple[str, ...] = ()
+    guidance: str = "together"
+
+    @property
+    def batched(self) -> bool:
+        """Whether both halves of guidance may pass the network in one call."""
+        return self.guidance == "together"
 
     @property
     def chunk_pixels(self) -> int:
@@ -118,6 +113,7 @@ class Plan:
         on = [f.name for f in fields(self) if getattr(self, f.name) is True]
         dtype = f"{self.dtype} (autocast {self.autocast})" if self.autocast not in (None, self.dtype) else self.dtype
         parts = [self.device, dtype, self.attention, *on, *([f"offload={self.offload}"] * (self.offload != "none"))]
+        parts += ["guidance in two calls"] * (not self.batched)
         return [f"gpu={self.name}: {', '.join(parts)}", *(f"  {note}" for note in self.notes)]
 
 
@@ -132,12 +128,29 @@ TIERS: dict[str, dict[str, Any]] = {
 }
 _IGNORED = {
     "attention_backend": "their attention processors never read it; use gpu.attention=sdpa or gpu.attention=xformers",
-    "cache": "those caches hook transformer models only; leave gpu.cache out",
+    "cache": "those caches work on transformer models only; leave gpu.cache out",
 }
 
 
-def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None = None) -> Plan:
+def tier_of(vram_gb: float) -> str:
+    """The name of the nearest tier below, whose switches stand where it is not known what a run needs."""
+    return next((t for t, limit in (("8gb", 11), ("12gb", 20), ("24gb", 44)) if vram_gb < limit), "80gb")
+
+
+def gigabytes(name: str) -> float | None:
+    """How many GiB a name such as "16gb" stands for; None for auto, cpu and mps."""
+    found = re.fullmatch(r"(\d{1,4})gb", name)
+    return float(found[1]) if found and int(found[1]) else None
+
+
+def resolve(
+    settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None = None, need: Need | None = None
+) -> Plan:
     """The plan for these settings on this machine, and for this backbone where it matters.
+
+    Args:
+        need: of the run; checkpointing, offload, slices and batched guidance then follow from it. A name such as 8gb
+            says how much of a larger card may be used.
 
     Raises: UserError for an unknown value, for a GPU tier without a GPU, and for a switch that would be ignored.
     """
@@ -150,9 +163,14 @@ def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None =
         raise UserError(f"gpu.device={settings.device} is not supported: use cpu, cuda, cuda:N or mps")
     tier = _tier(settings.name, settings.device, facts)
     asked = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}
-    values = {k: v for k, v in (TIERS[tier] | asked).items() if k not in _IGNORED} | {"name": tier}
+    size = gigabytes(tier)
+    defaults = TIERS[tier if size is None else tier_of(size)]
+    values = {k: v for k, v in (defaults | asked).items() if k not in _IGNORED} | {"name": tier}
     notes: list[str] = []
     device = values.setdefault("device", "cpu")
+    if need is not None and device.startswith("cuda"):
+        _by_need(values, asked, _usable(settings.name, facts), need, notes)
+        asked = asked | {"offload": values["offload"]}
     _ADJUST.get(device, _on_cuda)(values, asked, facts, spec, notes)
     if values.get("compile") and not facts.compiler:
         values["compile"] = False
@@ -160,8 +178,33 @@ def resolve(settings: GpuConfig, facts: DeviceFacts, spec: BackboneSpec | None =
     return Plan(**values, notes=tuple(notes))
 
 
+def _usable(name: str, facts: DeviceFacts) -> float:
+    """GiB of the card, or as much of it as the name says."""
+    return min(gigabytes(name) or facts.vram_gb, facts.vram_gb)
+
+
+def usable(settings: GpuConfig, facts: DeviceFacts) -> float:
+    """GiB of the card that a plan for these settings counts with."""
+    return _usable(settings.name, facts)
+
+
+def _by_need(values: dict[str, Any], asked: Mapping[str, Any], vram_gb: float, need: Need, notes: list[str]) -> None:
+    """The quickest switches under which the run fits; what the user fixed stays."""
+    if values.get("dtype") == "float32":
+        need = replace(need, wide=2.0)
+    choice, fits = choose(need, vram_gb, asked)
+    values |= {k: v for k, v in asdict(choice).items() if k != "batched"}
+    values["guidance"] = "together" if choice.batched else "apart"
+    if not fits:
+        worst = need.peak(choice)
+        notes.append(
+            f"too large: the {worst.what} needs {worst.gib:.1f} GiB, this card has {free_bytes(vram_gb) / 2**30:.1f} "
+            "for it (`motionkit fits` says what would fit)"
+        )
+
+
 def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
-    if name not in ("auto", *TIERS):
+    if name not in ("auto", *TIERS) and gigabytes(name) is None:
         raise unknown("gpu setting", name, ("auto", *TIERS))
     if "mps" in (name, device):
         return _mps_tier(name, device, facts)
@@ -169,7 +212,7 @@ def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
         if not facts.cuda or device == "cpu":
             name = "cpu"
         else:
-            name = next((t for t, limit in (("8gb", 11), ("12gb", 20), ("24gb", 44)) if facts.vram_gb < limit), "80gb")
+            name = tier_of(facts.vram_gb)
     if (name != "cpu" or (device or "").startswith("cuda")) and not facts.cuda:
         what = f"gpu={name}" if name != "cpu" else f"gpu.device={device}"
         raise UserError(f"{what} needs an NVIDIA GPU that torch can use, and there is none: use gpu=cpu or gpu=auto")
@@ -217,15 +260,19 @@ def _on_cuda(
         values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
     if values.get("attention") == "xformers" and not facts.xformers_kernel:
         values["attention"] = "sdpa"
-        reason = f"xformers {facts.xformers} has no kernel for {facts.name}" if facts.xformers else "no xformers here"
+        reason = (
+            f"xformers {facts.xformers} has no kernel for {facts.name}"
+            if facts.xformers
+            else "xformers is not installed"
+        )
         notes.append(f"attention: sdpa, {reason}")
     # The largest part (the UNet, about three quarters of the weights) has to fit beside its activations.
     if spec and "offload" not in asked and 0.75 * spec.approx_gb > 0.7 * facts.vram_gb:
         values["offload"] = "group"
-        notes.append(f"offload: group, the UNet of {spec.name} does not fit {facts.vram_gb:.0f} GiB in one piece")
+        notes.append(f"offload: group, the UNet of {spec.name} does not fit {facts.vram_gb:.0f} GiB as a whole")
     if values.get("offload") == "group" and values.get("compile"):
         values["compile"] = False
-        notes.append("compile: off, it does not go together with offload=group")
+        notes.append("compile: off, it cannot be combined with offload=group")
 
 
 def _on_mps(
@@ -247,68 +294,3 @@ def _on_mps(
 
 
 _ADJUST = {"cpu": _on_cpu, "mps": _on_mps}
-
-
-def detect(device: str | None = None) -> DeviceFacts:
-    """Look at this machine (imports torch). Nothing is allocated but, where xformers is there, a few KB to try it.
-
-    Args:
-        device: "cuda:1" looks at that card; otherwise the first.
-
-    Raises:
-        UserError: there is no such card.
-    """
-    import torch
-
-    common: dict[str, Any] = {
-        "compiler": any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
-    }
-    common |= {"os": platform.system(), "cpu_bf16": _cpu_bf16()}
-    common["mps"] = torch.backends.mps.is_available()
-    if not torch.cuda.is_available():
-        return DeviceFacts(**common)
-    index = card_of(device)
-    if index >= torch.cuda.device_count():
-        raise UserError(f"gpu.device={device}: this machine has {torch.cuda.device_count()} GPU(s), from cuda:0 on")
-    properties = torch.cuda.get_device_properties(index)
-    version, works = _xformers()  # 160 channels: the widest head of SD 1.x
-    return DeviceFacts(
-        cuda=True,
-        name=properties.name,
-        vram_gb=properties.total_memory / 2**30,
-        bf16=properties.major >= 8,  # older ones emulate it
-        xformers=version,
-        xformers_kernel=works,
-        **common,
-    )
-
-
-def card_of(device: str | None) -> int:
-    """The number of a CUDA device: 1 of "cuda:1", 0 of "cuda" and of anything else."""
-    number = (device or "").partition(":")[2]
-    return int(number) if number.isdecimal() else 0
-
-
-def _cpu_bf16() -> bool:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
-
-
-def _xformers() -> tuple[str | None, bool]:
-    import torch
-
-    try:
-        import xformers
-        import xformers.ops
-    except Exception:  # a build for another torch fails in many ways
-        return None, False
-    try:
-        q = torch.ones(1, 16, 1, 160, device="cuda", dtype=torch.float16)
-        xformers.ops.memory_efficient_attention(q, q, q)
-    except Exception:
-        return xformers.__version__, False
-    return xformers.__version__, True

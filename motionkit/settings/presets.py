@@ -43,10 +43,10 @@ class PresetSettings:
         return out
 
     def agree(self) -> None:
-        """What a method checks besides: settings that cannot stand together. Raises: UserError."""
+        """A method's own check, for settings that contradict each other. Raises: UserError."""
 
     def _waiting(self) -> set[str]:
-        """Settings that may stay open until the backbone is known."""
+        """Settings that may be left open until the backbone is known."""
         return {key for values in self.tuned.values() for key in values} if self.preset == "best" else set()
 
     def _fill(self, values: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ class PresetSettings:
 def resolved(config: Any, backbone: str | None) -> Any:
     """A method's settings with the values that will be used on a backbone; without presets they are as they are.
 
-    Raises: UserError: settings that cannot stand together there.
+    Raises: UserError: settings that contradict each other there.
     """
     return config.on(backbone or "") if isinstance(config, PresetSettings) else config
 

@@ -46,7 +46,7 @@ def facts(config_class: type, backbone: str | None = None, preset: str | None = 
         UserError: no such preset, or no presets at all.
     """
     if preset and not issubclass(config_class, PresetSettings):
-        raise UserError(f"preset={preset}: this method has no presets, leave it out")
+        raise UserError(f"preset={preset}: this method has no presets: leave it out")
     values = resolved(config_class(**({"preset": preset} if preset else {})), backbone)
     known = _plain_settings(values) | declared(values)
     found = []

@@ -47,7 +47,7 @@ def likeliest(key: str) -> tuple[bool, bool, int]:
 
 
 def setting_for(word: str, known: Iterable[str]) -> str | None:
-    """The setting among dotted names that another tool's word means; None where no setting is called so.
+    """The setting among dotted names that another tool's word stands for; None where there is none.
 
     >>> setting_for("num_inference_steps", ["lora.steps", "sample.steps"])
     'sample.steps'

@@ -1,4 +1,4 @@
-"""Twelve line drawings in the foreign style, fixed for good: what a method makes of a drawing that is not ours.
+"""Twelve line drawings in the foreign style, fixed for good: they show what a method makes of an unfamiliar drawing.
 
 Each has its sentence and, since the character is known, the clip that performs it.
 """

@@ -39,7 +39,7 @@ COLOURS = {
 SETTINGS = ("easy", "full", "wild")
 HELD_OUT_SETTINGS = ("foreign",)  # never shown in training
 SPREAD = {"wild": 0.3}  # how far proportions vary; 0.12 in the others
-SHADE = {"near": 0.84, "far": 0.58}  # near and far limbs differ in tone, so that left and right can be told apart
+SHADE = {"near": 0.84, "far": 0.58}  # near and far limbs differ in tone, so that left and right can be distinguished
 
 # kind: torso length, leg length, neck (length, angle), head length, limb thickness, tail length
 _QUAD = {

@@ -1,4 +1,4 @@
-"""How a character is drawn where the renderer itself varies: contours, fills, light, camera, stage and what spoils it.
+"""How a character is drawn where the renderer itself varies: contours, fills, light, camera, stage and degradations.
 
 A `Look` holds plain numbers, so that the same look gives the same bits. `wild_look` draws one at random.
 """
@@ -22,7 +22,7 @@ class Camera:
         extent: the longer side of the rest pose, fraction of the frame.
         place: where in the room that is left the character stands, [0, 1] from left to right and from top to bottom.
         turn: radians.
-        shear: horizontal shift for each unit of height (a camera that looks aslant).
+        shear: horizontal shift for each unit of height (a tilted camera).
         squeeze: width is multiplied by it, height divided.
         mirror: it faces left.
     """
@@ -101,7 +101,7 @@ def any_colour(rng: np.random.Generator, value: tuple[float, float] = (0.1, 1.0)
 
 
 def far_from(rng: np.random.Generator, colour: RGB, least: float = 80.0) -> RGB:
-    """A stage's colour that can be told from a character's."""
+    """A stage's colour that differs visibly from a character's."""
     for _ in range(50):
         light = rng.uniform() < 0.6
         out = any_colour(rng, (0.75, 1.0) if light else (0.05, 0.8), 0.45 if light else 0.9)
@@ -111,7 +111,7 @@ def far_from(rng: np.random.Generator, colour: RGB, least: float = 80.0) -> RGB:
 
 
 def wild_camera(rng: np.random.Generator) -> Camera:
-    """Any size and place, a little turned and aslant, one in three facing left."""
+    """Any size and place, a little rotated and sheared, one in three facing left."""
     some = rng.uniform(size=3) < 0.6
     return Camera(
         extent=float(rng.uniform(0.48, 0.84)),

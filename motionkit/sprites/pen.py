@@ -92,7 +92,7 @@ def draw(parts: Sequence[Part], pen: Pen, matrices: np.ndarray, size: int) -> np
                 drawn.append((number, wobbly(points, rng, pen.shake * unit) if pen.shake else points, rng))
         for _, points, rng in drawn:
             _stroke(big, points, pen, 2 * pen.width * unit, rng)
-        for number, points, _ in drawn:  # the inner half of the contours goes
+        for number, points, _ in drawn:  # removes the inner half of the contours
             cv2.fillPoly(big, [_fixed(points)], 255, cv2.LINE_AA, SHIFT)
             _fill(big, points, pen, number, unit)
         for _, points, rng in drawn if pen.again else ():

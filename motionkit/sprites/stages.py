@@ -1,4 +1,4 @@
-"""Stages: what stands behind a character of a varied look, from plain ground to clutter, drawn from a seed."""
+"""Stages: the background of a character of a varied look, from plain ground to clutter, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _clutter(out: np.ndarray, stage: Stage, rng: np.random.Generator, ground: Gr
 
 
 def _noise(out: np.ndarray, stage: Stage, rng: np.random.Generator, ground: Ground) -> np.ndarray:
-    """Colour noise of several scales, each half as strong as the coarser one: what a photograph's background has."""
+    """Colour noise of several scales, each half as strong as the coarser one: as in the background of a photograph."""
     size, field = len(out), np.zeros((len(out), len(out), 3), np.float32)
     strength = rng.uniform(15, 55)
     for octave in (2, 4, 8, 16, 32):

@@ -1,6 +1,6 @@
 """The `wild` setting: a character of the cast in other shapes, colours and textures, and in a look drawn at random.
 
-What no single renderer has, a network cannot learn by heart.
+A network cannot memorise what varies from clip to clip.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The conformance suite: what any method or backbone, built in or from a third party, must meet to be a good citizen.
+"""The conformance suite: the rules that any method or backbone, built in or from a third party, must follow.
 
     from motionkit.testing import check_transfer
     check_transfer(MyTransfer, settings={"steps": 2}).raise_if_failed()
@@ -66,7 +66,7 @@ def check_transfer(
     inputs: Inputs | None = None,
     others: Inputs | None = None,
 ) -> Report:
-    """Judge a method by every rule.
+    """Check a method against every rule.
 
     Args:
         method: a `Transfer` class or a `MethodSpec`; the class is imported from the spec's `transfer`.

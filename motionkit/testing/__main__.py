@@ -1,4 +1,4 @@
-"""`python -m motionkit.testing NAME`: judge an installed method or backbone and print every verdict."""
+"""`python -m motionkit.testing NAME`: check an installed method or backbone and print the result of every rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from motionkit.testing import Report, check_backbone, check_transfer
 
 
 def main(argv: list[str]) -> int:
-    """Judge each named method or backbone; returns 0 when no rule is broken, 1 when one is, 2 for an unknown name."""
+    """Check each named method or backbone; returns 0 when no rule is broken, 1 when one is, 2 for an unknown name."""
     if not argv:
         print(f"usage: python -m motionkit.testing NAME...; installed: {', '.join(registry.names())}")
         return 2

@@ -1,4 +1,4 @@
-"""Rules on what a method declares: judged without running it."""
+"""Rules on what a method declares: checked without running it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def facts_need_no_torch(subject: Subject) -> None:
 def settings_have_defaults(subject: Subject) -> None:
     """The configuration is a dataclass that needs no argument and refuses a setting that it does not have."""
     schema = load_object(subject.spec.config)
-    expect(is_dataclass(schema), f"{subject.spec.config} is no dataclass")
+    expect(is_dataclass(schema), f"{subject.spec.config} is not a dataclass")
     expect(asdict(schema()) == asdict(schema()), "two default configurations differ")
     method_settings(subject.spec, subject.settings)
     try:
@@ -115,9 +115,9 @@ def backbones_exist(subject: Subject) -> None:
 
 @rule()
 def class_fits(subject: Subject) -> None:
-    """The class can be imported, is a whole `Transfer`, and carries these facts."""
+    """The class can be imported, is a complete `Transfer`, and carries these facts."""
     found = subject.transfer
-    expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is no Transfer")
+    expect(isinstance(found, type) and issubclass(found, Transfer), f"{subject.spec.transfer} is not a Transfer")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     expect(not missing, f"{found.__name__} lacks {listed(missing)}")
     expect(getattr(found, "spec", None) is subject.spec, f"{found.__name__}.spec is not the declared MethodSpec")
@@ -129,10 +129,10 @@ def trainer_exists(subject: Subject) -> None:
     spec = subject.spec
     expect(spec.trainer or not spec.train_config, "train_config without a trainer")
     if spec.trainer:
-        expect(callable(load_object(spec.trainer)), f"{spec.trainer} is no function")
+        expect(callable(load_object(spec.trainer)), f"{spec.trainer} is not a function")
     if spec.train_config:
         schema = load_object(spec.train_config)
-        expect(isinstance(schema, type) and is_dataclass(schema), f"{spec.train_config} is no dataclass")
+        expect(isinstance(schema, type) and is_dataclass(schema), f"{spec.train_config} is not a dataclass")
         schema()
 
 

@@ -1,4 +1,4 @@
-"""Watching a run from outside: what it opens for writing, whether it reaches for the network, what it leaves changed.
+"""Watching a run from outside: which files it writes, whether it uses the network, which global state it changes.
 
 Python's audit events are used, so nothing in the method is replaced. Native code that opens files or sockets without
 Python is not seen. What happens while a module is being imported is the library's doing and is not counted: diffusers,
@@ -29,7 +29,7 @@ _SYSTEM = tuple(Path(name) for name in ("/dev", "/proc"))
 
 
 class NetworkBlocked(OSError):
-    """The run reached for the network while a `Watch` was open."""
+    """The run used the network while a `Watch` was open."""
 
 
 class Watch:

@@ -1,4 +1,4 @@
-"""Rules and what they found: one small function each, in order, a rule waiting for those that it builds on."""
+"""Rules and their results: one small function each, in order; a rule is skipped when one that it builds on failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What one rule found: passed is None when the rule does not apply, or `waits` for another one that failed."""
+    """Result of one rule: passed is None when it does not apply, or is skipped (`waits`) since another one failed."""
 
     name: str
     passed: bool | None
@@ -26,7 +26,7 @@ class Check:
 
 
 class NotApplicable(unittest.SkipTest):
-    """A rule has nothing to judge in this method; pytest and unittest count it as skipped."""
+    """A rule does not apply to this method; pytest and unittest count it as skipped."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Rule:
     function: Callable[[Subject], None]
 
     def __call__(self, subject: Subject) -> None:
-        """Judge the subject; a rule's verdict is kept, so asking twice costs nothing.
+        """Check the subject; a rule's result is kept, so asking twice costs nothing.
 
         Raises:
             AssertionError: the rule is broken.
@@ -70,7 +70,7 @@ def rule(*needs: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject
 
 @dataclass(frozen=True)
 class Report:
-    """All verdicts on one method."""
+    """The results of all rules on one method."""
 
     method: str
     checks: tuple[Check, ...]

@@ -1,4 +1,4 @@
-"""Rules on what a method does: each judges runs that the subject makes once and shares."""
+"""Rules on what a method does: each checks runs that the subject makes once and shares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOW = 2.0  # seconds from which a run must tell how far it is
 
 
 def base(subject: Subject) -> Outcome:
-    """The plain run that most rules judge; it fills the cache."""
+    """The basic run that most rules check; it fills the cache."""
     return subject.run("base", use_cache=True)
 
 
@@ -87,7 +87,7 @@ def run_ends_well(subject: Subject) -> None:
 
 @rule("run_ends_well")
 def progress_is_whole(subject: Subject) -> None:
-    """Progress never falls, stays within its total, and ends at it; a run of more than two seconds reports some."""
+    """Progress never decreases, stays within its total, and ends at it; a run of more than two seconds reports some."""
     out = base(subject)
     expect(out.events or out.seconds < SLOW, f"a run of {out.seconds:.1f} s reports no progress")
     total: dict[str, int] = {}
@@ -222,7 +222,7 @@ def stages_declare_what_they_read(subject: Subject) -> None:
 
 @rule("run_ends_well")
 def cancel_stops_it(subject: Subject) -> None:
-    """When the watcher cancels, `Cancelled` comes out at the next step of progress, and no video is left."""
+    """When the run is cancelled, `Cancelled` is raised at the next step of progress, and no video is left."""
     events = len(base(subject).events)
     for after in sorted({0, min(1, events), events // 2}):
         out = subject.run(f"cancel-{after}", cancel_after=after)

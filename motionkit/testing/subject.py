@@ -1,4 +1,4 @@
-"""The method under test and its runs: each run is made once, watched from all sides, and shared by the rules."""
+"""The method under test and its runs: each run is made once, observed, and shared by the rules."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Subject:
         return tuple(need.name for need in (*self.spec.requires, *self.spec.uses))
 
     def judge(self, rule: Rule) -> Check:
-        """The verdict of one rule, after those that it builds on."""
+        """The result of one rule, after those that it builds on."""
         if rule.name not in self._verdicts:
             self._verdicts[rule.name] = self._judge(rule)
         return self._verdicts[rule.name]
@@ -124,12 +124,12 @@ class Subject:
     def _judge(self, rule: Rule) -> Check:
         broken = [name for name in rule.needs if self._broken(name)]
         if broken:
-            return Check(rule.name, None, f"waits for {listed(broken)}", waits=True)
+            return Check(rule.name, None, f"skipped, since it depends on {listed(broken)}", waits=True)
         try:
             rule.function(self)
         except NotApplicable as reason:
             return Check(rule.name, None, str(reason))
-        except Exception as error:  # whatever a method does wrong, the other rules still get their turn
+        except Exception as error:  # whatever a method does wrong, the other rules are still checked
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             return Check(rule.name, False, f"{kind}{error}")
         return Check(rule.name, True)
@@ -189,7 +189,7 @@ class Subject:
 
 
 class _Watcher(NullProgress):
-    """Writes events down, and cancels after a number of them."""
+    """Records events, and cancels after a number of them."""
 
     def __init__(self, out: Outcome, cancel_after: int | None) -> None:
         self.out, self.cancel_after = out, cancel_after
@@ -264,7 +264,7 @@ def digest(video: Any) -> str:
 
 
 def _copied(inputs: Inputs) -> Inputs:
-    """The same request with frames of its own, so that a method that writes into them spoils no other run."""
+    """The same request with frames of its own, so that a method that writes into them does not affect other runs."""
     clips = {name: getattr(inputs, name) for name in ("reference", "driving")}
     return replace(inputs, **{name: replace(clip, frames=clip.frames.copy()) for name, clip in clips.items() if clip})
 

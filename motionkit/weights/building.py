@@ -1,4 +1,4 @@
-"""One thread at a time builds a network: what libraries change in torch meanwhile is changed for every thread."""
+"""One thread at a time builds a network: libraries change torch globally while they do, for every thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _here = threading.local()
 
 @contextmanager
 def drawing(seed: int | None = None) -> Iterator[None]:
-    """Within the block the global generator is this thread's alone, from `seed` on, and is as it was afterwards."""
+    """Within the block only this thread uses the global generator, from `seed` on; its state is restored afterwards."""
     with LOCK, torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.default_generator.manual_seed(seed)

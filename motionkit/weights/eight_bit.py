@@ -1,4 +1,4 @@
-"""Weights in eight bits, row by row: half the size in the package for less error than a training step makes."""
+"""Weights in eight bits, row by row: half the size in the package, with less error than one training step makes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rows = value.float().flatten(1)  # (O, I)
         scale = (rows.abs().amax(1) / 127).clamp(min=1e-12)
         coded = (rows / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
-        out[name], out[name + SCALE] = coded.view(value.shape).contiguous(), scale
+        out[name], out[name + SCALE] = coded.view(value.shape).contiguous(), scale  # (O, ...), (O,)
     return out
 
 
 def unpack(coded: Tensor, scale: Tensor) -> Tensor:
     """Float32 weights of int8 ones (O, ...) and their scales (O,)."""
-    return coded.float() * scale.float().view(-1, *[1] * (coded.dim() - 1))
+    return coded.float() * scale.float().view(-1, *[1] * (coded.dim() - 1))  # (O, ...)
 
 
 def unpack_all(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

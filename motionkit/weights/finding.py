@@ -28,7 +28,7 @@ class Wanted:
         patterns: what is fetched of it, where that is not just what is missing.  also: names fetched beside those.
         size: size, and licence where that matters, as the line says it.
         setting: the key by which a user names another folder or repository.  accepts: what the key takes.
-        instead: what works without.  made: how to come by weights that no repository holds in this form.
+        instead: what works without.  made: how to make weights that no repository holds in this form.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Wanted:
     made: str = ""
 
     def lacks(self, folder: Path) -> list[str]:
-        """The names of what a folder lacks; none when it is complete."""
+        """The names of the missing files of a folder; none when it is complete."""
         if self.missing_in:
             return self.missing_in(folder)
         return [name for name in self.files if not (folder / name).is_file()]
@@ -61,14 +61,14 @@ class Wanted:
         return place
 
     def how_to_get(self, missing: Sequence[str], hub_id: str | None = None) -> str:
-        """The ways to come by what is missing, for a line that says that it is."""
+        """The ways to get what is missing, for an error message."""
         hub_id = hub_id or self.hub_id
         if hub_id is None:
             return "; or ".join(filter(None, (self.made, self.instead)))
         names = [] if any("*" in pattern for pattern in self.patterns) else [*missing, *self.also]
         other = f"give {self.setting}={self.accepts.split()[1].strip(',').upper()}" if self.setting else ""
         size = self.size if hub_id == self.hub_id else ""
-        ways = [f"or {way}" for way in ("let motionkit do it: MOTIONKIT_ONLINE=1", other, self.instead) if way]
+        ways = [f"or {way}" for way in ("let motionkit download them: MOTIONKIT_ONLINE=1", other, self.instead) if way]
         return f"Get them with: hf download {' '.join([hub_id, *names])}  ({'; '.join(filter(None, (size, *ways)))})"
 
 
@@ -115,7 +115,7 @@ def _in_hub(wanted: Wanted, hub_id: str, online: bool, given: bool) -> Path:
         folder = places.download(hub_id, wanted.patterns or [*missing, *wanted.also], wanted.title)
         return wanted.check(folder)
     if missing:
-        neither = f"{hub_id} is no {_kinds(wanted)} here, and " if given else ""
+        neither = f"{hub_id} is not a {_kinds(wanted)} here, and  " if given else ""
         raise MissingWeights(
             f"{wanted.title}: {neither}not in the hub cache {places.hub_cache()}: {', '.join(missing)}. "
             f"{wanted.how_to_get(missing, hub_id)}"

@@ -63,7 +63,8 @@ def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b"")
+        flat = tensor.reshape(-1)  # (n,)
+        digest.update(memoryview(flat.view(torch.uint8).numpy()) if tensor.numel() else b"")  # (bytes,)
     return digest.hexdigest()
 
 
@@ -81,7 +82,7 @@ def hash_files(present: Mapping[str, Path]) -> dict[str, str]:
 
 
 class _Remembered:
-    """File hashes kept between runs in the cache folder; an unreadable or unwritable memory only costs time."""
+    """File hashes kept between runs in the cache folder; a cache that cannot be read or written only costs time."""
 
     def __init__(self) -> None:
         self.file = user_cache() / "file-hashes.json"

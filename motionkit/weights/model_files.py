@@ -1,4 +1,4 @@
-"""The files of one model: its JSON configuration, its safetensors whole, halved or in shards, and pickles. No torch."""
+"""The files of one model: JSON configuration, safetensors (full, half-precision or in shards), pickles. No torch."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def refuse_pickle(title: str, folder: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, not endlessly long, or the error's name."""
+    """The first line of an error's text, cut when it is long, or the error's name."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

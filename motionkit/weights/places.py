@@ -1,4 +1,4 @@
-"""Where weights may lie: the package, motionkit's own cache, the hub's cache. No torch.
+"""Where weights may be: the package, motionkit's own cache, the hub's cache. No torch.
 
 Environment variables, read at each call: MOTIONKIT_ASSETS, a folder to be used in place of the package's own weights (a
 frozen copy of them, or weights that were just trained); MOTIONKIT_CACHE, motionkit's cache, else ~/.cache/motionkit;
@@ -23,25 +23,25 @@ def assets() -> Path:
 
 
 def install_again() -> str:
-    """What mends a shipped file that is missing."""
+    """What to do about a missing shipped file."""
     return "install motionkit again" if assets() == PACKAGE else "MOTIONKIT_ASSETS names a folder that lacks it"
 
 
 def user_cache() -> Path:
-    """Motionkit's own cache folder, which need not exist; without a home folder, a place that keeps nothing."""
+    """Motionkit's own cache folder, which need not exist; without a home folder, a path that cannot be written."""
     try:
         return Path(os.environ.get("MOTIONKIT_CACHE") or Path.home() / ".cache" / "motionkit").expanduser()
-    except RuntimeError:  # neither HOME nor an entry of this user, or ~name of nobody
+    except RuntimeError:  # neither HOME nor an entry for this user, or ~name of an unknown user
         return Path(os.devnull) / "motionkit"
 
 
 def may_download() -> bool:
-    """Whether missing files may be fetched without being asked for: MOTIONKIT_ONLINE=1."""
+    """Whether missing files may be downloaded by default: MOTIONKIT_ONLINE=1."""
     return os.environ.get("MOTIONKIT_ONLINE") == "1"
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a word can be a repository of the hub, owner/name, and is no path."""
+    """Whether a word can be a repository of the hub, owner/name, and is not a path."""
     return text.count("/") == 1 and not text.startswith((".", "~", "/")) and not text.endswith("/")
 
 

@@ -37,17 +37,17 @@ def load_model(
 ) -> nn.Module:
     """The model that `build` makes, with the weights of its folder in `dtype`; peak memory is one copy of the model.
 
-    `folders`: the model's own, and those that lend what it lacks (see `backbones.folders.part_folders`).
+    `folders`: the model's own, and those that provide what it lacks (see `backbones.folders.part_folders`).
     `skip`: beginnings of names that belong to another model in the same file.
-    `lent_as`: what the names of lent weights begin with here, such as "unet." where the lender is the UNet alone.
-    Raises: UserError in one line for a configuration that builds nothing, a damaged file, missing or unknown names,
+    `lent_as`: the prefix of provided weights' names here, such as "unet." where the provider is the UNet alone.
+    Raises: UserError in one line for an invalid configuration, a damaged file, missing or unknown names,
     other shapes, and values that are not finite.
     """
     try:
         with on_meta():
             model = build()
     except Exception as error:
-        raise UserError(f"{folders[0] / 'config.json'} builds no model: {first_line(error)}") from error
+        raise UserError(f"{folders[0] / 'config.json'} does not describe a valid model: {first_line(error)}") from error
     state = model.state_dict()
     wanted = {_plain(name): name for name in state}
     tensors: dict[str, Tensor] = {}
@@ -61,7 +61,7 @@ def load_model(
                     for key in sorted(held)
                     if not (skip and key.startswith(skip)) and not key.endswith(eight_bit.SCALE)
                 }
-                if lent:  # it may have what the model has not, and in another shape what the model has of its own
+                if lent:  # it may hold weights that the model lacks, or holds in another shape
                     free = {plain for plain, name in wanted.items() if name not in tensors}
                     names = {key: here for key, here in names.items() if _plain(here) in free}
                 shapes = {here: tuple(source.get_slice(key).get_shape()) for key, here in names.items()}
@@ -92,7 +92,7 @@ def as_layer(value: Tensor, shape: Sequence[int]) -> Tensor:
 
     Image UNets have the one where video UNets have the other. A weight that is neither is returned as it is.
     """
-    return value.reshape(tuple(shape)) if _bare(value.shape) == _bare(shape) else value
+    return value.reshape(tuple(shape)) if _bare(value.shape) == _bare(shape) else value  # (O, I) or (O, I, 1, 1)
 
 
 def _bare(shape: Sequence[int]) -> tuple[int, ...]:
@@ -105,7 +105,9 @@ def _check(
     """Compare the file's header with the model before any value is read."""
     unknown = [k for k in shapes if _plain(k) not in wanted and not k.endswith("position_ids")]
     if unknown:
-        raise UserError(f"{file} holds {len(unknown)} weights that its config.json has no place for, e.g. {unknown[0]}")
+        raise UserError(
+            f"{file} holds {len(unknown)} weights that do not belong to the model of its config.json, e.g. {unknown[0]}"
+        )
     for key, shape in shapes.items():
         own = tuple(state[name].shape) if (name := wanted.get(_plain(key))) else shape
         if own != shape and not (lent and _bare(own) == _bare(shape)):
@@ -113,7 +115,7 @@ def _check(
 
 
 def _plain(name: str) -> str:
-    """A weight's name without the spellings that changed between library versions."""
+    """A weight's name in today's spelling, where it changed between library versions."""
     name = name.removeprefix("text_model.")
     if "mid_block.attentions" in name:
         for old, new in _OLD_ATTENTION.items():
@@ -125,5 +127,5 @@ def _finite(tensor: Tensor, file: Path, key: str) -> Tensor:
     if tensor.dtype == torch.int8:
         raise UserError(f"{file}: {key} is in eight bits without a scale: get the file in float16 or float32")
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training broke")
+        raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training diverged")
     return tensor

@@ -21,7 +21,7 @@ def save_net(path: Path, net: nn.Module, config: dict[str, Any], figures: dict[s
 
     Args:
         config: constructor arguments, plain values.
-        figures: its own error, to be stated beside what it says.
+        figures: its own error, to be stated beside its results.
         half: in fp16, else as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def load_net(path: Path, build: Callable[..., nn.Module], title: str, get: str) 
 
     Args:
         build: called with the constructor arguments that the file holds (none where it holds none).
-        title: what messages call it.  get: how a missing file is come by, such as "train it with `make train-pose`".
+        title: what messages call it.  get: how to get a missing file, such as "train it with `make train-pose`".
 
     Raises:
         MissingWeights: no such file.
@@ -48,7 +48,7 @@ def load_net(path: Path, build: Callable[..., nn.Module], title: str, get: str) 
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        with drawing():  # its first weights are drawn
+        with drawing():  # its initial weights are random
             net = build(**json.loads(said.get("config", "{}")))
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         figures = json.loads(said["figures"])

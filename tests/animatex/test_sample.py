@@ -94,7 +94,7 @@ def test_the_noisiest_timestep_stays_finite(steps):
 
 
 def test_nan_is_named_with_its_step():
-    with pytest.raises(UserError, match="sampling broke at step 1 of 4"):
+    with pytest.raises(UserError, match="sampling .*step 1 of 4"):
         sample.sample(lambda x, step, half, w: x * float("nan"), torch.randn(1, 4, 2, 2, 2), 4)
 
 

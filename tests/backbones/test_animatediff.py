@@ -165,7 +165,7 @@ def test_the_command_line_hands_the_options_over(tmp_path):
     from motionkit.cli import hydra_app
     from motionkit.cli.schemas import TransferConfig
 
-    start = hydra_app.Start(tmp_path, tmp_path)
+    start = hydra_app.JobFolders(tmp_path, tmp_path)
     words = ["method=still", "backbone=animatediff-sd15", "backbone.motion_adapter=modules"]
     (tmp_path / "modules").mkdir()
     for more, norm in (([], None), (["backbone.per_frame_motion_norm=false"], False)):

@@ -183,7 +183,7 @@ def test_the_hub_command_names_the_modules(homes, monkeypatch, tmp_path):
     ) as error:
         load(spec, PLAN, path=str(homes["animatediff-xl"][0]))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
-    with pytest.raises(MissingWeights, match="owner/name is no folder here"):
+    with pytest.raises(MissingWeights, match="owner/name is not a folder"):
         load(spec, PLAN, path=str(homes["animatediff-xl"][0]), motion=options("owner/name"))
 
 

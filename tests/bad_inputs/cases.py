@@ -147,7 +147,7 @@ def a_part_behind_the_end(here):
 
 
 plain("a_part_that_is_no_time", ["start=ten"], "start=ten", "60f")
-plain("a_part_that_ends_before_it_begins", ["start=3f", "end=2f"], "end=2f leaves nothing")
+plain("a_part_that_ends_before_it_begins", ["start=3f", "end=2f"], "end=2f", "start=3f")
 plain("a_part_of_no_clip", ["driving=null", "method=still", "end=2"], "end= needs driving=")
 plain("unknown_loop", ["loop=round"], "loop", "pingpong")
 plain("a_transparent_mp4", ["alpha=true", "output=out.mp4"], "no transparency", ".webm")
@@ -245,7 +245,7 @@ plain("blank_prompt", [*TINY, "prompt=   "], "needs prompt", "prompt=")
 # Weights and devices
 
 
-plain("backbone_that_the_method_refuses", [*TINY, "backbone=sdxl"], "anamodiff does not run on sdxl", "tiny-sd")
+plain("backbone_that_the_method_refuses", [*TINY, "backbone=animatex"], "anamodiff does not run on animatex", "tiny-sd")
 plain("weights_that_are_not_here", [*TINY, "backbone=sd15"], "sd15", "hf download", "backbone.path=")
 plain("no_such_weights_folder", [*TINY, "backbone=sd15", "backbone.path=/no/where"], "/no/where")
 

@@ -94,8 +94,8 @@ def test_a_failed_cell_is_told_does_not_stop_the_rest_and_is_tried_again(how, sa
 
 def test_a_refused_row_has_its_reason_and_no_cells(small, here, light, tmp_path):
     told = []
-    done = run(small, [Entry("a", "anamodiff", "sdxl"), row()], tmp_path / "b", runner=here, say=told.append)
-    assert done.rows[0].refused.startswith("anamodiff does not run on sdxl") and not done.rows[0].cells
+    done = run(small, [Entry("a", "anamodiff", "animatex"), row()], tmp_path / "b", runner=here, say=told.append)
+    assert done.rows[0].refused.startswith("anamodiff does not run on animatex") and not done.rows[0].cells
     assert len(done.rows[1].cells) == 2 and not done.failed and told[1].startswith("a: refused: anamodiff")
 
 

@@ -44,7 +44,7 @@ def test_mistakes_in_the_list_are_one_line(given, says):
 @pytest.mark.parametrize(
     ("entry", "task", "says"),
     [
-        (Entry("a", "anamodiff", "sdxl"), "transfer", "anamodiff does not run on sdxl: "),
+        (Entry("a", "anamodiff", "animatex"), "transfer", "anamodiff does not run on animatex: "),
         (Entry("w", "warp"), "drawing", "warp needs driving, which the task 'drawing' does not have"),
         (Entry("w", "warp", settings={"nope": 1}), "transfer", "unknown key 'settings.warp.nope'"),
     ],

@@ -246,8 +246,8 @@ def test_from_the_command_line(small, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["bench=ablations", "methods=[warp]"], "choose by ablations=[NAME]"),
-        (["bench=ablations", "settings.warp.flow=dis"], "choose by ablations=[NAME]"),
+        (["bench=ablations", "methods=[warp]"], "ablations=[NAME]"),
+        (["bench=ablations", "settings.warp.flow=dis"], "ablations=[NAME]"),
         (["bench=ablations", "bench.pairs=0"], "bench.pairs=0 is outside 1"),
         (["bench=ablations", "bench.seeds=[]"], "bench.seeds=[]"),
         (["bench=ablations", "bench.variants=5"], "bench.variants=5: no such folder"),

@@ -92,7 +92,7 @@ def test_weights_that_cannot_be_are_refused_in_one_line(words, says, here, light
 
 def test_rows_of_papers_have_weights_of_their_own(capsys):
     assert main(["bench", "bench=ablations", "backbone.path=own", "gpu=cpu"]) == 2
-    assert "backbone.path=own: the rows of bench=ablations say it themselves" in capsys.readouterr().err
+    assert "backbone.path=own: the rows of bench=ablations" in capsys.readouterr().err
 
 
 def test_rows_with_a_backbone_get_the_weights_and_the_others_do_not(lora):

@@ -66,7 +66,7 @@ def tables(folder):
 @pytest.fixture
 def parts(small, here, light, tmp_path):
     """One run, and the same in two parts."""
-    table = [row(roll=2), Entry("still", "still"), Entry("refused", "anamodiff", "sdxl")]
+    table = [row(roll=2), Entry("still", "still"), Entry("refused", "anamodiff", "animatex")]
     whole = run(replace(small, pairs=3), table, tmp_path / "whole", runner=here)
     write_results(tmp_path / "whole", whole)
     for number in (1, 2):

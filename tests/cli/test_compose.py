@@ -85,3 +85,11 @@ def test_a_config_class_that_cannot_be_imported_is_said_when_it_is_asked_for(gue
 def test_yaml_cannot_name_code():
     for path in CONF.rglob("*.yaml"):
         assert "_target_" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("name", ["16gb", "40gb", "141gb"])
+def test_a_card_of_any_size_is_an_option(name):
+    found = compose("transfer", SCHEMAS["transfer"], [f"gpu={name}", "gpu.compile=true"]).gpu
+    assert found["name"] == name and found["compile"] is True
+    with pytest.raises(UserError, match="unknown gpu '16g'"):
+        compose("transfer", SCHEMAS["transfer"], ["gpu=16g"])

@@ -87,3 +87,21 @@ def test_every_requirement_is_constrained_to_a_version_that_it_allows():
 def test_what_the_code_imports_is_declared():
     names = {plain(need.name) for need in declared()}
     assert {"omegaconf", "huggingface-hub", "hydra-core", "pillow", "torchvision"} <= names
+
+
+def test_cards_are_listed_with_what_a_run_may_take(tmp_path, monkeypatch):
+    assert doctor._card(1, "NVIDIA GeForce RTX 4060, 8192, 7900, 570.1") == (
+        "cuda:1",
+        "ok",
+        "NVIDIA GeForce RTX 4060, 8.0 GiB, 7.7 free, driver 570.1; a run may take 7.2: motionkit fits",
+    )
+    assert "memory not told" in doctor._card(0, "GB10, [N/A], [N/A], 580.1")[2]
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho 'A card, 24576, 24000, 1'\necho 'B card, 12288, 12000, 1'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert [row[:2] for row in doctor.cards()] == [("cuda:0", "ok"), ("cuda:1", "ok")]
+    fake.write_text("#!/bin/sh\nexit 9\n")
+    assert doctor.cards()[0][1] == "WRONG"
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert doctor.cards() == []

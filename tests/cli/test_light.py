@@ -108,16 +108,16 @@ def test_doctor_counts_what_is_wrong(cli, monkeypatch, work):
 
     monkeypatch.setattr(doctor, "weights", lambda: [("pocket-sd", "ok", "here")])
     code, out, _ = cli("doctor")
-    assert code == 0 and "all is well" in out and "torch " in out and "method warp" in out
+    assert code == 0 and "no problems" in out and "torch " in out and "method warp" in out
     broken = registry.Failure("shaky", "shakykit", "RuntimeError: on fire", "Traceback: line 3")
     monkeypatch.setattr(registry.Group, "failures", lambda self: [broken] if self is registry.METHODS else [])
     code, out, _ = cli("doctor")
-    assert code == 1 and "1 thing(s) wrong" in out and "Traceback: line 3" in out
+    assert code == 1 and "1 problem" in out and "Traceback: line 3" in out
     monkeypatch.setattr(
         "importlib.metadata.requires", lambda name: ["torch>=99", "absentpackage>=1", "x; extra == 'y'"]
     )
     out = cli("doctor")[1]
-    assert "3 thing(s) wrong" in out and "needs >=99" in out and "not installed" in out
+    assert "3 problem" in out and "needs >=99" in out and "not installed" in out
 
 
 def test_cite_prints_bibtex_of_methods_and_of_runs(cli, work):
@@ -166,7 +166,7 @@ def test_a_defect_is_one_line_unless_debugging(cli, monkeypatch):
 
     monkeypatch.setattr(methods, "main", fail)
     code, _, err = cli("methods")
-    assert code == 1 and err.count("\n") == 1 and "ZeroDivisionError: by zero (a defect" in err
+    assert code == 1 and err.count("\n") == 1 and "ZeroDivisionError: by zero (an internal error" in err
     code, _, err = cli("methods", "--debug")
     assert code == 1 and "Traceback" in err
 

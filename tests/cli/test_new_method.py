@@ -116,7 +116,7 @@ def test_with_a_backbone_it_brings_one_that_conforms_and_its_tests_pass(tmp_path
         (["puppet", "backbone=maybe"], "give true"),
         (["sd", "backbone=true"], "there is a backbone tiny-sd"),
         (["a", "b", "c"], "takes a name"),
-        (["--force", "puppet"], "does not take --force"),
+        (["--force", "puppet"], "--force"),
         (["Puppet"], "lower case"),
         (["2puppets"], "a letter first"),
         (["puppet-"], "words joined"),

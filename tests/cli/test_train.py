@@ -64,7 +64,7 @@ def test_a_folder_of_clips_is_short_for_the_group(cli, work, trainer):
         (["method=warp", "data=absent/"], "data: no such folder"),
         (["method=warp", "data=spirtes"], "unknown data 'spirtes' (did you mean 'sprites'?)"),
         (["method=warp", "data=folder"], "data.path"),
-        (["method=warp", "steps=0"], "steps=0: give 1 or more, or leave steps= out for the trainer's own"),
+        (["method=warp", "steps=0"], "steps=0: give 1 or more, or leave steps= out"),
         (["method=warp", "steps=-1"], "steps=-1: give 1 or more"),
         (["method=warp", "size=0"], "size=0: give 1 or more"),
         (["method=warp", "seed=-1"], "seed=-1 is outside 0 to 2^63 - 1"),
@@ -81,8 +81,8 @@ def test_mistakes_get_one_line(cli, work, trainer, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["output=my weights"], "what was done is in {work}/my weights: the same command goes on from there"),
-        (["output=out", "resume=false"], "the same command, without resume=false, goes on"),
+        (["output=my weights"], "{work}/my weights: the same command resumes"),
+        (["output=out", "resume=false"], "the same command, without resume=false, resumes"),
         ([], "the same command, with output={work}/runs/train/"),
     ],
     ids=["named", "again", "unnamed"],
@@ -107,7 +107,7 @@ def test_ctrl_c_before_anything_was_kept_leaves_no_folder(cli, work, trainer, mo
 
     monkeypatch.setattr(sys.modules["own_trainer"], "train", stop)
     code, _, err = cli("train", "method=warp", "gpu=cpu")
-    assert code == 130 and "cancelled before anything was kept" in err and not list(work.glob("runs/train/*"))
+    assert code == 130 and "cancelled before" in err and not list(work.glob("runs/train/*"))
 
 
 def test_a_configuration_is_shown_without_a_method(cli, work):

@@ -23,7 +23,7 @@ def test_load_and_call_on_files_and_on_clips(tmp_path, inputs):
 
 
 def test_mistakes_are_seen_before_the_first_call():
-    for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "sdxl"), "does not run on sdxl")):
+    for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "animatex"), "does not run on anim")):
         with pytest.raises(UserError, match=says):
             motionkit.load(*arguments)
     with pytest.raises(UserError, match="unknown keyword 'nothing'"):
@@ -56,5 +56,5 @@ def test_a_part_of_a_file_and_of_a_clip_in_memory_is_the_same(tmp_path, inputs):
         method(inputs.reference, clip, start=9)
     with pytest.raises(UserError, match="fps='a': give a number"):
         method(inputs.reference, clip, fps="a")
-    with pytest.raises(UserError, match="reference_start= takes a part of a clip, but ref is a single picture"):
+    with pytest.raises(UserError, match="reference_start=.*single picture"):
         method(inputs.reference, clip, reference_start=1)

@@ -96,7 +96,7 @@ def test_where_both_readings_are_possible_tensors_have_their_channels_first():
         (VIDEO.astype(np.float32), "0 to 1"),
         (VIDEO.astype(np.float32) / 127.5 - 1, "0 to 1"),
         (np.full((2, 8, 8, 3), np.nan), "0 to 1"),
-        (np.zeros((2, 5, 7, 9), np.uint8), "no axis of 3"),
+        (np.zeros((2, 5, 7, 9), np.uint8), "3 colours"),
         (np.zeros((7,), np.uint8), "has the shape"),
         (np.zeros((0, 8, 8, 3), np.uint8), "has the shape"),
         (torch.zeros(2, 2, 3, 8, 8), "has the shape"),

@@ -114,10 +114,10 @@ def test_other_tools_names_of_the_inputs(inputs):
     [
         ({"num_inference_step": 4}, "did you mean 'num_inference_steps'"),
         ({"height": 64}, "height= and width="),
-        ({"height": 64, "width": 64, "size": 64}, "give one of them"),
+        ({"height": 64, "width": 64, "size": 64}, "give only one"),
         ({"frames": 4, "num_frames": 4}, "another keyword"),
         ({"generator": [1, 2]}, "torch.Generator"),
-        ({"num_inference_steps": 4}, "is steps here"),
+        ({"num_inference_steps": 4}, "steps here"),
         ({"backbone_path": "x"}, "to load"),
         ({"model": "sd15"}, "to load"),
     ],

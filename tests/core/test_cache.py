@@ -123,4 +123,4 @@ def test_a_state_that_cannot_be_kept_does_not_end_the_run(tmp_path, monkeypatch,
 
     monkeypatch.setattr("motionkit.running.cache._write", full)
     StageCache("m", tmp_path).checkpoint("fit", "k").save({"step": torch.tensor(3)})
-    assert "cannot be kept" in caplog.text and "No space left" in caplog.text
+    assert "cannot be saved" in caplog.text and "No space left" in caplog.text

@@ -32,7 +32,7 @@ def clip(frames=100, height=32, width=32, fps=24.0):
 )
 def test_an_edited_clip_keeps_its_shape_within_the_pixels_that_the_model_has(height, width, backbone, wanted):
     spec = catalog.get(backbone)
-    fitted = canvas.fit(Inputs(driving=clip(3, height, width)), spec, reads=("driving",), edits=True)
+    fitted = canvas.place_inputs(Inputs(driving=clip(3, height, width)), spec, reads=("driving",), edits=True)
     assert (fitted.height, fitted.width) == wanted
     assert fitted.height * fitted.width <= spec.default_size**2
     seen = fitted.box.height * fitted.box.width / (fitted.height * fitted.width)
@@ -44,7 +44,7 @@ def test_a_size_a_small_backbone_and_a_reference_decide_as_before():
     driving = clip(3, 448, 768)
     sd, pocket = catalog.get("sd15"), catalog.get("pocket-animatediff")
     for backbone, size in ((sd, 512), (pocket, None)):
-        fitted = canvas.fit(Inputs(driving=driving), backbone, size=size, reads=("driving",), edits=True)
+        fitted = canvas.place_inputs(Inputs(driving=driving), backbone, size=size, reads=("driving",), edits=True)
         assert fitted.height == fitted.width == backbone.default_size
     assert registry.spec("vidmp3").edits and not registry.spec("animatex").edits
 
@@ -54,9 +54,9 @@ def test_the_papers_number_of_frames_is_in_its_preset():
     inputs = Inputs(driving=clip(), prompt="a cat", source_prompt="a dog")
     for preset, frames, wanted in (("paper", None, 16), ("best", None, 10), ("paper", 4, 4)):
         plan = check(Request(spec, inputs, {"preset": preset}, BackboneChoice("tiny-animatediff-sd15"), frames=frames))
-        assert len(plan.fitted.inputs.driving) == plan.context.frames == wanted
+        assert len(plan.on_canvas.inputs.driving) == plan.context.frames == wanted
     paper = check(Request(spec, inputs, {"preset": "paper"}, BackboneChoice("tiny-animatediff-sd15")))
-    assert [int(frame[0, 0, 0]) for frame in paper.fitted.inputs.driving.frames] == list(range(0, 64, 4))
+    assert [int(frame[0, 0, 0]) for frame in paper.on_canvas.inputs.driving.frames] == list(range(0, 64, 4))
 
 
 def test_animatex_takes_the_authors_clip_on_their_weights():
@@ -64,7 +64,7 @@ def test_animatex_takes_the_authors_clip_on_their_weights():
     settings = method_settings(spec)
     most = {name: spec.most_frames(name, settings) for name in spec.backbones}
     assert most == dict.fromkeys(spec.backbones) | {"animatex": 32}
-    fitted = canvas.fit(Inputs(driving=clip()), catalog.get("animatex"), stride=spec.stride, most=32)
+    fitted = canvas.place_inputs(Inputs(driving=clip()), catalog.get("animatex"), stride=spec.stride, most=32)
     assert [int(frame[380, 250, 0]) for frame in fitted.inputs.driving.frames] == list(range(0, 64, 2))
     assert fitted.fps == 12.0  # every second frame of 24 a second: as fast as it was filmed
 

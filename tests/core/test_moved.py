@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from motionkit._moved import MOVED, NAMES
+from motionkit._moved import MOVED, NAMES, RENAMED
 
 
 @pytest.mark.parametrize("old", sorted(MOVED))
@@ -23,7 +23,18 @@ def test_names_that_went_elsewhere_are_found_in_the_old_module():
         with pytest.warns(FutureWarning):
             module = importlib.import_module(old)
         for name, place in names.items():
-            assert getattr(module, name) is getattr(importlib.import_module(place), name)
+            path, _, new = place.partition(":")
+            assert getattr(module, name) is getattr(importlib.import_module(path), new or name)
+
+
+@pytest.mark.parametrize("module", sorted(RENAMED))
+def test_renamed_classes_are_found_under_their_old_names(module):
+    place = importlib.import_module(module)
+    for old, new in RENAMED[module].items():
+        with pytest.warns(FutureWarning, match=new):
+            assert getattr(place, old) is getattr(place, new)
+    with pytest.raises(AttributeError, match="nothing"):
+        place.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("old", ["motionkit.backbones.animatex", "motionkit.bench"])

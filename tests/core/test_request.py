@@ -36,7 +36,7 @@ def test_the_plan_holds_all_that_the_run_needs_and_nothing_is_made_yet(blend, in
     plan = check(Request(blend.ON_TINY, inputs, {"strength": 0.25}, frames=3, seed=2, folder=tmp_path / "run"))
     assert plan.spec is blend.ON_TINY and plan.settings.strength == 0.25 and plan.memory.device == "cpu"
     assert plan.backbone.spec.name == "tiny-sd" and not plan.backbone.loaded and plan.transfer.config is plan.settings
-    assert (plan.fitted.frames, plan.fitted.height, plan.context.seed) == (3, 64, 2) and plan.inputs == inputs
+    assert (plan.on_canvas.frames, plan.on_canvas.height, plan.context.seed) == (3, 64, 2) and plan.inputs == inputs
     assert not (tmp_path / "run").exists() and blend.Blend.calls == []
 
 

@@ -71,7 +71,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing_else(blend, in
 
 @pytest.mark.parametrize("stage", ["prepare", "generate"])
 def test_values_that_are_not_numbers_stop_the_run_with_the_stage_named(blend, inputs, tmp_path, stage, own_cache):
-    with pytest.raises(UserError, match=f"the step '{stage}' made values that are not numbers"):
+    with pytest.raises(UserError, match=f"'{stage}'.*NaN"):
         go(blend, inputs, tmp_path / "run", config={"nan_in": stage})
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["manifest.json"]
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
@@ -134,7 +134,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_video(blend, inputs, tmp_pat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(media, "write_video", full)
-    with pytest.raises(UserError, match="no space left on the disk"):
+    with pytest.raises(UserError, match="no space left"):
         go(blend, inputs, tmp_path / "run")
     assert not (tmp_path / "run" / "result.mp4").exists()
 
@@ -179,7 +179,7 @@ def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tm
     import torch
 
     monkeypatch.setattr(blend.Blend, "generate", lambda self, *_: torch.zeros(2, 3, 8, 8))
-    with pytest.raises(TypeError, match=r"blend.generate returned torch.float32 \(2, 3, 8, 8\)"):
+    with pytest.raises(TypeError, match=r"blend.generate .*\(2, 3, 8, 8\)"):
         go(blend, inputs, tmp_path / "run")
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(blend, inputs, tmp
     [
         ({"reference": np.zeros((8, 8, 3), np.uint8)}, "reference is a ndarray: give a path, or a clip"),
         ({"driving": 3}, "driving is a int"),
-        ({"prompt": 3}, "prompt=3: give a text"),
+        ({"prompt": 3}, "prompt=3: give text"),
     ],
 )
 def test_what_is_no_input_is_named(blend, inputs, tmp_path, change, says):
@@ -267,7 +267,7 @@ def test_frames_size_and_rate(blend, inputs, tmp_path):
 
 def test_a_word_that_the_backbone_was_never_taught_is_told(blend, inputs, tmp_path, caplog):
     spec = replace(blend.SPEC, backbones=("pocket-sd",), default_backbone="pocket-sd")
-    asked = replace(inputs, prompt="an orange zebra running", negative_prompt="unicorns are not read here")
+    asked = replace(inputs, prompt="an orange zebra running", negative_prompt="unicorns are not checked here")
     result = execute(spec, asked, size=32, seed=3, folder=tmp_path / "run")
     assert result.manifest["notes"]["unknown_words"] == ["zebra"]
     said = [record.getMessage() for record in caplog.records if "zebra" in record.getMessage()]
@@ -322,7 +322,7 @@ def test_a_transparent_reference_gives_a_transparent_result(blend, inputs, tmp_p
 def test_who_cannot_tell_the_subject_says_what_is_needed(blend, inputs, tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 255, inputs.reference.frames.shape, np.uint8)
     busy = replace(inputs, reference=replace(inputs.reference, frames=noise))
-    with pytest.raises(UserError, match="needs to know the subject: blend gives no mask"):
+    with pytest.raises(UserError, match="alpha=true: blend"):
         go(blend, busy, tmp_path / "1", alpha=True)
     assert blend.Blend.calls == []
     generate = blend.Blend.generate
@@ -354,7 +354,7 @@ def test_a_wide_reference_comes_back_whole_where_the_motion_needs_room(blend, in
     monkeypatch.setattr(blend.Blend, "generate", tall)
     whole = go(blend, wide, tmp_path / "2", config={"strength": 1.0})
     assert whole.frames.shape == (6, 32, 32, 3) and (whole.frames[:, 4:28, 12:20] == 0).all()
-    assert "no room" in whole.manifest["remarks"][-1]
+    assert "whole 32x32" in whole.manifest["remarks"][-1]
     assert go(blend, wide, tmp_path / "3", config={"strength": 1.0}, common=True).frames.shape == (6, 7, 32, 3)
 
 

@@ -149,7 +149,7 @@ def test_nan_is_stopped_at_its_step(loop):
         calls.append(t)
         return model(x, t) if len(calls) < 3 else torch.full_like(x, float("nan"))
 
-    with pytest.raises(UserError, match=r"broke at step 3 of 10 \(t=\d+\)"):
+    with pytest.raises(UserError, match=r"step 3 of 10 \(t=\d+\)"):
         loop(breaks, scheduler(), noise(1, 4, 4, 4), 10)
     assert len(calls) == 3
 
@@ -159,7 +159,7 @@ def test_bad_step_counts_and_starts():
         DDIM(scheduler()).grid(0)
     with pytest.raises(UserError, match="between 1 and 1000"):
         DDIM(scheduler()).grid(1001)
-    with pytest.raises(UserError, match="nothing to do"):
+    with pytest.raises(UserError, match="no step is left"):
         DDIM(scheduler(timestep_spacing="trailing")).grid(4, start_t=100)
     with pytest.raises(ValueError, match="clip_sample"):
         DDIM(DDIMScheduler(clip_sample=True))

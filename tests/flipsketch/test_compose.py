@@ -185,7 +185,7 @@ def test_more_rows_than_a_kernel_takes_are_split_and_give_the_same(monkeypatch):
     from motionkit.methods.flipsketch import compose
 
     latents, seen = clip(3, seed=3, batch=2), []
-    plain = compose.scaled_dot_product_attention
+    plain = compose.functional.scaled_dot_product_attention
 
     def counted(q, *arguments, **named):
         seen.append(q.shape[0] * q.shape[1])
@@ -197,7 +197,7 @@ def test_more_rows_than_a_kernel_takes_are_split_and_give_the_same(monkeypatch):
             _, recording = made.record(clip(3, seed=4), 300, text())
             return made.composed(latents, 300, text().expand(2, -1, -1), recording, first=1)
 
-    monkeypatch.setattr(compose, "scaled_dot_product_attention", counted)
+    monkeypatch.setattr(compose.functional, "scaled_dot_product_attention", counted)
     whole, most = run(), max(seen)
     seen.clear()
     monkeypatch.setattr(compose, "_PROBLEMS", 100)
@@ -212,13 +212,13 @@ def test_a_channel_more_gives_what_the_mask_gives(monkeypatch, ramp, first):
     """Where kernels are faster without a mask; the CPU keeps the mask."""
     from motionkit.methods.flipsketch import compose
 
-    masks, plain = [], compose.scaled_dot_product_attention
+    masks, plain = [], compose.functional.scaled_dot_product_attention
 
     def watched(*given, attn_mask=None, **named):
         masks.append(attn_mask is not None)
         return plain(*given, attn_mask=attn_mask, **named)
 
-    monkeypatch.setattr(compose, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(compose.functional, "scaled_dot_product_attention", watched)
     x, ref, words, outs, masked = clip(5, batch=2), clip(3, seed=5), text(batch=2), {}, {}
     for mask in (None, True, False):
         with composer(ramp=ramp, mask=mask, lambda_=25.0).installed() as c:

@@ -86,5 +86,5 @@ def test_a_model_that_breaks_is_named():
     composer, schedule = Composer(lambda x, t, e: x * float("nan"), video_unet()), Schedule(2, 2, 0, 0)
     with composer.installed():
         reference = walk(composer, sampler(), clip(1), schedule, text(3))
-        with pytest.raises(UserError, match="denoising broke at step 1 of 2"):
+        with pytest.raises(UserError, match="denoising .*step 1 of 2"):
             loop(composer, sampler(), clip(2), reference, lambda i: None, schedule, text(), text(3), QUICK)

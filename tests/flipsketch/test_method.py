@@ -265,7 +265,7 @@ class TestRefusals:
         ("picture", "says"),
         [
             (np.full((64, 64, 3), 255, np.uint8), "the drawing is empty"),
-            (np.zeros((64, 64, 3), np.uint8), "black all over"),
+            (np.zeros((64, 64, 3), np.uint8), "entirely black"),
             (np.full((64, 64, 3), 120, np.uint8), "one single colour"),
         ],
         ids=["empty", "black", "grey"],

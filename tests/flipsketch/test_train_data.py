@@ -160,5 +160,5 @@ class TestExport:
     @pytest.mark.parametrize("lines", ["thick", "3-2", "0", "99"])
     def test_a_width_that_is_none(self, lines, tmp_path, capsys):
         assert main(["sprites", f"lines={lines}", f"output={tmp_path}"]) == 2
-        assert f"lines={lines} is no width" in capsys.readouterr().err
+        assert f"lines={lines} is not a width" in capsys.readouterr().err
         assert json.dumps([p.name for p in tmp_path.iterdir()]) == "[]"

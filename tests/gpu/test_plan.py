@@ -68,7 +68,7 @@ def test_an_older_card_computes_in_float16_and_says_so_when_asked_otherwise():
     ("facts", "reason"),
     [
         (CPU, "no CPU kernels"),
-        (AMPERE, "no xformers here"),
+        (AMPERE, "xformers is not installed"),
         (dataclasses.replace(AMPERE, xformers="0.0.33"), "no kernel for a card"),
     ],
 )
@@ -87,7 +87,8 @@ def test_xformers_is_used_where_it_works():
     [
         ({"attention_backend": "sage"}, "no effect on UNets"),
         ({"cache": "faster_cache"}, "no effect on UNets"),
-        ({"name": "16gb"}, "did you mean"),
+        ({"name": "16g"}, "did you mean"),
+        ({"name": "0gb"}, "unknown gpu setting"),
         ({"dtype": "fp16"}, "did you mean"),
         ({"attention": "flash"}, "gpu.attention=flash is unknown"),
         ({"offload": "disk"}, "gpu.offload=disk is unknown"),
@@ -138,7 +139,7 @@ def test_the_plan_prints_what_is_on():
     assert (
         first == "gpu=8gb: cuda, bfloat16, sdpa, vae_slicing, vae_tiling, checkpointing, channels_last, offload=model"
     )
-    assert notes == ["  attention: sdpa, no xformers here"]
+    assert notes == ["  attention: sdpa, xformers is not installed"]
 
 
 def test_settings_need_no_torch():
@@ -166,3 +167,20 @@ def test_a_card_that_is_not_there_is_named(monkeypatch):
 def test_this_machine_can_be_looked_at():
     facts = gpu.detect()
     assert resolve(GpuConfig("auto"), facts).device in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(("name", "like"), [("4gb", "8gb"), ("16gb", "12gb"), ("40gb", "24gb"), ("141gb", "80gb")])
+def test_any_number_of_gigabytes_is_a_tier(name, like):
+    found, tier = plan(name=name), plan(name=like)
+    assert found.name == name
+    assert (found.checkpointing, found.offload, found.vae_tiling) == (tier.checkpointing, tier.offload, tier.vae_tiling)
+
+
+def test_a_number_without_a_gpu_is_refused():
+    with pytest.raises(UserError, match="gpu=16gb needs an NVIDIA GPU"):
+        plan(CPU, name="16gb")
+
+
+def test_a_name_says_how_much_of_a_larger_card_may_be_used():
+    assert gpu.usable(GpuConfig(name="8gb"), AMPERE) == 8
+    assert gpu.usable(GpuConfig(name="80gb"), AMPERE) == 24 == gpu.usable(GpuConfig(), AMPERE)

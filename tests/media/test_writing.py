@@ -76,7 +76,7 @@ def test_png_frames_replace_older_ones_only(tmp_path, moving):
     assert leftovers(folder) == ["00000.png", "00001.png"] and leftovers(folder.parent) == ["frames"]
     assert (read_clip(folder).frames == moving[:2]).all()
     (folder / "thesis.doc").write_text("precious")
-    with pytest.raises(UserError, match="other things"):
+    with pytest.raises(UserError, match="other files"):
         write_frames(folder, moving)
     assert (folder / "thesis.doc").exists()
 
@@ -253,7 +253,7 @@ def test_sound_that_is_not_read_or_damaged_costs_the_sound_alone(tmp_path, movin
     assert heard.sound is not None and heard.notes == quiet.notes and heard.sha256 == quiet.sha256
     monkeypatch.setattr("motionkit.media.sound.CODECS", frozenset())
     clip = read_clip(tmp_path / "a.mp4", wanted=Wanted(sound=True))
-    assert len(clip) == 10 and clip.sound is None and "(aac) is not read" in clip.notes[-1]
+    assert len(clip) == 10 and clip.sound is None and "(aac) is not supported" in clip.notes[-1]
 
 
 def test_there_and_back(tmp_path, moving):

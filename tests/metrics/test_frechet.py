@@ -118,7 +118,7 @@ def test_the_frames_of_a_clip_are_left_out_together():
 @pytest.mark.parametrize("distance", [frechet_distance, energy_distance])
 def test_what_is_no_set_is_refused(distance):
     good = np.zeros((3, 2))
-    with pytest.raises(ValueError, match=r"numbers cannot be compared|one shape"):
+    with pytest.raises(ValueError, match=r"compared|shape"):
         distance(good, np.zeros((3, 4)))
     for bad in (np.zeros((1, 2)), np.zeros(3), np.full((3, 2), np.nan), np.zeros((3, 0))):
         with pytest.raises(ValueError, match=r"\(n, D\)"):

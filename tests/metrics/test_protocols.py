@@ -151,7 +151,7 @@ def test_short_clips_are_refused(sprites):
 
 def test_sets_that_do_not_match_are_refused(sprites):
     for videos, truths in (([], []), (sprites[:2], sprites[:3])):
-        with pytest.raises(ValueError, match="as many true videos"):
+        with pytest.raises(ValueError, match="true videos"):
             protocols.get(OFFLINE).sets(videos, truths)
 
 
@@ -172,7 +172,7 @@ def test_the_pocket_distances_see_what_is_wrong(figures):
 
 def test_a_figure_says_what_so_few_clips_cost(figures):
     figure = figures["frozen"]["pocket_fvd"]
-    assert "16 clips alone cost" in figure.note and 0 < float(figure.note.split()[0]) < figure.low
+    assert "16 clips" in figure.note and 0 < float(figure.note.split()[0]) < figure.low
 
 
 def test_no_block_of_the_clip_features_drowns_the_others(sprites):

@@ -246,9 +246,9 @@ def test_the_subject_in_the_prompt_and_the_noise_matter(scene, tiny_backbone):
 
 def test_settings_that_cannot_be(scene, dino, tmp_path, monkeypatch, tiny_backbone):
     frames, masks = scene
-    with pytest.raises(UserError, match="no subject to compare with"):
+    with pytest.raises(UserError, match="no subject"):
         correspond(frames, masks & np.array([False, True, True])[:, None, None], CorrespondenceSettings("dino"))
-    with pytest.raises(UserError, match="sd_dino reads the UNet of a loaded backbone"):
+    with pytest.raises(UserError, match="loaded backbone"):
         correspond(frames, masks, CorrespondenceSettings("sd_dino", weights=dino))
     with pytest.raises(UserError, match="not that of animatediff-sdxl"):
         CorrespondenceSettings("sd_dino").check(backbone=catalog.get("animatediff-sdxl"))
@@ -276,7 +276,7 @@ def test_files_on_exactly_the_subject(scene, tmp_path):
     assert np.allclose(found[1, 25, 30], points[1, 25, 30]) and np.allclose(found[1, 15, 30], points[1, 20, 30])
     points[1] = np.nan
     np.save(tmp_path / "p.npy", points)
-    with pytest.raises(UserError, match="frame 1 shows the subject and has no correspondence"):
+    with pytest.raises(UserError, match="frame 1 .*no correspondence"):
         correspond(frames, masks, CorrespondenceSettings(path=str(tmp_path / "p.npy")))
 
 

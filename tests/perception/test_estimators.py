@@ -83,7 +83,7 @@ def test_words_are_the_settings_own_and_the_registered_ones(guests):
 
 
 def test_a_broken_plugin_says_why(guests):
-    with pytest.raises(UserError, match="guestkit cannot be loaded: RuntimeError: on fire"):
+    with pytest.raises(UserError, match="guestkit .*RuntimeError: on fire"):
         weight_files(PoseSettings("shaky"))
 
 
@@ -93,11 +93,11 @@ def test_an_estimator_gets_the_settings_that_it_declares(guests):
 
 
 def test_results_of_another_shape_are_refused(guests):
-    with pytest.raises(UserError, match="mask backend wrong gave float64"):
+    with pytest.raises(UserError, match="wrong gave float64"):
         segment(FRAMES, "cat", MaskSettings("wrong"))
-    with pytest.raises(UserError, match="depth backend wrong gave float64"):
+    with pytest.raises(UserError, match="wrong gave float64"):
         estimate_depth(FRAMES, DepthSettings("wrong"))
-    with pytest.raises(UserError, match="pose estimator wrong did not give one pose for each of 2 frames"):
+    with pytest.raises(UserError, match="wrong .*each of 2 frames"):
         read_poses(FRAMES, PoseSettings("wrong"))
 
 

@@ -189,5 +189,5 @@ def test_pictures_of_ones_and_of_twos(tmp_path):
         frames[:, 2:6, 2:6] = value
         write_frames(tmp_path / str(value), frames)
     assert files.read_masks(str(tmp_path / "1"), 2, 8, 8).sum() == 32
-    with pytest.raises(UserError, match="none is white"):
+    with pytest.raises(UserError, match="white: give 0 and 1"):
         files.read_masks(str(tmp_path / "2"), 2, 8, 8)

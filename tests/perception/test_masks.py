@@ -9,8 +9,8 @@ from PIL import Image
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception import coco, sam2
 from motionkit.perception.coco import classes_of
+from motionkit.perception.follow_subject import choose, components
 from motionkit.perception.masks import MaskSettings, believed, segment
-from motionkit.perception.one_of import choose, components
 from motionkit.sprites import render_clip
 from motionkit.sprites.kinds import COLOURS
 from motionkit.sprites.sampling import stream
@@ -51,13 +51,13 @@ def test_sam2_follows_from_a_mask_a_box_and_a_point(networks, frames, square, tm
 
 
 def test_sam2_hears_of_earlier_frames_and_not_of_later_ones(networks, frames, square):
-    start = sam2.Start(mask=square)
+    start = sam2.ObjectPrompt(mask=square)
     before = sam2.follow(frames, start, networks["sam2"])
     later = frames.copy()
     later[2] = 255 - later[2]
     after = sam2.follow(later, start, networks["sam2"])
     assert (before[:2] == after[:2]).all() and (before[2] != after[2]).any()
-    moved = sam2.follow(frames, sam2.Start(mask=np.roll(square, 15, 1)), networks["sam2"])
+    moved = sam2.follow(frames, sam2.ObjectPrompt(mask=np.roll(square, 15, 1)), networks["sam2"])
     assert (moved[2] != before[2]).any()  # through its memory alone
 
 
@@ -72,11 +72,11 @@ def test_sam2_is_told_the_same_as_by_transformers_own_processor(networks, frames
     processor = object.__new__(Sam2VideoProcessor)
     processor.target_size, processor.point_pad_value = 128, -10
     processor.process_new_mask_for_video_frame(theirs, 0, [1], square)
-    sam2._tell(ours, sam2.Start(mask=square), 128)
+    sam2._tell(ours, sam2.ObjectPrompt(mask=square), 128)
     assert torch.equal(theirs.mask_inputs_per_obj[0][0], ours.mask_inputs_per_obj[0][0])
     assert ours.obj_with_new_inputs == theirs.obj_with_new_inputs == [1]
     scaled = processor._normalize_coordinates(128, torch.tensor([[[[32.0, 12.0]]]]), SIZE)
-    sam2._tell(ours, sam2.Start(point=(32 / SIZE[1], 12 / SIZE[0])), 128)
+    sam2._tell(ours, sam2.ObjectPrompt(point=(32 / SIZE[1], 12 / SIZE[0])), 128)
     given = ours.point_inputs_per_obj[0][0]
     assert torch.allclose(given["point_coords"], scaled) and given["point_labels"].tolist() == [[[1]]]
 
@@ -92,9 +92,9 @@ def test_mask2former_takes_the_segments_of_the_subjects_class(networks, frames):
 
 def test_mask2former_says_what_it_sees_instead(networks, frames):
     settings = MaskSettings("mask2former", classes=networks["mask2former"])
-    with pytest.raises(UserError, match="no 'person' found: Mask2Former sees car: name one of these"):
+    with pytest.raises(UserError, match="no 'person' found: .* car: "):
         segment(frames, "person", settings)
-    with pytest.raises(UserError, match=r"no class for 'fox': name one of .* \(bear, car, person, sky, teddy bear\)"):
+    with pytest.raises(UserError, match=r"'fox': .*\(bear, car, person, sky, teddy bear\)"):
         segment(frames, "fox", settings)
 
 
@@ -102,7 +102,7 @@ def test_mask2former_finds_sam2s_start(networks, frames, monkeypatch):
     both = MaskSettings("sam2", weights=networks["sam2"], classes=networks["mask2former"])
     first = segment(frames[:1], "car", MaskSettings("mask2former", classes=networks["mask2former"]))[0]
     found = segment(frames, "car", both)
-    assert (found == sam2.follow(frames, sam2.Start(mask=first), networks["sam2"])).all()
+    assert (found == sam2.follow(frames, sam2.ObjectPrompt(mask=first), networks["sam2"])).all()
     with pytest.raises(UserError, match="no 'person' found"):
         segment(frames, "person", both)
 
@@ -120,13 +120,13 @@ def test_classes_are_matched_by_whole_words():
 
 def test_no_subject_is_an_error_and_never_the_whole_picture(square):
     nothing = np.zeros((2, *SIZE), bool)
-    with pytest.raises(UserError, match="no subject 'cat' found: name another subject"):
+    with pytest.raises(UserError, match="no subject 'cat'"):
         believed(nothing, 0.001, "cat")
-    with pytest.raises(UserError, match="cover every frame entirely"):
+    with pytest.raises(UserError, match="cover every frame"):
         believed(~nothing, 0.001, "cat")
     tiny = nothing.copy()
     tiny[0, 3, 3:5] = True
-    with pytest.raises(UserError, match=r"at most 0\.07% of a frame, less than 0\.10%"):
+    with pytest.raises(UserError, match=r"0\.07% .* 0\.10%"):
         believed(tiny, 0.001, "cat")
     tiny[1] = square
     assert (believed(tiny, 0.001, "cat") == np.stack([nothing[0], square])).all()
@@ -208,7 +208,7 @@ def test_of_several_characters_one_is_chosen_by_colour_or_place_and_followed():
     place = np.zeros((60, 100), bool)
     place[30, 72] = True
     assert (choose(both, frames, "a red cat", COLOURS, place) == blue).all()
-    with pytest.raises(UserError, match="no subject at the place"):
+    with pytest.raises(UserError, match="no subject"):
         choose(both, frames, "cat", COLOURS, np.zeros((60, 100), bool))
 
 

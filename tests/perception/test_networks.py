@@ -65,7 +65,7 @@ def test_what_is_not_there_is_named_with_the_command_that_gets_it(tmp_path, monk
         assert "\n" not in line
         assert f"hf download {network.hub_id}" in line and f"{network.setting}=FOLDER" in line
         assert network.instead in line
-    with pytest.raises(MissingWeights, match=r"correspondence\.weights: .*no folder \./nowhere"):
+    with pytest.raises(MissingWeights, match=r"correspondence\.weights: .*nowhere"):
         networks.locate(NETWORKS["dinov2"], "./nowhere")
 
 
@@ -82,13 +82,13 @@ def test_the_hubs_cache_is_read_without_a_network(sound, tmp_path, monkeypatch):
 
 
 def test_another_kind_of_model_is_told(sound):
-    with pytest.raises(UserError, match="holds a model of type 'dinov2', not Depth Anything"):
+    with pytest.raises(UserError, match="'dinov2', not Depth Anything"):
         networks.locate(NETWORKS["depth_anything"], str(sound))
 
 
 def test_a_folder_without_configuration_or_weights_is_told(damaged):
     (damaged / "model.safetensors").unlink()
-    with pytest.raises(MissingWeights, match="lacks its weights: model.safetensors"):
+    with pytest.raises(MissingWeights, match="lacks .*model.safetensors"):
         networks.locate(NETWORKS["dinov2"], str(damaged))
     (damaged / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(UserError, match="only as a pickle"):
@@ -97,7 +97,7 @@ def test_a_folder_without_configuration_or_weights_is_told(damaged):
     with pytest.raises(UserError, match="cannot read"):
         networks.locate(NETWORKS["dinov2"], str(damaged))
     (damaged / "config.json").unlink()
-    with pytest.raises(MissingWeights, match="it has no config.json"):
+    with pytest.raises(MissingWeights, match="no config.json"):
         networks.locate(NETWORKS["dinov2"], str(damaged))
 
 
@@ -105,7 +105,7 @@ def test_mask2former_needs_its_preprocessor_and_scipy(tmp_path, monkeypatch):
     folder = tiny_networks.seeded(tiny_networks.mask2former, tmp_path / "m")
     network = NETWORKS["mask2former"]
     monkeypatch.setitem(sys.modules, "scipy", None)  # as if it were not installed
-    with pytest.raises(MissingWeights, match=r"Mask2Former needs scipy: pip install 'motionkit\[vidmp3\]', or masks="):
+    with pytest.raises(MissingWeights, match=r"pip install 'motionkit\[vidmp3\]', or masks="):
         networks.load(network, str(folder))
     monkeypatch.undo()
     (folder / "preprocessor_config.json").unlink()
@@ -116,7 +116,7 @@ def test_mask2former_needs_its_preprocessor_and_scipy(tmp_path, monkeypatch):
 def test_a_file_that_was_cut_off_is_told(damaged):
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="is not a usable DINOv2 folder") as error:
+    with pytest.raises(UserError, match="usable DINOv2 folder") as error:
         networks.load(NETWORKS["dinov2"], str(damaged))
     assert "\n" not in str(error.value)
 
@@ -129,14 +129,14 @@ def test_lost_weights_are_not_replaced_by_random_ones(damaged):
     name = next(k for k in state if k.endswith("attention.query.weight"))
     del state[name]
     save_file(state, weights, {"format": "pt"})
-    with pytest.raises(UserError, match="lacks 1 weights, e.g. .*layer.0.attention"):
+    with pytest.raises(UserError, match="lacks 1 .*layer.0.attention"):
         networks.load(NETWORKS["dinov2"], str(damaged))
 
 
 def test_weights_of_another_shape_are_told(damaged):
     config = json.loads((damaged / "config.json").read_text())
     (damaged / "config.json").write_text(json.dumps(config | {"hidden_size": 32}))
-    with pytest.raises(UserError, match="is not a usable DINOv2 folder"):
+    with pytest.raises(UserError, match="usable DINOv2 folder"):
         networks.load(NETWORKS["dinov2"], str(damaged))
 
 

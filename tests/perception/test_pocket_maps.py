@@ -128,7 +128,7 @@ def test_no_subject_to_refer_to_is_said_in_one_line():
     part = np.full((2, 4, 4), -1, np.int16)
     part[1, 1, 1] = 0
     reading = pm.PocketReading((part >= 0) * 1.0, np.zeros(part.shape), part, np.zeros((2, 4, 4, 2), np.float32))
-    with pytest.raises(UserError, match="first frame shows no subject"):
+    with pytest.raises(UserError, match="shows no subject"):
         pm.match(reading)
 
 
@@ -142,7 +142,7 @@ def test_weights_are_kept_and_foreign_files_refused(untrained, tmp_path):
     with pytest.raises(MissingWeights, match="make train-pocket-maps"):
         pm.PocketMaps.load(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match="not a usable pocket maps file"):
+    with pytest.raises(UserError, match="usable pocket maps"):
         pm.PocketMaps.load(tmp_path / "bad.safetensors")
 
 

@@ -221,7 +221,7 @@ def test_compat_takes_unseen_joints_for_joints_at_minus_one():
 
 def test_alignments_that_cannot_be_say_so():
     nobody = hide(standing(), *range(18))
-    with pytest.raises(UserError, match="fewer than two joints"):
+    with pytest.raises(UserError, match="two joints"):
         align(standing(), nobody)
     with pytest.raises(UserError, match="use align=safe"):
         align(hide(standing(), *range(18)), standing(), "compat")
@@ -332,14 +332,14 @@ def test_files_that_are_no_poses_get_one_line(tmp_path, name, content, says):
 
 def test_a_file_with_another_number_of_frames_is_refused(tmp_path):
     path = files.save(standing(3), tmp_path / "a.npz")
-    with pytest.raises(UserError, match="3 poses, the clip has 5 frames"):
+    with pytest.raises(UserError, match="3 poses.* 5 frames"):
         read_poses(np.zeros((5, 8, 8, 3), np.uint8), PoseSettings(), file=path)
 
 
 def test_nobody_anywhere_is_refused_and_nobody_in_some_frames_is_noted(tmp_path):
     frames = np.zeros((4, 8, 8, 3), np.uint8)
     path = files.save(hide(standing(4), *range(18)), tmp_path / "a.npz")
-    with pytest.raises(UserError, match="nobody was found in the driving clip"):
+    with pytest.raises(UserError, match="nobody was found"):
         read_poses(frames, PoseSettings(), file=path)
     files.save(hide(standing(4), *range(18), frames=[1, 2]), path)
     kept = read_poses(frames, PoseSettings(), file=path)

@@ -142,7 +142,7 @@ def test_onnx_files_are_run_by_onnxruntime(tmp_path):
     expected = dwpose.find(frames, fake_detector((160, 80, 313.6, 284.8, 0.9)), fake_poser(), "tracked")
     assert clip.seen.all() and np.allclose(clip.xy, expected.xy)
     (tmp_path / dwpose.FILES[0]).write_bytes(b"no model")
-    with pytest.raises(UserError, match="is no ONNX model"):
+    with pytest.raises(UserError, match="not an ONNX model"):
         read_poses(frames, PoseSettings("dwpose", weights=str(tmp_path)))
 
 
@@ -243,7 +243,7 @@ def test_openpose_weights_are_never_unpickled(tmp_path, monkeypatch):
     trusting = types.SimpleNamespace(from_pretrained=lambda folder: pytest.fail("the files were trusted"))
     module.OpenposeDetector = trusting
     monkeypatch.setitem(__import__("sys").modules, "controlnet_aux", module)
-    with pytest.raises(UserError, match="no weights of OpenPose"):
+    with pytest.raises(UserError, match="weights of OpenPose"):
         read_poses(np.zeros((1, 8, 8, 3), np.uint8), PoseSettings("openpose", weights=str(tmp_path)))
     assert not ran
 

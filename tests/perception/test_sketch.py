@@ -179,7 +179,7 @@ def said(frame, settings=None):
 def test_nothing_drawn_is_one_clear_line(rng, source):
     settings = SketchSettings(source=source)
     assert "empty" in said(np.full((64, 64, 3), 255, np.uint8), settings)
-    assert "black all over" in said(np.zeros((64, 64, 3), np.uint8), settings)
+    assert "entirely black" in said(np.zeros((64, 64, 3), np.uint8), settings)
     assert "single colour" in said(np.full((64, 64, 3), (200, 30, 30), np.uint8), settings)
     assert "only 8 x 40 pixels" in said(np.zeros((40, 8, 3), np.uint8), settings)
     blank = make.phone(rng, np.full((384, 512, 3), 255, np.uint8))

@@ -9,7 +9,7 @@ import pytest
 
 from motionkit.media import read_clip
 from motionkit.metrics import facts
-from motionkit.report import Entry, Panel, Report, write_report
+from motionkit.report import MethodResult, Panel, Report, write_report
 
 EVIL = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -41,11 +41,11 @@ def manifest(name, **more):
 
 def report(**changes):
     entries = [
-        Entry("still", manifest("still"), clip(10), {"psnr": 20.0, "l1": 0.5, "warping_error": 0.0}),
-        Entry(
+        MethodResult("still", manifest("still"), clip(10), {"psnr": 20.0, "l1": 0.5, "warping_error": 0.0}),
+        MethodResult(
             "warp", manifest("warp"), clip(20), {"psnr": 25.5, "l1": None, "warping_error": 0.1}, {"flow": b"\x89PNG"}
         ),
-        Entry("broken", {}, reason="broken needs masks: give it as masks=..."),
+        MethodResult("broken", {}, reason="broken needs masks: give it as masks=..."),
     ]
     values = {
         "title": "A comparison",
@@ -136,7 +136,7 @@ def test_one_method_alone_is_never_marked_best(tmp_path):
 
 
 def test_no_text_becomes_markup(tmp_path):
-    entry = Entry(
+    entry = MethodResult(
         EVIL,
         manifest(
             "x",
@@ -151,7 +151,7 @@ def test_no_text_becomes_markup(tmp_path):
         {"psnr": 1.0},
         {EVIL: b"x"},
     )
-    failed = Entry(EVIL, {}, reason=EVIL)
+    failed = MethodResult(EVIL, {}, reason=EVIL)
     text = page(
         tmp_path, title=EVIL, request={EVIL: EVIL}, notes=[EVIL], entries=[entry, failed], before=[Panel(EVIL, clip(3))]
     )
@@ -162,7 +162,7 @@ def test_no_text_becomes_markup(tmp_path):
 
 
 def test_nothing_that_worked_still_gives_a_page(tmp_path):
-    text = page(tmp_path, entries=[Entry("broken", {}, reason="why not")], after=())
+    text = page(tmp_path, entries=[MethodResult("broken", {}, reason="why not")], after=())
     assert "why not" in text and Tags(text).open == []
 
 

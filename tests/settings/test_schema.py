@@ -89,12 +89,7 @@ def test_the_command_tells_value_words_limits_and_help(capsys):
     tuned = capsys.readouterr().out
     assert "method.sample.guidance=9\n" in plain and "method.sample.guidance=4\n" in tuned
     assert "method.sketch.thickness=null\n" in plain and "None" not in plain
-    for text in (
-        "keeps the strokes' own",
-        "(0.5 to 64 px)",
-        "norm  the paper's squared norm",
-        "sketch: How the picture",
-    ):
+    for text in ("Width of all strokes", "(0.5 to 64 px)", "norm  the paper's squared norm", "sketch: How the picture"):
         assert text in plain
     assert max(map(len, plain.splitlines())) <= 120
 

@@ -71,9 +71,9 @@ def test_what_is_missing_comes_with_every_way_to_get_it(hub, tmp_path):
 
 def test_a_word_that_names_no_place_is_refused(tmp_path):
     for word in ("/nowhere/x", "./x", "name", "owner/name/more", "owner/", str(tmp_path / "x")):
-        with pytest.raises(MissingWeights, match="no folder .*a.weights is a folder or a hub id"):
+        with pytest.raises(MissingWeights, match="a.weights is a folder or a hub id"):
             find(declared(), word)
-    with pytest.raises(MissingWeights, match="someone/else is no folder here"):
+    with pytest.raises(MissingWeights, match="someone/else is not a folder"):
         find(declared(), "someone/else")
     with pytest.raises(MissingWeights, match="lacks two.safetensors"):
         find(declared(), put(tmp_path / "half", FILES[:1]))
@@ -120,5 +120,5 @@ def test_another_kind_of_model_is_the_declarers_word(tmp_path):
     def refuse(place: Path) -> Path:
         raise UserError(f"{place.name} is another kind")
 
-    with pytest.raises(UserError, match="mine is another kind"):
+    with pytest.raises(UserError, match="another kind"):
         find(declared(checked=refuse), put(tmp_path / "mine"))

@@ -70,7 +70,7 @@ class AnimateXBackbone(StableDiffusion):
         side, found = encoder.config.image_size, []
         for chunk in self._chunks(frames, side * side):
             x = look(chunk.to(self.device, torch.float32), side)
-            with self._arithmetic(encoder.dtype):
+            with self._arithmetic(encoder, whole=True):
                 found.append(encoder(x.to(encoder.dtype)).image_embeds.float())
         return torch.cat(found)
 
@@ -78,7 +78,7 @@ class AnimateXBackbone(StableDiffusion):
     def prepare(self, conditions: Conditions, *, network: AnimateXNetwork | None = None) -> Prepared:
         """Everything of the clips that is the same at every step (see `AnimateXNetwork.prepare`)."""
         model = self._use(self.network if network is None else network)
-        with self._arithmetic():
+        with self._arithmetic(model):
             return model.prepare(conditions.to(self.device, model.dtype))
 
     @torch.no_grad()
@@ -101,7 +101,7 @@ class AnimateXBackbone(StableDiffusion):
             if text is None:
                 raise ValueError("denoise takes prepared conditions, or at least text")
             prepared = self.prepare(Conditions(text, latents.shape[2]), network=model)
-        with self._arithmetic():
+        with self._arithmetic(model.unet):
             return model(latents.to(self.device, model.dtype), t, prepared, **unet_arguments).float()
 
     def fresh_unet(self, own: Collection[str] | None = None) -> Any:

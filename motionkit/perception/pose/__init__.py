@@ -1,6 +1,6 @@
 """Body joints in frames: estimators behind one call, one record of a clip's poses, drawing, alignment to a character.
 
-Numpy and OpenCV only at import; what an estimator needs is loaded when it is asked for.
+Numpy and OpenCV only at import; what an estimator needs is loaded when it is used.
 """
 
 from motionkit.perception.pose.align import MODES as ALIGN_MODES

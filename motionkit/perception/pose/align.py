@@ -1,4 +1,4 @@
-"""Driving poses fitted to the body of a reference: `compat` as in UniAnimate's tool, `safe` where joints are missing.
+"""Aligns driving poses to the body of a reference: `compat` as in UniAnimate's tool, `safe` where joints are missing.
 
 Animate-X itself aligns nothing; its users scale by hand. UniAnimate (arXiv 2406.01188) publishes the tool whose
 arithmetic `compat` repeats: it needs a whole frontal body in the first frame and takes unseen joints for joints at -1.
@@ -21,7 +21,7 @@ SHORTEST = 0.05  # a bone shorter than this share of the longest one seen is for
 
 
 class Bone(NamedTuple):
-    """A bone whose length is fitted, and the points that its far end carries along."""
+    """A bone whose length is aligned, and the points that move with its far end."""
 
     name: str
     parent: int
@@ -55,7 +55,7 @@ NECK, HIPS, SHOULDERS = 1, (8, 11), (2, 5)
 
 
 @dataclass(frozen=True)
-class Fit:
+class Alignment:
     """What an alignment did, the same on every frame.
 
     Attributes:
@@ -73,30 +73,31 @@ class Fit:
     skipped: tuple[str, ...] = field(default=())
 
 
-def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[PoseClip, Fit | None]:
+def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[PoseClip, Alignment | None]:
     """The driving poses with the proportions and the place of the reference's first pose.
 
     Args:
         driving: poses to change.
-        reference: its first frame is the body to fit.
+        reference: its first frame shows the body to align to.
         mode: "none", "safe" or "compat" (see the module).
 
     Returns:
         The poses, as fractions of the reference picture, and what was done (None for "none").
 
     Raises:
-        UserError: unknown mode; nothing to fit by (safe); joints missing so that the result is not finite (compat).
+        UserError: unknown mode; too few joints to align by (safe); joints missing so that the result is not finite
+            (compat).
     """
     if mode not in MODES:
         raise unknown("alignment", mode, MODES)
     if mode == "none":
         return driving, None
-    fit = measure_compat(driving, reference) if mode == "compat" else measure_safe(driving, reference)
-    return (apply_compat if mode == "compat" else apply_safe)(driving, reference, fit), fit
+    alignment = measure_compat(driving, reference) if mode == "compat" else measure_safe(driving, reference)
+    return (apply_compat if mode == "compat" else apply_safe)(driving, reference, alignment), alignment
 
 
 def stretch(xy: np.ndarray, bone: Bone, ratio: float | np.ndarray) -> None:
-    """Moves the far end of a bone and what it carries by (child - parent) (ratio - 1), in place; xy (F, 130, 2).
+    """Moves the far end of a bone and its points by (child - parent) (ratio - 1), in place; xy (F, 130, 2).
 
     Frames in which an end of the bone is NaN keep their points.
     """
@@ -104,7 +105,7 @@ def stretch(xy: np.ndarray, bone: Bone, ratio: float | np.ndarray) -> None:
     xy[:, bone.moves] += np.where(np.isfinite(shift), shift, 0.0)[:, None]
 
 
-def measure_compat(driving: PoseClip, reference: PoseClip) -> Fit:
+def measure_compat(driving: PoseClip, reference: PoseClip) -> Alignment:
     """The authors' 17 numbers and the offset, from the first frames as they are, unseen joints at -1 included.
 
     Raises:
@@ -126,24 +127,24 @@ def measure_compat(driving: PoseClip, reference: PoseClip) -> Fit:
             "align=compat needs the whole body in the first driving frame and in the reference; "
             "joints are missing there: use align=safe or align=none"
         )
-    return Fit((float(scale_x), float(scale_y)), ratios, offset)
+    return Alignment((float(scale_x), float(scale_y)), ratios, offset)
 
 
-def apply_compat(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
+def apply_compat(driving: PoseClip, reference: PoseClip, alignment: Alignment) -> PoseClip:
     """Every point of every frame scaled, its bones stretched, then shifted; unseen points are moved like the others.
 
     Points of hands and face count as seen afterwards: the authors' drawing asks only whether they lie in the picture.
     """
-    xy = driving.xy * fit.scale
+    xy = driving.xy * alignment.scale
     for bone in BONES:
-        stretch(xy, bone, fit.ratios[bone.name])
-    xy += fit.offset
+        stretch(xy, bone, alignment.ratios[bone.name])
+    xy += alignment.offset
     seen = driving.seen.copy()
     seen[:, HANDS] = seen[:, FACE] = True
     return PoseClip(xy, seen, reference.size, driving.fps, driving.notes)
 
 
-def measure_safe(driving: PoseClip, reference: PoseClip) -> Fit:
+def measure_safe(driving: PoseClip, reference: PoseClip) -> Alignment:
     """Factors in pixels of each picture's own aspect, from the driving frame that shows most of the body.
 
     One scale for the whole body, by the length from neck to hips (else shoulders, else all shared bones); a bone is
@@ -174,19 +175,19 @@ def measure_safe(driving: PoseClip, reference: PoseClip) -> Fit:
             skipped.append(bone.name)
         stretch(first, bone, ratios[bone.name])
     offset = _place(ref, first[0]) / [reference.size[1], reference.size[0]]
-    return Fit((scale, scale), ratios, offset, anchor, tuple(skipped))
+    return Alignment((scale, scale), ratios, offset, anchor, tuple(skipped))
 
 
-def apply_safe(driving: PoseClip, reference: PoseClip, fit: Fit) -> PoseClip:
-    """The fit on every frame in the reference's aspect; what was not seen stays so, the face goes with the nose."""
-    xy = driving.pixels() * fit.scale
+def apply_safe(driving: PoseClip, reference: PoseClip, alignment: Alignment) -> PoseClip:
+    """Align every frame in the reference's aspect; unseen points stay unseen, the face moves with the nose."""
+    xy = driving.pixels() * alignment.scale
     nose = xy[:, 0].copy()
     for bone in BONES:
-        stretch(xy, bone, fit.ratios[bone.name])
+        stretch(xy, bone, alignment.ratios[bone.name])
     moved = xy[:, 0] - nose
     xy[:, FACE] += np.where(np.isfinite(moved), moved, 0.0)[:, None]
     height, width = reference.size
-    xy = xy / [width, height] + fit.offset
+    xy = xy / [width, height] + alignment.offset
     return driving.with_points(xy, size=reference.size)
 
 

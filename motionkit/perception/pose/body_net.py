@@ -1,6 +1,6 @@
-"""The network that finds the body of a drawn character: every joint, how sure, and whether there is a body at all.
+"""The network that finds the body of a drawn character: every joint, its certainty, and whether there is a body at all.
 
-It is trained on the sprite world's `wild` and `easy` settings and shares nothing with what measures.
+It is trained on the sprite world's `wild` and `easy` settings and shares nothing with the metrics.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from motionkit.sprites.skeleton import BONES
 from motionkit.weights import places
 from motionkit.weights.small_nets import load_net
 
-SIZE = 128  # side of the pictures that it looks at
+SIZE = 128  # side of the input pictures
 FACE = {"nose": 0, "eye_near": 14, "eye_far": 15, "ear_near": 16, "ear_far": 17}  # their OpenPose joints
 POINTS = (*BONES, "neck_base", "hip", *FACE)
 OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and both hips
@@ -38,7 +39,7 @@ OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and b
 
 
 class Found(NamedTuple):
-    """What the network says of N pictures.
+    """The network's output for N pictures.
 
     Attributes:
         value: (N, 19, 2) points in [-1, 1], x first, -1 and 1 on the middle of the border pixels.
@@ -80,12 +81,12 @@ class _Glance(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        b, c, h, w = x.shape
-        y = x.flatten(2).transpose(1, 2)  # (B, 64, C)
-        q, k, v = self.qkv(self.norm(y + self.place)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y = rearrange(x, "b c h w -> b (h w) c")  # (B, 64, C)
+        mixed = self.qkv(self.norm(y + self.place))  # (B, 64, 3 C)
+        q, k, v = rearrange(mixed, "b n (qkv heads c) -> qkv b heads n c", qkv=3, heads=self.heads)  # (B, heads, 64, c)
         mixed = F.scaled_dot_product_attention(q, k, v)  # (B, heads, 64, C / heads)
-        y = y + self.out(mixed.transpose(1, 2).flatten(2))
-        return (y + self.mlp(y)).transpose(1, 2).reshape(b, c, h, w)
+        y = y + self.out(rearrange(mixed, "b heads n c -> b n (heads c)"))  # (B, 64, C)
+        return rearrange(y + self.mlp(y), "b (h w) c -> b c h w", h=x.shape[2])  # (B, C, h, w)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, side: int = 3) -> nn.Sequential:
@@ -126,16 +127,16 @@ class BodyNet(nn.Module):
         value = chance @ grid + (offset * chance[:, :, None]).sum(-1)
         local = self.local(up).float().flatten(2).unflatten(1, (-1, 2))  # (B, K, 2, h*w)
         sure, seen = (local * chance.detach()[:, :, None]).sum(-1).unbind(-1)
-        # How widely the place is spread tells most of how sure it is.
+        # The spread of the heat map determines most of the certainty.
         spread = (chance * (grid.square().sum(-1))).sum(-1) - (chance @ grid).square().sum(-1)
         sure = sure - 4 * spread.detach().clamp_min(0).sqrt()
-        flat = deep.float().flatten(2)
+        flat = deep.float().flatten(2)  # (B, d, 64)
         body = self.body(torch.cat([flat.mean(-1), flat.amax(-1)], -1))[:, 0]
         return Found(value, sure, seen, body, heat)
 
 
 def weights_path() -> Path:
-    """Where the file lies that `make train-pocket-pose` writes."""
+    """The path of the file that `make train-pocket-pose` writes."""
     return places.assets() / "perception" / "pocket_pose.safetensors"
 
 

@@ -1,8 +1,8 @@
 """Skeletons as pictures, drawn as the ones on which Animate-X was trained.
 
 Limbs are flat ellipses in OpenPose's colours at 60 % brightness, joints are discs, hands are lines and discs. The
-authors keep these pictures through a writer that takes them for BGR, so their network sees red and blue exchanged:
-that is what `draw` returns. Their JPEG noise is left out.
+authors save these pictures by a writer that expects BGR, so their network sees red and blue exchanged: that is what
+`draw` returns. Their JPEG noise is left out.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from einops import rearrange
 
 from motionkit.errors import MissingWeights, UserError
 from motionkit.perception.built_in import DWPOSE_WEIGHTS as WANTED
@@ -64,9 +65,9 @@ def open_network(path: Path, device: str = "cpu") -> Network:
     providers = [p for p in wanted if p in onnxruntime.get_available_providers()] + ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(str(path), providers=providers)
-    except Exception as error:  # its errors share no class
+    except Exception as error:  # its errors have no common class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path} is no ONNX model that onnxruntime reads ({reason}): get it again") from error
+        raise UserError(f"{path} is not an ONNX model that onnxruntime can read ({reason}): get it again") from error
     name = session.get_inputs()[0].name
     return lambda batch: session.run(None, {name: batch})
 
@@ -80,18 +81,18 @@ def find(frames: np.ndarray, detector: Network, poser: Network, person: str) -> 
     seen = np.zeros(xy.shape[:2], bool)
     for f, (frame, found, at) in enumerate(zip(frames, boxes, chosen, strict=True)):
         if len(found) and at is None:
-            continue  # others are there, the chosen one is out of sight
+            continue  # others are visible, the chosen one is not
         box = found[at] if at is not None else np.array([0, 0, width, height])
         points, scores = joints(frame[..., ::-1], box, poser)
         one, flags = assemble(points, scores, (height, width))
         xy[f], seen[f] = one[0], flags[0]
     most = max((len(found) for found in boxes), default=0)
-    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    notes = (f"up to {most} people in a frame: one of them is used (person={person})",) if most > 1 else ()
     return PoseClip(xy, seen, (height, width), notes=notes)
 
 
 def detect(picture: np.ndarray, detector: Network) -> np.ndarray:
-    """Boxes (n, 4) of people in a BGR picture (H, W, 3) uint8, pixels, the surest first.
+    """Boxes (n, 4) of people in a BGR picture (H, W, 3) uint8, pixels, the most certain first.
 
     Raises:
         UserError: the network's output is not YOLOX's.
@@ -100,7 +101,8 @@ def detect(picture: np.ndarray, detector: Network) -> np.ndarray:
     high, wide = max(1, int(picture.shape[0] * scale)), max(1, int(picture.shape[1] * scale))
     padded = np.full((SIDE, SIDE, 3), PAD, np.uint8)
     padded[:high, :wide] = cv2.resize(np.ascontiguousarray(picture), (wide, high), interpolation=cv2.INTER_LINEAR)
-    out = detector(np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32))[0][0]
+    batch = rearrange(padded, "h w c -> 1 c h w")  # (1, 3, SIDE, SIDE)
+    out = detector(np.ascontiguousarray(batch, np.float32))[0][0]  # (A, 85)
     corner, stride = _grid()
     if out.ndim != 2 or len(out) != len(corner) or out.shape[1] < 6:
         raise UserError(f"{FILES[0]} returns {out.shape}, not YOLOX's ({len(corner)}, 85): it is another network")
@@ -148,7 +150,7 @@ def joints(picture: np.ndarray, box: np.ndarray, poser: Network) -> tuple[np.nda
     warp = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     crop = cv2.warpAffine(np.ascontiguousarray(picture), warp, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
     x = (crop.astype(np.float32) - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-    out = poser(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
+    out = poser(np.ascontiguousarray(rearrange(x, "h w c -> 1 c h w")))  # of (1, 3, HEIGHT, WIDTH)
     wanted = ((1, WHOLEBODY, 2 * WIDTH), (1, WHOLEBODY, 2 * HEIGHT))
     if tuple(o.shape for o in out[:2]) != wanted:
         raise UserError(f"{FILES[1]} returns {[o.shape for o in out[:2]]}, not {list(wanted)}: it is another network")

@@ -1,6 +1,6 @@
-"""Poses of a clip by the estimator of one's choice, or from a file; one clear line where nothing was found.
+"""Poses of a clip by a chosen estimator, or from a file; one clear error where nothing was found.
 
-Each estimator is a part of its own that is imported when it is asked for.
+Each estimator is a declared part that is imported when it is used.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ GAPS = ("keep", "fill")
 class PoseSettings:
     """How poses are found."""
 
-    backend: str = setting("Who estimates poses.", "auto", choices=BACKENDS)
+    backend: str = setting("Estimator of poses.", "auto", choices=BACKENDS)
     weights: str = setting("The estimator's weights: a folder or hub id; empty is the authors' hub id.", "")
     person: str = setting(
-        "Whose poses are taken where there are several people.",
+        "Which person's poses are used where there are several people.",
         "tracked",
         choices={
             "tracked": "the largest at first, then followed",
             "largest": "the largest of each frame",
-            "first": "the surest detection of each frame, as Animate-X takes it",
+            "first": "the most certain detection of each frame, as Animate-X uses it",
         },
     )
     gaps: str = setting(
         "What happens to frames in which nobody was found.",
         "keep",
-        choices={"keep": "they stay empty", "fill": "their joints are put in between those around them"},
+        choices={"keep": "they stay empty", "fill": "their joints are interpolated from the frames around them"},
     )
 
 
@@ -62,7 +62,7 @@ def choose_backend(settings: PoseSettings, file: Path | None = None, pocket: boo
 
 
 def check(settings: PoseSettings, file: Path | None = None, pocket: bool = False) -> None:
-    """Everything that can be known to be wrong before any work: words, missing libraries, weights and files.
+    """Refuse everything that can be refused before any work: words, missing libraries, weights and files.
 
     Raises:
         UserError, MissingWeights: one line that says what to do.
@@ -99,7 +99,7 @@ def read_poses(
         frames: (F, H, W, 3) uint8 RGB.
         settings: see `PoseSettings`.
         file: ready-made poses that replace the estimator.
-        pocket: whether the pocket models ask.
+        pocket: whether it is for the pocket models.
         fps: frames a second, to be noted.
         device: where an estimator runs, "cpu" or "cuda".
         what: how messages call the clip.
@@ -120,7 +120,7 @@ def read_poses(
 
 
 def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required: bool = True) -> PoseClip:
-    """Frames without anybody filled or left as they are, as the settings say, and noted.
+    """Fill frames without a person or leave them, as the settings say, and note it.
 
     Args:
         what, how: what messages call the clip, and where its poses come from.
@@ -131,7 +131,7 @@ def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required
     empty = clip.empty
     if empty.all() and required:
         raise UserError(
-            f"nobody was found in {what} ({len(clip)} frames, {how}): take a clip that shows the body, "
+            f"nobody was found in {what} ({len(clip)} frames, {how}): use a clip that shows the body, "
             "another pose backend, or give the poses as a file"
         )
     notes = list(clip.notes)

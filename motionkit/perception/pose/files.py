@@ -2,7 +2,7 @@
 
 npz: arrays `points` (F, 18, 2) in fractions of the picture, NaN or -1 where not seen, and where known `feet`
 (F, 2, 2), `hands` (F, 2, 21, 2), `faces` (F, 68, 2), `size` (height, width), `fps`. json: the same names with nested
-lists and null for an unseen point; without `size` they belong to the clip as it was given, before it is fitted to a
+lists and null for an unseen point; without `size` they belong to the clip as it was given, before it is resized to a
 working size. Or a list of OpenPose frames ({"people": [{"pose_keypoints_2d": ...}]}), or a folder
 with one such file for each frame.
 """
@@ -32,7 +32,7 @@ _FAR = 8.0  # fractions of the picture beyond which coordinates must be pixels
 
 
 def check(settings: PoseSettings, file: Path | None = None) -> None:
-    """The file is there and of a kind that is read. Raises: UserError."""
+    """Check that the file is there and of a supported kind. Raises: UserError."""
     path = Path(file) if file is not None else Path()
     if path.is_dir():
         if not any(path.glob("*.json")):
@@ -122,7 +122,7 @@ def _clip(data: dict[str, Any], size: tuple[int, int]) -> PoseClip:
         raise ValueError(f"between 1 and {MAX_FRAMES} frames are read, as many of each part")
     stated = data.get("size")
     if stated is not None:
-        height, width = (float(v) for v in np.asarray(stated).reshape(-1)[:2])
+        height, width = (float(v) for v in np.asarray(stated).reshape(-1)[:2])  # (2,)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise ValueError(f"size is {height:g}, {width:g}: height and width are from 1 to {MAX_SIDE} pixels")
         size = (int(height), int(width))
@@ -137,9 +137,9 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         value = np.array(_filled(value), np.float64)
     if value.dtype.kind not in "fiu":
-        raise ValueError(f"{name} is no array of numbers")
+        raise ValueError(f"{name} is not an array of numbers")
     value = value.astype(np.float64)
-    if value.ndim == len(shape) + 2 and value.shape[1] == 1:  # the authors keep one person on an axis of its own
+    if value.ndim == len(shape) + 2 and value.shape[1] == 1:  # the authors have an extra axis for one person
         value = value[:, 0]
     if value.shape[1:] != shape:
         raise ValueError(f"{name} has shape {value.shape}, not (F, {', '.join(map(str, shape))})")

@@ -1,4 +1,4 @@
-"""Where the body is in frames of any shape: views of the picture, and the one in which the network is surest."""
+"""Finds the body in frames of any shape: tries several views of the picture and uses the most certain one."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Bodies(NamedTuple):
 def find(frames: np.ndarray, net: BodyNet) -> Bodies:
     """The body in frames (F, H, W, 3) uint8 of any shape.
 
-    The whole picture is looked at first, and squares of its shorter side along the longer one; then once more the
-    square around what the best of these views shows, which is taken where the network is surer of it.
+    The whole picture is tried first, and squares of its shorter side along the longer one; then the square around the
+    body in the best of these views, which is used where the network is more certain of it.
     """
     high, wide = frames.shape[1:3]
     side = min(high, wide)
@@ -57,8 +57,8 @@ def _worth(bodies: Bodies) -> float:
 
 
 def _around(bodies: Bodies, shape: tuple[int, int]) -> tuple[int, int, int] | None:
-    """The square that a body fills to two thirds over the clip; None where it does already, or nothing is there."""
-    points = bodies.points[bodies.there >= THERE].reshape(-1, 2)
+    """The square of which a body fills two thirds over the clip; None where it already does, or without a body."""
+    points = bodies.points[bodies.there >= THERE].reshape(-1, 2)  # (n, 2)
     if not len(points):
         return None
     low, high = np.quantile(points, 0.01, axis=0), np.quantile(points, 0.99, axis=0)

@@ -55,7 +55,7 @@ def load_detector(folder: Path, device: str = "cpu") -> Any:
     """controlnet-aux's detector. Raises: MissingWeights, UserError."""
     try:
         from controlnet_aux import OpenposeDetector
-    except Exception as error:  # it imports a dozen annotators, any of which may fail in its own way
+    except Exception as error:  # it imports a dozen annotators, any of which may fail with any error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise MissingWeights(
             f"controlnet-aux cannot be imported ({reason}): pip install 'motionkit[annotators]'"
@@ -76,7 +76,7 @@ def find(frames: np.ndarray, detector: Any, person: str) -> PoseClip:
     height, width = frames.shape[1:3]
     people = [detector.detect_poses(frame, include_hand=True, include_face=True) for frame in frames]
     bodies = [[_points(p.body.keypoints, 18) for p in found] for found in people]
-    boxes = [np.array([box_of(b * [width, height]) for b in found]).reshape(-1, 4) for found in bodies]
+    boxes = [np.array([box_of(b * [width, height]) for b in found]).reshape(-1, 4) for found in bodies]  # (n, 4) each
     chosen = choose(boxes, person)
     parts: list[list[np.ndarray]] = [[], [], []]
     for found, at in zip(people, chosen, strict=True):
@@ -85,13 +85,13 @@ def find(frames: np.ndarray, detector: Any, person: str) -> PoseClip:
         parts[1].append(np.stack([_points(h, 21) for h in ((one.left_hand, one.right_hand) if one else (None, None))]))
         parts[2].append(_points(one.face if one else None, FACE_POINTS))
     most = max((len(found) for found in people), default=0)
-    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    notes = (f"up to {most} people in a frame: one of them is used (person={person})",) if most > 1 else ()
     body, hands, faces = (np.stack(part) for part in parts)
     return PoseClip.of(body, (height, width), hands=hands, faces=faces, notes=notes)
 
 
 def _points(keypoints: Sequence[Any] | None, count: int) -> np.ndarray:
-    """(count, 2) fractions, NaN for what is None or negative (how the library says that it saw nothing)."""
+    """(count, 2) fractions, NaN for None or negative values (the library's marks of an unseen point)."""
     out = np.full((count, 2), np.nan)
     for i, point in enumerate((keypoints or ())[:count]):
         if point is not None and point.x >= 0 and point.y >= 0:

@@ -31,14 +31,15 @@ def from_frames(frames: list[dict[str, Any]], size: tuple[int, int], person: str
     width, height = _canvas(frames[0], size)
     size = (round(height), round(width))
     people = [[_person(p, _canvas(frame, size)) for p in frame.get("people", [])] for frame in frames]
-    boxes = [np.array([box_of(p["points"] * [size[1], size[0]]) for p in found]).reshape(-1, 4) for found in people]
+    found = [[box_of(p["points"] * [size[1], size[0]]) for p in frame] for frame in people]
+    boxes = [np.array(frame).reshape(-1, 4) for frame in found]  # (n, 4) each
     nobody = {name: np.full(shape, np.nan) for name, shape in _SHAPES.items()}
     chosen = choose(boxes, person)
     taken = [found[at] if at is not None else nobody for found, at in zip(people, chosen, strict=True)]
     parts = {name: np.stack([one[name] for one in taken]) for name in _SHAPES}
     _check_places(parts["points"], size)
     most = max(len(found) for found in people)
-    notes = (f"up to {most} people in a frame: took one of them ({person})",) if most > 1 else ()
+    notes = (f"up to {most} people in a frame: one of them is used (person={person})",) if most > 1 else ()
     return PoseClip.of(parts["points"], size, parts["feet"], parts["hands"], parts["faces"], notes=notes)
 
 
@@ -86,7 +87,7 @@ def _part(values: Any, count: int) -> np.ndarray:
 
 def _triples(values: Any) -> np.ndarray:
     """(K, 2) of a flat list of x, y, certainty; NaN where the certainty is 0."""
-    triples = np.array(values or [], np.float64).reshape(-1, 3)
+    triples = np.array(values or [], np.float64).reshape(-1, 3)  # (K, 3)
     if np.isinf(triples).any():
         raise ValueError("a coordinate is infinite")
     return np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)

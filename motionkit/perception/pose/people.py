@@ -1,4 +1,4 @@
-"""Which of several people in a clip is meant: followed through the clip, the largest, or the first found."""
+"""Chooses one of several people in a clip: followed through the clip, the largest, or the first found."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CHOICES = ("tracked", "largest", "first")
 def choose(boxes: Sequence[np.ndarray], person: str) -> list[int | None]:
     """The box of the wanted person in each frame.
 
-    "tracked" starts with the largest of the first frame that shows anybody; then, in each frame, it is the box that
-    covers the last one best, or, where none touches it, the nearest one within the last one's diagonal. Where there is
-    none, the person is out of sight, even if others are there.
+    "tracked" starts with the largest of the first frame that shows a person; then, in each frame, it is the box that
+    covers the last one best, or, where none touches it, the nearest one within the last one's diagonal. Without such a
+    box the person counts as not visible, even if others are there.
 
     Args:
-        boxes: of each frame (n, 4) x0, y0, x1, y1; the surest first.
+        boxes: of each frame (n, 4) x0, y0, x1, y1; the most certain first.
         person: one of CHOICES.
     """
     if person == "first":

@@ -1,8 +1,8 @@
 """Poses of sprites: the shipped estimator finds twelve points, a small net of joints makes an OpenPose body of them.
 
-Limbs are the estimator's own points. Neck and face have no point of their own: a net of 7,000 weights tells them from
-all twelve; the hips follow, since the estimator's torso point is the middle between neck and hips. Sprites have both
-shoulders in one place and both hips in another. All of it knows the sprite world only.
+Limbs are the estimator's own points. Neck and face have no point of their own: a net of 7,000 weights predicts them
+from all twelve; the hips follow, since the estimator's torso point is the middle between neck and hips. Sprites have
+both shoulders in one place and both hips in another. All of it knows the sprite world only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from motionkit.sprites import BONES
 from motionkit.weights.finding import shipped
 from motionkit.weights.small_nets import load_net
 
-GUESSED = (1, 0, 14, 15, 16, 17)  # neck, nose, eyes, ears: what the net tells
+GUESSED = (1, 0, 14, 15, 16, 17)  # neck, nose, eyes, ears: what the net predicts
 TAKEN = {
     3: "arm_near",
     4: "forearm_near",
@@ -56,13 +56,13 @@ class JointNet(nn.Module):
         centre = points[:, TORSO, None]
         away = points - centre
         spread = away.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6)  # (F, 1, 1)
-        return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre
+        return self.layers((away / spread).flatten(1)).unflatten(1, (-1, 2)) * spread + centre  # (F, 6, 2)
 
 
 def check(settings: PoseSettings) -> None:
     """Both nets are in the package, and no other weights were asked for. Raises: UserError, MissingWeights."""
     if settings.weights:
-        raise UserError("the pocket pose estimator has its own weights: leave the weights of the pose settings out")
+        raise UserError("the pocket pose estimator has its own weights: leave pose.weights empty")
     weight_files()
 
 
@@ -100,8 +100,8 @@ def to_openpose(points: np.ndarray, net: JointNet) -> np.ndarray:
 def read(frames: np.ndarray, settings: PoseSettings) -> PoseClip:
     """The poses of a sprite in frames (F, H, W, 3) uint8; frames that show no sprite have no pose.
 
-    The estimator knows squares that a sprite fills: of other shapes it sees the square of the shorter side in which it
-    is surest, of five along the longer one, the same in all frames.
+    The estimator knows squares that a sprite fills: of other shapes it uses the most certain of five squares of the
+    shorter side along the longer one, the same in all frames.
 
     Raises:
         MissingWeights, UserError: see `check`.

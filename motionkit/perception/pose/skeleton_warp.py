@@ -44,13 +44,14 @@ def skeleton_warp(target: Tensor, source: Tensor, height: int, width: int) -> tu
     unit = (end_to - start_to) / (end_to - start_to).norm(dim=-1, keepdim=True).clamp(min=1e-4)  # (B, K, 2)
     moved = start_to[:, :, None] + along[..., None] * unit[:, :, None] + across[..., None] * _turned(unit)[:, :, None]
     beyond = along - along.clamp(min=0).minimum(length)
-    radius = target.new_tensor([r for *_, r in SEGMENTS]).view(1, -1, 1) / 128
+    radius = target.new_tensor([r for *_, r in SEGMENTS]).view(1, -1, 1) / 128  # (1, K, 1)
     away = ((beyond**2 + across**2).sqrt() - radius).clamp(min=0) / SOFT
     pull = torch.where(known[..., None], -(away**2), -torch.inf)  # (B, K, N)
     weight = torch.cat([pull, pull.new_full((len(pull), 1, pull.shape[2]), STAY)], 1).softmax(1)  # (B, K + 1, N)
     places = torch.cat([moved, centres.expand(len(pull), 1, -1, -1)], 1)  # (B, K + 1, N, 2)
     mixed = (weight[..., None] * places).sum(1)  # (B, N, 2)
-    return mixed.unflatten(1, (height, width)), (1 - weight[:, -1]).unflatten(1, (height, width))
+    cover = 1 - weight[:, -1]  # (B, N)
+    return mixed.unflatten(1, (height, width)), cover.unflatten(1, (height, width))  # (B, h, w, 2), (B, h, w)
 
 
 def _ends(pose: Tensor) -> tuple[Tensor, Tensor]:

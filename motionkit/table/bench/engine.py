@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
-from motionkit.table.bench import listing
-from motionkit.table.bench.entry import Entry, Options
+from motionkit.running.preflight import before
+from motionkit.table.bench import listing, tasks
+from motionkit.table.bench.entry import Entry, Options, settled, side_of
 from motionkit.table.bench.planned import Cell, Turn, cells_of, metrics_of
 from motionkit.table.bench.protocol import Protocol, title
 from motionkit.table.bench.runners import Runner, Serial
@@ -101,6 +102,8 @@ def run(
     say(f"protocol {title(protocol)}")
     for label, refused in refusals.items():
         say(f"{label}: refused: {refused}")
+    for line in _preflight(entries, refusals, protocol, options):
+        say(line)
     listing.write(folder, protocol, entries, options, planned)
     own = shard.keys([cells for cells, _ in planned])
     mine = [[cell for cell in cells if cell.key in own] for cells, _ in planned]
@@ -131,6 +134,17 @@ def _work_off(todo: Sequence[Cell], metrics_key: str, runner: Runner, say: Calla
             number += 1
             say(f"[{number}/{len(todo)}] {cell.name}: {_how(done_of(cell, metrics_key))}")
         left = busy
+
+
+def _preflight(
+    entries: Sequence[Entry], refusals: Mapping[str, str], protocol: Protocol, options: Options
+) -> list[str]:
+    """What each row needs of this machine's card; nothing on a CPU."""
+    chosen = [
+        (e.label, settled(e, tasks.get(protocol.task), options.online)) for e in entries if e.label not in refusals
+    ]
+    rows = [(label, one, side_of(protocol, one.backbone.name)) for label, one in chosen]
+    return before([(label, one, protocol.frames, side, side) for label, one, side in rows], options.gpu)
 
 
 def _plan(entry: Entry, protocol: Protocol, folder: Path, options: Options) -> tuple[list[Cell], str]:

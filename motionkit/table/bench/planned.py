@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.media.output_files import write_json
-from motionkit.running.canvas import Fitted
+from motionkit.running.canvas import CanvasInputs
 from motionkit.running.choices import Chosen
 from motionkit.running.request import Request, plan_run
 from motionkit.table.bench import tasks
@@ -148,7 +148,7 @@ def configuration_of(protocol: Protocol, seed: int, options: Options, chosen: Ch
     """Everything but the case that a row's videos depend on; raises UserError when its weights are not here."""
     request = request_of(protocol, seed, options, chosen)
     side = side_of(protocol, chosen.backbone.name)
-    fitted = Fitted(request.inputs, None, protocol.frames, side, side, tasks.FPS)
+    fitted = CanvasInputs(request.inputs, None, protocol.frames, side, side, tasks.FPS)
     plan = plan_run(request, chosen, fitted)
     return configuration(plan) | ({} if plan.memory.device == "cpu" else {"plan": plan_facts(plan.memory)})
 
@@ -175,7 +175,8 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     from motionkit.settings.gpu import card_of
 
     card = torch.cuda.get_device_name(card_of(plan.device)) if torch.cuda.is_available() else ""
-    return {k: v for k, v in asdict(plan).items() if k not in ("name", "notes")} | {"card": card}
+    left_out = ("name", "notes", *(["guidance"] if plan.batched else []))  # keys of cells from before it was there
+    return {k: v for k, v in asdict(plan).items() if k not in left_out} | {"card": card}
 
 
 def metrics_of(protocol: Protocol, options: Options) -> MetricProtocol:

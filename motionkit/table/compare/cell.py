@@ -9,8 +9,8 @@ from typing import Any
 
 from motionkit.context import Progress
 from motionkit.errors import UserError
-from motionkit.report import Entry
-from motionkit.running.canvas import Fitted
+from motionkit.report import MethodResult
+from motionkit.running.canvas import CanvasInputs
 from motionkit.running.request import Request, RunPlan, check
 from motionkit.table.store import CellFolder, configuration, reason_of
 from motionkit.transfer import MethodSpec
@@ -28,7 +28,7 @@ class Shared:
     """
 
     request: Request
-    fitted: Fitted
+    fitted: CanvasInputs
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cell:
     shared: Shared
     root: Path
 
-    def entry(self, progress: Progress | None = None) -> Entry:
+    def entry(self, progress: Progress | None = None) -> MethodResult:
         """The cell's part of the report; a failure becomes its reason, and never an exception.
 
         Raises:
@@ -57,7 +57,7 @@ class Cell:
                 folder.keep(folder.run(plan))
                 return self._read(folder)
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever one method does, the others shall run
-            return Entry(self.spec.name, folder.manifest() if folder else {}, reason=reason_of(error, folder))
+            return MethodResult(self.spec.name, folder.manifest() if folder else {}, reason=reason_of(error, folder))
 
     @property
     def request(self) -> Request:
@@ -70,5 +70,5 @@ class Cell:
         key = hash_json(configuration(plan) | {"inputs": given})
         return CellFolder(self.root / f"{self.spec.name}-{key[:12]}")
 
-    def _read(self, folder: CellFolder) -> Entry:
-        return Entry(self.spec.name, folder.manifest(), folder.frames(), shown=folder.shown())
+    def _read(self, folder: CellFolder) -> MethodResult:
+        return MethodResult(self.spec.name, folder.manifest(), folder.frames(), shown=folder.shown())

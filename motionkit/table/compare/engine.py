@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,13 @@ from motionkit.backbones import catalog
 from motionkit.context import Progress
 from motionkit.errors import UserError, unknown
 from motionkit.media.output_files import check_writable
-from motionkit.report import Entry
+from motionkit.report import MethodResult
 from motionkit.running import canvas
-from motionkit.running.choices import method_settings
+from motionkit.running.choices import Chosen, method_settings
 from motionkit.running.clips import is_read, read
 from motionkit.running.execute import request_of
 from motionkit.running.lazy_backbone import choose_backbone
+from motionkit.running.preflight import Row, before
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
 from motionkit.table.compare.outcome import REPORT, fit_truth, measured, write
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from motionkit.backbones.catalog import BackboneSpec
     from motionkit.media import Clip
-    from motionkit.running.canvas import Fitted
+    from motionkit.running.canvas import CanvasInputs
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Comparison:
     """
 
     folder: Path
-    entries: list[Entry]
+    entries: list[MethodResult]
     failed: Mapping[str, str] = field(default_factory=dict)
     still: np.ndarray | None = field(default=None, repr=False, compare=False)
 
@@ -102,11 +104,13 @@ def compare_request(
     table = choose_methods(methods, settings or {})
     common = _common_backbone(table, request.backbone.name, request.size)
     request = request if is_read(request) else read(request, say=say)
-    fitted = canvas.fit(request.inputs, common, request.frames, request.size, request.fps)
+    fitted = canvas.place_inputs(request.inputs, common, request.frames, request.size, request.fps)
     for line in fitted.lines:
         say(line)
     true_frames = fit_truth(truth, fitted) if truth is not None else None
     for line in plan_for(request.gpu, common.name if common else None).lines():
+        say(line)
+    for line in _preflight(table, request, fitted):
         say(line)
     shared = Shared(_at(request, fitted), fitted)
     entries = []
@@ -121,7 +125,18 @@ def compare_request(
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)
 
 
-def _at(request: Request, fitted: Fitted) -> Request:
+def _preflight(table: Sequence[tuple[MethodSpec, Any]], request: Request, fitted: CanvasInputs) -> list[str]:
+    """What each method needs of this machine's card; nothing on a CPU."""
+    rows: list[Row] = []
+    for spec, settings in table:
+        with contextlib.suppress(UserError):  # that cell will say so itself
+            choice = replace(request.backbone, name=choose_backbone(spec, request.backbone.name))
+            shape = (fitted.frames, fitted.height, fitted.width)
+            rows.append((spec.name, Chosen(spec, settings, choice), *shape))
+    return before(rows, request.gpu)
+
+
+def _at(request: Request, fitted: CanvasInputs) -> Request:
     """The request at the common size, with results of one shape."""
     size = (fitted.height, fitted.width)
     return replace(request, frames=fitted.frames, size=size, fps=fitted.fps, common=True)

@@ -14,8 +14,8 @@ from motionkit.errors import UserError
 from motionkit.media.framing import resize
 from motionkit.media.limits import shown
 from motionkit.media.output_files import write_json, writing
-from motionkit.report import Entry, Panel, Report, grid, write_report
-from motionkit.running.canvas import Fitted
+from motionkit.report import MethodResult, Panel, Report, grid, write_report
+from motionkit.running.canvas import CanvasInputs
 from motionkit.table.compare.cell import Shared
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ REPORT, GRID, METRICS = "report.html", "grid.mp4", "metrics.json"
 _ASPECT_SLACK = 0.02
 
 
-def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
+def fit_truth(truth: Clip, fitted: CanvasInputs) -> np.ndarray:
     """The true video at the number of frames and the size of the results: (F, H, W, 3) uint8.
 
     Raises:
@@ -44,7 +44,7 @@ def fit_truth(truth: Clip, fitted: Fitted) -> np.ndarray:
     return np.stack([resize(frame, height, width) for frame in frames])  # (F, H, W, 3)
 
 
-def measured(entry: Entry, fitted: Fitted, truth: np.ndarray | None) -> Entry:
+def measured(entry: MethodResult, fitted: CanvasInputs, truth: np.ndarray | None) -> MethodResult:
     """The entry with its figures; one that failed stays as it is."""
     if entry.frames is None:
         return entry
@@ -56,7 +56,7 @@ def measured(entry: Entry, fitted: Fitted, truth: np.ndarray | None) -> Entry:
     return replace(entry, metrics=metrics.measure(entry.frames, driving, truth, still, inputs.prompt))
 
 
-def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> np.ndarray | None:
+def write(folder: Path, shared: Shared, entries: Sequence[MethodResult], truth: np.ndarray | None) -> np.ndarray | None:
     """Write the page, the grid and the figures, each atomically; without any panel the page has text alone, no grid.
 
     Returns:
@@ -77,7 +77,7 @@ def write(folder: Path, shared: Shared, entries: Sequence[Entry], truth: np.ndar
     return video[len(video) // 2].copy()  # a view would keep the whole grid in memory
 
 
-def _report(shared: Shared, entries: Sequence[Entry], truth: np.ndarray | None) -> Report:
+def _report(shared: Shared, entries: Sequence[MethodResult], truth: np.ndarray | None) -> Report:
     inputs, fitted = shared.request.inputs, shared.fitted
     side = max(fitted.box.height, fitted.box.width) if fitted.box else max(fitted.height, fitted.width)
     clips = {"driving": inputs.driving, "reference": inputs.reference}
@@ -108,7 +108,7 @@ def _shown(clip: Clip, frames: int, side: int) -> np.ndarray:
     return np.stack([resize(frame, height, width) for frame in chosen])  # (F, h, w, 3)
 
 
-def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
+def _notes(shared: Shared, entries: Sequence[MethodResult]) -> list[str]:
     inputs = shared.request.inputs
     clips = [clip for clip in (inputs.driving, inputs.reference) if clip]
     notes = [f"{shown(clip.name)}: {note}" for clip in clips for note in clip.notes]
@@ -124,7 +124,7 @@ def _notes(shared: Shared, entries: Sequence[Entry]) -> list[str]:
     return notes
 
 
-def _judges(entries: Sequence[Entry]) -> set[str]:
+def _judges(entries: Sequence[MethodResult]) -> set[str]:
     """The sprite judges behind the figures that have a value."""
     used = {name for entry in entries for name, value in entry.metrics.items() if value is not None}
     return {judge for spec in metrics.columns() if spec.name in used for judge in spec.judges}
@@ -148,7 +148,7 @@ def _stated_error() -> dict[str, float]:
     return pose.stated_error()
 
 
-def _figures(shared: Shared, entries: Sequence[Entry], has_truth: bool) -> dict[str, Any]:
+def _figures(shared: Shared, entries: Sequence[MethodResult], has_truth: bool) -> dict[str, Any]:
     fitted = shared.fitted
     used = {name for entry in entries for name in entry.metrics}
     return {
@@ -164,7 +164,7 @@ def _figures(shared: Shared, entries: Sequence[Entry], has_truth: bool) -> dict[
     }
 
 
-def row(entry: Entry) -> dict[str, Any]:
+def row(entry: MethodResult) -> dict[str, Any]:
     """What metrics.json says of one method."""
     facts = entry.manifest
     return {

@@ -1,6 +1,6 @@
 """One of several characters in masks that hold all of them: chosen in the first frame, followed through the others.
 
-For networks that know figure from ground and not who is who, such as the sprite network.
+For networks that separate characters from the background but not from each other, such as the sprite network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from motionkit.errors import UserError
 
 _GAP = 0.02  # of the longer side: parts that are nearer belong together
-_SPECK = 0.1  # of the largest part: smaller ones are no character
+_SPECK = 0.1  # of the largest part: smaller ones are not characters
 _SURE = 0.9  # share of a part that is nearer to one than to the others
 
 
@@ -27,8 +27,8 @@ def choose(
     """The masks of one character.
 
     In frame 0 it is the one at `place`, else the one whose colour the subject's words name, else all of them. Then each
-    part goes to whoever was nearest in the frame before; characters that touch are parted pixel by pixel, so that long
-    hugs and crossings at speed can go wrong.
+    part goes to the character that was nearest in the frame before; touching characters are split by pixel, so that
+    long contact and fast crossings can go wrong.
 
     Args:
         masks: (F, H, W) bool, all characters.
@@ -58,7 +58,7 @@ def choose(
 
 
 def components(mask: np.ndarray) -> list[np.ndarray]:
-    """The characters in a mask (H, W) bool, each (H, W) bool: connected but for small gaps, without specks."""
+    """The characters in a mask (H, W) bool, each (H, W) bool: connected except for small gaps, without specks."""
     reach = 2 * max(1, round(_GAP * max(mask.shape) / 2)) + 1
     joined = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8))
     count, labels = cv2.connectedComponents(joined, connectivity=8)

@@ -1,6 +1,6 @@
 """The page under a drawing: the sheet on its table, light ink on dark ground, and uneven light (OpenCV only).
 
-"Darkness" is 0 on paper and 1 where no light comes back, in the channel that shows the stroke best, so that yellow ink
+"Darkness" is 0 on paper and 1 where no light returns, in the channel that shows the stroke best, so that yellow ink
 counts as ink.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 LONGEST = 1600  # pixels; pictures are read at most this large
 SMALL = 256  # pixels; light and sheets are found at this size
-_WIDEST = 32  # pixels at that size; a darker region that is wider is no stroke
+_WIDEST = 32  # pixels at that size; a wider dark region is not a stroke
 _FLOOR = 0.2  # paper in shadow is no darker than this share of paper in light; what is darker is ink
 _STRAIGHT = 0.95  # overlap of a sheet with the four-sided figure around it
 _STEP = 1.25  # a sheet is this many times brighter than the table beside it
@@ -140,7 +140,7 @@ def flatten(frame: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _on_top(darkness: np.ndarray) -> np.ndarray:
-    """By how much the paper was estimated too light around each pixel: a closing sits on top of the paper's grain."""
+    """How much too light the paper was estimated around each pixel: a closing sits on top of the paper's grain."""
     small = shrink(darkness, SMALL)
     levels = (small.clip(0, 0.25) * 1020).astype(np.uint8)
     side = min(41, (min(small.shape) - 1) | 1)

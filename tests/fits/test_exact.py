@@ -1,0 +1,43 @@
+"""A count at a run's own size, in a process of its own, kept by configuration."""
+
+import subprocess
+
+import pytest
+
+from motionkit import registry
+from motionkit.backbones.pretend import early
+from motionkit.errors import UserError
+from motionkit.running import exact
+from motionkit.running.choices import method_settings
+from motionkit.settings.need import Choice
+
+NEEDS_CUDA = pytest.mark.skipif(not early.can_be(), reason="no C++ compiler, and torch is no build for CUDA")
+
+
+@NEEDS_CUDA
+def test_a_count_is_made_once_and_has_every_stage(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    spec = registry.spec("anamodiff")
+    asked = (spec, method_settings(spec), "tiny-sd", 6, 64, 64)
+    need = exact.exact_need(*asked)
+    assert [peak.stage for peak in need.peaks(Choice())] == ["prepare", "fit", "generate"]
+    assert all(work.bytes(Choice()) > 0 and work.flops(Choice()) > 0 for work in need.works)
+    tune = next(work for work in need.works if work.what == "tuning step")
+    assert tune.again is not None and tune.bytes(Choice(checkpointing=True)) < tune.bytes(Choice())
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was counted again"))
+    assert exact.exact_need(*asked) == need
+
+
+def test_where_nothing_can_be_pretended_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "can_be", lambda: False)
+    spec = registry.spec("vidmp3")
+    with pytest.raises(UserError, match=r"install g\+\+"):
+        exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
+
+
+def test_this_process_is_too_late():
+    if early.built_for_cuda():
+        pytest.skip("a build for CUDA can always pretend")
+    with pytest.raises(RuntimeError, match="imported already"):
+        early.ready()

@@ -1,0 +1,104 @@
+"""What a run needs, and the switches that follow from it: pure arithmetic on figures that are made up here."""
+
+from dataclasses import replace
+
+import pytest
+
+from motionkit.settings.gpu import DeviceFacts, GpuConfig, resolve
+from motionkit.settings.need import GIB, Choice, Need, Row, Work, candidates, choose, free_bytes, rate_of
+
+PLACES = 64 * 64
+
+
+def row(gib, frames=16):
+    """A figure of so many GiB for 16 frames of 64 x 64 latents."""
+    return Row((0.0, gib * GIB / frames / PLACES), (1e9, 0.0, 0.0))
+
+
+def need(tune=10.0, again=2.0, both=3.0, unet=1.6, decode=4.0):
+    works = (
+        Work("fit", "tuning step", 100, 16, PLACES, row(tune), row(again), smaller="frames"),
+        Work("generate", "editing step", 50, 16, PLACES, row(both), guided=True, smaller="frames"),
+        Work("generate", "decode", 1, 16, PLACES, row(decode), part="vae", pixels=512 * 512, tile=PLACES),
+    )
+    return Need("a run", works, {"unet": unet * GIB, "vae": 0.2 * GIB, "text_encoder": 0.3 * GIB})
+
+
+def plan(name, need_, vram=1000.0, **fixed):
+    facts = DeviceFacts(cuda=True, name="a card", vram_gb=vram, bf16=True)
+    return resolve(GpuConfig(name=name, **fixed), facts, None, need_)
+
+
+def test_of_eight_gib_seven_and_a_little_are_left():
+    assert free_bytes(8) / GIB == pytest.approx(7.2, abs=0.05) and free_bytes(80) / GIB > 76
+
+
+def test_nothing_is_held_back_where_there_is_room():
+    found = plan("40gb", need())
+    assert (found.checkpointing, found.offload, found.vae_slicing, found.batched) == (False, "none", False, True)
+
+
+def test_a_large_card_checkpoints_when_the_run_needs_it():
+    assert plan("80gb", need(tune=160.0, again=20.0)).checkpointing
+    assert not plan("80gb", need(tune=60.0)).checkpointing
+
+
+def test_parts_wait_before_activations_are_computed_twice():
+    """Both would do: what takes seconds goes before what takes a third of the tuning."""
+    assert free_bytes(12) / GIB > 1.6 + 9.4 and free_bytes(12) / GIB < 2.1 + 9.4
+    found = plan("12gb", need(tune=9.4))
+    assert found.offload == "model" and not found.checkpointing
+
+
+def test_guidance_goes_in_two_calls_before_parts_wait():
+    found = plan("8gb", need(tune=2.0, again=1.0, both=3.5))  # 2.1 + 7 in one call, 2.1 + 3.5 in two
+    assert not found.batched and found.offload == "none"
+    assert "two calls" in found.lines()[0]
+
+
+def test_what_the_user_fixed_stays():
+    found = plan("12gb", need(tune=9.4), offload="none")
+    assert found.offload == "none" and found.checkpointing
+    assert not plan("8gb", need(), checkpointing=False).checkpointing
+
+
+def test_a_run_that_no_switch_makes_fit_says_so():
+    found = plan("8gb", need(again=50.0))
+    assert any("too large" in note and "tuning step" in note for note in found.notes)
+    assert not plan("80gb", need()).notes
+
+
+def test_float32_needs_twice_as_much():
+    one, two = need(), replace(need(), wide=2.0)
+    assert two.peak(Choice()).bytes == pytest.approx(2 * one.peak(Choice()).bytes)
+
+
+def test_slices_and_tiles_bound_the_autoencoder():
+    work = need().works[2]
+    whole, sliced = work.bytes(Choice()), work.bytes(Choice(vae_slicing=True))
+    assert whole == pytest.approx(8 * sliced)  # 8 frames of 512 x 512 at once, or one
+    wide = replace(work, places=4 * PLACES, pixels=4 * 512 * 512)
+    assert wide.bytes(Choice(vae_slicing=True)) == pytest.approx(4 * sliced)
+    assert wide.bytes(Choice(vae_slicing=True, vae_tiling=True)) == pytest.approx(sliced)
+
+
+def test_layers_that_come_and_go_are_for_runs_without_gradients():
+    assert all(choice.offload != "group" for choice in candidates(need(), {}))
+    still = replace(need(), works=need().works[1:])
+    assert any(choice.offload == "group" for choice in candidates(still, {}))
+    assert all(not choice.checkpointing for choice in candidates(still, {}))
+
+
+def test_operations_and_time():
+    found = need()
+    assert found.tflop(Choice(), "fit") == pytest.approx(100 * 16 * PLACES * 1e9 / 1e12)
+    both = found.tflop(Choice(), "generate") - 16 * PLACES * 1e9 / 1e12
+    assert both == pytest.approx(2 * 50 * 16 * PLACES * 1e9 / 1e12)  # both halves of guidance
+    assert found.seconds(Choice(), 10.0) == pytest.approx(found.tflop(Choice()) / 10)
+    assert found.seconds(Choice(offload="model"), 10.0) > found.seconds(Choice(), 10.0)
+    assert rate_of(8) < rate_of(24) < rate_of(80)
+
+
+def test_choose_gives_the_leanest_where_nothing_fits():
+    choice, fits = choose(need(tune=90.0, again=50.0), 8, {})
+    assert not fits and choice.offload == "model" and choice.checkpointing

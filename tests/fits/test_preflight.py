@@ -1,0 +1,89 @@
+"""The line before a run on a GPU, on machines that are only described, and the nearest setting that fits."""
+
+import pytest
+
+from motionkit import registry
+from motionkit.running import preflight
+from motionkit.running.choices import BackboneChoice, Chosen, choose, method_settings
+from motionkit.running.needs import demands_of, key_of, need_of, table
+from motionkit.running.request import Request, plan_for
+from motionkit.settings import gpu
+from motionkit.settings.gpu import DeviceFacts
+from motionkit.settings.need import Choice, free_bytes
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """This machine has a card of so many GiB."""
+
+    def say(vram):
+        facts = DeviceFacts(cuda=True, name="a card", vram_gb=vram, bf16=True)
+        monkeypatch.setattr(gpu, "detect", lambda device=None: facts)
+
+    return say
+
+
+def need(method="vidmp3", backbone="sd15", frames=16, side=512):
+    spec = registry.spec(method)
+    return need_of(spec, method_settings(spec), backbone, frames, side, side)
+
+
+def test_a_plan_follows_from_the_run_and_not_from_the_card(card):
+    card(24)
+    short, long = need(frames=4), need(frames=64)
+    assert not plan_for("auto", "sd15", short).checkpointing and plan_for("auto", "sd15", long).checkpointing
+    assert plan_for("auto", "sd15").checkpointing  # nothing is known of the run: the tier's
+
+
+def test_the_line_of_a_run(card):
+    card(24)
+    found = preflight.run_line(need(), plan_for("auto", "sd15", need()))
+    assert "\n" not in found and all(word in found for word in ("computed, not measured", "GiB", "TFLOP", "TFLOP/s"))
+    assert preflight.run_line(None, plan_for("auto", "sd15")) is None
+    assert preflight.run_line(need(), plan_for("cpu", "sd15")) is None
+
+
+def test_a_table_says_a_line_for_each_row_that_is_known(card):
+    rows = []
+    for method, backbone in (("vidmp3", "sd15"), ("anamodiff", "sd15"), ("still", None)):
+        spec = registry.spec(method)
+        rows.append((method, Chosen(spec, method_settings(spec), BackboneChoice(backbone)), 16, 512, 512))
+    card(12)
+    found = preflight.before(rows, "auto")
+    assert [line.split(":")[0].strip() for line in found] == ["vidmp3", "anamodiff"]
+    assert preflight.before(rows, "cpu") == []
+
+
+def test_every_demand_of_every_preset_is_in_the_table_or_none_is():
+    for spec in (s for s in registry.METHODS.every() if s.demands):
+        for backbone in spec.backbones:
+            kinds = registry.load_object(spec.config).presets
+            for preset in kinds:
+                settings = choose(Request(spec, config={"preset": preset}, backbone=BackboneChoice(backbone))).settings
+                found = demands_of(spec, settings.on(backbone), 16)
+                keys = [key_of(spec.name, backbone, d.counted) for d in found]
+                own = [key in table()["rows"] for key in keys if key.startswith(spec.name)]
+                assert all(own) or not any(own), (spec.name, backbone, preset)
+                assert {d.stage for d in found} <= {"prepare", "fit", "generate"}
+
+
+def test_what_is_tuned_has_a_figure_with_checkpointing_that_is_smaller():
+    for key, rows in table()["rows"].items():
+        if "again" in rows:
+            assert rows["again"]["size"][1] < rows["plain"]["size"][1], key
+            assert sum(rows["again"]["work"]) > sum(rows["plain"]["work"]), key
+
+
+def test_the_nearest_setting_that_fits_is_the_least_change():
+    spec = registry.spec("vidmp3")
+    _, asked = preflight.asked_for(spec, "sd15", 32, (512, 512))
+    key, _, value = preflight.nearest(asked, 8.0).partition("=")
+    lean = Choice(True, True, "model", True, False)
+    assert key == "frames" and need(frames=int(value)).peak(lean).bytes <= free_bytes(8)
+    assert need(frames=int(value) + 1).peak(lean).bytes > free_bytes(8)
+    assert preflight.nearest(asked, 4.0, {"offload": "none"}).startswith(("frames=", "size=", "gpu="))
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3, "3 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_times_as_people_say_them(seconds, said):
+    assert preflight.in_time(seconds) == said
