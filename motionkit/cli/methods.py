@@ -14,7 +14,7 @@ from motionkit.cli.table import table
 from motionkit.diffusion.samplers import SamplerSpec, refusal, walks
 from motionkit.errors import UserError, unknown
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
-from motionkit.settings.schema import Fact, facts, schema, summary
+from motionkit.settings.schema import Fact, facts, schema, shown, summary
 from motionkit.settings.setting import nested
 from motionkit.transfer import MethodSpec
 
@@ -178,19 +178,6 @@ def _setting(fact: Fact) -> list[str]:
 
 def _wrapped(text: str, first: int, rest: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest, break_on_hyphens=False)
-
-
-def shown(value: Any) -> str:
-    """A value as it is written on the command line.
-
-    >>> shown(True), shown(None), shown([1.5, "x"]), shown("")
-    ('true', 'null', '[1.5,x]', "''")
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(shown, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
 
 
 def kind(hint: Any) -> str:
