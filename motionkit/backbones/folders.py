@@ -73,7 +73,9 @@ def _checked(spec: BackboneSpec, folder: Path) -> Path:
 def _instead_of_a_file(spec: BackboneSpec, file: Path) -> str:
     """How to make a folder from a single-file checkpoint."""
     if spec.converter:
-        return f"convert it to a folder once: motionkit convert {spec.name} {file} FOLDER, then give backbone.path=FOLDER"
+        return (
+            f"convert it to a folder once: motionkit convert {spec.name} {file} FOLDER, then give backbone.path=FOLDER"
+        )
     if not spec.pipeline:
         return f"motionkit reads folders in the hub's layout ({', '.join(spec.layout)})"
     return (

@@ -56,7 +56,9 @@ class SparseCausalProcessor:
         context = encoder_hidden_states if encoder_hidden_states is not None else hidden_states
         query = attn.to_q(hidden_states)
         key, value = (self._look(layer(context)) for layer in (attn.to_k, attn.to_v))
-        query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))  # (BF,heads,L,D)
+        query, key, value = (
+            x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value)
+        )  # (BF,heads,L,D)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=attn.scale)
         out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (BF,tokens,C)
         return attn.to_out[1](attn.to_out[0](out))

@@ -80,7 +80,7 @@ def loras_of(given: Any, scales: Any = None, place: Callable[[str], str] = str) 
         place: resolves a path as it was given.
 
     Raises:
-        UserError: a path that is empty, a scale that is not a number, or a number of scales that differs from that of LoRAs.
+        UserError: an empty path, a scale that is not a number, or not as many scales as LoRAs.
     """
     if isinstance(given, LoraOptions | LoraStack):
         return given

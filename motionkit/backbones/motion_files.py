@@ -91,7 +91,9 @@ def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None 
 def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
         if folder.suffix not in FILES:
-            raise UserError(f"{spec.name}: {folder} is not a file of motion modules: its name must end in {', '.join(FILES)}")
+            raise UserError(
+                f"{spec.name}: {folder} is not a file of motion modules: its name must end in {', '.join(FILES)}"
+            )
         return folder
     if not (folder / "config.json").is_file() and (folder / "motion_adapter").is_dir():
         folder = folder / "motion_adapter"
@@ -133,7 +135,8 @@ def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
     """Refuse more frames than the motion modules have positions for. Raises: UserError."""
     if limit is not None and frames > limit:
         raise UserError(
-            f"{spec.name}: its motion modules support {limit} frames, the clip has {frames}: give frames={limit} or fewer"
+            f"{spec.name}: its motion modules support {limit} frames, the clip has {frames}: "
+            f"give frames={limit} or fewer"
         )
 
 

@@ -30,7 +30,9 @@ def config_of(held: OneFile) -> dict[str, Any]:
     widths = {int(found[1]): held.shapes[found[0]][0] for found in norms if found}
     layers = [int(m[1]) for key in held.shapes if (m := re.match(r"down_blocks\.0\.motion_modules\.(\d+)\.", key))]
     if not widths or sorted(widths) != list(range(len(widths))):
-        raise UserError(f"{held.file} holds no motion modules of AnimateDiff: none of its weights has one of their names")
+        raise UserError(
+            f"{held.file} holds no motion modules of AnimateDiff: none of its weights has one of their names"
+        )
     tables = {held.shapes[key][1] for key in held.shapes if key.endswith(_IN_FILE)}
     return {
         "block_out_channels": [widths[i] for i in sorted(widths)],

@@ -50,7 +50,9 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
     for key in ("latent_channels", "block_out_channels"):
         own, other = current.config[key], found.config[key]
         if (len(own) != len(other)) if key == "block_out_channels" else own != other:
-            raise UserError(f"{place} does not fit this model: its autoencoder has {key} {other}, the model's has {own}")
+            raise UserError(
+                f"{place} does not fit this model: its autoencoder has {key} {other}, the model's has {own}"
+            )
     return found
 
 
@@ -75,7 +77,9 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
     elif isinstance(content, dict) and len(content) == 1:
         ((word, value),) = content.items()
         values = [value]
-    vectors = [v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()]  # each (n, width)
+    vectors = [
+        v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()
+    ]  # each (n, width)
     if not vectors or len(vectors) != len(values) or not str(word).strip():
         raise UserError(f"{file} holds no textual inversion")
     if not all(torch.isfinite(v).all() for v in vectors):

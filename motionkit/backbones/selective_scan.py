@@ -64,7 +64,9 @@ def chunked_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> T
 def through_kernel(kernel: Callable[..., Tensor], u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """`selective_scan` by a function with the signature of mamba-ssm's `selective_scan_fn`, which has time last."""
     first = [x.transpose(1, 2).contiguous() for x in (u.float(), delta.float())]  # (N, E, T)
-    return kernel(*first, a.float(), *(x.float().transpose(1, 2).contiguous() for x in (b, c))).transpose(1, 2)  # (N, T, E)
+    return kernel(*first, a.float(), *(x.float().transpose(1, 2).contiguous() for x in (b, c))).transpose(
+        1, 2
+    )  # (N, T, E)
 
 
 def kernels_installed() -> bool:

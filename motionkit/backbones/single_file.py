@@ -36,7 +36,9 @@ _WIDTHS = {1024: "SD 2.x", 1280: "the refiner of SD XL"}
 def read_configs(spec: BackboneSpec, held: OneFile) -> dict[str, dict[str, Any]]:
     """The configuration of each part of the spec's model, checked against the file's names. Raises: UserError."""
     if UNET + "input_blocks.0.0.weight" not in held.shapes:
-        raise UserError(f"{spec.name}: {held.file} is not a Stable Diffusion checkpoint: it has no weights named {UNET}...")
+        raise UserError(
+            f"{spec.name}: {held.file} is not a Stable Diffusion checkpoint: it has no weights named {UNET}..."
+        )
     xl = spec.one_file == "sdxl"
     found = next((held.shapes[key][-1] for place in _ATTENTION if (key := _key_of(place)) in held.shapes), 0)
     wanted = 2048 if xl else 768

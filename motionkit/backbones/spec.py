@@ -117,7 +117,9 @@ class BackboneConfig:
     """The `backbone` group: which one, and with which weights."""
 
     name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
-    path: str | None = setting("The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.", None)
+    path: str | None = setting(
+        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.", None
+    )
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
         "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.", None

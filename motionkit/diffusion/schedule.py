@@ -34,7 +34,8 @@ def grid_of(times: Iterable[float], levels: list[Level], start_t: float | None =
     kept = [step for step in every if start_t is None or step[0] <= start_t]
     if not kept:
         raise UserError(
-            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}), so no step is left: raise it"
+            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}), so no step is left: "
+            f"raise it"
         )
     return [Step(i, *step) for i, step in enumerate(kept)]
 

@@ -228,7 +228,7 @@ BROKEN = {
     "a small vocabulary": (config("text_encoder", vocab_size=100), r"tokens, its text encoder 100"),
     "a 16-channel autoencoder": (config("vae", latent_channels=16), r"16 latent channels, not 4"),
     "a flow model": (config("scheduler", prediction_type="flow"), r"prediction_type 'flow', not epsilon or v"),
-    "no such schedule": (config("scheduler", beta_schedule="odd"), r"makes no noise schedule"),
+    "no such schedule": (config("scheduler", beta_schedule="odd"), r"valid noise schedule"),
 }
 
 

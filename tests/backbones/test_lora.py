@@ -266,7 +266,7 @@ NAMED = {
         one(**{f"{Q}.lokr_w1": torch.ones(2, 2), f"{Q}.lokr_w2": torch.ones(4, 5)}),
         r"another model.*to_q is for.*8, 10\].*8, 8\]",
     ),
-    "a whole model": (one(**{"conv_in.weight": torch.ones(8)}), r"is no LoRA: it holds conv_in.weight"),
+    "a whole model": (one(**{"conv_in.weight": torch.ones(8)}), r"not a LoRA: it holds conv_in.weight"),
     "NaN": (one(**{f"{Q}.lora_A.weight": torch.full((2, 8), torch.nan)}), r"NaN"),
     "SD XL": (one(**{"text_encoder_2.x.lora_A.weight": torch.ones(2, 8)}), r"changes the text encoder 2 too .1 layers"),
     "cut short": (content("a.safetensors", b"\x10\0\0\0\0\0\0\0{}"), r"damaged or cut short"),

@@ -87,8 +87,8 @@ def _compiled() -> Path:
         return file
     if (compiler := _compiler()) is None:
         raise UserError(
-            "an exact count for a GPU that is not here needs a C++ compiler, or a build of torch for CUDA: install g++, "
-            "or use the shipped figures (exact=false)"
+            "an exact count for a GPU that is not here needs a C++ compiler, or a build of torch for CUDA: "
+            "install g++, or use the shipped figures (exact=false)"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     libraries, fresh = _root() / "lib", file.with_suffix(".new")
