@@ -164,7 +164,7 @@ def test_a_walk_begins_anew_and_knows_its_steps():
         sampler.step(x, grid[2], x)
     old = sampler.grid(4)
     sampler.grid(6)
-    with pytest.raises(ValueError, match="last grid"):
+    with pytest.raises(ValueError, match="latest grid"):
         sampler.step(x, old[0], x)
 
 
