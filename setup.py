@@ -11,7 +11,14 @@ setup(
     ],
     package_dir={"motionkit": "motionkit", "motionkit.methods": "methods", "motionkit.conf": "conf"},
     package_data={
-        "motionkit": ["py.typed", "assets/**/*", "report/**/*.html", "report/**/*.css", "report/**/*.js"],
+        "motionkit": [
+            "py.typed",
+            "assets/**/*",
+            "report/**/*.html",
+            "report/**/*.css",
+            "report/**/*.js",
+            "ui/static/*",
+        ],
         "motionkit.methods": ["**/*.json", "**/*.md", "**/*.safetensors"],
         "motionkit.conf": ["**/*.yaml"],
     },

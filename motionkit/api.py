@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from motionkit.running.step_callback import StepCallback
 from motionkit.transfer import Result
 
 if TYPE_CHECKING:
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import LoraOptions, LoraStack
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.context import Progress
 
@@ -44,11 +44,15 @@ class Method:
         gpu: Any = "auto",
         backbone_path: str | os.PathLike[str] | None = None,
         motion_adapter: MotionOptions | str | None = None,
-        backbone_lora: LoraOptions | str | None = None,
+        backbone_lora: LoraOptions | LoraStack | str | Sequence[Any] | None = None,
+        backbone_vae: str | os.PathLike[str] | None = None,
+        backbone_embeddings: str | Sequence[str] | None = None,
         **words: Any,
     ) -> None:
         spec = registry.spec(name) if isinstance(name, str) else name
+        from motionkit.backbones.lora_files import loras_of
         from motionkit.backbones.motion_files import MotionOptions
+        from motionkit.backbones.part_files import parts_of
 
         if words.get("motion", ...) is None:  # as version 0.1 had it by default
             del words["motion"]
@@ -61,7 +65,8 @@ class Method:
         if isinstance(motion_adapter, str):
             motion_adapter = MotionOptions(motion_adapter)
         named, place = backbone_of(spec, backbone, backbone_path)
-        asked = BackboneChoice(named, place, motion=motion_adapter, lora=_lora(backbone_lora))
+        parts = parts_of(backbone_vae, backbone_embeddings)
+        asked = BackboneChoice(named, place, motion=motion_adapter, lora=loras_of(backbone_lora), parts=parts)
         self._given = known.settings
         self.spec, self.settings, choice = choose(Request(spec, config=self._given, backbone=asked))
         memory = keywords.with_memory(gpu, known.memory)
@@ -144,15 +149,10 @@ def load(name: str, backbone: Any = None, gpu: Any = "auto", **settings: Any) ->
         backbone: a name of `motionkit backbones`, or a folder with weights of a model that the method runs on.
         gpu: a name of conf/gpu, a mapping of its settings, or a plan; also as `device` and `torch_dtype`.
         settings: of the method, which go before everything else of their name; backbone_path, motion_adapter (a folder
-            with AnimateDiff's modules, or `MotionOptions`), backbone_lora; and num_inference_steps, guidance_scale.
+            with AnimateDiff's modules, or `MotionOptions`), backbone_lora (a path, or a list of paths or of pairs path,
+            scale), backbone_vae, backbone_embeddings; and num_inference_steps, guidance_scale.
 
     Raises:
         UserError: unknown method, backbone or setting, each with the nearest known name.
     """
     return Method(name, backbone, gpu, **settings)
-
-
-def _lora(given: LoraOptions | str | None) -> LoraOptions | None:
-    from motionkit.backbones.lora_files import LoraOptions
-
-    return LoraOptions(given) if isinstance(given, str) else given

@@ -25,7 +25,11 @@ else:
 
 
 class Progress(Protocol):
-    """Receives the progress of a run. `done` counts finished steps of `total`, and never decreases within a stage."""
+    """Receives the progress of a run. `done` counts finished steps of `total`, and never decreases within a stage.
+
+    A watcher with an attribute `previews`, a number of seconds, gets at most so often a small picture of the clip as it
+    is denoised: frames evenly spread, side by side.
+    """
 
     def start(self, stage: str, total: int) -> None:
         """A stage begins."""
@@ -63,7 +67,13 @@ class Reporter:
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+        self.picture: Any = None  # of the clip as it is now; goes out with the next step
         self._open: dict[str, int] = {}
+
+    @property
+    def previews(self) -> float | None:
+        """Seconds between two pictures of the clip, or None where the watcher wants none."""
+        return getattr(self.progress, "previews", None)
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage; beginning it again ends the first one."""
@@ -75,7 +85,8 @@ class Reporter:
         """Report finished steps; a number below the last one is ignored."""
         if done >= self._open.get(stage, 0):
             self._open[stage] = done
-            self.progress.step(stage, done, preview)
+            made, self.picture = self.picture, None
+            self.progress.step(stage, done, made if preview is None else preview)
 
     def end(self, stage: str) -> None:
         """End a stage, if it is open."""

@@ -92,6 +92,7 @@ class MethodSpec:
         no_backbones: the same for single backbones of a family on which it does run.
         suits: what makes it run on a backbone of which it says nothing else, such as another package's; () for none.
         samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
+        any_sampler: settings by dotted name, and the value of each with which any sampler is allowed all the same.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         status: "working", or "reproducing" while the paper's numbers are not reached.
         stochastic: whether another seed gives another video.
@@ -138,6 +139,7 @@ class MethodSpec:
     version: str = "1"
     samplers: tuple[str, ...] = ()
     sampler_reason: str = ""
+    any_sampler: Mapping[str, Any] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage | None:
         """The declared stage of that name, or None when its output is not cached."""

@@ -93,6 +93,7 @@ def _need(need: Requirement, how: str) -> tuple[str, str, str]:
 def _facts(spec: MethodSpec) -> str:
     samplers = ", ".join(map(code, spec.samplers)) or "any that fits the backbone"
     samplers += f" ({spec.sampler_reason})" if spec.samplers and spec.sampler_reason else ""
+    samplers += "".join(f"; any with {code(f'method.{key}={value}')}" for key, value in spec.any_sampler.items())
     rows = [
         ("paper", f"[{spec.paper_url}]({spec.paper_url}) ({spec.year})" if spec.paper_url else "none"),
         ("licence of the code", spec.licence),

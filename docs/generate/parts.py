@@ -5,6 +5,7 @@ from __future__ import annotations
 from docs.generate.text import HEAD, code, paragraphs, table
 from motionkit import registry
 from motionkit.backbones import catalog
+from motionkit.diffusion.samplers import refusal, walks
 from motionkit.perception.estimators import EstimatorSpec
 from motionkit.registry import ESTIMATORS, SAMPLERS
 
@@ -83,15 +84,39 @@ def _weights(spec: EstimatorSpec) -> str:
 
 
 def samplers() -> str:
-    """Every sampler."""
+    """Every sampler, and which method runs with which."""
     rows = [
-        (code(s.name), s.summary, ", ".join(s.predictions), f"[paper]({s.paper_url})" if s.paper_url else "")
+        (code(s.name), s.summary, s.made_for or "any", ", ".join(s.predictions), f"[paper]({s.paper_url})")
         for s in SAMPLERS.every()
     ]
     return paragraphs(
         "# Samplers",
         HEAD,
-        "`sampler=NAME`; `auto` is the backbone's own. A method whose mathematics needs one of them refuses the "
-        "others with the reason.",
-        table(("name", "what it is", "walks models that predict", ""), rows),
+        "`sampler=NAME`, with `motionkit transfer`, `compare` and `motionkit.load`; `auto` is the backbone's own. The "
+        "number of steps is the method's own setting. Timesteps and steps are those of diffusers' scheduler of that "
+        "name on the backbone's noise schedule, a zero terminal signal-to-noise ratio included. What draws noise "
+        "(`lcm`, `tcd`) draws it on the CPU from the run's seed.",
+        table(("name", "what it is", "made for", "walks models that predict", ""), rows),
+        "Weights that were distilled to few steps need the sampler that they were distilled for, and guidance 1 or "
+        "little more; `backbone.lora=FILE` brings a LoRA of that kind.",
+        "## Which method runs with which {#matrix}",
+        _sampler_matrix(),
     )
+
+
+def _sampler_matrix() -> str:
+    """Cells that run, or a number of the reason below."""
+    methods = [spec for spec in map(registry.spec, registry.names()) if spec.backbones]
+    rows, notes = [], dict[str, int]()
+    for sampler in SAMPLERS.every():
+        cells = []
+        for spec in methods:
+            why, word = refusal(spec, sampler), "with a setting" if spec.any_sampler else "no"
+            if not walks(spec, sampler):
+                word, kinds = "no", " or ".join(sampler.predictions)
+                why = f"none of the backbones that it names predicts {kinds}; one of another package may"
+            note = notes.setdefault(f"{spec.name}: {why}", len(notes) + 1) if why else 0
+            cells.append(f"{word} ({note})" if why else "yes")
+        rows.append((code(sampler.name), *cells))
+    listed = "\n".join(f"{count}. {reason}" for reason, count in notes.items())
+    return paragraphs(table(("", *(spec.name for spec in methods)), rows), listed)

@@ -74,6 +74,7 @@ SPEC = MethodSpec(
     status="working",
     year=2024,
     version="2",
-    samplers=("ddim",),
+    samplers=("ddim", "ddim-leading", "ddim-trailing"),
     sampler_reason=_DDIM,
+    any_sampler={"sample.start": "noised_warp"},
 )

@@ -52,6 +52,12 @@ class SampleConfig:
         high=1000,
     )
     guidance: float = setting("Scale of classifier-free guidance; 1 is off.", low=0, high=50)
+    guidance_interval: list[float] = setting(
+        "Part of the noise schedule in which guidance is used, from its clean end 0 to pure noise 1; a step outside "
+        "takes half the time.",
+        factory=lambda: [0.0, 1.0],
+        later=True,
+    )
     offset: float = setting(
         "Strength of the noise offset that all positions of a frame's channel have in common.", low=0, high=1
     )
@@ -164,6 +170,12 @@ class AnimateXSettings(PresetSettings):
         size, overlap = flat.get("window.size"), flat.get("window.overlap")
         if size is not None and overlap is not None and overlap >= size:
             raise UserError(f"method.window.overlap={overlap} must be smaller than method.window.size={size}")
+        guided = self.sample.guidance_interval
+        if len(guided) != 2 or not 0 <= guided[0] <= guided[1] <= 1:
+            raise UserError(
+                f"method.sample.guidance_interval={guided}: give its two ends between 0 and 1, the lower one first, "
+                "such as [0.1,0.7]"
+            )
         if self.reference_pose == "driving" and self.align in ("safe", "compat"):
             raise UserError(
                 f"method.align={self.align} needs the reference's own pose: it cannot be combined with "

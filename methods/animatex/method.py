@@ -142,7 +142,8 @@ class AnimateX(Transfer):
     @property
     def _guidance(self) -> Guidance:
         sample = self.config.sample
-        return Guidance.on(self.run.device, sample.guidance, batched=sample.batched, together=self.run.plan.batched)
+        room, interval = self.run.plan.batched, sample.guidance_interval
+        return Guidance.on(self.run.device, sample.guidance, 0.0, sample.batched, room, interval)
 
     def _conditions(self, picture: np.ndarray, prepared: Tensors) -> Conditions:
         """Everything the clip is conditioned on, of all T slots."""

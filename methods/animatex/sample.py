@@ -115,13 +115,13 @@ def sample(
 ) -> Tensor:
     """Noise (B, C, F, h, w) to clean latents under guidance, in windows where F > size; float32.
 
-    DDIM walks `grid`, as the authors' does; another sampler walks its own.
+    Plain DDIM walks `grid`, as the authors' does; another sampler walks its own.
 
     Raises:
         UserError: see `visited` and `windows`; the model returned NaN or infinity.
     """
     sampler = sampler or DDIM(scheduler())
-    walked = grid(sampler.scheduler, steps) if isinstance(sampler, DDIM) else sampler.grid(steps)
+    walked = grid(sampler.scheduler, steps) if type(sampler) is DDIM else sampler.grid(steps)
     whole = averaged(model, windows(latents.shape[2], size, overlap))
     return loop.denoise(whole, sampler, latents, walked, guidance, progress=progress)
 

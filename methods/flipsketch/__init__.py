@@ -85,6 +85,6 @@ SPEC = MethodSpec(
     version="3",
     mattes=True,
     year=2025,
-    samplers=("ddim",),
+    samplers=("ddim", "ddim-leading", "ddim-trailing"),
     sampler_reason=_DDIM,
 )

@@ -36,6 +36,7 @@ def align(
     loss: str = "mse",
     precision: str = "float32",
     half: bool = False,
+    stall: float = 0.0,
     check: Callable[[], None] = lambda: None,
     watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Tensor:
@@ -51,6 +52,7 @@ def align(
         loss: "mse" or "norm" (the sum in place of the mean: only Adam's epsilon sees the difference).
         precision: of the latents under optimisation, "float32" or "bfloat16".
         half: the model computes in half precision.
+        stall: no update follows one that lowered the loss by less than this share of it; 0 makes all.
         check: called before each update (it may cancel).
         watch: gets the loss and its gradient (1, C, M - 1, h, w) of each update.
 
@@ -64,12 +66,16 @@ def align(
         scale = LOSS_SCALE if half else 1.0  # Adam's updates do not depend on it
         if loss == "norm":
             scale /= target.numel()  # a sum's gradients would overflow where a mean's do not vanish
+        before = float("inf")
         for _ in range(updates):
             check()
             with torch.enable_grad():
                 prediction = predict(torch.cat([fixed, z.float()], 2))[:, :, 0].float()
                 error = (prediction - target[None].float()).square()
                 value = error.mean() if loss == "mse" else error.sum()
+                if stall and float(value.detach()) > (1 - stall) * before:
+                    break
+                before = float(value.detach()) if stall else before  # asking waits for the device
                 (gradient,) = torch.autograd.grad(value * scale, z)
             z.grad = gradient / scale
             optimiser.step()

@@ -57,6 +57,7 @@ class _Pass:
     use: Recording | None = None
     first: int = 0  # the first video of the batch that is composed
     factor: Tensor | None = None  # (F,) minus 1: how much stronger each query frame looks at the reference's frame 0
+    mask: bool = True  # whether that is added to the logits, or stands in a channel more
 
 
 class Composer:
@@ -68,6 +69,8 @@ class Composer:
         ramp: "per_frame": the logit of query frame f towards the reference's frame 0 times 1 + lambda f / 50 (the
             authors' code); "constant": times 1 + lambda / 50 for every frame (the paper, section 4.3).
         spatial, temporal: which attention is composed.
+        mask: whether lambda changes the logits by an additive mask, or by one channel more in each head, which gives
+            the same logits and which kernels take that know no mask; None takes the mask on the CPU alone.
         layers: "attn1": the first self-attention of each block; "all": the second temporal one too.
     """
 
@@ -81,8 +84,9 @@ class Composer:
         spatial: bool = True,
         temporal: bool = True,
         layers: str = "attn1",
+        mask: bool | None = None,
     ) -> None:
-        self._denoise, self._unet = denoise, unet
+        self._denoise, self._unet, self._mask = denoise, unet, mask
         self._lambda, self._ramp = lambda_, ramp
         self.spatial, self.temporal = spatial, temporal
         self._pass = _Pass()
@@ -122,13 +126,15 @@ class Composer:
         if len(latents) != 1:
             raise ValueError(f"one reference, not {len(latents)}")
         recording = Recording()
-        return self._call(latents, t, text, save=recording), recording
+        with torch.compiler.set_stance("force_eager"):  # its frames change from call to call: compiling never pays
+            return self._call(latents, t, text, save=recording), recording
 
     def composed(self, latents: Tensor, t: float, text: Tensor, recording: Recording, first: int = 0) -> Tensor:
         """The prediction with the reference's queries and keys in the videos of the batch from `first` on."""
         used = Recording(recording.queries if self.spatial else {}, recording.keys if self.temporal else {})
         factor = self._factor(latents.shape[2], latents.device)
-        return self._call(latents, t, text, use=used, first=first, factor=factor)
+        mask = latents.device.type == "cpu" if self._mask is None else self._mask
+        return self._call(latents, t, text, use=used, first=first, factor=factor, mask=mask)
 
     def _call(self, latents: Tensor, t: float, text: Tensor, **what: Any) -> Tensor:
         frames = latents.shape[2]
@@ -159,28 +165,53 @@ class _Processor:
     def __init__(self, now: _Pass, name: str = "") -> None:
         self._now, self._name = now, name
 
-    def _finish(self, attn: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attention of (B, S, C) queries, to_out included."""
+    def _finish(self, attn: Attention, q: Tensor, k: Tensor, v: Tensor, more: Tensor | None = None) -> Tensor:
+        """Attention of (B, S, C) queries, to_out included; `more` (B, heads, S) is added to the logits of key 0."""
         q, k, v = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, S, d)
-        out = _attend(q, k, v, bias)
+        if more is None:
+            out = _attend(q, k, v)
+        elif self._now.mask:
+            out = _attend(q, k, v, _column(more, k.shape[2]))
+        else:
+            out = _attend(*_widened(q, k, v, more), scale=q.shape[-1] ** -0.5)[..., : v.shape[-1]]
         out = out.transpose(1, 2).flatten(2)  # (B, S, C)
         return attn.to_out[1](attn.to_out[0](out))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def _column(more: Tensor, keys: int) -> Tensor:
+    """The mask (B, heads, S, keys) that adds `more` (B, heads, S) to the logits of key 0."""
+    bias = more.new_zeros(*more.shape, keys)  # (B, heads, S, keys)
+    bias[..., 0] = more
+    return bias
+
+
+def _widened(q: Tensor, k: Tensor, v: Tensor, more: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Heads (B, heads, S, d) with a channel in which key 0 is 1, the others 0, and the queries hold what is added.
+
+    Seven more channels of zeros keep d a multiple of 8, of which the kernels' fast ways are made.
+    """
+    width = q.shape[-1]
+    q, k, v = (functional.pad(x, (0, 8)) for x in (q, k, v))  # (B, heads, S, d + 8)
+    q[..., width] = more * width**0.5  # the kernel divides by it
+    k[:, :, 0, width] = 1
+    return q, k, v
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
     """Fused attention of (B, heads, S, d), in as many calls as the kernels need; bias (B, heads, S, S) or None."""
     rows = max(1, _PROBLEMS // q.shape[1])
     if len(q) <= rows:
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     biases = bias.split(rows) if bias is not None else [None] * -(-len(q) // rows)
     parts = zip(q.split(rows), k.split(rows), v.split(rows), biases, strict=True)
-    return torch.cat([functional.scaled_dot_product_attention(*part[:3], attn_mask=part[3]) for part in parts])
+    return torch.cat(
+        [functional.scaled_dot_product_attention(*part[:3], attn_mask=part[3], scale=scale) for part in parts]
+    )
 
 
 class _Text(_Processor):
     """Cross-attention. All frames of a video read the same text: it is projected once and not once for each frame."""
 
-    @torch.compiler.disable
     def __call__(
         self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: Any, **__: Any
     ) -> Tensor:
@@ -194,7 +225,6 @@ class _Text(_Processor):
 class _Spatial(_Processor):
     """Self-attention inside a frame: softmax(q_ref k^T / sqrt(d)) v for the first N frames."""
 
-    @torch.compiler.disable
     def __call__(self, attn: Attention, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         x, now = hidden_states, self._now
         q = self._queries(attn, x)
@@ -222,20 +252,19 @@ class _Temporal(_Processor):
         super().__init__(now, name)
         self._marked = marked  # whether this layer is saved and composed
 
-    @torch.compiler.disable
     def __call__(self, attn: Attention, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         x, now = hidden_states, self._now
-        q, k, v, bias = attn.to_q(x), attn.to_k(x), attn.to_v(x), None  # (B*h*w, F, C)
+        q, k, v, more = attn.to_q(x), attn.to_k(x), attn.to_v(x), None  # (B*h*w, F, C)
         if now.save is not None and self._marked:
             now.save.keys[self._name] = k[:, 0].clone()  # a copy lets go of the other frames
         given = now.use.keys.get(self._name) if now.use else None
         if given is not None:
-            bias = self._look(attn, q, k, given.to(k))
-        return self._finish(attn, q, k, v, bias)
+            more = self._look(attn, q, k, given.to(k))
+        return self._finish(attn, q, k, v, more)
 
     def _look(self, attn: Attention, q: Tensor, k: Tensor, given: Tensor) -> Tensor | None:
         """Put the reference's key in the place of frame 0's, and give the logits' change by the factor: the rest of
-        (1 + lambda f / 50) q_f k_0 / sqrt(d), one column."""
+        (1 + lambda f / 50) q_f k_0 / sqrt(d), (P, heads, F)."""
         now, places = self._now, len(given)
         k.unflatten(0, (-1, places))[now.first :, :, 0] = given
         if now.factor is None:
@@ -244,6 +273,4 @@ class _Temporal(_Processor):
         q, k0 = q.unflatten(-1, (heads, -1)), k[:, 0].unflatten(-1, (heads, -1))  # (P, F, heads, d), (P, heads, d)
         logits = torch.einsum("pfhd,phd->phf", q, k0) * (now.factor.to(q.dtype) * width**-0.5)
         logits[: now.first * places] = 0
-        bias = logits.new_zeros(*logits.shape, now.frames)  # (P, heads, F, F)
-        bias[..., 0] = logits
-        return bias
+        return logits

@@ -67,6 +67,13 @@ class AlignConfig:
     fraction: float = setting("Share of the steps that are aligned, from the first.", low=0, high=1)
     updates: int = setting("Number of gradient steps on the noise in each aligned step.", low=0, high=1000)
     lr: float = setting("Size of these gradient steps.", low=0, high=1)
+    stall: float = setting(
+        "A step's alignment ends at a gradient step that lowered its loss by less than this share; 0 takes all.",
+        0.0,
+        low=0,
+        high=1,
+        later=True,
+    )
     loss: str = setting(
         "The loss of a gradient step.",
         choices={"mse": "mean squared error, as in the authors' code", "norm": "the paper's squared norm"},

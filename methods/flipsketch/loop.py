@@ -32,6 +32,7 @@ class DenoiseSettings:
     loss: str = "mse"
     precision: str = "float32"
     half: bool = False
+    stall: float = 0.0
 
 
 def start(noise: Tensor, inverted: Tensor, share: float = 0.0) -> Tensor:
@@ -130,6 +131,7 @@ class _Video:
                 loss=options.loss,
                 precision=options.precision,
                 half=options.half,
+                stall=options.stall,
                 check=self.check,
             )
             for video in x

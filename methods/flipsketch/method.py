@@ -55,6 +55,7 @@ class FlipSketch(Transfer):
     config: FlipSketchConfig
     _merged = False
     _drawing: Drawing | None = None
+    _made: Reference | None = None  # with the recordings that are still on the device
 
     def __init__(self, config: FlipSketchConfig, backbone: VideoBackbone | None, run: RunContext) -> None:
         super().__init__(config.on(backbone.spec.name) if backbone else config, backbone, run)
@@ -137,6 +138,7 @@ class FlipSketch(Transfer):
             self.run.note("reference", f"the first of {len(inputs.reference)} frames")
         reference = self._refer(drawing.image, self._lengths()[0], inputs.negative_prompt)
         self.run.note("stored_qk_mb", round(reference.megabytes, 1))
+        self._made = reference if self._room_mb() else None
         small = reference.megabytes <= self.config.store_mb
         if not small:
             find = remembering(_key(reference, self.config), lambda i: reference.recordings[i])
@@ -167,8 +169,15 @@ class FlipSketch(Transfer):
                 given=inverted if config.invert.path == "kept" else None,
                 negative=self._text(negative_prompt) if guided else None,
                 guidance=config.sample.guidance,
+                room_mb=self._room_mb(),
                 progress=lambda done, total: run.progress.tick("reference", done, total),
             )
+
+    def _room_mb(self) -> float:
+        """How much of the device's free memory recordings may take, MB: half, where nothing else is moved off it."""
+        if not self.run.device.startswith("cuda") or self.backbone.plan.offload != "none":
+            return 0.0
+        return torch.cuda.mem_get_info(self.run.device)[0] / 2e6
 
     def _schedule(self, frames: int) -> Schedule:
         config = self.config
@@ -231,7 +240,7 @@ class FlipSketch(Transfer):
             prompts = phrased
         segment = _Segment(None, None, schedule.alone(), prompts[0])
         if not self.config.undrawn:
-            segment = _Segment(self._read(inputs).image, Reference.of(prepared), schedule, prompts[0])
+            segment = _Segment(self._read(inputs).image, self._reference(prepared), schedule, prompts[0])
         frames = self._best(segment, inputs.negative_prompt)
         for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
             last = self._again(frames[-1])
@@ -240,6 +249,11 @@ class FlipSketch(Transfer):
             frames = np.concatenate([frames, self._best(segment, inputs.negative_prompt)[1:]])
         self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
+
+    def _reference(self, prepared: Tensors) -> Reference:
+        """The one that `prepare` left, its recordings on the device where this object walked it there itself."""
+        found, made = Reference.of(prepared), self._made
+        return made if made and _key(made, self.config) == _key(found, self.config) else found
 
     def _again(self, frame: np.ndarray) -> np.ndarray:
         """The last frame (H, W, 3) of a clip as the next one's drawing, strictly black on white."""
@@ -307,6 +321,7 @@ class FlipSketch(Transfer):
             lr=config.align.lr,
             loss=str(config.align.loss),
             precision=str(config.align.precision),
+            stall=config.align.stall,
             half=self.backbone.plan.autocast is not None or self.backbone.dtype != torch.float32,
         )
 

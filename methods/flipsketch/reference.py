@@ -91,8 +91,8 @@ class Reference:
         kept = {"noise": self.noise, "path": self.path, "targets": self.targets}
         kept |= {f"state.{i}": state for i, state in enumerate(self.states)}
         for i, recording in enumerate(self.recordings if recordings else ()):
-            kept |= {f"{_QUERY}.{i}.{site}": q for site, q in recording.queries.items()}
-            kept |= {f"{_KEY}.{i}.{site}": k for site, k in recording.keys.items()}
+            kept |= {f"{_QUERY}.{i}.{site}": q.cpu() for site, q in recording.queries.items()}
+            kept |= {f"{_KEY}.{i}.{site}": k.cpu() for site, k in recording.keys.items()}
         return kept
 
     @classmethod
@@ -121,6 +121,7 @@ def walk(
     given: Tensor | None = None,
     negative: Tensor | None = None,
     guidance: float = 1.0,
+    room_mb: float = 0.0,
     progress: OnStep | None = None,
 ) -> Reference:
     """Denoise M copies of x_T^r together, of which each step keeps the first N.
@@ -133,6 +134,7 @@ def walk(
         noise: x_T^r (1, C, 1, h, w).
         null: text states (1, L, C) of the empty prompt.
         given: (steps + 1, 1, C, 1, h, w), from the noise down to the clean latents.
+        room_mb: recordings up to this size in all stay on the model's device, the others go to the CPU's memory.
         negative, guidance: text states of a negative prompt: the reference is then guided too, as in the authors' code.
 
     Raises:
@@ -140,7 +142,7 @@ def walk(
     """
     ref = noise.float().expand(-1, -1, schedule.frames, -1, -1)  # (1, C, M, h, w)
     grid = sampler.grid(schedule.steps)[: schedule.walked]
-    branch = _Branch(composer, schedule, null, negative, ref)
+    branch = _Branch(composer, schedule, null, negative, ref, room_mb)
     if given is None:
         guided = Guidance(guidance if negative is not None else 1.0)
         loop.denoise(
@@ -169,8 +171,15 @@ class _Branch:
     """The model of the reference branch, which stores what later steps need."""
 
     def __init__(
-        self, composer: Composer, schedule: Schedule, null: Tensor, negative: Tensor | None, start: Tensor
+        self,
+        composer: Composer,
+        schedule: Schedule,
+        null: Tensor,
+        negative: Tensor | None,
+        start: Tensor,
+        room_mb: float,
     ) -> None:
+        self.room_mb = room_mb
         self.composer, self.schedule, self.null, self.negative = composer, schedule, null, negative
         self.path, self.targets = [start[0, :, 0]], list[Tensor]()
         self.states, self.recordings = list[Tensor](), list[Recording]()
@@ -188,18 +197,27 @@ class _Branch:
         """The prediction (1, C, N, h, w) without text, or with the negative prompt."""
         if half == "uncond":
             assert self.negative is not None
-            return self.composer.plain(ref, step.t, self.negative)
+            return self._plain(ref, step, self.negative)
         if step.index < self.schedule.composed:
             self.states.append(ref)
             prediction, recording = self.composer.record(ref, step.t, self.null)
-            self.recordings.append(recording.map(lambda tensor: tensor.cpu()))  # gigabytes at 1024 pixels
+            self.recordings.append(self._placed(recording))
         else:
-            prediction = self.composer.plain(ref, step.t, self.null)
+            prediction = self._plain(ref, step, self.null)
         if step.index < self.schedule.aligned:
             single = ref.shape[2] == 1
-            alone = prediction if single else self.composer.plain(ref[:, :, :1], step.t, self.null)
+            alone = prediction if single else self._plain(ref[:, :, :1], step, self.null)
             self.targets.append(alone[0, :, 0].float())
         return prediction
+
+    def _placed(self, recording: Recording) -> Recording:
+        """A recording on the device where there is room, else in the CPU's memory: at 1024 pixels it is gigabytes."""
+        self.room_mb -= recording.megabytes
+        return recording if self.room_mb >= 0 else recording.map(lambda tensor: tensor.cpu())
+
+    def _plain(self, ref: Tensor, step: Step, text: Tensor) -> Tensor:
+        with torch.compiler.set_stance("force_eager"):  # as in a recording
+            return self.composer.plain(ref, step.t, text)
 
     def reference(self, noise: Tensor) -> Reference:
         """All stored results."""

@@ -95,6 +95,6 @@ SPEC = MethodSpec(
     status="reproducing",
     version="3",
     year=2025,
-    samplers=("ddim", "flow-euler"),
+    samplers=("ddim", "ddim-leading", "ddim-trailing", "flow-euler"),
     sampler_reason="it inverts the source and must denoise through the same steps; a sampler that adds noise cannot",
 )

@@ -17,16 +17,24 @@ from diffusers import DDIMScheduler, MotionAdapter, UNet2DConditionModel, UNetMo
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
-from motionkit.backbones import catalog, folders, motion_files
+from motionkit.backbones import catalog, folders, motion_files, motion_original
 from motionkit.backbones.fingerprints import fingerprint
 from motionkit.backbones.motion_files import MotionOptions
-from motionkit.backbones.sd import StableDiffusion, StableDiffusionXL, check_parts, read_parts, read_scheduler
+from motionkit.backbones.sd import (
+    StableDiffusion,
+    StableDiffusionXL,
+    check_parts,
+    part_configs,
+    read_parts,
+    read_scheduler,
+)
 from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import MODEL
+from motionkit.weights.one_file import OneFile
 from motionkit.weights.reading import load_model, read_config
 
 _log = logging.getLogger(__name__)
@@ -122,17 +130,20 @@ def load(
     motion.check(spec)
     folder = folders.locate(spec, path, online)
     modules = motion_files.locate(spec, folder, motion, online)
-    unet, adapter = read_configs(spec, folder, modules)
-    vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    held = OneFile(modules) if modules.is_file() else None
     assert spec.base is not None
     base = replace(catalog.get(spec.base), name=spec.name, expects=spec.expects)
-    encoders = [part for part in spec.layout if part.startswith("text_encoder")]
-    texts = [read_config(folders.part_file(folder, name, "config.json")) for name in encoders]
+    unet, vae, texts = part_configs(base, folder)
+    adapter = motion_original.config_of(held) if held else read_config(modules / "config.json", "MotionAdapter")
+    check_configs(spec, folder, unet, modules, adapter)
     check_parts(base, folder, unet, vae, texts)
     dtype = getattr(torch, plan.dtype)
     parts = read_parts(base, folder, dtype, UNet2DConditionModel, unet, vae, texts)
-    held = load_model(lambda: MotionAdapter.from_config(adapter), [modules], MODEL, dtype)
-    parts["unet"] = join(parts["unet"], held)
+    if held:
+        found = motion_original.read(held, adapter, dtype)
+    else:
+        found = load_model(lambda: MotionAdapter.from_config(adapter), [modules], MODEL, dtype)
+    parts["unet"] = join(parts["unet"], found)
     image_scheduler = parts["scheduler"]
     parts["scheduler"] = schedule(spec, image_scheduler, motion)
     parts["fingerprint"] = fingerprint(spec, path, motion=motion)
@@ -141,19 +152,18 @@ def load(
     return backbone
 
 
-def read_configs(spec: BackboneSpec, folder: Path, modules: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configurations of the image UNet and of the motion modules, checked against each other.
+def check_configs(
+    spec: BackboneSpec, folder: Path, unet: dict[str, Any], modules: Path, adapter: dict[str, Any]
+) -> None:
+    """Check the configurations of the image UNet and of the motion modules against each other.
 
     Raises: UserError naming both kinds when they do not fit.
     """
-    unet = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
-    adapter = read_config(modules / "config.json", "MotionAdapter")
     found_xl, wanted_xl = unet.get("addition_embed_type") == "text_time", spec.family == "animatediff-xl"
     if found_xl != wanted_xl:
         found, other = ("SD XL", "animatediff-sdxl") if found_xl else ("SD 1.x or 2.x", "animatediff-sd15")
         raise UserError(f"{spec.name}: {folder} holds an {found} model; use backbone={other} for it")
     motion_files.check_match(spec, folder, unet, modules, adapter)
-    return unet, adapter
 
 
 def join(image: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:

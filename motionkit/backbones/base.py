@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from motionkit.weights.building import on_meta
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora import Lora
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
+    from motionkit.backbones.part_files import PartOptions
 
 _TEMPORAL = ("motion_modules", "temp_attentions", "transformer_in", "attn_temp")
 
@@ -81,6 +82,7 @@ class VideoBackbone(abc.ABC):
             scheduler,
         )
         self._fingerprint = fingerprint
+        self.taught: dict[str, str] = {}  # words of textual inversion -> their tokens
         self.device = torch.device(plan.device)
         self.patch, self.factor = self.scales(vae)
         for part in self.parts():
@@ -231,16 +233,36 @@ class VideoBackbone(abc.ABC):
         placement.prepare_unet(self.plan, unet)
         return unet
 
-    def add_lora(self, change: Lora, options: LoraOptions) -> list[str]:
+    def add_lora(self, change: Lora | Sequence[Lora], options: Loras) -> list[str]:
         """Merge a LoRA into the weights, for good; returns the changed layers. The fingerprint says so from then on.
+
+        Several, one for each of `options.each`, are added up before the weights are rounded.
 
         Raises: UserError when it is for another model; then nothing has changed.
         """
-        from motionkit.backbones.lora import PARTS, merge
+        from motionkit.backbones.lora import PARTS, Lora, merge_all
 
-        changed = merge(change, {part: getattr(self, part, None) for part in PARTS}, options.scale)
+        changes = [change] if isinstance(change, Lora) else change
+        counted = [(one, said.scale) for one, said in zip(changes, options.each, strict=True)]
+        changed = merge_all(counted, {part: getattr(self, part, None) for part in PARTS})
         self._fingerprint = options.fingerprint(self._fingerprint)
         return changed
+
+    def change_parts(self, options: PartOptions) -> None:
+        """Put other parts into the backbone, for good. The fingerprint says so from then on.
+
+        Raises: UserError for files of another model.
+        """
+        from motionkit.backbones.parts import put
+
+        put(self, options)
+        self._fingerprint = options.fingerprint(self._fingerprint)
+
+    def change_vae(self, vae: Any) -> None:
+        """Another autoencoder in place of this one, under the same plan."""
+        placement.prepare_vae(self.plan, vae.eval().requires_grad_(False))
+        self.vae = vae
+        self.patch, self.factor = self.scales(vae)
 
     def fingerprint(self) -> str:
         """A hash of everything that decides what this backbone computes: configurations and weights."""

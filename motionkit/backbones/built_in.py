@@ -59,6 +59,7 @@ SD14 = BackboneSpec(
     expects=_SD1,
     pipeline=_PIPELINE,
     sd1_unet=True,
+    one_file="sd15",
     row=3,
 )
 SD15 = BackboneSpec(
@@ -76,6 +77,7 @@ SD15 = BackboneSpec(
     expects=_SD1,
     pipeline=_PIPELINE,
     sd1_unet=True,
+    one_file="sd15",
     row=4,
 )
 TINY_SDXL = BackboneSpec(
@@ -109,6 +111,7 @@ SDXL = BackboneSpec(
     layout=layouts.SDXL,
     pipeline=_PIPELINE_XL,
     xl_unet=True,
+    one_file="sdxl",
     row=5,
 )
 TINY_MODELSCOPE = BackboneSpec(
@@ -231,6 +234,7 @@ ANIMATEDIFF_SD15 = BackboneSpec(
     pipeline=_PIPELINE,
     sd1_unet=True,
     **_VIDEO,
+    one_file="sd15",
     row=12,
 )
 ANIMATEDIFF_SDXL = BackboneSpec(
@@ -251,5 +255,6 @@ ANIMATEDIFF_SDXL = BackboneSpec(
     layout=layouts.SDXL,
     pipeline=_PIPELINE_XL,
     **_VIDEO,
+    one_file="sdxl",
     row=13,
 )

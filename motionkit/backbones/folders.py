@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from motionkit.backbones.layouts import OPTIONAL
@@ -10,6 +11,8 @@ from motionkit.errors import MissingWeights, UserError
 from motionkit.weights import places
 from motionkit.weights.finding import Wanted, find
 from motionkit.weights.model_files import MODEL, TEXT, read_json, refuse_pickle, weight_files
+
+FILES = (".safetensors", ".ckpt")  # of checkpoints in one file
 
 
 def wanted(spec: BackboneSpec) -> Wanted:
@@ -29,6 +32,7 @@ def wanted(spec: BackboneSpec) -> Wanted:
         also=tuple(_optional(spec)),
         size=f"about {spec.approx_gb:.3g} GB in all",
         setting="backbone.path",
+        accepts="a folder, a file or a hub id owner/name" if spec.one_file else Wanted.accepts,
         made=made or "give the folder with its weights as backbone.path=FOLDER",
     )
 
@@ -36,13 +40,19 @@ def wanted(spec: BackboneSpec) -> Wanted:
 def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) -> Path:
     """The folder with all of the backbone's files: `path` (folder or hub id), else the package, else the hub cache.
 
+    A checkpoint in one file is returned as it is, where the backbone reads such (`BackboneSpec.one_file`).
+
     Raises: as `weights.finding.find`; UserError for what is not a folder in hub layout.
     """
+    if path and path != spec.hub_id and path not in places.other_names(spec.hub_id or ""):
+        spec = replace(spec, hub_variant="")  # that the hub has halves of the default's weights says nothing of these
     return find(wanted(spec), path, online or None)
 
 
 def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
+        if spec.one_file and folder.suffix in FILES:
+            return folder
         raise UserError(f"{spec.name}: {folder} is one file; {_instead_of_a_file(spec, folder)}")
     missing = inventory(spec, folder)[1]
     if missing and spec.asset and folder == places.assets() / spec.asset:
@@ -102,8 +112,11 @@ def part_file(folder: Path, part: str, name: str) -> Path:
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files that the backbone reads, and those that `folder` lacks, by relative name.
 
+    Of a checkpoint in one file, that and the configurations that go with it.
     Raises: UserError where weights exist only as a pickle.
     """
+    if folder.is_file():
+        return {"file": folder, "configs": places.PACKAGE / "configs" / f"{spec.one_file}.json"}, []
     present: dict[str, Path] = {}
     missing: list[str] = []
     for part, names in spec.layout.items():
@@ -124,7 +137,7 @@ def _found(spec: BackboneSpec, folder: Path, part: str, name: str) -> dict[str, 
     found: dict[str, Path] = {}
     for place in part_folders(folder, part):
         own = place == folder / part
-        found |= {f"{'' if own else 'shared/'}{part}/{file.name}": file for file in weight_files(place, name)}
+        found |= {f"{'' if own else 'shared/'}{part}/{file.name}": file for file in weight_files(place, name, True)}
     if not found:
         refuse_pickle(spec.name, folder / part)
         variant = f".{spec.hub_variant}" if spec.hub_variant else ""

@@ -1,14 +1,15 @@
 """Low-rank changes merged into a model's weights: W + scale * up @ down, from every layout in which they are passed on.
 
 Hu et al., LoRA, arXiv 2106.09685. Read: peft's and diffusers' safetensors (old and new names), the community's
-`lora_unet_...` names, and the nameless lists of up and down matrices that FlipSketch's trainer writes.
+`lora_unet_...` names (kohya-ss/sd-scripts: diffusers' for SD 1.x, the authors' `input_blocks` for SD XL), LyCORIS's
+LoHa and LoKr, AnimateDiff's motion and domain LoRAs, and the nameless lists that FlipSketch's trainer writes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from motionkit.backbones.lora_files import ADAPTER, lora_files
-from motionkit.backbones.lora_lists import from_list, layers_of, misfit
+from motionkit.backbones.lora_kinds import REFUSED, Change
+from motionkit.backbones.lora_lists import from_list, layers_of
 from motionkit.errors import UserError
 from motionkit.weights.model_files import read_json
+from motionkit.weights.published_names import motion_name, unet_names
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 _FACTOR = re.compile(
@@ -28,29 +31,16 @@ _FACTOR = re.compile(
     r"(?:lora_(?P<ab>[AB])(?:\.[^.]+)?|lora(?:_linear_layer)?[._](?P<du>down|up))\.weight"
 )
 _ALPHA = re.compile(r"(?P<layer>.+?)(?:\.lora|\.lora_linear_layer)?\.alpha")
-_OTHERS = {"lora_magnitude": "DoRA", "dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_mid": "Tucker LoCon"}
+_MORE = re.compile(
+    r"(?P<layer>.+)\.(?P<name>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12])|lora_mid)(?:\.weight)?"
+)
 _COMMUNITY = {
     "lora_unet_": "unet",
     "lora_te_": "text_encoder",
     "lora_te1_": "text_encoder",
     "lora_te2_": "text_encoder_2",
+    "diffusion_model.": "unet",
 }
-
-
-@dataclass
-class Change:
-    """One layer's factors: up (O, r, 1...) and down (r, I, k...), and alpha (the change counts alpha / r times)."""
-
-    up: Tensor | None = None
-    down: Tensor | None = None
-    alpha: float | None = None
-    root: bool = False  # alpha / sqrt(r) in place of alpha / r (rank-stabilised LoRA, arXiv 2312.03732)
-
-    def factor(self) -> float:
-        """How many times up @ down counts."""
-        assert self.down is not None
-        rank = self.down.shape[0]
-        return 1.0 if self.alpha is None else self.alpha / (rank**0.5 if self.root else rank)
 
 
 @dataclass
@@ -82,6 +72,24 @@ def merge_lora(
 
 def merge(lora: Lora, models: Mapping[str, Any], scale: float = 1.0) -> list[str]:
     """As `merge_lora`, for a LoRA that was read before; `models` by the names in PARTS, None where there is none."""
+    return merge_all([(lora, scale)], models)
+
+
+def merge_all(counted: Sequence[tuple[Lora, float]], models: Mapping[str, Any]) -> list[str]:
+    """As `merge`, for several LoRAs with their scales: a weight is rounded once, when all of them are added up."""
+    names: dict[int, str] = {}
+    sums: dict[int, tuple[nn.Module, list[tuple[Change, float]]]] = {}
+    for lora, scale in counted:
+        for name, module, change in _found(lora, models):
+            names.setdefault(id(module), name)
+            sums.setdefault(id(module), (module, []))[1].append((change, scale))
+    for module, changes in sums.values():
+        _add(module, changes)
+    return list(names.values())
+
+
+def _found(lora: Lora, models: Mapping[str, Any]) -> list[tuple[str, nn.Module, Change]]:
+    """Every layer that a LoRA changes. Raises: as `merge_lora`."""
     found: list[tuple[str, nn.Module, Change]] = []
     for part in PARTS:
         changes, file = lora.changes.get(part, {}), lora.file
@@ -91,17 +99,16 @@ def merge(lora: Lora, models: Mapping[str, Any], scale: float = 1.0) -> list[str
             changes = {name: Change(up, down) for name, up, down in pairs}
         if changes:
             found += _matched(file, part, changes, models.get(part))
-    for _, module, change in found:
-        _add(module, change, scale)
-    return [name for name, _, _ in found]
+    return found
 
 
 @torch.no_grad()
-def _add(module: nn.Module, change: Change, scale: float) -> None:
+def _add(module: nn.Module, changes: Sequence[tuple[Change, float]]) -> None:
     weight: Any = module.weight
-    assert change.up is not None and change.down is not None
-    up, down = (x.to(weight.device, torch.float32).flatten(1) for x in (change.up, change.down))  # (O, r), (r, I k...)
-    weight.copy_((weight.float() + scale * change.factor() * (up @ down).reshape(weight.shape)).to(weight.dtype))
+    total = weight.float()
+    for change, scale in changes:
+        total = total + scale * change.factor() * change.matrix(weight.device).reshape(weight.shape)
+    weight.copy_(total.to(weight.dtype))
 
 
 def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -> list[tuple[str, nn.Module, Change]]:
@@ -111,7 +118,7 @@ def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -
             f"{file} changes the {part.replace('_', ' ')} too ({len(changes)} layers), which is not part of this model"
         )
     layers = dict(layers_of(model))
-    known = layers | {name.replace(".", "_"): module for name, module in layers.items()}
+    known = _by_every_name(layers)
     names = {id(module): name for name, module in layers.items()}
     found, lost = [], []
     for key, change in changes.items():
@@ -120,7 +127,7 @@ def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -
             lost.append(key)
             continue
         weight: Any = module.weight
-        if why := misfit(change.up, change.down, weight):
+        if why := change.why_not(weight):
             raise UserError(f"{file} is a LoRA of another model: {part}.{key} {why}")
         found.append((f"{part}.{names[id(module)]}", module, change))
     if lost:
@@ -129,6 +136,14 @@ def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -
             f"{len(changes)} layers, e.g. {lost[0]}"
         )
     return found
+
+
+def _by_every_name(layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The layers under each name that files give them: diffusers', the authors', and both with _ for each dot."""
+    published = {other: layers[name] for name, other in unet_names(layers).items()}
+    motion = {motion_name(name): module for name, module in layers.items()}
+    dotted = {**published, **motion, **layers}
+    return {name.replace(".", "_"): module for name, module in dotted.items()} | dotted
 
 
 def read_lora(path: str | Path) -> Lora:
@@ -167,6 +182,10 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
         raise UserError(f"{file} is damaged or cut short ({(str(error).splitlines() or ['?'])[0][:200]})") from error
     except Exception as error:  # torch names a refused pickle and a broken archive in many ways
         raise UserError(f"{file} is not a file of plain tensors, and nothing else is read from it") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):  # as AnimateDiff's .ckpt files
+        content = content["state_dict"]
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key != "animatediff_config"}
     values = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(values, list | tuple) or not values or not all(isinstance(v, Tensor) for v in values):
         raise UserError(f"{file} holds no tensors, neither by name nor in a list: it is no LoRA")
@@ -179,8 +198,12 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
     """Changes by part and layer from named tensors; `said` are peft's settings, with a part's prefix or without."""
     parts: dict[str, dict[str, Change]] = {}
     for key, value in tensors.items():
-        if kind := next((kind for mark, kind in _OTHERS.items() if mark in key), None):
+        if kind := next((kind for mark, kind in REFUSED.items() if mark in key), None):
             raise UserError(f"{file} is a {kind} adapter, which cannot be merged as a LoRA: {key}")
+        if more := _MORE.fullmatch(key):
+            part, layer = _place(more["layer"])
+            parts.setdefault(part, {}).setdefault(layer, Change()).more[more["name"]] = value
+            continue
         factor, alpha = _FACTOR.fullmatch(key), _ALPHA.fullmatch(key)
         if not factor and not alpha:
             raise UserError(f"{file} is no LoRA: it holds {key}")
@@ -206,7 +229,7 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
 
 def _place(layer: str) -> tuple[str, str]:
     """The part that a layer belongs to, and its name there."""
-    layer = layer.removeprefix("base_model.model.")
+    layer = layer.removeprefix("module.").removeprefix("base_model.model.")
     for prefix, part in (*_COMMUNITY.items(), *((f"{part}.", part) for part in reversed(PARTS))):
         if layer.startswith(prefix):
             return part, layer.removeprefix(prefix)

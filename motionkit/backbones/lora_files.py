@@ -1,15 +1,19 @@
-"""Which files a LoRA is made of, and their hash. No torch, nothing is read but for the hash."""
+"""Which LoRAs are asked for, which files they are made of, and their hashes. No torch, only hashing reads anything."""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from motionkit.errors import UserError
 from motionkit.weights.hashing import hash_json, hash_path
 
-SUFFIXES = (".safetensors", ".pt", ".bin")
+SUFFIXES = (".safetensors", ".pt", ".bin")  # of files that a folder is searched for
+_NAMED = (*SUFFIXES, ".ckpt")  # of one that is named itself: AnimateDiff's domain and motion LoRAs, among them
 _KNOWN = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # diffusers, peft
 _UNET, _TEXT = "_unet.pt", "_text_encoder.pt"  # the two halves that the FlipSketch authors' trainer writes
 ADAPTER = "adapter_config.json"
@@ -21,6 +25,11 @@ class LoraOptions:
 
     path: str
     scale: float = 1.0
+
+    @property
+    def each(self) -> tuple[LoraOptions, ...]:
+        """Every LoRA that is asked for: this one."""
+        return (self,)
 
     def check(self) -> None:
         """Refuse what cannot work before any weight loads. Raises: UserError."""
@@ -38,6 +47,82 @@ class LoraOptions:
         return {"name": name, "scale": self.scale, "sha256": lora_hash(self.path)}
 
 
+@dataclass(frozen=True)
+class LoraStack:
+    """Several LoRAs at once: each one's change, counted by its own scale, is added to the published weights."""
+
+    each: tuple[LoraOptions, ...]
+
+    def check(self) -> None:
+        """Refuse what cannot work before any weight loads. Raises: UserError."""
+        for one in self.each:
+            one.check()
+
+    def fingerprint(self, backbone: str) -> str:
+        """The hash of a backbone of that hash with these LoRAs, in this order, merged into it."""
+        stack = [[lora_hash(one.path), float(one.scale)] for one in self.each]
+        return hash_json({"backbone": backbone, "loras": stack})
+
+    def facts(self) -> list[dict[str, str | float]]:
+        """For the manifest: what each is, in the order given."""
+        return [one.facts() for one in self.each]
+
+
+Loras = LoraOptions | LoraStack
+
+
+def loras_of(given: Any, scales: Any = None, place: Callable[[str], str] = str) -> Loras | None:
+    """What was asked for as `backbone.lora` and `backbone.lora_scale`; None for no LoRA.
+
+    Args:
+        given: one file or folder, a list of them, or of (path, scale); finished options are taken as they are.
+        scales: a number for all of them, or a list with one for each; None counts as 1.
+        place: what makes a path of a word.
+
+    Raises:
+        UserError: a path that is empty, a scale that is no number, or another number of scales than of LoRAs.
+    """
+    if isinstance(given, LoraOptions | LoraStack):
+        return given
+    if given is None or isinstance(given, str) and not given:
+        return None
+    items = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    if not items:
+        return None
+    many = isinstance(scales, Sequence) and not isinstance(scales, str)
+    if many and len(scales) != len(items):
+        raise UserError(
+            f"backbone.lora_scale has {len(scales)} numbers for {len(items)} LoRAs: give one for each, or one for all"
+        )
+    counted = [_number(scale) for scale in (scales if many else [scales] * len(items))]
+    made = tuple(_one(item, scale, place) for item, scale in zip(items, counted, strict=True))
+    return made[0] if len(made) == 1 else LoraStack(made)
+
+
+def _one(item: Any, scale: float, place: Callable[[str], str]) -> LoraOptions:
+    if isinstance(item, LoraOptions):
+        return item
+    if isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 2:
+        item, scale = item[0], _number(item[1])
+    if isinstance(item, Mapping | Sequence) and not isinstance(item, str) or item is None or not str(item).strip():
+        raise UserError("backbone.lora has an entry that is no path: give backbone.lora=FILE or backbone.lora=[A,B]")
+    return LoraOptions(place(os.fspath(item) if isinstance(item, os.PathLike) else str(item)), scale)
+
+
+def _number(scale: Any) -> float:
+    try:
+        return 1.0 if scale is None else float(scale)
+    except (TypeError, ValueError):
+        raise UserError(f"backbone.lora_scale={scale}: give a number, or [A,B] with one for each LoRA") from None
+
+
+def from_facts(facts: Mapping[str, Any] | None) -> Loras | None:
+    """The options of which `dataclasses.asdict` made these facts."""
+    if not facts:
+        return None
+    return LoraStack(tuple(LoraOptions(**one) for one in facts["each"])) if "each" in facts else LoraOptions(**facts)
+
+
 def lora_files(path: str | Path) -> list[Path]:
     """The files of a LoRA, given one of them or the folder that holds it: weights first.
 
@@ -47,10 +132,10 @@ def lora_files(path: str | Path) -> list[Path]:
     """
     place = Path(path).expanduser()
     if not place.exists():
-        raise UserError(f"no LoRA at {path}: give a file ({', '.join(SUFFIXES)}) or a folder that holds one")
+        raise UserError(f"no LoRA at {path}: give a file ({', '.join(_NAMED)}) or a folder that holds one")
     file = _in_folder(place) if place.is_dir() else place
-    if file.suffix not in SUFFIXES:
-        raise UserError(f"{file} is no LoRA file: it should end in {', '.join(SUFFIXES)}")
+    if file.suffix not in _NAMED:
+        raise UserError(f"{file} is no LoRA file: it should end in {', '.join(_NAMED)}")
     beside = []
     if file.name.endswith(_UNET):
         beside = [file.with_name(file.name.removesuffix(_UNET) + _TEXT)]

@@ -1,4 +1,4 @@
-"""Where AnimateDiff's motion modules lie, how many frames they know, and which image UNets they fit. No torch."""
+"""Where AnimateDiff's motion modules lie, the frames that they know, the UNets that they fit; torch for files alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from motionkit.weights.finding import Wanted, find
 from motionkit.weights.model_files import MODEL, read_json, refuse_pickle, weight_files
 
 SCHEDULES = ("module", "base")
+FILES = (".safetensors", ".ckpt", ".pt", ".pth")  # of modules in one file, as AnimateDiff's authors publish them
 _KNOWN = {(320, 640, 1280, 1280): "SD 1.5", (320, 640, 1280): "SD XL"}
 _BYTES = 1.9  # GB, the larger of the published files
 
@@ -24,8 +25,9 @@ class MotionOptions:
     """What may be said about the motion modules of a backbone.
 
     Attributes:
-        adapter: a folder with a diffusers MotionAdapter (or with one in `motion_adapter/`), or a hub id; None takes the
-            one that comes with the base folder, else the one that the backbone names.
+        adapter: a folder with a diffusers MotionAdapter (or with one in `motion_adapter/`), a file as AnimateDiff's
+            authors publish them, or a hub id; None takes the one that comes with the base folder, else the one that
+            the backbone names.
         per_frame_norm: the modules' group norm over each frame alone (AnimateDiff's main code) or over the whole clip
             (diffusers, and AnimateDiff's XL code); None is what the backbone's modules were trained with.
         schedule: "module": the betas that the modules were trained with; "base": those of the image model's folder.
@@ -71,11 +73,12 @@ def wanted(spec: BackboneSpec, base: Path | None = None) -> Wanted:
         hub_id=spec.motion_id,
         size=f"up to {_BYTES:.3g} GB",
         setting="backbone.motion_adapter",
+        accepts="a folder, a file or a hub id owner/name",
     )
 
 
 def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None = None, online: bool = False) -> Path:
-    """The folder that holds the motion modules' config.json and weights.
+    """The folder that holds the motion modules' config.json and weights, or the one file that they are in.
 
     Args:
         base: the folder of the image model, which may bring modules along.
@@ -87,11 +90,9 @@ def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None 
 
 def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
-        raise UserError(
-            f"{spec.name}: {folder} is one file; motionkit reads folders in diffusers' layout. Convert it once with: "
-            f'python -c "from diffusers import MotionAdapter as M; '
-            f"M.from_single_file('{folder}').save_pretrained('{folder.stem}')\""
-        )
+        if folder.suffix not in FILES:
+            raise UserError(f"{spec.name}: {folder} is no file of motion modules: they end in {', '.join(FILES)}")
+        return folder
     if not (folder / "config.json").is_file() and (folder / "motion_adapter").is_dir():
         folder = folder / "motion_adapter"
     if missing := inventory(spec, folder)[1]:
@@ -101,7 +102,9 @@ def _checked(spec: BackboneSpec, folder: Path) -> Path:
 
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The modules' files by name, and the names of those that `folder` lacks. Raises: UserError for pickled weights."""
-    weights = weight_files(folder, MODEL)
+    if folder.is_file():
+        return {"file": folder}, []
+    weights = weight_files(folder, MODEL, pickled=True)
     if not weights:
         refuse_pickle(spec.name, folder)
         weights = [folder / f"{MODEL}.safetensors"]
@@ -119,6 +122,10 @@ def max_frames(spec: BackboneSpec, path: str | None = None, options: MotionOptio
     if spec.made_up:
         return int(ADAPTER["motion_max_seq_length"])
     folder = locate(spec, folders.locate(spec, path), options)
+    if folder.is_file():
+        from motionkit.backbones.motion_original import frames_of
+
+        return frames_of(folder)
     return int(read_json(folder / "config.json").get("motion_max_seq_length", 32))
 
 

@@ -21,20 +21,28 @@ class Networks(Protocol):
 
 def apply(plan: Plan, backbone: Networks) -> Plan:
     """Put the plan into effect on a loaded backbone, and return what took effect (read back, not assumed)."""
-    import torch
-
     if plan.offload == "none":
         for part in backbone.parts():
             part.to(plan.device)
     notes = list(plan.notes)
+    prepare_vae(plan, backbone.vae)
     if plan.vae_tiling:
-        backbone.vae.enable_tiling()
         notes.append(f"vae_tiling: above {backbone.vae.tile_sample_min_size * backbone.patch} px a side")
-    if plan.channels_last:
-        backbone.vae.to(memory_format=torch.channels_last)
-    set_attention(backbone.vae, "sdpa")  # its single head of 512 channels has no xformers kernel
     attention = prepare_unet(plan, backbone.unet)
     return replace(plan, attention=attention, notes=tuple(notes))
+
+
+def prepare_vae(plan: Plan, vae: Any) -> None:
+    """The plan's switches on an autoencoder; where parts are offloaded it stays on the CPU until it is used."""
+    import torch
+
+    if plan.offload == "none":
+        vae.to(plan.device)
+    if plan.vae_tiling:
+        vae.enable_tiling()
+    if plan.channels_last:
+        vae.to(memory_format=torch.channels_last)
+    set_attention(vae, "sdpa")  # its single head of 512 channels has no xformers kernel
 
 
 def prepare_unet(plan: Plan, unet: Any) -> str:

@@ -16,13 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from motionkit.backbones import folders
+from motionkit.backbones import folders, single_file
 from motionkit.backbones.base import VideoBackbone, patch_of
 from motionkit.backbones.fingerprints import fingerprint
+from motionkit.backbones.parts import spelled
 from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
 from motionkit.settings.gpu import Plan
 from motionkit.weights.model_files import MODEL, TEXT
+from motionkit.weights.one_file import OneFile
 from motionkit.weights.reading import load_model, read_config
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class StableDiffusion(VideoBackbone):
 
     def _tokens(self, tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
         length = tokenizer.model_max_length
+        prompts = [spelled(prompt, self.taught) for prompt in prompts]
         for prompt in prompts:
             if (found := len(tokenizer(prompt, verbose=False)["input_ids"])) > length:
                 _log.warning("the prompt has %d tokens, %s reads %d: its end is cut", found, self.spec.name, length)
@@ -85,19 +88,30 @@ class StableDiffusionXL(StableDiffusion):
 def load(
     spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0, online: bool = False
 ) -> StableDiffusion:
-    """A Stable Diffusion of the hub's folder layout; `seed` is not used.
+    """A Stable Diffusion of the hub's folder layout, or in one file; `seed` is not used.
 
     Raises: MissingWeights naming the files and the command that gets them; UserError in one line for another kind of
     model and for damaged or inconsistent files.
     """
     folder = folders.locate(spec, path, online)
     dtype = getattr(torch, plan.dtype)
-    unet_config = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
-    vae_config = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
-    text_configs = [read_config(folders.part_file(folder, name, "config.json")) for name in _encoders(spec)]
+    unet_config, vae_config, text_configs = part_configs(spec, folder)
     _check_kind(spec, folder, unet_config, vae_config, text_configs)
     parts = read_parts(spec, folder, dtype, UNet2DConditionModel, unet_config, vae_config, text_configs)
     return (StableDiffusionXL if spec.family == "sdxl" else StableDiffusion)(spec, plan, **parts)
+
+
+def part_configs(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """The configurations of UNet, autoencoder and each text encoder, of a folder or of a checkpoint in one file.
+
+    Raises: UserError.
+    """
+    if folder.is_file():
+        configs = single_file.read_configs(spec, OneFile(folder))
+        return configs["unet"], configs["vae"], [configs[name] for name in _encoders(spec)]
+    unet = read_config(folders.part_file(folder, "unet", "config.json"), "UNet2DConditionModel")
+    vae = read_config(folders.part_file(folder, "vae", "config.json"), "AutoencoderKL")
+    return unet, vae, [read_config(folders.part_file(folder, name, "config.json")) for name in _encoders(spec)]
 
 
 def read_parts(
@@ -119,6 +133,12 @@ def read_parts(
 
     # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
     vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
+    if folder.is_file():
+        held = OneFile(folder)
+        configs = single_file.read_configs(spec, held)
+        one = single_file.read_models(held, dtype, vae_dtype, unet_class, configs)
+        schedule = make_scheduler(configs["scheduler"], str(folder))
+        return one | {"scheduler": schedule, "fingerprint": fingerprint(spec, str(folder))}
     parts: dict[str, Any] = {
         "vae": weights("vae", MODEL, lambda: AutoencoderKL.from_config(vae), vae_dtype),
         "unet": weights(
@@ -188,7 +208,11 @@ def check_parts(
 
 def read_scheduler(file: Path) -> DDIMScheduler:
     """A DDIMScheduler with the schedule of the model's own scheduler, whatever its class. Raises: UserError."""
-    config = read_config(file)
+    return make_scheduler(read_config(file), str(file))
+
+
+def make_scheduler(config: dict[str, Any], file: str) -> DDIMScheduler:
+    """As `read_scheduler`, of a configuration that was read from `file`."""
     if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
         raise UserError(f"{file}: prediction_type {config['prediction_type']!r}, not epsilon or v_prediction")
     known = {k: v for k, v in config.items() if k in inspect.signature(DDIMScheduler.__init__).parameters}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from motionkit.backbones import layouts
 from motionkit.settings.setting import setting
@@ -29,6 +30,7 @@ class BackboneSpec:
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
         unet_class: the class that this configuration names.
         pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
+        one_file: which of `motionkit/assets/configs` its checkpoints in one file have, or "" where it reads none.
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
         sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
@@ -73,6 +75,7 @@ class BackboneSpec:
     layout: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: layouts.SD, hash=False)
     unet_class: str = "UNet2DConditionModel"
     pipeline: str = ""
+    one_file: str = ""
     reads_text: bool = True
     makes_clips: bool = False
     roles: tuple[str, ...] = (SPATIAL, CROSS)
@@ -117,7 +120,7 @@ class BackboneConfig:
     path: str | None = setting("A local folder in hub layout, or another hub id; null is its own place.", None)
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
-        "AnimateDiff: a folder with a MotionAdapter, or a hub id; null is the backbone's own.", None
+        "AnimateDiff: a folder with a MotionAdapter, its authors' file, or a hub id; null is the backbone's own.", None
     )
     per_frame_motion_norm: bool | None = setting(
         "AnimateDiff: whether group norms of its modules see each frame alone; null is as they were trained.", None
@@ -127,5 +130,11 @@ class BackboneConfig:
         "module",
         choices={"module": "the one that the modules were trained with", "base": "the image model's"},
     )
-    lora: str | None = setting("A LoRA file, or a folder that holds one; null for none.", None)
-    lora_scale: float = setting("How strongly the LoRA counts; 1 is as it was trained.", 1.0)
+    vae: str | None = setting("A file or folder with another autoencoder; null is the backbone's own.", None)
+    embeddings: Any = setting(
+        "A file of textual inversion, or [A,B]; prompts name it by its word; null for none.", None
+    )
+    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
+    lora_scale: Any = setting(
+        "How strongly the LoRA counts; 1 is as it was trained; [0.8,0.5] with a number for each of several.", 1.0
+    )

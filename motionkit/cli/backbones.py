@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from motionkit import registry
-from motionkit.backbones import catalog, folders, motion_files, tiny_tokenizer
+from motionkit.backbones import catalog, folders, tiny_tokenizer
+from motionkit.backbones.presence import presence
 from motionkit.cli.table import table
-from motionkit.errors import MissingWeights, UserError
 from motionkit.transfer import MethodSpec
 
 HELP = """usage: motionkit backbones [NAME ...]
@@ -55,20 +55,6 @@ def _cell(spec: MethodSpec, backbone: catalog.BackboneSpec, notes: dict[str, int
     if not reason:
         return UNSAID
     return f"no {notes.setdefault(f'{spec.name}: {reason}', len(notes) + 1)})"
-
-
-def presence(spec: catalog.BackboneSpec) -> tuple[str, str]:
-    """Whether the weights are here, in a word or two, and the whole line that says what is missing."""
-    if spec.made_up:
-        return "none needed", "random, from a seed"
-    try:
-        folder = folders.locate(spec)
-        modules = [str(motion_files.locate(spec, folder))] if spec.base else []
-        return "here", ", ".join([str(folder), *modules])
-    except MissingWeights as error:
-        return "missing", str(error)
-    except UserError as error:
-        return "unusable", str(error)
 
 
 def detail(name: str) -> str:

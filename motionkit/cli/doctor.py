@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from motionkit import __version__, registry
 from motionkit.backbones import catalog
-from motionkit.cli.backbones import presence
+from motionkit.backbones.presence import presence
 from motionkit.cli.table import table
 from motionkit.errors import UserError
 from motionkit.media.output_files import check_writable
@@ -41,6 +41,7 @@ EXTRAS = {
     "hydra_plugins.hydra_joblib_launcher": "joblib",
     "hydra_plugins.hydra_submitit_launcher": "submitit",
     "torch_fidelity": "fid",
+    "gradio": "ui",
 }
 CORE = {  # what a run imports: an extra that does not fit breaks it here
     "torch": "import torch",
@@ -56,15 +57,20 @@ def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
     if argv not in ([], ["extras=true"], ["extras=false"]):
         raise UserError(f"doctor takes extras=true or no arguments (got {argv[0]!r})")
-    found = [*builds(), *(imports() if argv == ["extras=true"] else extras())]
-    rows = [*packages(), *cards(), *found, *places(), *weights(), *vision(), *plugins()]
+    found = findings(argv == ["extras=true"])
     print(f"motionkit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
-    print(table(("", "", ""), rows).strip("\n"))
+    print(table(("", "", ""), found).strip("\n"))
     for failure in (f for group in registry.GROUPS for f in group.failures()):
         print(f"\n{failure.name} of {failure.dist}:\n{failure.traceback.rstrip()}")
-    wrong = sum(row[1] == "WRONG" for row in rows)
+    wrong = sum(row[1] == "WRONG" for row in found)
     print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
+
+
+def findings(deep: bool = False) -> list[Row]:
+    """Everything that is looked at; `deep` imports the extras too."""
+    found = [*builds(), *(imports() if deep else extras())]
+    return [*packages(), *cards(), *found, *places(), *weights(), *vision(), *plugins()]
 
 
 def packages() -> list[Row]:

@@ -28,8 +28,9 @@ from motionkit.weights.hashing import hash_json
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.backbones.part_files import PartOptions
 
 CONFIG = "pkg://motionkit.conf"
 SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
@@ -77,14 +78,19 @@ class JobFolders:
         )
         return said if said != MotionOptions() else None
 
-    def lora(self, backbone: Any) -> LoraOptions | None:
-        """The LoRA that the `backbone` group names, or None."""
-        from motionkit.backbones.lora_files import LoraOptions
+    def parts(self, backbone: Any) -> PartOptions | None:
+        """The autoencoder and the taught words that the `backbone` group names, or None."""
+        from motionkit.backbones.part_files import parts_of
 
-        if not backbone.get("lora"):
-            return None
-        scale = backbone.get("lora_scale")
-        return LoraOptions(str(self.resolve(backbone["lora"])), 1.0 if scale is None else float(scale))
+        vae, words = backbone.get("vae"), backbone.get("embeddings") or ()
+        listed = [words] if isinstance(words, str) else [str(word) for word in words]
+        return parts_of(str(self.resolve(vae)) if vae else None, [str(self.resolve(word)) for word in listed])
+
+    def lora(self, backbone: Any) -> Loras | None:
+        """The LoRA, or the several, that the `backbone` group names, or None. Raises: UserError, as `loras_of`."""
+        from motionkit.backbones.lora_files import loras_of
+
+        return loras_of(backbone.get("lora"), backbone.get("lora_scale"), lambda path: str(self.resolve(path)))
 
 
 def register(verb: str, schema: type, words: Sequence[str] = ()) -> None:

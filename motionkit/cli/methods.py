@@ -11,9 +11,10 @@ from typing import Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.table import table
+from motionkit.diffusion.samplers import SamplerSpec, refusal, walks
 from motionkit.errors import UserError, unknown
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
-from motionkit.settings.schema import Fact, facts, schema, summary
+from motionkit.settings.schema import Fact, facts, schema, shown, summary
 from motionkit.settings.setting import nested
 from motionkit.transfer import MethodSpec
 
@@ -67,8 +68,20 @@ def overview() -> str:
         needs = ", ".join(need.name for need in spec.requires) + uses
         rows.append((name, needs, ", ".join(backbones_of(spec)) or "none needed", spec.status, spec.summary))
     text = table(("method", "needs (uses)", "backbones", "status", "what"), rows)
+    text += "\n\n" + table(("sampler", "runs", "what"), [sampler_row(spec) for spec in registry.SAMPLERS.every()])
     text += "\n\n`motionkit methods NAME` shows the details, `motionkit cite NAME` the BibTeX."
     return text + broken()
+
+
+def sampler_row(sampler: SamplerSpec) -> tuple[str, str, str]:
+    """A sampler's name, the methods that run with it (those in brackets with a setting), and what it is."""
+    runs = []
+    for spec in map(registry.spec, registry.names()):
+        free = " or ".join(f"method.{key}={value}" for key, value in spec.any_sampler.items())
+        if walks(spec, sampler) and (free or not refusal(spec, sampler)):
+            runs.append(f"{spec.name} ({free})" if refusal(spec, sampler) else spec.name)
+    what = f"{sampler.summary}; made for {sampler.made_for}" if sampler.made_for else sampler.summary
+    return sampler.name, ", ".join(runs) or "none built in", what
 
 
 def broken() -> str:
@@ -111,8 +124,10 @@ def _samplers(spec: MethodSpec) -> list[tuple[str, str]]:
     """The samplers that it runs with, and why no other; nothing for a method without a backbone."""
     if not spec.backbones:
         return []
-    why = f" ({spec.sampler_reason})" if spec.sampler_reason else ""
-    return [("samplers", f"{', '.join(spec.samplers)}{why}" if spec.samplers else "any that supports the backbone")]
+    every = [sampler for sampler in registry.SAMPLERS.every() if walks(spec, sampler)]
+    names = [sampler.name for sampler in every if not refusal(spec, sampler)]
+    other = next((sampler for sampler in every if refusal(spec, sampler)), None)
+    return [("samplers", ", ".join(names) + (f" (no other: {refusal(spec, other)})" if other else ""))]
 
 
 def _need(name: str, note: str) -> str:
@@ -163,19 +178,6 @@ def _setting(fact: Fact) -> list[str]:
 
 def _wrapped(text: str, first: int, rest: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest, break_on_hyphens=False)
-
-
-def shown(value: Any) -> str:
-    """A value as it is written on the command line.
-
-    >>> shown(True), shown(None), shown([1.5, "x"]), shown("")
-    ('true', 'null', '[1.5,x]', "''")
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(shown, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
 
 
 def kind(hint: Any) -> str:

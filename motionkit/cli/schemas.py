@@ -21,7 +21,7 @@ class RequestConfig:
     )
     backbone: Any = setting(
         "See `motionkit backbones`; backbone.path=FOLDER for weights of your own, backbone.lora=FILE merges a LoRA "
-        "into them, backbone.lora_scale=1.0.",
+        "into them, backbone.lora_scale=1.0; [A,B] for several.",
         None,
     )
     gpu: Any = setting("auto, cpu, mps, or <N>gb for a card of that size; single switches are gpu.KEY=VALUE.", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from motionkit.errors import UserError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from motionkit.cli.schemas import RequestConfig, TransferConfig
     from motionkit.transfer import MethodSpec
 
-_FILES = ("path", "motion_adapter", "lora")  # of the backbone group
+_FILES = ("path", "motion_adapter", "lora", "vae", "embeddings")  # of the backbone group
 
 
 def request_of(config: TransferConfig, start: JobFolders) -> Request:
@@ -55,9 +56,11 @@ def shared_request(words: RequestConfig, start: JobFolders, method: MethodSpec |
 def choice_of(group: Mapping[str, Any], start: JobFolders) -> BackboneChoice:
     """The `backbone` group: which one, and with which weights. Raises: UserError for an empty path."""
     for key in _FILES:
-        if isinstance(value := group.get(key), str) and not value.strip():
+        value = group.get(key)
+        each = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        if any(isinstance(one, str) and not one.strip() for one in each):
             raise UserError(f"backbone.{key}= is empty: give a path, or leave backbone.{key}= out")
-    more = (bool(group.get("online")), start.motion(group), start.lora(group))
+    more = (bool(group.get("online")), start.motion(group), start.lora(group), start.parts(group))
     return BackboneChoice(group["name"], start.weights(group), *more)
 
 

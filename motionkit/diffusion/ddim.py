@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from motionkit.backbones.noise_levels import Level, Scheduler, prediction_of
-from motionkit.diffusion.schedule import Step, check_steps, grid_of, move
+from motionkit.diffusion.schedule import Step, check_steps, grid_of, move, refuse_clipping
 
 
 class DDIM:
@@ -18,16 +18,16 @@ class DDIM:
     Below the last step lies alpha_bar[0], or 1 with set_alpha_to_one. The level below t is its neighbour in the grid;
     diffusers takes t - 1000 // steps instead, which is the same number wherever the grid is regular.
     Raises: ValueError if the scheduler clips.
+
+    Attributes:
+        spacing: of the timesteps, in place of the scheduler's own: "leading" or "trailing"; "" for its own.
     """
 
     initial_scale = 1.0
+    spacing: ClassVar[str] = ""
 
     def __init__(self, scheduler: Scheduler, generator: torch.Generator | None = None) -> None:
-        config = scheduler.config
-        if config.clip_sample or config.thresholding:
-            raise ValueError(
-                "latents must not be clipped: build the scheduler with clip_sample=False and thresholding=False"
-            )
+        refuse_clipping(scheduler)
         self.scheduler, self.kind = scheduler, prediction_of(scheduler)
 
     def grid(self, steps: int, start_t: float | None = None) -> list[Step]:
@@ -37,7 +37,8 @@ class DDIM:
         """
         config = self.scheduler.config
         check_steps(steps, config.num_train_timesteps)
-        times = _timesteps(config.timestep_spacing, config.num_train_timesteps, steps, config.steps_offset)
+        spacing = self.spacing or config.timestep_spacing
+        times = _timesteps(spacing, config.num_train_timesteps, steps, config.steps_offset)
         alphas = [self.scheduler.alphas_cumprod[t] for t in times] + [self.scheduler.final_alpha_cumprod]
         return grid_of(times, [Level.of(alpha) for alpha in alphas], start_t)
 
@@ -48,6 +49,18 @@ class DDIM:
     def back(self, prediction: Tensor, step: Step, latents: Tensor) -> Tensor:
         """Latents at the level below brought up to the step's own."""
         return move(self.kind, prediction, latents, step.below, step.level)
+
+
+class LeadingDDIM(DDIM):
+    """DDIM from the lower end of each part of the schedule, as Stable Diffusion was published (arXiv 2305.08891)."""
+
+    spacing = "leading"
+
+
+class TrailingDDIM(DDIM):
+    """DDIM from the last timestep on, where the noise is whole (arXiv 2305.08891, section 3.3)."""
+
+    spacing = "trailing"
 
 
 def _timesteps(spacing: str, total: int, steps: int, offset: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,11 +26,14 @@ class Guidance:
         scale: 1 is the conditional prediction alone; the unconditional one is then not computed.
         rescale: see `guide`.
         batched: both halves in one call of the model, which takes more memory.
+        between: lowest and highest timestep (0 to 1000) of the steps that are guided (arXiv 2404.07724); at the others
+            the model is called for the conditional prediction alone.
     """
 
     scale: float = 1.0
     rescale: float = 0.0
     batched: bool = False
+    between: tuple[float, float] = (0.0, float("inf"))
 
     @classmethod
     def on(
@@ -40,18 +43,25 @@ class Guidance:
         rescale: float = 0.0,
         batched: str = "auto",
         together: bool = True,
+        interval: Sequence[float] = (0.0, 1.0),
     ) -> Guidance:
         """From settings: batched is "on", "off", or "auto", which is on where the device is a GPU with room for both.
 
         Args:
             together: whether the memory plan has room (`motionkit.settings.gpu.Plan.batched`).
+            interval: the part of the noise schedule that is guided, 0 its clean end and 1 pure noise.
         """
         room = together and str(device).startswith("cuda")
-        return cls(scale, rescale, batched == "on" or (batched == "auto" and room))
+        between = (1000 * interval[0], 1000 * interval[1])
+        return cls(scale, rescale, batched == "on" or (batched == "auto" and room), between)
+
+    def counts(self, t: float) -> bool:
+        """Whether a step at that timestep is guided."""
+        return self.scale != 1 and self.between[0] <= t <= self.between[1]
 
     def __call__(self, model: Model, latents: Tensor, step: Step) -> Tensor:
         """The guided prediction for latents (B, C, F, h, w)."""
-        if self.scale == 1:
+        if not self.counts(step.t):
             return model(latents, step, "cond")
         if self.batched:
             uncond, cond = model(torch.cat([latents, latents]), step, "both").float().chunk(2)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from motionkit.diffusion import preview
 from motionkit.diffusion.guidance import NO_GUIDANCE, Guidance, Model
 from motionkit.diffusion.samplers import Sampler
 from motionkit.diffusion.schedule import OnStep, Step, finite
@@ -45,6 +46,7 @@ def denoise(
         if before_step:
             x = before_step(x, step)
         prediction = finite(guidance(model, x, step), doing, done, len(grid), step.t)
+        preview.tell(sampler, prediction, x, step)
         x = sampler.step(prediction, step, x)
         if after_step:
             x = after_step(x, step)

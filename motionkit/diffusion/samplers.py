@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from motionkit.errors import UserError
-from motionkit.registry import SAMPLERS, load_object
+from motionkit.registry import BACKBONES, SAMPLERS, load_object
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ class SamplerSpec:
         sampler: "package.module:Class" of a `Sampler`, imported on use.
         predictions: what the models that it supports predict: "epsilon", "v_prediction", "flow_prediction".
         paper_url: where it is described.
+        made_for: the weights and the number of steps that it is meant for, where these are not any.
     """
 
     name: str
@@ -62,14 +64,78 @@ class SamplerSpec:
     sampler: str
     predictions: tuple[str, ...]
     paper_url: str = ""
+    made_for: str = ""
 
 
+_DIFFUSION = ("epsilon", "v_prediction")
 DDIM = SamplerSpec(
     "ddim",
     "deterministic DDIM (eta 0), which can be inverted: the sampler that the four methods were published with",
     "motionkit.diffusion.ddim:DDIM",
-    ("epsilon", "v_prediction"),
+    _DIFFUSION,
     "https://arxiv.org/abs/2010.02502",
+)
+DDIM_LEADING = SamplerSpec(
+    "ddim-leading",
+    "DDIM from the lower end of each part of the schedule, whatever the backbone's own spacing is",
+    "motionkit.diffusion.ddim:LeadingDDIM",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2305.08891",
+)
+DDIM_TRAILING = SamplerSpec(
+    "ddim-trailing",
+    "DDIM from the last timestep on, where the noise is whole",
+    "motionkit.diffusion.ddim:TrailingDDIM",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2305.08891",
+    "few steps; Hyper-SD LoRAs of 2, 4 or 8 steps at guidance 1",
+)
+DPMPP_2M = SamplerSpec(
+    "dpmpp-2m",
+    "DPM-Solver++ 2M: second order from the step before, as exact as DDIM of twice the steps or more",
+    "motionkit.diffusion.solvers:DPMSolver",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2211.01095",
+    "10 to 25 steps",
+)
+EULER = SamplerSpec(
+    "euler",
+    "Euler steps over noise / signal, the last one to clean latents",
+    "motionkit.diffusion.euler:Euler",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2206.00364",
+)
+EULER_TRAILING = SamplerSpec(
+    "euler-trailing",
+    "Euler steps from the last timestep on",
+    "motionkit.diffusion.euler:TrailingEuler",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2402.13929",
+    "SDXL-Lightning and AnimateDiff-Lightning of 2, 4 or 8 steps at guidance 1",
+)
+UNIPC = SamplerSpec(
+    "unipc",
+    "UniPC of order 2: each step corrects the one before at no further call of the model",
+    "motionkit.diffusion.solvers:UniPC",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2302.04867",
+    "8 to 20 steps",
+)
+LCM = SamplerSpec(
+    "lcm",
+    "consistency steps: to clean latents, and noised anew; draws noise",
+    "motionkit.diffusion.solvers:LCM",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2310.04378",
+    "LCM LoRAs and AnimateLCM of 4 to 8 steps at guidance 1 to 2; at most 50 steps",
+)
+TCD = SamplerSpec(
+    "tcd",
+    "trajectory consistency steps with gamma .3; draws noise",
+    "motionkit.diffusion.solvers:TCD",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2402.19159",
+    "TCD LoRAs and Hyper-SD's one LoRA for any number of steps, 2 to 8 at guidance 1; at most 50 steps",
 )
 FLOW_EULER = SamplerSpec(
     "flow-euler",
@@ -80,8 +146,29 @@ FLOW_EULER = SamplerSpec(
 )
 
 
-def choose_sampler(method: MethodSpec, backbone: BackboneSpec | None, name: str | None) -> str | None:
+def refusal(method: MethodSpec, sampler: SamplerSpec) -> str:
+    """Why a method does not run with a sampler, in one line that may name settings with which it does; "" where it
+    runs with any."""
+    if not method.samplers or sampler.name in method.samplers:
+        return ""
+    why = method.sampler_reason or "its mathematics does not allow it"
+    free = " or ".join(f"method.{key}={value}" for key, value in method.any_sampler.items())
+    return why + (f"; with {free} it runs" if free else "")
+
+
+def walks(method: MethodSpec, sampler: SamplerSpec) -> bool:
+    """Whether one of the backbones that a method names predicts what the sampler can walk."""
+    named = [BACKBONES.get(name) for name in method.backbones]
+    return any(set(sampler.predictions) & set(backbone.predictions) for backbone in named)
+
+
+def choose_sampler(
+    method: MethodSpec, backbone: BackboneSpec | None, name: str | None, settings: Mapping[str, Any] | None = None
+) -> str | None:
     """The sampler's name for a method on a backbone: the one asked for, the backbone's own, or None without a backbone.
+
+    Args:
+        settings: of the method as it will run, by dotted name; some free it to run with any sampler.
 
     Raises:
         UserError: no such sampler, or the method or the backbone cannot use it, with the reason.
@@ -89,15 +176,24 @@ def choose_sampler(method: MethodSpec, backbone: BackboneSpec | None, name: str 
     if backbone is None:
         return None
     chosen = SAMPLERS.get(backbone.sampler if name in (None, "", "auto") else str(name))
-    if method.samplers and chosen.name not in method.samplers:
-        why = f": {method.sampler_reason}" if method.sampler_reason else ""
-        raise UserError(f"{method.name} needs sampler={' or '.join(method.samplers)}, not {chosen.name}{why}")
+    free = any((settings or {}).get(key) == value for key, value in method.any_sampler.items())
+    if not free and (why := refusal(method, chosen)):
+        raise UserError(f"{method.name} needs sampler={listed(method.samplers)}, not {chosen.name}: {why}")
     if not set(chosen.predictions) & set(backbone.predictions):
         raise UserError(
             f"sampler={chosen.name} works with models that predict {' or '.join(chosen.predictions)}; {backbone.name} "
             f"predicts {' or '.join(backbone.predictions)}: use sampler={backbone.sampler}"
         )
     return chosen.name
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a choice.
+
+    >>> listed(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def make_sampler(backbone: VideoBackbone, name: str = "auto", generator: torch.Generator | None = None) -> Any:

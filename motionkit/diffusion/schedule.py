@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motionkit.backbones.noise_levels import Level, to_eps_x0
+from motionkit.backbones.noise_levels import Level, Scheduler, to_eps_x0
 from motionkit.errors import UserError
 
 OnStep = Callable[[int, int], None]  # (steps done, steps in all)
@@ -43,6 +43,19 @@ def check_steps(steps: int, most: int) -> None:
     """Raises: UserError when `steps` is not in 1..most."""
     if not 1 <= steps <= most:
         raise UserError(f"steps must be between 1 and {most}, not {steps}")
+
+
+def whole(t: float) -> float:
+    """A timestep as int where it is a whole number, of which schedules are read, as in `alphas_cumprod[t]`."""
+    return int(t) if float(t).is_integer() else t
+
+
+def refuse_clipping(scheduler: Scheduler) -> None:
+    """Raises: ValueError for a scheduler that clips what it predicts, as those of pixels do."""
+    if scheduler.config.get("clip_sample") or scheduler.config.get("thresholding"):
+        raise ValueError(
+            "latents must not be clipped: build the scheduler with clip_sample=False and thresholding=False"
+        )
 
 
 def move(kind: str, prediction: Tensor, latents: Tensor, level: Level, to: Level) -> Tensor:

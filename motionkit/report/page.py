@@ -36,17 +36,19 @@ def render(report: Report) -> str:
     return document(report.title, "\n".join(part(report) for part in parts), player=shown)
 
 
-def document(title: str, body: str, player: bool = False) -> str:
-    """A whole HTML page in the house style around a body, which must have been escaped; `player` adds the script.
+def document(title: str, body: str, player: bool = False, script: str = "") -> str:
+    """A whole HTML page in the house style around a body, which must have been escaped.
+
+    `player` adds the script of the players in step, `script` another one.
 
     Nothing may be fetched, and no script may run but this one, whatever a prompt or a method's note contains.
     """
-    style, script = (
-        resources.files("motionkit.report").joinpath(name).read_text("utf-8") for name in ("style.css", "player.js")
-    )
+    read = resources.files("motionkit.report").joinpath
+    style = read("style.css").read_text("utf-8")
+    script = read("player.js").read_text("utf-8") if player else script
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline'"
-    if player:
+    if script:
         policy += f"; script-src 'sha256-{digest}'"
         body += f"\n<script>{script}</script>"
     return (

@@ -13,8 +13,9 @@ from motionkit.settings.config import typed
 from motionkit.transfer import MethodSpec
 
 if TYPE_CHECKING:
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.backbones.part_files import PartOptions
     from motionkit.running.request import Request
     from motionkit.settings.gpu import Plan
 
@@ -28,19 +29,21 @@ class BackboneChoice:
         path: a local folder with its weights, or another hub id; None is where the backbone says.
         online: may missing files be downloaded?
         motion: which motion modules, for AnimateDiff.
-        lora: is merged into the weights.
+        lora: one or several, merged into the weights.
+        parts: an autoencoder, and taught words, from other files.
     """
 
     name: str | None = None
     path: str | None = None
     online: bool = False
     motion: MotionOptions | None = None
-    lora: LoraOptions | None = None
+    lora: Loras | None = None
+    parts: PartOptions | None = None
 
     @property
     def own(self) -> bool:
         """Whether it asks for other weights than those that go with the name."""
-        return any(given is not None for given in (self.path, self.motion, self.lora))
+        return any(given is not None for given in (self.path, self.motion, self.lora, self.parts))
 
     def typed(self) -> dict[str, str]:
         """Its motion modules and LoRA as they are typed, with names of files and not their places on this machine."""
@@ -51,12 +54,22 @@ class BackboneChoice:
                 said["backbone.per_frame_motion_norm"] = str(motion.per_frame_norm).lower()
             said |= {"backbone.motion_schedule": motion.schedule} if motion.schedule != "module" else {}
         if lora := self.lora:
-            said |= {"backbone.lora": Path(lora.path).name, "backbone.lora_scale": f"{lora.scale:g}"}
+            names, scales = [Path(one.path).name for one in lora.each], [f"{one.scale:g}" for one in lora.each]
+            said |= {"backbone.lora": _listed(names), "backbone.lora_scale": _listed(scales)}
+        if parts := self.parts:
+            words = [Path(path).name for path in parts.embeddings]
+            said |= {"backbone.vae": Path(parts.vae).name} if parts.vae else {}
+            said |= {"backbone.embeddings": _listed(words)} if words else {}
         return said
 
     def lazy(self, plan: Plan) -> LazyBackbone | None:
         """The backbone, not loaded; None without a name. Raises: UserError for options that mean nothing for it."""
-        return LazyBackbone(self.name, plan, self.path, self.online, self.motion, self.lora) if self.name else None
+        given = (self.path, self.online, self.motion, self.lora, self.parts)
+        return LazyBackbone(self.name, plan, *given) if self.name else None
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"[{','.join(words)}]"
 
 
 class Chosen(NamedTuple):

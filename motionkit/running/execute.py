@@ -15,7 +15,14 @@ from motionkit.transfer import Inputs, MethodSpec, Result
 if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan
 
-_CHOICE = {"backbone": "name", "backbone_path": "path", "online": "online", "motion": "motion", "lora": "lora"}
+_CHOICE = {
+    "backbone": "name",
+    "backbone_path": "path",
+    "online": "online",
+    "motion": "motion",
+    "lora": "lora",
+    "parts": "parts",
+}
 
 
 def execute(

@@ -11,8 +11,9 @@ from motionkit.errors import UserError
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.backbones.part_files import PartOptions
     from motionkit.settings.gpu import Plan
     from motionkit.transfer import MethodSpec
 
@@ -56,15 +57,18 @@ class LazyBackbone:
         path: str | None = None,
         online: bool = False,
         motion: MotionOptions | None = None,
-        lora: LoraOptions | None = None,
+        lora: Loras | None = None,
+        parts: PartOptions | None = None,
     ) -> None:
         self.spec = catalog.get(name)
-        self.lora = lora
+        self.lora, self.parts_given = lora, parts
         self._plan, self._path, self._online, self._motion = plan, path, online, motion
         if motion:
             motion.check(self.spec)
         if lora:
             lora.check()
+        if parts:
+            parts.check()
         self._loaded: VideoBackbone | None = None
 
     @property
@@ -113,7 +117,7 @@ class LazyBackbone:
         if self._loaded is not None:
             return self._loaded.fingerprint()
         self._fetch()
-        return backbones.fingerprint(self.spec, self._path, motion=self._motion, lora=self.lora)
+        return backbones.fingerprint(self.spec, self._path, motion=self._motion, lora=self.lora, parts=self.parts_given)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -122,5 +126,7 @@ class LazyBackbone:
             from motionkit import backbones
 
             gc.collect()  # frees the weights of an earlier run before these are loaded
-            self._loaded = backbones.load(self.spec, self._plan, path=self._path, motion=self._motion, lora=self.lora)
+            self._loaded = backbones.load(
+                self.spec, self._plan, self._path, motion=self._motion, lora=self.lora, parts=self.parts_given
+            )
         return getattr(self._loaded, name)

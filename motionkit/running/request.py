@@ -25,6 +25,8 @@ from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.running.needs import need_of
 from motionkit.settings.config import check_seed, refuse_empty, typed
+from motionkit.settings.presets import resolved
+from motionkit.settings.presets import settings as values
 from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
 
 if TYPE_CHECKING:
@@ -273,7 +275,8 @@ def plan_run(
     shape = (on_canvas.frames, on_canvas.height, on_canvas.width, on_canvas.fps)
     folder = Path(request.folder or tempfile.gettempdir())  # until the run begins
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
-    context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler) or "auto"
+    asked = values(resolved(settings, choice.name))
+    context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler, asked) or "auto"
     transfer = registry.load_object(spec.transfer)(settings, backbone, context)
     return RunPlan(request, spec, settings, request.inputs, on_canvas, memory, backbone, context, transfer, say, need)
 

@@ -6,11 +6,11 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
     import torch
+
+    from motionkit.backbones.base import VideoBackbone
 
 RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
 
@@ -86,7 +88,7 @@ class StageRunner:
         self.found()
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
-        with self._timed("generate"):
+        with self._timed("generate"), self._watched():
             self._say_unfamiliar()
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
@@ -192,6 +194,20 @@ class StageRunner:
             self.run.progress.close()
             record["seconds"] = round(time.monotonic() - began, 3)
 
+    def _watched(self) -> AbstractContextManager[None]:
+        """The denoising loop shows pictures of the clip, where the watcher wants them and there is a backbone."""
+        every, inputs, report = self.run.progress.previews, self.on_canvas.inputs, self.run.progress
+        clips = [clip.frames[:: max(1, len(clip) // 2)] for clip in (inputs.reference, inputs.driving) if clip]
+        if every is None or self.backbone is None or not clips:
+            return contextlib.nullcontext()
+        from motionkit.diffusion import preview
+
+        def show(picture: np.ndarray) -> None:
+            report.picture = picture
+
+        backbone = cast("VideoBackbone", self.backbone)
+        return preview.watched(preview.watcher_of(backbone, np.concatenate(clips), show, every))
+
     def _check_video(self, video: torch.Tensor) -> None:
         wanted = (self.run.frames, 3, self.run.height, self.run.width)
         if tuple(video.shape) != wanted or not video.is_floating_point():
@@ -225,6 +241,7 @@ class StageRunner:
             "remarks": [*self.on_canvas.lines, *run.remarks],
             "config": asdict(self.settings),
             "lora": self.backbone.lora.facts() if self.backbone and self.backbone.lora else None,
+            **({"parts": self.backbone.parts_given.facts()} if self.backbone and self.backbone.parts_given else {}),
             "plan": manifest.as_dict(run.plan),
             "versions": manifest.versions(),
         }

@@ -72,6 +72,19 @@ def summary(owner: type) -> str:
     return "" if text.startswith(f"{owner.__name__}(") else text
 
 
+def shown(value: Any) -> str:
+    """A value as it is written on the command line.
+
+    >>> shown(True), shown(None), shown([1.5, "x"]), shown("")
+    ('true', 'null', '[1.5,x]', "''")
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
+
+
 def _plain_settings(values: Any) -> dict[str, Setting]:
     """What a plugin's class says in tables of words and limits, beside its fields."""
     if not isinstance(values, PresetSettings):

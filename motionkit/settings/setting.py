@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Setting:
         choices: the words that it takes -> what each one does ("" where the word says it); empty for any value.
         low, high: its lowest and highest value, or None for no limit.
         unit: "px", "s", "steps", ...; "" for none.
+        later: whether it came after runs were kept: at its default it is no part of what they are known by.
     """
 
     help: str
@@ -31,6 +33,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     unit: str = ""
+    later: bool = False
 
     @property
     def span(self) -> str:
@@ -51,6 +54,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     unit: str = "",
+    later: bool = False,
 ) -> Any:
     """A dataclass field that is a declared setting.
 
@@ -60,6 +64,7 @@ def setting(
         factory: makes the default, for lists and tables.
         choices: the words that it takes, each with what it does, or just the words.
         low, high: limits, both included.
+        later: see `Setting`; its default must change no result.
 
     >>> @dataclass
     ... class Config:
@@ -68,7 +73,7 @@ def setting(
     '1 to 1000'
     """
     words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")  # uncopied: a table may grow
-    metadata = {_KEY: Setting(help, words, low, high, unit)}
+    metadata = {_KEY: Setting(help, words, low, high, unit, later)}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -157,8 +162,21 @@ def check_limits(key: str, value: Any, low: float | None, high: float | None) ->
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A configuration dataclass as nested tables, as `dataclasses.asdict`; None where a value is still to come."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    """A configuration dataclass as nested tables, as `dataclasses.asdict`; None where a value is still to come.
+
+    Settings that came later are left out where they have their default.
+    """
+    out = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    for name, item, owner in walk(config):
+        if _KEY in item.metadata and item.metadata[_KEY].later and getattr(owner, item.name) == _default(item):
+            *groups, last = name.split(".")
+            del functools.reduce(operator.getitem, groups, out)[last]
+    return out
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    made = item.default_factory
+    return item.default if made is dataclasses.MISSING else made()
 
 
 def _plain(value: Any) -> Any:

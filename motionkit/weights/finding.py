@@ -67,7 +67,8 @@ class Wanted:
             return "; or ".join(filter(None, (self.made, self.instead)))
         names = [] if any("*" in pattern for pattern in self.patterns) else [*missing, *self.also]
         other = f"give {self.setting}={self.accepts.split()[1].strip(',').upper()}" if self.setting else ""
-        size = self.size if hub_id == self.hub_id else ""
+        halves = "its .fp16.safetensors where it has only those" if missing and hub_id != self.hub_id else ""
+        size = self.size if hub_id == self.hub_id else halves
         ways = [f"or {way}" for way in ("let motionkit download them: MOTIONKIT_ONLINE=1", other, self.instead) if way]
         return f"Get them with: hf download {' '.join([hub_id, *names])}  ({'; '.join(filter(None, (size, *ways)))})"
 
@@ -111,11 +112,15 @@ def available(wanted: Wanted, given: str | Path | None = None) -> bool:
 def _in_hub(wanted: Wanted, hub_id: str, online: bool, given: bool) -> Path:
     folder = places.in_hub_cache(hub_id)
     missing = wanted.lacks(folder)
+    for other in places.other_names(hub_id) if missing else ():
+        if (cached := places.in_hub_cache(other)).is_dir() and not wanted.lacks(cached):
+            return wanted.check(cached)
     if missing and online:
-        folder = places.download(hub_id, wanted.patterns or [*missing, *wanted.also], wanted.title)
+        names = places.published_names(hub_id, missing) if given else missing
+        folder = places.download(hub_id, wanted.patterns or [*names, *wanted.also], wanted.title)
         return wanted.check(folder)
     if missing:
-        neither = f"{hub_id} is not a {_kinds(wanted)} here, and  " if given else ""
+        neither = f"{hub_id} is not a {_kinds(wanted)} here, and " if given else ""
         raise MissingWeights(
             f"{wanted.title}: {neither}not in the hub cache {places.hub_cache()}: {', '.join(missing)}. "
             f"{wanted.how_to_get(missing, hub_id)}"

@@ -9,6 +9,7 @@ from typing import Any
 from motionkit.errors import UserError
 
 MODEL, TEXT = "diffusion_pytorch_model", "model"  # how diffusers and transformers call a file of weights
+_PICKLED = {MODEL: f"{MODEL}.bin", TEXT: "pytorch_model.bin"}
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -23,8 +24,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def weight_files(folder: Path, stem: str) -> list[Path]:
-    """The safetensors files of one component: the full file, its half-precision variant, or the shards of an index."""
+def weight_files(folder: Path, stem: str, pickled: bool = False) -> list[Path]:
+    """The files of one component: the full file, its half-precision variant, or the shards of an index.
+
+    `pickled`: where there are no safetensors, as in zeroscope's folders, the pickle that older libraries wrote, for
+    readers that take it as plain data (`reading.load_model`).
+    """
     for variant in ("", ".fp16"):
         if (file := folder / f"{stem}{variant}.safetensors").is_file():
             return [file]
@@ -33,7 +38,8 @@ def weight_files(folder: Path, stem: str) -> list[Path]:
             if bad := [name for name in shards if Path(name).name != name]:
                 raise UserError(f"{index} names files outside its folder: {', '.join(bad)}")
             return [folder / name for name in shards]
-    return []
+    old = folder / _PICKLED.get(stem, "")
+    return [old] if pickled and old.is_file() else []
 
 
 def pickles(folder: Path) -> list[Path]:

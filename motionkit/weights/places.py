@@ -45,6 +45,45 @@ def is_hub_id(text: str) -> bool:
     return text.count("/") == 1 and not text.startswith((".", "~", "/")) and not text.endswith("/")
 
 
+MOVED = (  # repositories that the hub serves under each of these names: caches of either time are used
+    ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
+    ("damo-vilab/text-to-video-ms-1.7b", "ali-vilab/text-to-video-ms-1.7b"),
+)
+
+
+def other_names(hub_id: str) -> list[str]:
+    """The names that a repository also has, or had before it moved."""
+    return [name for names in MOVED if hub_id in names for name in names if name != hub_id]
+
+
+def published_names(hub_id: str, names: Sequence[str]) -> list[str]:
+    """The names under which a repository has these files: weights may be halves alone, in shards, or an old pickle.
+
+    Where it cannot be asked, and for what it lacks, the names as they are.
+    """
+    from huggingface_hub import list_repo_files
+
+    try:
+        held = set(list_repo_files(hub_id))
+    except Exception:  # no network, no such repository: the download will say so
+        return list(names)
+    return [there for name in names for there in _published(name, held)]
+
+
+def _published(name: str, held: set[str]) -> list[str]:
+    stem = name.removesuffix(".safetensors").removesuffix(".fp16")
+    if name in held or not name.endswith(".safetensors"):
+        return [name]
+    for variant in ("", ".fp16"):
+        if f"{stem}{variant}.safetensors" in held:
+            return [f"{stem}{variant}.safetensors"]
+        if (index := f"{stem}.safetensors.index{variant}.json") in held:
+            shards = (file for file in held if file.startswith(f"{stem}{variant}-") or file.startswith(f"{stem}-"))
+            return [index, *sorted(file for file in shards if file.endswith(".safetensors"))]
+    pickled = f"{stem}.bin" if not stem.endswith("/model") else f"{stem.removesuffix('model')}pytorch_model.bin"
+    return [pickled] if pickled in held else [name]
+
+
 def hub_cache() -> Path:
     """The cache folder of the Hugging Face hub's client."""
     from huggingface_hub import constants

@@ -1,4 +1,4 @@
-"""Models from a configuration and safetensors files: strict names and shapes, nothing random, nothing unpickled."""
+"""Models from a configuration and files of weights: strict names and shapes, nothing random, no code run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from motionkit.errors import UserError
 from motionkit.weights import eight_bit
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line, read_json, weight_files
+from motionkit.weights.pickles import Opened
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -51,10 +52,10 @@ def load_model(
     state = model.state_dict()
     wanted = {_plain(name): name for name in state}
     tensors: dict[str, Tensor] = {}
-    for file in (file for folder in folders for file in weight_files(folder, stem)):
+    for file in (file for folder in folders for file in weight_files(folder, stem, pickled=True)):
         lent = file.parent != folders[0]
         try:
-            with safe_open(file, "pt") as source:
+            with opened(file) as source:
                 held = set(source.keys())
                 names = {  # in the file -> here
                     key: key if not lent or _plain(key) in wanted else lent_as + key
@@ -85,6 +86,11 @@ def load_model(
         )
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def opened(file: Path) -> Any:
+    """A file of weights to be read within a `with` block: safetensors, or a pickle as plain data."""
+    return safe_open(file, "pt") if file.suffix == ".safetensors" else Opened(file)
 
 
 def as_layer(value: Tensor, shape: Sequence[int]) -> Tensor:

@@ -93,6 +93,24 @@ def test_a_guidance_of_one_needs_one_pass(request_):
     assert len(calls) == 4 and made == [4]  # three steps are four where 3 does not divide 1000
 
 
+def test_guidance_may_count_in_a_part_of_the_steps(request_):
+    """Of the timesteps 1, 251, 501, 751 the two in between: six calls of the network in place of eight."""
+    whole, every, _ = counted(request_, sample={"steps": 4})
+    part, calls, _ = counted(request_, sample={"steps": 4, "guidance_interval": [0.2, 0.6]})
+    assert (len(every), len(calls)) == (8, 6) and not np.array_equal(part.frames, whole.frames)
+    none, calls, _ = counted(request_, sample={"steps": 4, "guidance_interval": [0.6, 0.7]})
+    assert len(calls) == 4
+    assert np.array_equal(none.frames, run(request_, sample={"steps": 4, "guidance": 1.0}).frames)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp-2m", "unipc", "euler-trailing", "ddim-trailing", "lcm", "tcd"])
+def test_any_sampler_walks_from_its_noise_to_frames(request_, sampler):
+    config = {"sample": {"steps": 3, "guidance": 1.0}}
+    made = execute("animatex", request_, config=config, backbone="tiny-animatex", frames=4, sampler=sampler)
+    assert made.frames.shape == (4, 64, 64, 3) and made.frames.std() > 1 and made.manifest["sampler"] == sampler
+    assert not np.array_equal(made.frames, run(request_, **config).frames)
+
+
 def test_ready_made_poses_replace_the_estimator(request_, tmp_path):
     poses = read_poses(request_.driving.frames, PoseSettings(), pocket=True)
     file = save(poses, tmp_path / "poses.npz")

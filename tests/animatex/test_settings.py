@@ -38,6 +38,8 @@ def test_best_takes_the_backbones_values_and_an_explicit_one_wins():
         ({"nobody": "skip"}, "choose refuse, blank"),
         ({"sample": SampleConfig(steps=0)}, "method.sample.steps=0 is outside 1 to 1000"),
         ({"sample": SampleConfig(guidance=-1)}, "method.sample.guidance=-1 is outside"),
+        ({"sample": SampleConfig(guidance_interval=[0.7, 0.1])}, "method.sample.guidance_interval=.*lower one first"),
+        ({"sample": SampleConfig(guidance_interval=[0.0, 1.5])}, "method.sample.guidance_interval"),
         ({"draw": DrawConfig(side=9999)}, "method.draw.side=9999 is outside -1 to 4096"),
         ({"window": WindowConfig(8, 8)}, "method.window.overlap=8 must be smaller than method.window.size=8"),
         ({"reference_pose": "driving", "align": "safe"}, "combined with method.reference_pose=driving"),

@@ -153,17 +153,20 @@ def test_modules_lie_in_their_own_folder_or_in_the_base(homes, modules, tmp_path
 
 def test_places_that_hold_no_modules(homes, modules, tmp_path):
     base, spec = str(homes["animatediff"][0]), spec_of("animatediff")
-    with pytest.raises(MissingWeights, match="no folder /nowhere/x .backbone.motion_adapter is a folder or a hub id"):
+    with pytest.raises(
+        MissingWeights, match="no file or folder /nowhere/x .backbone.motion_adapter is a folder, a file or a hub id"
+    ):
         load(spec, PLAN, path=base, motion=options("/nowhere/x"))
-    (tmp_path / "mm_sd_v15.ckpt").write_bytes(b"x")
-    with pytest.raises(UserError, match="is one file.*MotionAdapter as M; M.from_single_file"):
-        load(spec, PLAN, path=base, motion=options(tmp_path / "mm_sd_v15.ckpt"))
+    for name, line in (("mm_sd_v15.ckpt", "more than plain tensors"), ("a.onnx", "is no file of motion modules")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(UserError, match=line):
+            load(spec, PLAN, path=base, motion=options(tmp_path / name))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingWeights, match="lacks config.json, diffusion_pytorch_model.safetensors: it holds no"):
         load(spec, PLAN, path=base, motion=options(tmp_path / "empty"))
     weights_file = modules / "diffusion_pytorch_model.safetensors"
     weights_file.rename(weights_file.with_suffix(".bin"))
-    with pytest.raises(UserError, match="is a pickle"):
+    with pytest.raises(UserError, match="is a pickle that holds more"):
         load(spec, PLAN, path=base, motion=options(modules))
     weights_file.write_bytes(b"short")
     with pytest.raises(UserError, match="damaged or cut short"):
@@ -183,7 +186,7 @@ def test_the_hub_command_names_the_modules(homes, monkeypatch, tmp_path):
     ) as error:
         load(spec, PLAN, path=str(homes["animatediff-xl"][0]))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
-    with pytest.raises(MissingWeights, match="owner/name is not a folder"):
+    with pytest.raises(MissingWeights, match="owner/name is not a file or folder"):
         load(spec, PLAN, path=str(homes["animatediff-xl"][0]), motion=options("owner/name"))
 
 

@@ -206,7 +206,11 @@ BROKEN = {
     ),
     "no tokenizer": (remove("tokenizer/tokenizer.json"), r"lacks tokenizer/vocab.json, tokenizer/merges.txt$"),
     "no scheduler": (remove("scheduler/scheduler_config.json"), r"lacks scheduler/scheduler_config.json$"),
-    "a pickle": (pickle_only, r"model.bin is a pickle.*weights_only=True.*unet/diffusion_pytorch_model.safetensors'"),
+    "a damaged pickle": (pickle_only, r"model.bin is a pickle that holds more than plain tensors.*get the weights as"),
+    "another pickle": (
+        lambda folder: (folder / "unet" / MODEL).rename(folder / "unet/model.ckpt"),
+        r"model.ckpt is a pickle.*weights_only=True.*unet/diffusion_pytorch_model.safetensors'",
+    ),
     "an lfs pointer": (lfs_pointer, r"git-lfs pointer.*get it again"),
     "cut short": (truncate, r"vae/.*damaged or cut short.*get it again"),
     "NaN": (weights("unet", nan), r"conv_in.weight holds NaN"),
@@ -237,7 +241,21 @@ def test_a_broken_folder_gets_its_line(folder, case):
     assert "\n" not in str(error.value)
 
 
-def test_pickles_are_not_opened(folder, tmp_path):
+def test_pickles_of_plain_tensors_are_read_as_such(folder, expected):
+    """As zeroscope is published (cerspense/zeroscope_v2_576w): .bin files alone."""
+    for part, old, new in (
+        ("unet", MODEL, "diffusion_pytorch_model.bin"),
+        ("vae", MODEL, "diffusion_pytorch_model.bin"),
+        ("text_encoder", "model.safetensors", "pytorch_model.bin"),
+    ):
+        torch.save(load_file(folder / part / old), folder / part / new)
+        (folder / part / old).unlink()
+    found = load("pocket-sd", PLAN, path=str(folder))
+    assert all(same_weights(a, b) for a, b in zip(found.parts(), expected.parts(), strict=True))
+    assert found.fingerprint() == fingerprint("pocket-sd", str(folder)) != expected.fingerprint()
+
+
+def test_code_in_pickles_is_not_run(folder, tmp_path):
     """The file would leave a trace if anything unpickled it."""
     trace = tmp_path / "trace"
     pickle_only(folder)
@@ -259,13 +277,13 @@ def test_the_named_models_refuse_their_relatives(sound_folder, sound_xl_folder):
 
 
 def test_paths_that_are_no_folders(tmp_path):
-    with pytest.raises(MissingWeights, match="no folder /nowhere/model"):
+    with pytest.raises(MissingWeights, match="no file or folder /nowhere/model"):
         load("sd15", PLAN, path="/nowhere/model")
-    with pytest.raises(MissingWeights, match="no folder ./model"):
+    with pytest.raises(MissingWeights, match="no file or folder ./model"):
         load("sd15", PLAN, path="./model")
     (tmp_path / "dream.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match="is one file.*from_single_file"):
-        load("sd15", PLAN, path=str(tmp_path / "dream.safetensors"))
+        load("pocket-sd", PLAN, path=str(tmp_path / "dream.safetensors"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingWeights, match="not a model folder in the hub's layout"):
         load("sd15", PLAN, path=str(tmp_path / "empty"))

@@ -114,8 +114,8 @@ def here(tmp_path, monkeypatch):
 
 def test_the_command_line_refuses_what_is_no_lora_before_weights_load(here, capsys, monkeypatch):
     monkeypatch.setattr("motionkit.backbones.load", lambda *a, **k: pytest.fail("weights were loaded"))
-    (here / "a.ckpt").write_bytes(b"x")
-    for value, line in (("nothing.pt", "no LoRA at"), ("a.ckpt", "is no LoRA file"), ("me.png", "is no LoRA file")):
+    (here / "a.onnx").write_bytes(b"x")
+    for value, line in (("nothing.pt", "no LoRA at"), ("a.onnx", "is no LoRA file"), ("me.png", "is no LoRA file")):
         assert main(words(f"backbone.lora={value}")) == 2
         said = capsys.readouterr().err.strip().splitlines()
         assert line in said[-1] and value in said[-1]

@@ -253,7 +253,7 @@ plain("empty_weights_folder", [*TINY, "backbone=sd15", "backbone.path="], "backb
 plain("empty_lora", [*TINY, "backbone=sd15", "backbone.lora= "], "backbone.lora= is empty")
 
 
-@bad("model.ckpt", "folder")
+@bad("model.ckpt", "pickle")
 def one_pickled_file_as_weights(here):
     (here / "model.ckpt").write_bytes(b"\x80\x04cos\nsystem\n.")
     return [*TINY, "backbone=sd15", "backbone.path=model.ckpt"]

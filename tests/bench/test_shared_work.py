@@ -25,7 +25,7 @@ def test_two_processes_share_the_cells_of_tiny_backbones(tmp_path):
     log = tmp_path / "log"
     words = ["bench", "bench.pairs=4", "bench.frames=2", "bench.size=64", "gpu=cpu", "threads=1", "output=out"]
     words += ["methods=[obedient,flipsketch]", "backbones=[tiny-modelscope]", f"settings.obedient.log={log}"]
-    words += ["settings.obedient.seconds=1.5", "settings.flipsketch.sample.steps=1"]
+    words += ["settings.obedient.seconds=4", "settings.flipsketch.sample.steps=1"]
     words += ["settings.flipsketch.align.enabled=false"]
     starts = [subprocess.Popen([*START, *words], cwd=tmp_path, text=True, stderr=subprocess.PIPE) for _ in range(2)]
     said = [start.communicate(timeout=600)[1] for start in starts]

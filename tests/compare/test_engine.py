@@ -27,7 +27,13 @@ def rows(folder):
 def test_it_leaves_a_page_a_grid_figures_and_cells(inputs, clips):
     done = run(inputs, truth=clips["truth"])
     assert not done.failed and [entry.name for entry in done.entries] == ["shift", "echo"]
-    assert sorted(path.name for path in done.folder.iterdir()) == ["cells", "grid.mp4", "metrics.json", "report.html"]
+    assert sorted(path.name for path in done.folder.iterdir()) == [
+        "cells",
+        "grid.mp4",
+        "inputs",
+        "metrics.json",
+        "report.html",
+    ]
     shift = rows(done.folder)["shift"]["metrics"]
     assert shift["psnr"] == 100 and shift["ssim"] == pytest.approx(1) and shift["motion_ratio_truth"] == 1
     assert rows(done.folder)["echo"]["metrics"]["psnr"] > 20  # the driving square walks the same way here

@@ -137,11 +137,20 @@ def test_the_keywords_of_0_1_are_fields_of_the_request(blend, inputs):
 def test_a_sampler_that_a_method_cannot_use_is_refused_with_the_reason(inputs, nothing_made):
     told = replace(inputs, prompt="a fox")
     asked = Request("anamodiff", told, {"weights": "random"}, BackboneChoice("tiny-sd"), size=32)
-    with pytest.raises(UserError, match="needs sampler=ddim"):
+    with pytest.raises(UserError, match="flow-euler.* predict flow_prediction; tiny-sd"):
         check(replace(asked, sampler="flow-euler"))
     with pytest.raises(UserError, match="sampler.*dimm.*ddim"):
         check(replace(asked, sampler="dimm"))
     assert {check(replace(asked, sampler=name)).context.sampler for name in ("auto", "ddim")} == {"ddim"}
+
+
+def test_settings_decide_whether_a_method_is_free_in_its_sampler(inputs, nothing_made):
+    """AnaMoDiff inverts the source, or noises its warped frames: then any sampler brings them down."""
+    told, given = replace(inputs, prompt="a fox"), {"weights": "random", "sample": {"start": "noised_warp"}}
+    asked = Request("anamodiff", told, given, BackboneChoice("tiny-sd"), size=32, sampler="lcm")
+    assert check(asked).context.sampler == "lcm"
+    with pytest.raises(UserError, match=r"anamodiff needs sampler=ddim.*not lcm: .*method\.sample\.start=noised_warp"):
+        check(replace(asked, config=given | {"sample": {"start": "inverted"}}))
 
 
 def test_another_sampler_than_the_backbones_own_has_stages_of_its_own(blend, inputs, tmp_path, monkeypatch):

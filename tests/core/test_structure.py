@@ -22,7 +22,9 @@ LAYERS = (
     ("methods",),
     ("running",),
     ("table",),
-    ("api", "cli", "testing"),
+    ("api", "testing"),
+    ("ui",),
+    ("cli",),
     ("__init__", "__main__"),
 )
 # Arrows against the order that are still to go, (module, room): a line is struck out when its arrow is gone.

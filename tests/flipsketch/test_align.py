@@ -50,6 +50,19 @@ def test_only_the_latents_get_gradients():
     assert all(weight.grad is None and not weight.requires_grad for weight in video_unet().parameters())
 
 
+def test_it_may_end_when_the_loss_stalls():
+    latents, first, target = setting()
+    losses = {}
+    for stall in (0.0, 1e-4, 0.9):
+        seen = []
+        align(predict, latents, first, target, updates=5, stall=stall, watch=lambda *told: seen.append(told))  # noqa: B023
+        losses[stall] = [float(loss) for loss, _ in seen]
+    assert len(losses[0.0]) == 5 and losses[1e-4] == losses[0.0][: len(losses[1e-4])]
+    assert losses[0.9] == losses[0.0][:1]  # the first update lowers it by less than nine tenths
+    drops = [1 - after / before for before, after in zip(losses[0.0], losses[0.0][1:], strict=False)]
+    assert len(losses[1e-4]) == next((i + 1 for i, drop in enumerate(drops) if drop < 1e-4), 5)
+
+
 @pytest.mark.parametrize("size", [{"height": 8, "width": 8}, {"height": 4, "width": 12}])
 def test_the_loss_falls_and_frame_0_is_the_references(size):
     latents, first, target = setting(**size)

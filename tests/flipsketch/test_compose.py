@@ -185,7 +185,7 @@ def test_more_rows_than_a_kernel_takes_are_split_and_give_the_same(monkeypatch):
     from motionkit.methods.flipsketch import compose
 
     latents, seen = clip(3, seed=3, batch=2), []
-    plain = compose.scaled_dot_product_attention
+    plain = compose.functional.scaled_dot_product_attention
 
     def counted(q, *arguments, **named):
         seen.append(q.shape[0] * q.shape[1])
@@ -197,9 +197,58 @@ def test_more_rows_than_a_kernel_takes_are_split_and_give_the_same(monkeypatch):
             _, recording = made.record(clip(3, seed=4), 300, text())
             return made.composed(latents, 300, text().expand(2, -1, -1), recording, first=1)
 
-    monkeypatch.setattr(compose, "scaled_dot_product_attention", counted)
+    monkeypatch.setattr(compose.functional, "scaled_dot_product_attention", counted)
     whole, most = run(), max(seen)
     seen.clear()
     monkeypatch.setattr(compose, "_PROBLEMS", 100)
     torch.testing.assert_close(run(), whole, rtol=1e-4, atol=1e-5)
     assert most > 100 >= max(seen)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ramp", ["per_frame", "constant"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_channel_more_gives_what_the_mask_gives(monkeypatch, ramp, first):
+    """Where kernels are faster without a mask; the CPU keeps the mask."""
+    from motionkit.methods.flipsketch import compose
+
+    masks, plain = [], compose.functional.scaled_dot_product_attention
+
+    def watched(*given, attn_mask=None, **named):
+        masks.append(attn_mask is not None)
+        return plain(*given, attn_mask=attn_mask, **named)
+
+    monkeypatch.setattr(compose.functional, "scaled_dot_product_attention", watched)
+    x, ref, words, outs, masked = clip(5, batch=2), clip(3, seed=5), text(batch=2), {}, {}
+    for mask in (None, True, False):
+        with composer(ramp=ramp, mask=mask, lambda_=25.0).installed() as c:
+            recording = c.record(ref, 500, text(3))[1]
+            masks.clear()
+            outs[mask], masked[mask] = c.composed(x, 500, words, recording, first), sum(masks)
+    assert torch.equal(outs[None], outs[True]) and masked[None] == masked[True] > 0 == masked[False]
+    torch.testing.assert_close(outs[False], outs[True], rtol=1e-4, atol=1e-5)
+    with composer(lambda_=0.0).installed() as c:  # the change is far above the tolerance
+        assert (c.composed(x, 500, words, recording, first) - outs[True]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_the_layers_compile_into_one_graph(mask):
+    """`fullgraph` refuses any break; the recording, whose frames change at each step, is not compiled at all."""
+    from torch._dynamo.testing import CompileCounter
+
+    graphs, unet = CompileCounter(), video_unet()
+    torch._dynamo.reset()
+    compiled = torch.compile(unet, backend=graphs, fullgraph=True)
+    made = Composer(lambda x, t, words: compiled(x, t, words).sample, unet, lambda_=LAMBDA, mask=mask)
+    with torch.no_grad(), made.installed() as c:
+        recording = c.record(clip(2, seed=5), torch.tensor(500), text(3))[1]
+        assert graphs.frame_count == 0
+        found = c.composed(clip(), torch.tensor(500), text(), recording)
+        assert graphs.frame_count == 1
+        c.composed(clip(seed=3), torch.tensor(300), text(4), c.record(clip(2), torch.tensor(300), text(3))[1])
+        assert graphs.frame_count == 1
+    with torch.no_grad(), composer(mask=mask).installed() as c:
+        torch.testing.assert_close(
+            found, c.composed(clip(), torch.tensor(500), text(), recording), rtol=1e-5, atol=1e-5
+        )
+    torch._dynamo.reset()

@@ -1,6 +1,7 @@
 """The whole method on the tiny backbone: modes, presets, what is not computed twice, and one-line refusals."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,6 +144,29 @@ def test_a_large_reference_stays_in_memory_and_is_made_again_without(tmp_path, w
     recording_cache._memory.clear()
     later = go(tmp_path / "d", use_cache=True, store_mb=0)
     assert len(records) == 6 and np.array_equal(later.frames, whole.frames) and walks == [3, 3]
+
+
+def test_recordings_on_the_device_are_used_as_they_are(tmp_path, monkeypatch):
+    """Not as they come back from the cached stage, by way of the CPU's memory; the result is the same."""
+    used, real = [], module.recorder
+    monkeypatch.setattr(module, "recorder", lambda *given: (used.append(given[2]), real(*given))[1])
+    made, walk = [], module.walk
+    monkeypatch.setattr(module, "walk", lambda *a, **k: (made.append(walk(*a, **k)), made[-1])[1])
+    plain = go(tmp_path / "0")
+    monkeypatch.setattr(module.FlipSketch, "_room_mb", lambda self: 1e9)
+    first = go(tmp_path / "a", use_cache=True)
+    assert used[0] is not made[0] and used.pop(0) and made.pop(0)
+    assert used[0] is made[0] and np.array_equal(plain.frames, first.frames)
+    again = go(tmp_path / "b", use_cache=True)
+    assert len(made) == 1 and used[1] is not made[0] and np.array_equal(first.frames, again.frames)
+
+
+def test_recordings_take_half_of_what_a_card_has_free(monkeypatch):
+    monkeypatch.setattr(module.torch.cuda, "mem_get_info", lambda device: (6e9, 8e9))
+    run = SimpleNamespace(device="cuda:0")
+    for offload, room in (("none", 3000), ("model", 0)):
+        on = SimpleNamespace(run=run, backbone=SimpleNamespace(plan=Plan(offload=offload)))
+        assert module.FlipSketch._room_mb(on) == room
 
 
 def test_several_seeds_are_ranked_and_none_is_lost(tmp_path, monkeypatch):

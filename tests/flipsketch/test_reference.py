@@ -5,7 +5,7 @@ import torch
 from sketch_models import clip, denoise, sampler, scheduler, text, video_unet
 
 from motionkit.methods.flipsketch import recording_cache
-from motionkit.methods.flipsketch.compose import Composer
+from motionkit.methods.flipsketch.compose import Composer, Recording
 from motionkit.methods.flipsketch.reference import Reference, Schedule, recorder, walk
 from motionkit.weights.hashing import hash_tensors
 
@@ -106,6 +106,19 @@ def test_what_was_not_kept_is_made_again_the_same():
             kept, made = reference.recordings[i], again(i)
             assert all(torch.equal(kept.queries[n], made.queries[n]) for n in kept.queries)
             assert all(torch.equal(kept.keys[n], made.keys[n]) for n in kept.keys)
+
+
+def test_recordings_stay_where_they_were_made_while_there_is_room(monkeypatch):
+    moved, real = [], Recording.map
+    monkeypatch.setattr(Recording, "map", lambda self, change: (moved.append(self.megabytes), real(self, change))[1])
+    schedule = Schedule(4, 3, 2, 3)
+    _, all_moved = walked(schedule)
+    sizes = [recording.megabytes for recording in all_moved.recordings]
+    assert moved == sizes
+    for room, gone in ((1e9, 0), (sizes[0], len(sizes) - 1), (sizes[0] + sizes[1], len(sizes) - 2)):
+        moved.clear()
+        walked(schedule, room_mb=room)
+        assert len(moved) == gone
 
 
 def test_memory_keeps_one_sketch_and_a_bounded_amount(monkeypatch):

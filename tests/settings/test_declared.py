@@ -52,6 +52,7 @@ def test_a_null_that_has_a_meaning_says_which(schema):
     for name, item, owner in walk(schema):
         hint = typing.get_type_hints(owner)[item.name]
         optional = isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+        optional = optional or (hint is typing.Any and item.default is None)
         assert optional == (item.default is None), name
         assert not optional or "null" in declared(schema)[name].help, name
 
@@ -162,3 +163,18 @@ def test_a_plugin_with_plain_fields_works_as_before():
 def test_a_configuration_without_presets_is_used_as_it_is():
     gpu = GpuConfig()
     assert resolved(gpu, "pocket-sd") is gpu and plain(gpu)["dtype"] is None
+
+
+def test_a_later_setting_leaves_what_kept_runs_are_known_by_alone():
+    @dataclass
+    class Inner:
+        old: int = setting("Old.", 1)
+        new: list[float] = setting("New.", factory=lambda: [0.0, 1.0], later=True)
+
+    @dataclass
+    class Outer:
+        inner: Inner = field(default_factory=Inner)
+        fresh: bool = setting("Fresh.", False, later=True)
+
+    assert plain(Outer()) == {"inner": {"old": 1}}
+    assert plain(Outer(Inner(new=[0.0, 0.5]), True)) == {"inner": {"old": 1, "new": [0.0, 0.5]}, "fresh": True}

@@ -33,7 +33,7 @@ def test_it_is_listed_with_what_it_does_and_where_it_comes_from(command):
     told = " ".join(command("backbones", FLOW).stdout.split())
     assert "motionkit-example-flow16, motionkit_flow16.load:load" in told and "flow_prediction" in told
     doctor = " ".join(command("doctor").stdout.split())
-    assert f"{FLOW} ok made from a seed" in doctor
+    assert f"{FLOW} ok random, from a seed" in doctor
     assert f"backbone {FLOW} ok motionkit-example-flow16 0.1.0" in doctor
 
 
@@ -97,4 +97,4 @@ def test_its_yaml_is_found_from_the_wheel_and_a_sweep_takes_it(command, clips):
     manifests = [json.loads(file.read_text()) for file in clips.rglob("manifest.json")]
     assert sorted(m["method"]["name"] for m in manifests) == ["ghost", "ghost", "still", "still"]
     ran = command("transfer", "-m", "method=vidmp3", f"backbone={FLOW}", "sampler=ddim,flow-euler", *CLIPS)
-    assert ran.returncode != 0 and "take sampler=flow-euler" in ran.stderr
+    assert ran.returncode != 0 and "sampler=flow-euler" in ran.stderr

@@ -115,7 +115,7 @@ def test_its_sampler_walks_any_method_that_does_not_invert(installed):
         results.append(sample(model, noise, 4, sampler=sampler))
     assert torch.equal(results[0], results[1]) and not torch.allclose(results[0], results[2])
     assert choose_sampler(registry.spec("animatex"), backbone.spec, "ancestral") == "ancestral"
-    with pytest.raises(UserError, match="vidmp3 needs sampler=ddim or flow-euler, not ancestral"):
+    with pytest.raises(UserError, match="vidmp3 needs sampler=ddim.* or flow-euler, not ancestral"):
         choose_sampler(registry.spec("vidmp3"), load("tiny-sd", Plan()).spec, "ancestral")
 
 

@@ -17,8 +17,9 @@ from motionkit.table.bench.protocol import Protocol, dotted
 from motionkit.transfer import Inputs, MethodSpec
 
 if TYPE_CHECKING:
-    from motionkit.backbones.lora_files import LoraOptions
+    from motionkit.backbones.lora_files import Loras
     from motionkit.backbones.motion_files import MotionOptions
+    from motionkit.backbones.part_files import PartOptions
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Entry:
         backbone: a name of `motionkit backbones`, or None for the method's own.
         settings: of the method, nested as in its configuration.
         backbone_path: a folder with the backbone's weights, or another hub id.
-        motion, lora: as in `motionkit.running.choices.BackboneChoice`.
+        motion, lora, parts: as in `motionkit.running.choices.BackboneChoice`.
         yardstick: whether `method` is a name of `motionkit.table.bench.yardsticks` instead.
         sees: "truth": it is given the true video as reference and driving clip.
         pairs: number of cases it runs on, from the first; None is all.
@@ -43,7 +44,8 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     backbone_path: str | None = None
     motion: MotionOptions | None = None
-    lora: LoraOptions | None = None
+    lora: Loras | None = None
+    parts: PartOptions | None = None
     yardstick: bool = False
     sees: str = ""
     pairs: int | None = None
@@ -67,7 +69,7 @@ class Entry:
     @property
     def weights(self) -> BackboneChoice:
         """Its backbone and weights."""
-        return BackboneChoice(self.backbone, self.backbone_path, motion=self.motion, lora=self.lora)
+        return BackboneChoice(self.backbone, self.backbone_path, motion=self.motion, lora=self.lora, parts=self.parts)
 
     @property
     def typed(self) -> str:
@@ -135,7 +137,7 @@ def entries_of(
             made.append(Entry(name, name, None, own))
             continue
         chosen: list[str | None] = [*expand(backbones)] or [None]
-        more = (weights.path, weights.motion, weights.lora) if weights else ()
+        more = (weights.path, weights.motion, weights.lora, weights.parts) if weights else ()
         made += [Entry(f"{name} on {b}" if len(chosen) > 1 else name, name, b, own, *more) for b in chosen]
     return made
 

@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from motionkit.backbones.lora_files import LoraOptions
+from motionkit.backbones.lora_files import from_facts
 from motionkit.backbones.motion_files import MotionOptions
+from motionkit.backbones.part_files import parts_of
 from motionkit.errors import UserError
 from motionkit.media.output_files import write_json
 from motionkit.settings.config import typed
@@ -93,8 +94,11 @@ def _one(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _entry(facts: Mapping[str, Any]) -> Entry:
-    entry = Entry(**{**facts, "motion": None, "lora": None})
-    motion, lora = facts.get("motion"), facts.get("lora")
+    entry = Entry(**{**facts, "motion": None, "lora": None, "parts": None})
+    motion, parts = facts.get("motion"), facts.get("parts")
     return replace(
-        entry, motion=MotionOptions(**motion) if motion else None, lora=LoraOptions(**lora) if lora else None
+        entry,
+        motion=MotionOptions(**motion) if motion else None,
+        lora=from_facts(facts.get("lora")),
+        parts=parts_of(**parts) if parts else None,
     )

@@ -53,7 +53,10 @@ def entries_of_rows(
 
 def _weights(protocol: Protocol, row: NamedRow, weights: BackboneChoice | None) -> dict[str, Any]:
     if not row.model:
-        return {"backbone_path": weights.path, "motion": weights.motion, "lora": weights.lora} if weights else {}
+        if weights is None:
+            return {}
+        more = {"motion": weights.motion, "lora": weights.lora, "parts": weights.parts}
+        return {"backbone_path": weights.path, **more}
     folder = Path(protocol.variants or "VARIANTS") / row.model / "model"
     if protocol.variants is None or not folder.is_dir():
         raise UserError(

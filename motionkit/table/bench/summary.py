@@ -204,7 +204,8 @@ def _weights(row: Row) -> str:
     name, own = backbone["name"], row.entry.backbone_path
     kind = "pocket (small, sprites only)" if name.startswith("pocket-") else "published"
     kind = "random, for tests" if name.startswith("tiny-") else f"own: {Path(own).name}" if own else kind
-    lora = f" with LoRA {Path(row.entry.lora.path).name}" if row.entry.lora else ""
+    loras = [Path(one.path).name for one in row.entry.lora.each] if row.entry.lora else []
+    lora = f" with LoRA {', '.join(loras)}" if loras else ""
     return f"{name}: {kind}{lora}, {backbone['fingerprint'][:8]}"
 
 

@@ -96,8 +96,9 @@ def compare_request(
     truth: Clip | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda line: None,
+    each: Callable[[MethodResult], None] = lambda entry: None,
 ) -> Comparison:
-    """The same on a request, whose method and config are left to each of `methods`."""
+    """The same on a request, whose method and config are left to each of `methods`; `each` gets an entry when made."""
     folder = Path(folder)
     check_writable(folder)
     check_values(request)
@@ -120,6 +121,7 @@ def compare_request(
         if entry.reason:
             say(f"  {spec.name} failed: {entry.reason}")
         entries.append(measured(entry, placed, true_frames))
+        each(entries[-1])
         gc.collect()  # free the weights of one cell before the next one loads its own
     still = write(folder, shared, entries, true_frames)
     return Comparison(folder, entries, {entry.name: entry.reason for entry in entries if entry.reason}, still)

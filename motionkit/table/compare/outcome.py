@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from motionkit.table.compare.cell import Shared
 if TYPE_CHECKING:
     from motionkit.media import Clip
 
-REPORT, GRID, METRICS = "report.html", "grid.mp4", "metrics.json"
+REPORT, GRID, METRICS, INPUTS = "report.html", "grid.mp4", "metrics.json", "inputs"
 _ASPECT_SLACK = 0.02
 
 
@@ -68,13 +69,26 @@ def write(folder: Path, shared: Shared, entries: Sequence[MethodResult], truth: 
     report = _report(shared, entries, truth)
     write_json(folder / METRICS, _figures(shared, entries, truth is not None))
     write_report(folder / REPORT, report)
+    shutil.rmtree(folder / INPUTS, ignore_errors=True)  # of an earlier start, which had other clips
     if not report.panels():
         with writing(folder / GRID):
             (folder / GRID).unlink(missing_ok=True)  # of an earlier start, which had something to show
         return None
+    for panel in report.before:
+        _keep(folder / INPUTS / panel.label, panel.frames, report.fps)
     video = grid(report.panels())
     media.write_video(folder / GRID, video, report.fps, comment="motionkit compare; AI-generated")
     return video[len(video) // 2].copy()  # a view would keep the whole grid in memory
+
+
+def _keep(path: Path, frames: np.ndarray, fps: float) -> None:
+    """An input as it is shown, in step with the results, beside them."""
+    with writing(path.parent):
+        path.parent.mkdir(exist_ok=True)
+    if len(frames) == 1:
+        media.write_image(path.with_suffix(".png"), frames[0])
+    else:
+        media.write_video(path.with_suffix(".mp4"), frames, fps)
 
 
 def _report(shared: Shared, entries: Sequence[MethodResult], truth: np.ndarray | None) -> Report:

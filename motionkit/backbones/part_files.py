@@ -1,0 +1,70 @@
+"""Which parts of a backbone come from other files: its autoencoder, words of textual inversion. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motionkit.errors import MissingWeights, UserError
+from motionkit.weights.hashing import hash_json, hash_path
+from motionkit.weights.model_files import MODEL, weight_files
+
+VAE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+WORD_FILES = (".safetensors", ".pt", ".bin")
+
+
+@dataclass(frozen=True)
+class PartOptions:
+    """What the `backbone` group says of single parts.
+
+    Attributes:
+        vae: a folder in diffusers' layout, or a file under the names of the autoencoder's authors or of diffusers.
+        embeddings: files of textual inversion; a prompt names each by its file's name, or by the word that it holds.
+    """
+
+    vae: str | None = None
+    embeddings: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what cannot work before any weight loads. Raises: UserError."""
+        self.files()
+
+    def files(self) -> dict[str, Path]:
+        """Every file, by what it is. Raises: MissingWeights, UserError."""
+        found = {f"embeddings/{i}": _file(path, WORD_FILES, "embeddings") for i, path in enumerate(self.embeddings)}
+        if self.vae is None:
+            return found
+        place = Path(self.vae).expanduser()
+        if not place.is_dir():
+            return found | {"vae": _file(self.vae, VAE_FILES, "vae")}
+        weights = weight_files(place, MODEL, pickled=True)
+        if not weights or not (place / "config.json").is_file():
+            raise MissingWeights(f"backbone.vae={self.vae}: the folder lacks config.json or {MODEL}.safetensors")
+        return found | {"vae/config.json": place / "config.json", **{f"vae/{file.name}": file for file in weights}}
+
+    def fingerprint(self, backbone: str) -> str:
+        """The hash of a backbone of that hash with these parts."""
+        words = [Path(path).stem for path in self.embeddings]
+        files = {name: hash_path(file) for name, file in self.files().items()}
+        return hash_json({"backbone": backbone, "parts": files, "words": words})
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: names and hashes, and not where they lie on this machine."""
+        return {name: {"name": file.name, "sha256": hash_path(file)} for name, file in self.files().items()}
+
+
+def parts_of(vae: Any = None, embeddings: Any = None) -> PartOptions | None:
+    """What was asked for; None for nothing. `embeddings`: one path or a list of them."""
+    listed = [embeddings] if isinstance(embeddings, str) else list(embeddings or ())
+    said = PartOptions(str(vae) if vae else None, tuple(str(path) for path in listed))
+    return said if said != PartOptions() else None
+
+
+def _file(path: str, suffixes: tuple[str, ...], key: str) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise MissingWeights(f"backbone.{key}={path}: there is no such file")
+    if file.suffix not in suffixes:
+        raise UserError(f"backbone.{key}={path}: such a file ends in {', '.join(suffixes)}")
+    return file

@@ -1,0 +1,141 @@
+"""Another autoencoder, and words of textual inversion, put into a backbone that was loaded.
+
+Textual inversion: Gal et al., arXiv 2208.01618. Layouts: diffusers' (word -> vectors), AUTOMATIC1111's
+(`string_to_param`, `emb_params`), and SD XL's pair (`clip_l`, `clip_g`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from motionkit.backbones.part_files import PartOptions
+from motionkit.errors import UserError
+from motionkit.weights.model_files import MODEL, first_line
+from motionkit.weights.one_file import OneFile, Source, fill
+from motionkit.weights.published_names import vae_names
+from motionkit.weights.reading import load_model, read_config
+
+_PREFIX = "first_stage_model."
+
+
+def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
+    """The autoencoder of a folder, or of a file with the current one's configuration; in the current one's type.
+
+    Raises: UserError in one line for another kind of autoencoder, and for damaged files.
+    """
+    place, dtype = Path(path).expanduser(), current.dtype
+    if place.is_dir():
+        config = read_config(place / "config.json", "AutoencoderKL")
+        found: Any = load_model(lambda: AutoencoderKL.from_config(config), [place], MODEL, dtype)
+    else:
+        held = OneFile(place)
+        prefix = _PREFIX if any(key.startswith(_PREFIX) for key in held.shapes) else ""
+
+        def find(names: Any) -> dict[str, Source]:
+            theirs = {name: prefix + other for name, other in vae_names(names).items()}
+            return {n: Source(key if key in held.shapes or n not in held.shapes else n) for n, key in theirs.items()}
+
+        found, used = fill(lambda: AutoencoderKL.from_config(current.config), held, find, dtype, "autoencoder")
+        left = [key for key in held.shapes if key not in used and re.match(rf"{prefix}(en|de)coder\.", key)]
+        if left:
+            raise UserError(f"{place} holds {len(left)} weights that the autoencoder has no place for, e.g. {left[0]}")
+    for key in ("latent_channels", "block_out_channels"):
+        own, other = current.config[key], found.config[key]
+        if (len(own) != len(other)) if key == "block_out_channels" else own != other:
+            raise UserError(f"{place} is an autoencoder of another kind: its {key} is {other}, the model's {own}")
+    return found
+
+
+def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
+    """The word that a file teaches, and its vectors (n, width) by width. Raises: UserError for another file."""
+    file = Path(path).expanduser()
+    try:
+        content: Any = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} is damaged or cut short ({first_line(error)})") from error
+    except Exception as error:  # torch names a refused pickle in many ways
+        raise UserError(f"{file} is not a file of plain tensors, and nothing else is read from it") from error
+    word, values = file.stem, list[Any]()
+    if isinstance(content, dict) and isinstance(content.get("string_to_param"), dict):
+        values = list(content["string_to_param"].values())
+    elif isinstance(content, dict) and set(content) <= {"clip_l", "clip_g", "emb_params"}:
+        values = list(content.values())
+    elif isinstance(content, dict) and len(content) == 1:
+        ((word, value),) = content.items()
+        values = [value]
+    vectors = [v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()]
+    if not vectors or len(vectors) != len(values) or not str(word).strip():
+        raise UserError(f"{file} holds no words of textual inversion")
+    if not all(torch.isfinite(v).all() for v in vectors):
+        raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
+    return str(word), {v.shape[1]: v for v in vectors}
+
+
+@torch.no_grad()
+def teach(backbone: Any, path: str) -> None:
+    """Teach the text encoders the word of a file: the tokenizer reads it whole, as one token for each of its vectors.
+
+    Raises: UserError for a file of another model, and for a word that the tokenizer knows as one already.
+    """
+    word, vectors = read_words(path)
+    pairs = [(backbone.tokenizer, backbone.text_encoder)]
+    if hasattr(backbone, "text_encoder_2"):
+        pairs.append((backbone.tokenizer_2, backbone.text_encoder_2))
+    widths = [encoder.config.hidden_size for _, encoder in pairs]
+    if sorted(widths) != sorted(vectors) or len({len(rows) for rows in vectors.values()}) != 1:
+        raise UserError(
+            f"{path} teaches text encoders of width {', '.join(map(str, vectors))}, {backbone.spec.name} has "
+            f"{', '.join(map(str, widths))}: it is for another model"
+        )
+    tokens = [word, *(f"{word}_{i}" for i in range(1, len(next(iter(vectors.values())))))]
+    for (tokenizer, encoder), width in zip(pairs, widths, strict=True):
+        rows, first = vectors[width], encoder is backbone.text_encoder or tokenizer is not backbone.tokenizer
+        if known := [token for token in tokens if first and token in tokenizer.get_vocab()]:
+            raise UserError(
+                f"{path} teaches {known[0]!r}, which the tokenizer has already: rename the file, or its word"
+            )
+        tokenizer.add_tokens(tokens)
+        _grow(encoder, len(tokenizer), int(tokenizer.eos_token_id))
+        table = encoder.get_input_embeddings().weight
+        table[tokenizer.convert_tokens_to_ids(tokens)] = rows.to(table.device, table.dtype)
+    backbone.taught[word] = " ".join(tokens)
+
+
+def _grow(encoder: Any, rows: int, end: int) -> None:
+    """Room for so many tokens; the end of a text is told by its own id, and not as the highest one, as it was."""
+    table = encoder.get_input_embeddings()
+    if (more := rows - table.num_embeddings) > 0:
+        empty = table.weight.new_zeros(more, table.embedding_dim)
+        table.weight = nn.Parameter(torch.cat([table.weight, empty]), requires_grad=False)
+        table.num_embeddings = encoder.config.vocab_size = rows
+    for module in encoder.modules():
+        if hasattr(module, "eos_token_id"):
+            module.eos_token_id = end
+
+
+def spelled(text: str, taught: dict[str, str]) -> str:
+    """A prompt with every taught word as all of its tokens."""
+    for word, tokens in taught.items():
+        if tokens != word:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text)
+    return text
+
+
+def put(backbone: Any, options: PartOptions) -> None:
+    """Put the parts into a backbone, for good. Raises: as `read_vae` and `teach`."""
+    if options.vae:
+        backbone.change_vae(read_vae(options.vae, backbone.vae))
+    for path in options.embeddings:
+        teach(backbone, path)

@@ -1,0 +1,93 @@
+"""Which files a browser may see and use: its own uploads, what was made for it, the shipped example, and the runs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from motionkit.errors import UserError
+from motionkit.weights.places import PACKAGE
+
+EXAMPLE = PACKAGE / "example"
+SHORTEST = 16  # characters of a browser's secret
+
+
+class Files:
+    """The folders that the page reads and writes.
+
+    Attributes:
+        runs: of results; every browser that is let in sees what is there.
+        own: a temporary folder of uploads and of files that were made for one browser.
+    """
+
+    def __init__(self, runs: str | Path) -> None:
+        self.runs = Path(runs).resolve()
+        self.own = Path(tempfile.mkdtemp(prefix="motionkit-ui-")).resolve()
+        self.uploads = self.own / "uploads"
+        self.uploads.mkdir()
+        self._owners: defaultdict[Path, set[str]] = defaultdict(set)
+
+    def close(self) -> None:
+        """Remove the temporary folder."""
+        shutil.rmtree(self.own, ignore_errors=True)
+
+    def belongs(self, path: str | Path, session: str) -> None:
+        """Note that a browser has uploaded a file."""
+        if len(session) >= SHORTEST:
+            self._owners[Path(path).resolve()].add(session)
+
+    def made(self, session: str) -> Path:
+        """The folder of files that are made for a browser."""
+        folder = self.own / "made" / hashlib.sha256(session.encode()).hexdigest()[:24]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def may_see(self, path: str | Path, session: str) -> bool:
+        """Whether a file is this browser's, a shipped example, or of a run; links are followed first."""
+        try:
+            real = Path(path).resolve()
+        except (OSError, ValueError, RuntimeError):
+            return False
+        if session in self._owners.get(real, ()):
+            return True
+        hidden = real.is_relative_to(self.runs) and any(
+            part.startswith(".") for part in real.relative_to(self.runs).parts
+        )
+        if hidden:
+            return False
+        mine = [self.made(session)] if len(session) >= SHORTEST else []
+        return any(real.is_relative_to(place) for place in (self.runs, EXAMPLE, *mine))
+
+    def given(self, value: Any, session: str, name: str = "the file") -> str | None:
+        """The path of a file that the page names, {"path": ...} or a path; None for nothing.
+
+        Raises:
+            UserError: it is not this browser's to use.
+        """
+        path = value.get("path") if isinstance(value, dict) else value
+        if not path:
+            return None
+        if not isinstance(path, str) or not self.may_see(path, session):
+            raise UserError(f"{name} was not uploaded from this browser: choose it again")
+        return path
+
+    def run(self, name: Any) -> Path:
+        """The folder of a run by its name below `runs`.
+
+        Raises:
+            UserError: there is no such run.
+        """
+        folder = (self.runs / str(name)).resolve() if name else self.runs
+        if folder == self.runs or not folder.is_relative_to(self.runs) or not (folder / "manifest.json").is_file():
+            raise UserError("there is no such run any more: look at the gallery again")
+        return folder
+
+
+def url(path: str | Path) -> str:
+    """The address of a file on this page."""
+    return f"gradio_api/file={quote(str(path))}"

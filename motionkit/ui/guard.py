@@ -1,0 +1,148 @@
+"""What stands before the page: who may ask, from which address, and for which files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import re
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import unquote
+
+from motionkit.ui.files import SHORTEST, Files
+
+COOKIE = "motionkit_session"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {
+    # Gradio compiles its templates in the browser, which takes 'unsafe-eval'; nothing leads to another host.
+    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+_FILE, _PROXY = re.compile(r"/gradio_api/file=(.*)", re.DOTALL), re.compile(r"/(gradio_api/)?proxy=|/https?:/")
+_FOREIGN = re.compile(rb'<meta\s+(property="og:|name="twitter:)[^>]*>|<link[^>]*href="https?://[^>]*>')
+HEAD = b'<link rel="stylesheet" href="/motionkit/app.css"><script src="/motionkit/app.js"></script></head>'
+
+
+class Guard:
+    """An ASGI application before another one; refuses what is not for this browser.
+
+    Args:
+        host: that the page is served at.
+        password: asked for by the browser (user name: anything); None asks for none.
+    """
+
+    def __init__(self, app: Any, files: Files, host: str = "127.0.0.1", password: str | None = None) -> None:
+        self.app, self.files, self.password = app, files, password
+        self.local = host in LOOPBACK
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await (self.app(scope, receive, send) if scope["type"] == "lifespan" else _close(send))
+            return
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        session = session_of(headers.get("cookie", ""))
+        status, text = self.refusal(scope["method"], unquote(scope["path"]), headers, session)
+        if status:
+            await _answer(send, status, text)
+            return
+        await self.app(scope, receive, _Passing(self, scope["path"], session, send))
+
+    def refusal(self, method: str, path: str, headers: dict[str, str], session: str) -> tuple[int, str]:
+        """The status and the reason of a refusal; (0, "") for none."""
+        host = headers.get("host", "")
+        if self.local and _name(host) not in LOOPBACK:  # a name on the net that leads here
+            return 421, "this page is served to this machine alone"
+        if self.password is not None and not self._knows(headers.get("authorization", "")):
+            return 401, "a password is needed"
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD") and origin not in (None, "null", f"http://{host}", f"https://{host}"):
+            return 403, "another page may not ask for anything here"
+        found = _FILE.search(path)
+        if _PROXY.match(path) or (found and not self.files.may_see(found[1], session)):
+            return 403, "this file is not of this browser or of a run"
+        return 0, ""
+
+    def _knows(self, header: str) -> bool:
+        kind, _, text = header.partition(" ")
+        try:
+            given = base64.b64decode(text, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            return False
+        return kind.lower() == "basic" and hmac.compare_digest(given.encode(), (self.password or "").encode())
+
+
+class _Passing:
+    """Sends an answer on: with our headers, uploads noted as this browser's, the page with our style in its head."""
+
+    def __init__(self, guard: Guard, path: str, session: str, send: Any) -> None:
+        self.guard, self.session, self.send = guard, session, send
+        self.page, self.upload = path == "/", path == "/gradio_api/upload"
+        self.start: Any = None
+        self.body = b""
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.start = message
+            own = {key.decode("latin-1").lower() for key, _ in message["headers"]} & {"content-security-policy"}
+            self._headers({key: value for key, value in HEADERS.items() if key not in own})
+            if not (self.page or self.upload):
+                await self.send(message)
+            return
+        if not (self.page or self.upload):
+            await self.send(message)
+            return
+        self.body += message.get("body", b"")
+        if not message.get("more_body"):
+            body = self._whole()
+            self._headers({"content-length": str(len(body))})
+            await self.send(self.start)
+            await self.send({"type": "http.response.body", "body": body})
+
+    def _whole(self) -> bytes:
+        if self.upload:
+            if self.start["status"] == 200:
+                for path in json.loads(self.body):
+                    self.guard.files.belongs(path, self.session)
+            return self.body
+        if not self.session:
+            cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; HttpOnly; SameSite=Strict"
+            self.start["headers"].append((b"set-cookie", cookie.encode()))
+        return _FOREIGN.sub(b"", self.body).replace(b"</head>", HEAD, 1)
+
+    def _headers(self, more: dict[str, str]) -> None:
+        kept = [(key, value) for key, value in self.start["headers"] if key.decode("latin-1").lower() not in more]
+        self.start["headers"] = [*kept, *((key.encode(), value.encode()) for key, value in more.items())]
+
+
+def session_of(cookies: str) -> str:
+    """The secret of a browser in its Cookie header; "" where there is none."""
+    try:
+        found = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found and len(found.value) >= SHORTEST else ""
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].lower()
+
+
+async def _answer(send: Any, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="motionkit", charset="UTF-8"'))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+async def _close(send: Any) -> None:
+    await send({"type": "websocket.close", "code": 1008})

@@ -1,0 +1,221 @@
+"""The page in a real browser: Chromium without a window, every request to another host refused and noted."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio", reason="the web page needs gradio: pip install 'motionkit[ui]'")
+sync = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright")
+CHROMIUM = Path("/usr/bin/chromium")
+SHOTS = os.environ.get("MOTIONKIT_SCREENSHOTS")  # a folder: the pictures of docs/screenshots are made anew there
+PATIENCE = 120_000  # milliseconds: a page, a browser and a run on one core
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium, page):
+    """(tab, foreign requests, what the console says) on the page, as a new browser."""
+    address, foreign, said = page[0], [], []
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+
+    def only_here(route):
+        if route.request.url.startswith((address, "data:", "blob:")):
+            return route.continue_()
+        foreign.append(route.request.url)
+        return route.abort()
+
+    context.route("**/*", only_here)
+    tab = opened(context, address, said)
+    yield tab, foreign, said
+    context.close()
+    assert foreign == [] and [line for line in said if "error" in line] == []
+
+
+def opened(context, address, said):
+    tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
+    tab.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: said.append(f"error: {error}"))
+    tab.goto(address)
+    tab.wait_for_selector(".mk-hero .mk-run")
+    tab.wait_for_selector(".mk-settings")  # the form has asked for its settings
+    return tab
+
+
+def shot(tab, name):
+    """A picture for the docs, where those are asked for."""
+    if SHOTS:
+        import io
+
+        from PIL import Image
+
+        tab.wait_for_timeout(700)
+        image = Image.open(io.BytesIO(tab.screenshot(full_page=True)))
+        image.save(Path(SHOTS) / f"{name}.webp", quality=72, method=6)
+
+
+def show(tab, name):
+    """Open a tab of the page, by the menu of those that have no room."""
+    exactly = re.compile(f"^\\s*{name}\\s*$")
+    seen = tab.locator("#mk-tabs button[role=tab]:visible", has_text=exactly)
+    if not seen.count():
+        tab.locator("#mk-tabs .overflow-menu > button").click()
+        seen = tab.locator("#mk-tabs .overflow-dropdown button:visible", has_text=exactly)
+    seen.first.click()
+
+
+def choose(tab, name, path):
+    tab.set_input_files(f"#mk-{name} input[type=file]", str(path))
+    tab.wait_for_selector(f"#mk-{name} .mk-seen")
+
+
+def run(tab):
+    tab.click("#mk-form .mk-run")
+
+
+def test_the_example_moves_with_one_click_and_is_cancelled(window, page):
+    tab = window[0]
+    shot(tab, "transfer-empty")
+    began = time.monotonic()
+    tab.click(".mk-hero .mk-run")
+    tab.wait_for_selector("#mk-stage figure.made video")
+    print(f"warp after {time.monotonic() - began:.1f} s")
+    tab.wait_for_function("document.querySelector('#mk-stage figure.made video').readyState >= 2")
+    before = tab.evaluate("document.querySelector('#mk-stage figure.made video').currentTime")
+    tab.wait_for_function(f"document.querySelector('#mk-stage figure.made video').currentTime != {before}")
+    tab.wait_for_selector("#mk-stage .mk-step progress")
+    shot(tab, "transfer-running")
+    tab.click("#mk-stage .mk-cancel")
+    tab.wait_for_selector("#mk-stage [data-state=cancelled]")
+    assert tab.locator("#mk-stage .mk-now h2").inner_text() == "Cancelled"
+    assert tab.locator("#mk-stage .mk-error").count() == 0
+
+
+def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, monkeypatch):
+    import shlex
+
+    from motionkit.cli import main
+
+    tab = window[0]
+    choose(tab, "reference", clips / "me.png")
+    choose(tab, "driving", clips / "moves.mp4")
+    run(tab)
+    tab.wait_for_selector("#mk-stage [data-state=done]")
+    shot(tab, "transfer-done")
+    folder = tab.locator("#mk-stage .mk-facts a", has_text="manifest").get_attribute("href")
+    ours = json.loads(tab.request.get(f"{page[0]}/{folder}").text())
+    tab.click("text=Copy as command")
+    command = tab.locator(".mk-words pre").inner_text().replace("\\\n", " ")
+    monkeypatch.chdir(clips)
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path / "cache"))
+    assert main([*shlex.split(command)[1:], f"output={tmp_path / 'out.mp4'}", "progress=none"]) == 0
+    newest = max((clips / "runs").glob("transfer/*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    theirs = json.loads(newest.read_text())
+    for key in ("config", "inputs", "seed", "frames", "size", "fps", "plan", "versions", "method", "weights"):
+        assert ours.get(key) == theirs.get(key), key
+
+
+def test_a_bad_file_is_one_line(window, tmp_path):
+    tab = window[0]
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("this is a text")
+    tab.set_input_files("#mk-driving input[type=file]", str(bad))
+    line = tab.wait_for_selector("#mk-driving .mk-error").inner_text()
+    assert line.startswith("notes.mp4: is a text file") and "\n" not in line
+    run(tab)
+    assert "reference" in tab.wait_for_selector("#mk-stage .mk-error").inner_text()
+    shot(tab, "transfer-failed")
+
+
+def test_a_drawing_is_made_on_the_pad(window):
+    tab = window[0]
+    tab.click("#mk-reference button:has-text('Draw')")
+    box = tab.locator("#mk-reference canvas").bounding_box()
+    tab.mouse.move(box["x"] + 40, box["y"] + 40)
+    tab.mouse.down()
+    for step in range(1, 9):
+        tab.mouse.move(box["x"] + 40 + 18 * step, box["y"] + 40 + (18 * step if step % 2 else 90))
+    tab.mouse.up()
+    shot(tab, "transfer-draw")
+    tab.click("text=Use this drawing")
+    tab.wait_for_selector("#mk-reference .mk-seen")
+    assert "drawing.png" in tab.locator("#mk-reference .mk-meta").inner_text()
+
+
+def test_two_tabs_wait_for_each_other(window, page, clips):
+    tab, _, said = window
+    other = opened(tab.context, page[0], said)
+    for one in (tab, other):
+        choose(one, "reference", clips / "me.png")
+        choose(one, "driving", clips / "moves.mp4")
+    for one in (tab, other):
+        run(one)
+    for one in (tab, other):
+        one.wait_for_selector("#mk-stage [data-state=done]")
+    made = [one.locator("#mk-stage .mk-facts a", has_text="mp4").get_attribute("href") for one in (tab, other)]
+    assert made[0] != made[1]
+
+
+def test_the_keyboard_alone_is_enough(window, clips):
+    tab = window[0]
+    choose(tab, "reference", clips / "me.png")  # a file dialogue is the system's
+    tab.focus("input[name=mk-method]:checked")
+    tab.keyboard.press("ArrowUp")
+    tab.wait_for_selector(".mk-card.on:has-text('Still')")
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.classList.contains('mk-run')"):
+            break
+    outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#mk-stage [data-state=done]")
+    tab.focus(".mk-wall")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator(".mk-play").inner_text() == "Play"
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+def test_nothing_is_wider_than_the_window(window, width):
+    tab = window[0]
+    tab.set_viewport_size({"width": width, "height": 800})
+    for name in ("Compare", "Gallery", "Batch", "Tables", "Study", "Doctor", "Transfer"):
+        show(tab, name)
+        tab.wait_for_timeout(800)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width, name
+        shot(tab, f"{name.lower()}-{width}") if SHOTS and (width == 1440 or name == "Transfer") else None
+
+
+def test_methods_are_compared_and_judged_blind(window, clips):
+    tab = window[0]
+    choose(tab, "reference", clips / "me.png")
+    choose(tab, "driving", clips / "moves.mp4")
+    tab.click("#mk-tabs button[role=tab]:has-text('Compare')")
+    tab.click(".mk-choose .mk-run")
+    tab.wait_for_selector(".mk-figures table")
+    tab.click("#mk-compared button:has-text('Wipe')")
+    tab.wait_for_selector(".mk-wipe:visible")
+    shot(tab, "compare-done")
+    tab.click("#mk-tabs button[role=tab]:has-text('Study')")
+    tab.check(".mk-study .mk-ticks input >> nth=0")
+    tab.click(".mk-study .mk-run")
+    tab.wait_for_selector(".mk-pair video")
+    shot(tab, "study-running")
+    assert "warp" not in tab.locator(".mk-study").inner_html()
+    tab.click(".mk-pair .mk-run >> nth=0")
+    tab.wait_for_selector(".mk-study .mk-num:has-text('2 of')")
+    tab.click("text=Stop, and show the rates")
+    tab.wait_for_selector(".mk-rate")
+    shot(tab, "study-done")

@@ -1,0 +1,116 @@
+"""Who may ask, and what the page says of itself: no other host, no other page, a password where others come in."""
+
+import asyncio
+import base64
+import re
+
+import pytest
+
+from motionkit.cli import main
+from motionkit.errors import UserError
+from motionkit.ui.files import Files
+from motionkit.ui.guard import Guard, session_of
+from motionkit.ui.server import Wanted
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = Files(tmp_path / "runs")
+    yield made
+    made.close()
+
+
+def refused(guard, method="GET", path="/", **headers):
+    return guard.refusal(
+        method, path, {"host": "127.0.0.1:7860"} | {k.replace("_", "-"): v for k, v in headers.items()}, ""
+    )
+
+
+def test_a_name_on_the_net_that_leads_here_is_refused(files):
+    guard = Guard(None, files)
+    assert refused(guard) == (0, "")
+    assert refused(guard, host="localhost:7860")[0] == refused(guard, host="[::1]:7860")[0] == 0
+    assert refused(guard, host="evil.example:7860")[0] == refused(guard, host="")[0] == 421
+
+
+def test_another_page_may_not_ask(files):
+    guard = Guard(None, files)
+    assert refused(guard, "POST", origin="https://evil.example")[0] == 403
+    assert refused(guard, "POST", origin="http://127.0.0.1:7860")[0] == 0
+
+
+def test_a_password_is_asked_for_on_every_path(files):
+    guard = Guard(None, files, "0.0.0.0", "correct horse")
+
+    def header(text):
+        return "Basic " + base64.b64encode(text.encode()).decode()
+
+    for path in ("/", "/gradio_api/upload", "/motionkit/app.js"):
+        assert refused(guard, path=path)[0] == 401
+        assert refused(guard, path=path, authorization=header("me:wrong horse"))[0] == 401
+        assert refused(guard, path=path, authorization="Basic ***")[0] == 401
+        assert refused(guard, path=path, host="studio.example", authorization=header("me:correct horse"))[0] == 0
+
+
+def test_other_interfaces_need_a_password():
+    for host in ("0.0.0.0", "192.168.0.7", "::"):
+        with pytest.raises(UserError, match="password"):
+            Wanted(host).check()
+        Wanted(host, password="correct horse").check()
+    with pytest.raises(UserError, match="8 characters"):
+        Wanted("0.0.0.0", password="short").check()
+
+
+def test_the_verb_refuses_what_it_does_not_know(capsys):
+    assert main(["ui", "share=true"]) == 2 and "unknown key" in capsys.readouterr().err
+    assert main(["ui", "host=0.0.0.0"]) == 2 and "password" in capsys.readouterr().err
+    assert main(["ui", "port=web"]) == 2
+
+
+def test_a_websocket_is_closed(files):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(None, files)({"type": "websocket", "headers": []}, None, send))
+    assert sent[0]["type"] == "websocket.close"
+
+
+def test_a_secret_that_is_too_short_is_none():
+    assert session_of("motionkit_session=abc") == "" == session_of("other=1")
+    assert session_of(f"a=b; motionkit_session={'s' * 24}") == "s" * 24
+
+
+def test_files_by_links_and_short_secrets(files, tmp_path):
+    outside = tmp_path / "outside.txt"
+    outside.write_text("x")
+    files.runs.mkdir()
+    (files.runs / "link").symlink_to(outside)
+    assert not files.may_see(files.runs / "link", "s" * 24)
+    files.belongs(outside, "")
+    assert not files.may_see(outside, "")
+    files.belongs(outside, "s" * 24)
+    assert files.may_see(outside, "s" * 24) and not files.may_see(outside, "t" * 24)
+    with pytest.raises(UserError):
+        files.run("../outside.txt")
+
+
+def test_the_page_names_no_other_host(page):
+    gradio = pytest.importorskip("gradio", reason="the web page needs gradio: pip install 'motionkit[ui]'")
+    import httpx
+
+    answer = httpx.get(page[0])
+    assert gradio and answer.status_code == 200
+    assert re.fullmatch(
+        r"motionkit_session=[\w-]{24,}; Path=/; HttpOnly; SameSite=Strict", answer.headers["set-cookie"]
+    )
+    assert "connect-src 'self'" in answer.headers["content-security-policy"]
+    loaded = re.findall(r'<(?:link|script|img|meta)[^>]*(?:href|src|content)="(https?://[^"]*)', answer.text)
+    assert [found for found in loaded if not found.startswith(page[0])] == []
+    assert '"analytics_enabled": true' not in answer.text and "/motionkit/app.js" in answer.text
+    for name in ("app.js", "app.css"):
+        text = httpx.get(f"{page[0]}/motionkit/{name}").text
+        assert "//" in text or "/*" in text
+        assert "http://" not in text and "https://" not in text
+    assert httpx.get(f"{page[0]}/motionkit/server.py").status_code == 404
