@@ -302,12 +302,7 @@ class TestRefusals:
             execute("flipsketch", INPUTS, backbone="sd15", folder=tmp_path)
 
     def test_too_few_frames_for_the_sentences(self, tmp_path):
-        self.refused(
-            tmp_path,
-            "at least 4 frames .*frames=28",
-            mode="extrapolate",
-            next_prompts=["a", "b"],
-        )
+        self.refused(tmp_path, "at least 4 frames .*frames=28", mode="extrapolate", next_prompts=["a", "b"])
 
     def test_clip_weights_that_are_not_there(self, tmp_path):
         self.refused(tmp_path, "CLIP", error=MissingWeights, clip=str(tmp_path / "nothing"), seeds=2)
