@@ -68,7 +68,7 @@ class TestCaptions:
             ("captions.csv", b"clip;text\n", "must name the columns file and caption"),
             ("captions.csv", b"\xff\xfe\x00", "cannot be read as UTF-8"),
             (None, b"\xff\xfe\x00", "cannot be read as UTF-8"),
-            (None, b"x" * 70_000, "not captions"),
+            (None, b"x" * 70_000, "at most"),
         ],
     )
     def test_unreadable_captions(self, clips, name, content, says):
