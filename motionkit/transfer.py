@@ -17,6 +17,7 @@ from motionkit.context import Progress as Progress
 from motionkit.context import RunContext as RunContext
 from motionkit.context import Tensors as Tensors
 from motionkit.errors import UserError
+from motionkit.settings.demand import Demand as Demand
 from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
@@ -190,39 +191,6 @@ class MethodSpec:
         """The names of those given inputs that this method reads."""
         declared = {need.name for need in (*self.requires, *self.uses)}
         return tuple(name for name in inputs.present() if name in declared)
-
-
-@dataclass(frozen=True)
-class Demand:
-    """A kind of call of a network in one step of a run, and how often a run makes it.
-
-    Attributes:
-        stage: "prepare", "fit" or "generate".  what: in a few words, such as "tuning step".
-        calls: in one run.  frames: of the clip that passes.  clips: that pass side by side.
-        once: "package.module:function" of (backbone, settings, run, clips) that builds what is needed for clips of
-            `run.frames` frames and returns a function that makes the call; values do not count, shapes do.
-        tunes: a backward pass follows, which checkpointing makes smaller.
-        guided: the two halves of guidance, which may go side by side; `clips` is for one of them.
-        part: which of the backbone's models computes.  smaller: the setting that shortens its clip, if one does.
-        like: the `what` of another demand whose call takes as much: one of them is counted.
-    """
-
-    stage: str
-    what: str
-    calls: int
-    frames: int
-    once: str
-    clips: int = 1
-    tunes: bool = False
-    guided: bool = False
-    part: str = "unet"
-    smaller: str = ""
-    like: str = ""
-
-    @property
-    def counted(self) -> str:
-        """The `what` under which its call is counted."""
-        return self.like or self.what
 
 
 @dataclass

@@ -48,7 +48,7 @@ def denoise_once(backbone: Any, settings: AnimateXSettings, run: RunContext, cli
 
     from .net.conditions import Conditions, join
 
-    slots, width, config = run.frames + 1, backbone.network.config.feature_dim, settings
+    slots, config = run.frames + 1, backbone.network.config
     latent = torch.zeros(1, *backbone.latent_shape(1, run.height, run.width))[:, :, 0]
     given = Conditions(
         backbone.encode_text([""]),
@@ -57,9 +57,9 @@ def denoise_once(backbone: Any, settings: AnimateXSettings, run: RunContext, cli
         latent,
         torch.zeros(1, 3, slots, run.height, run.width),
         torch.zeros(1, slots, 2, 18),
-        torch.zeros(1, 1, width),
-        torch.zeros(1, slots, width),
-    ).with_reference(config.reference_mode)
+        torch.zeros(1, 1, config.feature_dim),
+        torch.zeros(1, slots, config.feature_dim),
+    ).with_reference(config.entered(settings.reference_mode))
     parts = [backbone.prepare(given), *(backbone.prepare(given.empty()) for _ in range(clips - 1))]
     prepared = join(parts[::-1]) if clips > 1 else parts[0]
     latents = torch.zeros(clips, *backbone.latent_shape(run.frames, run.height, run.width), device=backbone.device)

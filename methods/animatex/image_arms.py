@@ -1,6 +1,6 @@
 """Arms of the image network at an equal number of samples: what its recipe owes to each of its parts.
 
-`python -m motionkit.methods.animatex.image_arms NAME [--steps 300] [--scratch] [--branches] [--epi .3] [--dropped .1]`
+`python -m motionkit.methods.animatex.image_arms NAME [--steps 300] [--weights FILE] [--branches] [--epi .3] ...`
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=None, help="handed-over weights of pocket-sd to begin as")
     parser.add_argument("--branches", action="store_true", help="pictures through convolutions, not folded")
     parser.add_argument("--epi", type=float, default=image_batches.EPI.probability, help="share of changed bodies")
+    parser.add_argument("--jitter", type=float, default=image_batches.JITTER, help="pixels by which joints are moved")
     parser.add_argument("--dropped", type=float, default=image_stage.DROPPED, help="share of pairs without conditions")
     parser.add_argument("--measured", type=int, default=64)
     args = parser.parse_args()
     image_batches.EPI = replace(image_batches.EPI, probability=args.epi)
+    image_batches.JITTER = args.jitter
     if args.branches:
         image_stage.POCKET_GRID = replace(image_stage.POCKET_GRID, **BRANCHES)
     net, vae = build(args.set / "pocket-sd", args.weights)

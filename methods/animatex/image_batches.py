@@ -27,7 +27,7 @@ from .pool import IndicatorSettings, PosePool, transform
 MOMENTS = 4  # pictures of a clip
 MIXED = 16  # steps from whose pictures a batch is drawn
 SPREAD = 2.5  # frames between them
-JITTER = 0.8  # pixels, standard deviation of a joint: estimated poses are not exact
+JITTER = 0.3  # pixels, standard deviation of a joint: a little, since .8 blurs what the pose decides
 SIDE = 256  # longer side at which skeletons are drawn, as `draw.side` of the pocket's settings
 # Few bodies change, in their lengths alone, as where driving poses are fitted to an estimated reference; nothing
 # is realigned. More of it teaches not to trust the pose: see benchmarks/pocket/next/README.md.

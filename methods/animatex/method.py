@@ -166,8 +166,8 @@ class AnimateX(Transfer):
 
     def _reference_mode(self) -> str:
         """How the reference enters; the manifest says it, and whether the network was trained with another way."""
-        asked, trained = self.config.reference_mode, self._model.network.config.reference
-        mode = (trained or "local") if asked == "auto" else asked
+        trained = self._model.network.config.reference
+        mode = self._model.network.config.entered(self.config.reference_mode)
         self.run.note("reference_mode", mode)
         if trained and mode != trained:
             self.run.note("reference_trained", trained)

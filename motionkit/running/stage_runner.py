@@ -186,7 +186,7 @@ class StageRunner:
         except Exception as error:
             if not is_full(error):
                 raise
-            plan = self.handle.plan if self.handle and self.handle.loaded else self.run.plan
+            plan = self.backbone.plan if self.backbone and self.backbone.loaded else self.run.plan
             raise explained(error, name, plan, self.settings, self.run.frames) from error
         finally:
             self.run.progress.close()

@@ -30,7 +30,9 @@ def test_the_page_holds_everything_and_fetches_nothing(outcome, tmp_path):
     text = path.read_text()
     assert "good &lt;b&gt;row&lt;/b&gt;" in text and "good <b>row</b>" not in text
     assert "a &lt;b&gt;bold&lt;/b&gt; defect" in text and "<b>bold</b>" not in text
-    assert outcome.protocol.hash in text and outcome.metrics.hash in text and "anamodiff does not run on animatex" in text
+    assert (
+        outcome.protocol.hash in text and outcome.metrics.hash in text and "anamodiff does not run on animatex" in text
+    )
     assert text.count("data:video/mp4;base64,") == 1 and text.count("data:image/png;base64,") == 1
     assert not re.search(r'src="(?!data:)', text) and "<script" not in text and str(tmp_path) not in text
     assert text.index("anamodiff does not run") < text.index('class="published"'), "papers apart, below our own"

@@ -63,7 +63,7 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
         (["reference=absent.png"], "absent.png"),
         (["method=anamodiff", "driving=drive.mp4"], "anamodiff needs prompt"),
         (["method=warp"], "warp needs driving (video of the motion): give it as driving=..."),
-        (["method=anamodiff", "backbone=animatex", "driving=drive.mp4", "prompt=x"], "anamodiff does not run on animatex: "),
+        (["method=anamodiff", "backbone=animatex", "driving=drive.mp4", "prompt=x"], "does not run on animatex: "),
         (["progress=loud"], "unknown value of progress 'loud'"),
         (["output=ref.gif/x.mp4", "reference=drive.mp4"], "cannot write into"),
         (["output=drive.mp4", "reference=drive.mp4"], "is also an input"),

@@ -23,7 +23,7 @@ def test_load_and_call_on_files_and_on_clips(tmp_path, inputs):
 
 
 def test_mistakes_are_seen_before_the_first_call():
-    for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "animatex"), "does not run on animatex")):
+    for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "animatex"), "does not run on anim")):
         with pytest.raises(UserError, match=says):
             motionkit.load(*arguments)
     with pytest.raises(UserError, match="unknown keyword 'nothing'"):

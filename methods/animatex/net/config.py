@@ -132,6 +132,10 @@ class AnimateXConfig:
         """Channels that enter the UNet: latents and what is beside them."""
         return self.latent_channels + self.concat_channels
 
+    def entered(self, asked: str) -> str:
+        """How the reference enters: as asked; for "auto" as the network was trained, "local" where that is not said."""
+        return (self.reference or "local") if asked == "auto" else asked
+
     def unet(self) -> dict[str, Any]:
         """The arguments of diffusers' UNet3DConditionModel."""
         down = tuple("CrossAttnDownBlock3D" if attends else "DownBlock3D" for attends in self.attention)
