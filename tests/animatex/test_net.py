@@ -332,7 +332,7 @@ def test_a_checkpoint_becomes_a_folder_that_loads(checkpoint, capsys, monkeypatc
         expected = parts["network"].eval()(x, 301, parts["network"].prepare(given))
     torch.testing.assert_close(loaded.denoise(x, 301, prepared=loaded.prepare(given)), expected, atol=1e-6, rtol=0)
     assert loaded.scheduler.config.rescale_betas_zero_snr
-    assert convert(folder) == 0 and "vae: there already" in capsys.readouterr().out
+    assert convert(folder) == 0 and "vae: already there" in capsys.readouterr().out
     assert load("animatex", Plan(), path=str(folder / "made")).fingerprint() != loaded.fingerprint()  # float16 now
 
 
