@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from motionkit.transfer import Stage as Stage
     from motionkit.transfer import Transfer as Transfer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _moved.install()
 
 _PUBLIC = {

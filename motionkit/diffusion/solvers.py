@@ -9,7 +9,7 @@ import diffusers
 import torch
 from torch import Tensor
 
-from motionkit.backbones.noise_levels import Level, Scheduler
+from motionkit.backbones.noise_levels import Level, Scheduler, prediction_of
 from motionkit.diffusion.euler import level_of
 from motionkit.diffusion.schedule import Step, check_steps, grid_of, refuse_clipping, whole
 from motionkit.errors import UserError
@@ -31,7 +31,7 @@ class Solver:
 
     def __init__(self, scheduler: Scheduler, generator: torch.Generator | None = None) -> None:
         refuse_clipping(scheduler)
-        self.scheduler = scheduler
+        self.scheduler, self.kind = scheduler, prediction_of(scheduler)
         self._generator = generator or torch.Generator().manual_seed(0)
         self._solver: Any = getattr(diffusers, self.theirs).from_config(scheduler.config, **self.options)
         self._grid: list[Step] = []

@@ -268,7 +268,10 @@ NAMED = {
     ),
     "a whole model": (one(**{"conv_in.weight": torch.ones(8)}), r"not a LoRA: it holds conv_in.weight"),
     "NaN": (one(**{f"{Q}.lora_A.weight": torch.full((2, 8), torch.nan)}), r"NaN"),
-    "SD XL": (one(**{"text_encoder_2.x.lora_A.weight": torch.ones(2, 8)}), r"also changes the text encoder 2 .1 layers"),
+    "SD XL": (
+        one(**{"text_encoder_2.x.lora_A.weight": torch.ones(2, 8)}),
+        r"also changes the text encoder 2 .1 layers",
+    ),
     "cut short": (content("a.safetensors", b"\x10\0\0\0\0\0\0\0{}"), r"damaged or cut short"),
     "a pickle": (content("a_unet.pt", b"cposix\nsystem\n(S'touch pwned'\ntR."), r"not a file of plain tensors"),
     "another file": (content("a.ckpt", b""), r"holds no LoRA: no file in it"),

@@ -140,7 +140,11 @@ def test_files_that_teach_nothing(tmp_path):
     save_file({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "two.safetensors")
     save_file({"a": torch.full((1, 4), torch.nan)}, tmp_path / "nan.safetensors")
     (tmp_path / "code.pt").write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")
-    for name, line in (("two.safetensors", "no textual inversion"), ("nan.safetensors", "NaN"), ("code.pt", "plain tensors")):
+    for name, line in (
+        ("two.safetensors", "no textual inversion"),
+        ("nan.safetensors", "NaN"),
+        ("code.pt", "plain tensors"),
+    ):
         with pytest.raises(UserError, match=line):
             read_words(str(tmp_path / name))
 

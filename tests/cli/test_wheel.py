@@ -58,7 +58,7 @@ def test_the_wheel_holds_every_package_yaml_and_asset(wheel):
     wanted |= {str(p.relative_to(ROOT)) for p in (ROOT / "motionkit").rglob("*") if p.is_file()}
     wanted = {name for name in wanted if "__pycache__" not in name}
     assert not wanted - packed
-    assert not [name for name in packed if name.split("/")[0] not in ("motionkit", "motionkit-0.1.0.dist-info")]
+    assert not [name for name in packed if name.split("/")[0] not in ("motionkit", "motionkit-0.2.0.dist-info")]
 
 
 def test_it_works_from_another_folder(python, tmp_path):

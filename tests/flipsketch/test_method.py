@@ -302,12 +302,7 @@ class TestRefusals:
             execute("flipsketch", INPUTS, backbone="sd15", folder=tmp_path)
 
     def test_too_few_frames_for_the_sentences(self, tmp_path):
-        self.refused(
-            tmp_path,
-            "3 sentences need at least 4 frames, not 3: give frames=28",
-            mode="extrapolate",
-            next_prompts=["a", "b"],
-        )
+        self.refused(tmp_path, "at least 4 frames .*frames=28", mode="extrapolate", next_prompts=["a", "b"])
 
     def test_clip_weights_that_are_not_there(self, tmp_path):
         self.refused(tmp_path, "CLIP", error=MissingWeights, clip=str(tmp_path / "nothing"), seeds=2)
@@ -408,7 +403,7 @@ def test_without_the_drawing_the_sentence_alone_makes_the_clip(tmp_path, default
     ours = go(tmp_path / "a", **alone)
     square = other(reference=from_frames(np.full((1, 64, 64, 3), 255, np.uint8), 8.0, "empty", is_image=True))
     assert np.array_equal(ours.frames, go(tmp_path / "b", square, **alone).frames) and not walks
-    assert not np.array_equal(ours.frames, default) and "not read" in ours.manifest["notes"]["sketch"]["said"]
+    assert not np.array_equal(ours.frames, default) and "not used" in ours.manifest["notes"]["sketch"]["said"]
     shared = go(tmp_path / "c", reference_share=1.0, **alone).frames.astype(int)
     spread = [np.abs(np.diff(frames.astype(int), axis=0)).mean() for frames in (ours.frames, shared)]
     assert spread[1] < spread[0]  # all frames begin with one noise, which no drawing gave

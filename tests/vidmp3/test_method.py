@@ -184,7 +184,7 @@ def test_an_edit_keeps_the_clips_shape_whatever_picture_lies_beside_it(tmp_path)
         ({"pack": "/nowhere"}, "/nowhere is not a vidmp3 pack"),
         ({"masks": {"backend": "files"}}, "masks: backend=files needs the masks themselves"),
         ({"correspondence": {"backend": "sd_dino"}, "backbone": "tiny-animatediff-sdxl"}, "use backend=dino"),
-        ({"gpu": Plan(offload="group")}, "take gpu.offload=model"),
+        ({"gpu": Plan(offload="group")}, "gpu.offload=model"),
         ({"backbone": "tiny-animatex"}, "vidmp3 does not run on tiny-animatex: it reads no prompt"),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
