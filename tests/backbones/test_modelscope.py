@@ -262,7 +262,7 @@ def test_a_video_unet_that_starts_as_an_image_unet():
         out = video(x, 500, text).sample
         for frame in range(3):
             torch.testing.assert_close(out[:, :, frame], image(x[:, :, frame], 500, text).sample, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match="has no place in a video UNet"):
+    with pytest.raises(UserError, match="does not fit a video UNet"):
         from_image_unet(image, **VIDEO_UNET | {"block_out_channels": (8, 24)})
 
 
