@@ -129,8 +129,8 @@ BROKEN = {
         lambda f: edit(f / "unet/config.json", _class_name="UNet2DConditionModel"),
         r"describes a UNet2DConditionModel, not a UNet3DConditionModel",
     ),
-    "no unet": (lambda f: (f / "unet" / MODEL).unlink(), r"lacks unet/diffusion_pytorch_model.fp16.safetensors$"),
-    "borrowed": (climbing, r"lacks unet/diffusion_pytorch_model.fp16.safetensors$"),
+    "no unet": (lambda f: (f / "unet" / MODEL).unlink(), r"lacks unet/diffusion_pytorch_model.*safetensors$"),
+    "borrowed": (climbing, r"lacks unet/diffusion_pytorch_model.*safetensors$"),
     "text of another width": (lambda f: edit(f / "text_encoder/config.json", hidden_size=32), r"text of width 16"),
     "another size": (lambda f: edit(f / "unet/config.json", layers_per_block=2), r"has shape .*, its config.json says"),
 }
