@@ -129,9 +129,15 @@ def _plain(name: str) -> str:
     return name
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or infinity; of eight-bit floats too, for which torch's own test is not made."""
+    narrow = tensor.is_floating_point() and tensor.element_size() == 1
+    return bool(torch.isfinite(tensor.float() if narrow else tensor).all())
+
+
 def _finite(tensor: Tensor, file: Path, key: str) -> Tensor:
     if tensor.dtype == torch.int8:
         raise UserError(f"{file}: {key} is in eight bits without a scale: get the file in float16 or float32")
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    if not all_finite(tensor):
         raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training diverged")
     return tensor
