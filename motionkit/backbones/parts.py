@@ -47,7 +47,7 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
         left = [key for key in held.shapes if key not in used and re.match(rf"{prefix}(en|de)coder\.", key)]
         if left:
             raise UserError(f"{place} holds {len(left)} weights that the autoencoder has no place for, e.g. {left[0]}")
-    for key in ("latent_channels", "block_out_channels"):
+    for key in ("latent_channels", "block_out_channels", "scaling_factor"):
         own, other = current.config[key], found.config[key]
         if (len(own) != len(other)) if key == "block_out_channels" else own != other:
             raise UserError(f"{place} is an autoencoder of another kind: its {key} is {other}, the model's {own}")
@@ -78,6 +78,8 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
     vectors = [v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()]
     if not vectors or len(vectors) != len(values) or not str(word).strip():
         raise UserError(f"{file} holds no words of textual inversion")
+    if len({v.shape[1] for v in vectors}) < len(vectors):
+        raise UserError(f"{file} teaches several words, {len(vectors)} in all: give a file for each of them")
     if not all(torch.isfinite(v).all() for v in vectors):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return str(word), {v.shape[1]: v for v in vectors}
@@ -137,5 +139,7 @@ def put(backbone: Any, options: PartOptions) -> None:
     """Put the parts into a backbone, for good. Raises: as `read_vae` and `teach`."""
     if options.vae:
         backbone.change_vae(read_vae(options.vae, backbone.vae))
+    if options.embeddings and not backbone.spec.reads_text:
+        raise UserError(f"{backbone.spec.name} reads no prompt: leave backbone.embeddings out")
     for path in options.embeddings:
         teach(backbone, path)

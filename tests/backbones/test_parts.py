@@ -1,6 +1,7 @@
 """`backbone.vae=` and `backbone.embeddings=`: files as people have them, the fingerprint, the command line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from motionkit.backbones import fingerprint, load, tiny
 from motionkit.backbones.part_files import PartOptions, parts_of
-from motionkit.backbones.parts import read_words, spelled
+from motionkit.backbones.parts import put, read_words, spelled
 from motionkit.errors import MissingWeights, UserError
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.lazy_backbone import LazyBackbone
@@ -57,6 +58,13 @@ def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
     assert not any(p.requires_grad for p in changed.vae.parameters())
 
 
+def test_an_autoencoder_in_eight_bit_floats(other, tmp_path):
+    held = {key: value.to(torch.float8_e4m3fn) for key, value in authors(other).items()}
+    save_file(held, tmp_path / "vae.safetensors")
+    found = load(NAME, Plan(), parts=PartOptions(str(tmp_path / "vae.safetensors"))).vae
+    assert torch.equal(found.decoder.conv_in.weight, held["decoder.conv_in.weight"].to(found.dtype))
+
+
 def test_the_published_autoencoders_whole_list_of_names(tmp_path):
     """All 248 names of vae-ft-mse-840000, each once."""
     config = json.loads((places.PACKAGE / "configs" / "sd15.json").read_text())["vae"]
@@ -78,6 +86,11 @@ def test_autoencoders_that_do_not_fit(other, tmp_path):
     ):
         with pytest.raises(UserError, match=line):
             load(NAME, Plan(), parts=PartOptions(str(tmp_path / f"{name}.safetensors")))
+    other.save_pretrained(tmp_path / "scaled")
+    config = json.loads((tmp_path / "scaled/config.json").read_text())
+    (tmp_path / "scaled/config.json").write_text(json.dumps(config | {"scaling_factor": 0.5}))
+    with pytest.raises(UserError, match="scaling_factor"):  # as SD XL's, whose sizes are those of SD 1.x
+        load(NAME, Plan(), parts=PartOptions(str(tmp_path / "scaled")))
     with pytest.raises(MissingWeights, match="there is no such file"):
         PartOptions("/no/where").check()
     (tmp_path / "empty").mkdir()
@@ -143,9 +156,21 @@ def test_files_that_teach_nothing(tmp_path):
     save_file({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "two.safetensors")
     save_file({"a": torch.full((1, 4), torch.nan)}, tmp_path / "nan.safetensors")
     (tmp_path / "code.pt").write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")
-    for name, line in (("two.safetensors", "no words"), ("nan.safetensors", "NaN"), ("code.pt", "plain tensors")):
+    torch.save({"string_to_param": {"a": torch.ones(1, 4), "b": torch.zeros(1, 4)}}, tmp_path / "several.pt")
+    for name, line in (
+        ("two.safetensors", "no words"),
+        ("nan.safetensors", "NaN"),
+        ("code.pt", "plain tensors"),
+        ("several.pt", "several words"),
+    ):
         with pytest.raises(UserError, match=line):
             read_words(str(tmp_path / name))
+
+
+def test_words_mean_nothing_where_no_prompt_is_read():
+    silent = SimpleNamespace(spec=SimpleNamespace(name="silent", reads_text=False))
+    with pytest.raises(UserError, match="reads no prompt"):
+        put(silent, PartOptions(embeddings=("a.pt",)))
 
 
 def test_what_was_asked_for_is_told(tmp_path, monkeypatch):
@@ -162,4 +187,5 @@ def test_what_was_asked_for_is_told(tmp_path, monkeypatch):
     }
     assert BackboneChoice(NAME, parts=said).own and parts_of() is None and parts_of(None, []) is None
     assert said.facts()["vae"]["name"] == "vae.safetensors"
+    assert parts_of(None, tmp_path / "a.pt") == PartOptions(embeddings=(str(tmp_path / "a.pt"),))
     assert parts_of(**json.loads(json.dumps({"vae": said.vae, "embeddings": said.embeddings}))) == said
