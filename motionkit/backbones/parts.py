@@ -21,7 +21,7 @@ from motionkit.errors import UserError
 from motionkit.weights.model_files import MODEL, first_line
 from motionkit.weights.one_file import OneFile, Source, fill
 from motionkit.weights.published_names import vae_names
-from motionkit.weights.reading import load_model, read_config
+from motionkit.weights.reading import OLD_ATTENTION, load_model, read_config
 
 _PREFIX = "first_stage_model."
 
@@ -41,7 +41,8 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
 
         def find(names: Any) -> dict[str, Source]:
             theirs = {name: prefix + other for name, other in vae_names(names).items()}
-            return {n: Source(key if key in held.shapes or n not in held.shapes else n) for n, key in theirs.items()}
+            every = {name: (key, name, _older(name)) for name, key in theirs.items()}
+            return {name: Source(next((k for k in keys if k in held.shapes), keys[0])) for name, keys in every.items()}
 
         found, used = fill(lambda: AutoencoderKL.from_config(current.config), held, find, dtype, "autoencoder")
         left = [key for key in held.shapes if key not in used and re.match(rf"{prefix}(en|de)coder\.", key)]
@@ -52,6 +53,14 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
         if (len(own) != len(other)) if key == "block_out_channels" else own != other:
             raise UserError(f"{place} is an autoencoder of another kind: its {key} is {other}, the model's {own}")
     return found
+
+
+def _older(name: str) -> str:
+    """The name of an autoencoder's weight in diffusers before 0.18, which sd-vae-ft-mse's own file still has."""
+    if "mid_block.attentions" in name:
+        for old, new in OLD_ATTENTION.items():
+            name = name.replace(new, old)
+    return name
 
 
 def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
@@ -128,10 +137,10 @@ def _grow(encoder: Any, rows: int, end: int) -> None:
 
 
 def spelled(text: str, taught: dict[str, str]) -> str:
-    """A prompt with every taught word as all of its tokens."""
+    """A prompt with every taught word as all of its tokens, in capitals too, which CLIP's tokenizer does not tell."""
     for word, tokens in taught.items():
         if tokens != word:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text, flags=re.IGNORECASE)
     return text
 
 

@@ -16,7 +16,7 @@ from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line, read_json, weight_files
 from motionkit.weights.pickles import Opened
 
-_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
 def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
     """A weight's name in today's spelling, where it changed between library versions."""
     name = name.removeprefix("text_model.")
     if "mid_block.attentions" in name:
-        for old, new in _OLD_ATTENTION.items():
+        for old, new in OLD_ATTENTION.items():
             name = name.replace(old, new)
     return name
 

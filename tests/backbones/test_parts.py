@@ -35,7 +35,18 @@ def authors(vae, prefix=""):
     return {prefix + names[key]: value.contiguous() for key, value in vae.state_dict().items()}
 
 
-@pytest.mark.parametrize("layout", ["folder", "authors", "whole model", "diffusers", "pickle"])
+def older(state):
+    """As diffusers 0.10 wrote it: linear layers of the attention in the middle were called query, key, value."""
+    spelled = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for new, old in spelled.items():
+        state = {
+            key.replace(f"mid_block.attentions.0.{new}", f"mid_block.attentions.0.{old}"): v for key, v in state.items()
+        }
+    assert any(key.endswith("proj_attn.weight") for key in state)
+    return state
+
+
+@pytest.mark.parametrize("layout", ["folder", "authors", "whole model", "diffusers", "older diffusers", "pickle"])
 def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
     """vae-ft-mse-840000-ema-pruned.ckpt (stabilityai/sd-vae-ft-mse-original) and its safetensors; diffusers' folder."""
     file = tmp_path / ("vae.ckpt" if layout == "pickle" else "vae.safetensors")
@@ -46,7 +57,8 @@ def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
         torch.save({"state_dict": authors(other) | {"loss.logvar": torch.zeros(1)}}, file)
     else:
         prefix = "first_stage_model." if layout == "whole model" else ""
-        save_file(other.state_dict() if layout == "diffusers" else authors(other, prefix), file)
+        states = {"diffusers": other.state_dict(), "older diffusers": older(other.state_dict())}
+        save_file(states.get(layout) or authors(other, prefix), file)
     options = PartOptions(str(file))
     plain, changed = load(NAME, Plan()), load(NAME, Plan(), parts=options)
     frames = torch.rand(1, 3, 64, 64)
@@ -128,6 +140,7 @@ def test_a_word_from_each_layout(layout, tmp_path):
     new = changed.tokenizer.convert_tokens_to_ids(["zorp", "zorp_1"])
     at = ids.index(new[0])
     assert ids[at : at + 2] == new
+    assert changed._tokens(changed.tokenizer, ["A Zorp cat"])[0].tolist() == ids
     table = changed.text_encoder.get_input_embeddings().weight
     assert torch.equal(table[new], rows) and not table.requires_grad
     assert not torch.equal(changed.encode_text(["a zorp cat"]), plain.encode_text(["a zorp cat"]))
