@@ -18,7 +18,7 @@ from pathlib import Path
 from motionkit.backbones.pretend import early
 
 PAGE = Path(__file__).parents[1] / "docs" / "card-sizes.md"
-FULL = ("sd15", "animatex", "animatediff-sdxl", "animatediff-sd15", "modelscope")
+FULL = ("sd15", "sdxl", "animatex", "animatediff-sdxl", "animatediff-sd15", "modelscope")
 
 
 def count(again: list[str], only: list[str]) -> None:

@@ -94,7 +94,7 @@ def _folder(job: TrainJob, options: TrainOptions, size: tuple[int, int]) -> Path
     return folder
 
 
-def _plain(size: tuple[int, int]) -> int | list[int]:
+def _recorded(size: tuple[int, int]) -> int | list[int]:
     """The size in a run's record: a square by its side, else height and width."""
     return size[0] if size[0] == size[1] else list(size)
 
@@ -111,7 +111,7 @@ def _clips(
     estimator = {} if options.poses == "given" else weight_files(options.pose, None, pocket)
     facts = [
         hash_tensors(weights),
-        _plain(size),
+        _recorded(size),
         options.fps,
         options.poses,
         asdict(options.pose),
@@ -211,7 +211,7 @@ def _same_run(
         "base": hash_json(backbone.fingerprint()),
         "clips": clips.identity(),
         "seed": job.seed,
-        "size": _plain(size),
+        "size": _recorded(size),
     }
     job.claim(facts | {"recipe": asdict(replace(options.recipe, steps=0))})
 
@@ -230,7 +230,7 @@ def _finish(
     record: dict[str, Any] = {
         "steps": loop.step,
         "seconds": loop.seconds,
-        "size": _plain(size),
+        "size": _recorded(size),
         "seed": job.seed,
         "figures": figures,
         "recipe": asdict(options.recipe),

@@ -57,7 +57,7 @@ class BenchConfig:
     )
     weights: dict[str, str] = setting("Weights of a metric that do not come with the package.", factory=dict)
     least: dict[str, int] = setting("The smallest number of clips for which a metric is computed.", factory=dict)
-    gpu: Any = setting("auto, cpu, mps, or <N>gb for a card of that size; single switches are gpu.KEY=VALUE.", None)
+    gpu: Any = setting("One of auto, cpu, mps, or <N>gb for a card of that size; switches are gpu.KEY=VALUE.", None)
     online: bool = setting("Whether missing weights may be downloaded.", False)
     cache: bool = setting("Whether finished stages are taken from the cache; times then leave them out.", False)
     runner: str = setting(

@@ -24,7 +24,7 @@ class RequestConfig:
         "into them, backbone.lora_scale=1.0; [A,B] for several.",
         None,
     )
-    gpu: Any = setting("auto, cpu, mps, or <N>gb for a card of that size; single switches are gpu.KEY=VALUE.", None)
+    gpu: Any = setting("One of auto, cpu, mps, or <N>gb for a card of that size; switches are gpu.KEY=VALUE.", None)
     reference: str | None = setting(
         "Image or video of the character (mp4, gif, png, jpg, webp, or a folder of images).", None
     )
@@ -85,7 +85,7 @@ class TrainConfig:
         "data=folder data.path=FOLDER.",
         None,
     )
-    gpu: Any = setting("auto, cpu, mps, or <N>gb for a card of that size; single switches are gpu.KEY=VALUE.", None)
+    gpu: Any = setting("One of auto, cpu, mps, or <N>gb for a card of that size; switches are gpu.KEY=VALUE.", None)
     train: Any = setting("The trainer's own settings (`--cfg job` lists them).", None)
     steps: int | None = setting("Optimiser steps; null is the trainer's default.", None)
     seed: int = setting("Random seed; the same seed gives the same weights.", 0, low=0, high=2**63 - 1)

@@ -92,7 +92,7 @@ DDIM_TRAILING = SamplerSpec(
 )
 DPMPP_2M = SamplerSpec(
     "dpmpp-2m",
-    "DPM-Solver++ 2M: second order from the step before, as exact as DDIM of twice the steps or more",
+    "DPM-Solver++ 2M: second order; half of the steps of DDIM for the same error, but for the last one",
     "motionkit.diffusion.solvers:DPMSolver",
     _DIFFUSION,
     "https://arxiv.org/abs/2211.01095",

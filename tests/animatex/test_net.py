@@ -332,7 +332,7 @@ def test_a_checkpoint_becomes_a_folder_that_loads(checkpoint, capsys, monkeypatc
         expected = parts["network"].eval()(x, 301, parts["network"].prepare(given))
     torch.testing.assert_close(loaded.denoise(x, 301, prepared=loaded.prepare(given)), expected, atol=1e-6, rtol=0)
     assert loaded.scheduler.config.rescale_betas_zero_snr
-    assert convert(folder) == 0 and "vae: there already" in capsys.readouterr().out
+    assert convert(folder) == 0 and "vae: already there" in capsys.readouterr().out
     assert load("animatex", Plan(), path=str(folder / "made")).fingerprint() != loaded.fingerprint()  # float16 now
 
 
@@ -377,7 +377,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
         assert code == 2 and err.count("\n") == 1 and not list((folder / "none").glob("unet/*"))
         return err
 
-    assert "it is not there" in said(None)
+    assert "no such file" in said(None)
     assert "lacks 1 of" in said({k: v for k, v in state.items() if k != "out.0.bias"}, sizes)
     lost = {k: v for k, v in state.items() if k != "out.0.bias"} | {"spare": torch.ones(1)}
     assert "has 1 that are not the network's, e.g. spare" in said(lost, sizes)
@@ -387,7 +387,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(checkpoint, capsys, monkeypa
     assert "unknown option 'type'" in said(state, "type=float16") and "unknown dtype" in said(state, "dtype=int8")
     for text in (b"nothing of the kind", b"hello"):  # torch fails in another way at each
         (folder / "other.pth").write_bytes(text)
-        assert "damaged or holds more than weights; nothing was run" in said(None)
+        assert "more than weights" in said(None)
     for words, line in ((["animatex"], "NAME SOURCE TARGET"), (["animate", "a", "b"], "did you mean 'animatex'")):
         assert main(["convert", *words]) == 2 and line in capsys.readouterr().err
     lacking = main(["convert", "animatex", str(folder / "theirs.pth"), str(folder / "part"), sizes])
@@ -483,7 +483,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
             return open, (str(tmp_path / "ran"), "w")
 
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(UserError, match="nothing was run"):
+    with pytest.raises(UserError, match="more than weights"):
         read_checkpoint(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 

@@ -91,7 +91,7 @@ def test_a_run_without_variants_is_claimed_as_before(tmp_path, monkeypatch):
     backbone = SimpleNamespace(fingerprint=lambda: "base", network=network)
     clips = SimpleNamespace(identity=lambda: "clips")
     for options in (TrainOptions(), TrainOptions(variant=VariantSettings(parallel=True))):
-        train._same_run(job, options, backbone, clips, 128)
+        train._same_run(job, options, backbone, clips, (128, 128))
     assert claimed[0]["temporal"] == "transformer"  # what the network has, whether it was asked for or not
     assert "variant" not in claimed[0] and claimed[1]["variant"] == {"query": "both", "parallel": True}
 

@@ -215,7 +215,7 @@ BROKEN = {
     "cut short": (truncate, r"vae/.*damaged or cut short.*get it again"),
     "NaN": (weights("unet", nan), r"conv_in.weight holds NaN"),
     "a weight less": (weights("unet", lambda t: t.pop("conv_in.weight")), r"lacks 1 of \d+ weights, e.g. conv_in"),
-    "a weight more": (weights("unet", lambda t: t.update(lora=torch.zeros(1))), r"1 weights that its config.*lora"),
+    "a weight more": (weights("unet", lambda t: t.update(lora=torch.zeros(1))), r"1 weights that do not belong.*lora"),
     "another shape": (weights("vae", lambda t: t.update({"decoder.conv_out.bias": torch.zeros(9)})), r"\[9\].*\[3\]"),
     "config of another size": (config("unet", block_out_channels=[8, 32]), r"has shape .* its config.json says"),
     "config that builds nothing": (config("unet", block_out_channels=[8, 16, 32]), r"unet/config.json "),

@@ -175,7 +175,7 @@ def a_picture_as_driving(here):
 plain("unknown_verb", ["!trasnfer"], "verb", "transfer")
 plain("unknown_method", ["method=wrap"], "method", "warp")
 plain("unknown_backbone", [*TINY, "backbone=tiny-ds"], "backbone", "tiny-sd")
-plain("unknown_gpu", ["gpu=16gb"], "gpu", "12gb")
+plain("unknown_gpu", ["gpu=big"], "gpu", "12gb")
 plain("unknown_key", ["sead=1"], "sead", "seed")
 plain("unknown_setting", ["method.flwo=dis"], "flwo", "method.flow")
 plain("unknown_option", ["--fast"], "--fast")

@@ -43,7 +43,7 @@ def test_another_models_checkpoint_is_refused(tmp_path):
     model = _model()
     Loop(model, _loss_of(model), LoopSettings(tmp_path, 2)).run()
     other = nn.Linear(4, 1)
-    with pytest.raises(UserError, match="of another model"):
+    with pytest.raises(UserError, match="another model"):
         Loop(other, _loss_of(other), LoopSettings(tmp_path, 4)).run()
 
 
