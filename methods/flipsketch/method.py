@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from motionkit.backbones.lora_files import lora_files
 from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.samplers import make_sampler
 from motionkit.errors import MissingWeights, UserError
@@ -93,8 +94,12 @@ class FlipSketch(Transfer):
 
     def weights(self) -> Mapping[str, Path]:
         """The LoRA's file or folder, if there is one, and the files of a network that draws the lines."""
-        lora = self._lora()
-        return ({"lora": lora} if lora else {}) | network_files(self.config.sketch)
+        lora, files = self._lora(), dict[str, Path]()
+        if lora:
+            files = {"lora": lora}
+        if lora and lora.is_file():  # a folder is hashed whole
+            files |= {f"lora/{i}": file for i, file in enumerate(lora_files(lora)[1:], 1)}
+        return files | network_files(self.config.sketch)
 
     def _lora(self) -> Path | None:
         name = self.config.lora

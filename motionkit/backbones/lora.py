@@ -24,6 +24,7 @@ from motionkit.backbones.lora_lists import from_list, layers_of
 from motionkit.errors import UserError
 from motionkit.weights.model_files import read_json
 from motionkit.weights.published_names import motion_name, unet_names
+from motionkit.weights.reading import all_finite
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 _FACTOR = re.compile(
@@ -189,7 +190,7 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
     values = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(values, list | tuple) or not values or not all(isinstance(v, Tensor) for v in values):
         raise UserError(f"{file} is not a LoRA: it holds no tensors, neither by name nor in a list")
-    if not all(torch.isfinite(value).all() for value in values):
+    if not all(all_finite(value) for value in values):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return (content if isinstance(content, dict) else list(values)), metadata if isinstance(metadata, dict) else {}
 
@@ -222,7 +223,7 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
     for part, changes in parts.items():
         try:
             _apply_settings(file, part, changes, said)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, re.error) as error:
             raise UserError(f"{file}: its settings (lora_alpha, alpha_pattern) are not what peft writes") from error
     return parts
 
@@ -249,6 +250,5 @@ def _apply_settings(file: Path, part: str, changes: Mapping[str, Change], said: 
 
 
 def _named_by(layer: str, pattern: str) -> bool:
-    """Whether peft's pattern, a layer's name or its end, is for that layer."""
-    pattern = pattern.removeprefix("^")
-    return layer == pattern or layer.endswith(f".{pattern}")
+    """Whether peft's pattern, a regular expression of a layer's name or its end, is for that layer."""
+    return re.match(rf"(.*\.)?({pattern})$", layer) is not None

@@ -14,7 +14,8 @@ from motionkit.weights.hashing import hash_json, hash_path
 
 SUFFIXES = (".safetensors", ".pt", ".bin")  # of files that a folder is searched for
 _NAMED = (*SUFFIXES, ".ckpt")  # of one that is named itself: AnimateDiff's domain and motion LoRAs, among them
-_KNOWN = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # diffusers, peft
+_PEFT = "adapter_model"  # peft's file, whose alpha is in the configuration beside it
+_KNOWN = ("pytorch_lora_weights.safetensors", f"{_PEFT}.safetensors")  # diffusers, peft
 _UNET, _TEXT = "_unet.pt", "_text_encoder.pt"  # the two halves that the FlipSketch authors' trainer writes
 ADAPTER = "adapter_config.json"
 
@@ -127,7 +128,7 @@ def lora_files(path: str | Path) -> list[Path]:
     """The files of a LoRA, given one of them or the folder that holds it: weights first.
 
     A `.pt` file of the FlipSketch authors' kind, NAME_unet.pt, brings NAME_text_encoder.pt from beside it, and peft's
-    adapter_model.safetensors its adapter_config.json.
+    adapter_model (.safetensors, or .bin of older versions) its adapter_config.json.
     Raises: UserError for no such path, another kind of file, and a folder with no LoRA or with several.
     """
     place = Path(path).expanduser()
@@ -139,7 +140,7 @@ def lora_files(path: str | Path) -> list[Path]:
     beside = []
     if file.name.endswith(_UNET):
         beside = [file.with_name(file.name.removesuffix(_UNET) + _TEXT)]
-    elif file.name == _KNOWN[1]:
+    elif file.stem == _PEFT:
         beside = [file.with_name(ADAPTER)]
     return [file, *(other for other in beside if other.is_file())]
 

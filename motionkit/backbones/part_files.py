@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class PartOptions:
 
 def parts_of(vae: Any = None, embeddings: Any = None) -> PartOptions | None:
     """What was asked for; None for nothing. `embeddings`: one path or a list of them."""
-    listed = [embeddings] if isinstance(embeddings, str) else list(embeddings or ())
+    listed = [embeddings] if isinstance(embeddings, str | os.PathLike) else list(embeddings or ())
     said = PartOptions(str(vae) if vae else None, tuple(str(path) for path in listed))
     return said if said != PartOptions() else None
 

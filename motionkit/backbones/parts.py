@@ -21,7 +21,7 @@ from motionkit.errors import UserError
 from motionkit.weights.model_files import MODEL, first_line
 from motionkit.weights.one_file import OneFile, Source, fill
 from motionkit.weights.published_names import vae_names
-from motionkit.weights.reading import load_model, read_config
+from motionkit.weights.reading import OLD_ATTENTION, load_model, read_config
 
 _PREFIX = "first_stage_model."
 
@@ -41,19 +41,28 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
 
         def find(names: Any) -> dict[str, Source]:
             theirs = {name: prefix + other for name, other in vae_names(names).items()}
-            return {n: Source(key if key in held.shapes or n not in held.shapes else n) for n, key in theirs.items()}
+            every = {name: (key, name, _older(name)) for name, key in theirs.items()}
+            return {name: Source(next((k for k in keys if k in held.shapes), keys[0])) for name, keys in every.items()}
 
         found, used = fill(lambda: AutoencoderKL.from_config(current.config), held, find, dtype, "autoencoder")
         left = [key for key in held.shapes if key not in used and re.match(rf"{prefix}(en|de)coder\.", key)]
         if left:
             raise UserError(f"{place} holds {len(left)} weights that do not belong to the autoencoder, e.g. {left[0]}")
-    for key in ("latent_channels", "block_out_channels"):
+    for key in ("latent_channels", "block_out_channels", "scaling_factor"):
         own, other = current.config[key], found.config[key]
         if (len(own) != len(other)) if key == "block_out_channels" else own != other:
             raise UserError(
                 f"{place} does not fit this model: its autoencoder has {key} {other}, the model's has {own}"
             )
     return found
+
+
+def _older(name: str) -> str:
+    """The name of an autoencoder's weight in diffusers before 0.18, which sd-vae-ft-mse's own file still has."""
+    if "mid_block.attentions" in name:
+        for old, new in OLD_ATTENTION.items():
+            name = name.replace(new, old)
+    return name
 
 
 def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
@@ -82,6 +91,8 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
     ]  # each (n, width)
     if not vectors or len(vectors) != len(values) or not str(word).strip():
         raise UserError(f"{file} holds no textual inversion")
+    if len({v.shape[1] for v in vectors}) < len(vectors):
+        raise UserError(f"{file} teaches several words, {len(vectors)} in all: give a file for each of them")
     if not all(torch.isfinite(v).all() for v in vectors):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return str(word), {v.shape[1]: v for v in vectors}
@@ -130,10 +141,10 @@ def _grow(encoder: Any, rows: int, end: int) -> None:
 
 
 def spelled(text: str, taught: dict[str, str]) -> str:
-    """A prompt in which every added word is replaced by all of its tokens."""
+    """A prompt in which every added word, also in capitals, is replaced by all of its tokens."""
     for word, tokens in taught.items():
         if tokens != word:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text, flags=re.IGNORECASE)
     return text
 
 
@@ -141,5 +152,7 @@ def put(backbone: Any, options: PartOptions) -> None:
     """Put the parts into a backbone, permanently. Raises: as `read_vae` and `teach`."""
     if options.vae:
         backbone.change_vae(read_vae(options.vae, backbone.vae))
+    if options.embeddings and not backbone.spec.reads_text:
+        raise UserError(f"{backbone.spec.name} reads no prompt: leave backbone.embeddings out")
     for path in options.embeddings:
         teach(backbone, path)

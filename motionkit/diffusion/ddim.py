@@ -68,7 +68,7 @@ def _timesteps(spacing: str, total: int, steps: int, offset: int) -> list[int]:
     if spacing == "leading":
         times = np.arange(steps)[::-1] * (total // steps) + offset
     elif spacing == "trailing":
-        times = np.round(np.arange(total, 0, -total / steps)) - 1
+        times = np.round(np.arange(total, 0, -total / steps)[:steps]) - 1  # rounding may give one more, at t = -1
     else:  # linspace
         times = np.linspace(0, total - 1, steps).round()[::-1]
     return [int(min(t, total - 1)) for t in times]

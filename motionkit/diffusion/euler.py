@@ -37,8 +37,9 @@ class Euler:
         """
         check_steps(steps, self.scheduler.config.num_train_timesteps)
         self._theirs.set_timesteps(steps)
-        times = [whole(t) for t in self._theirs.timesteps.tolist()]
-        return grid_of(times, [level_of(sigma) for sigma in self._theirs.sigmas], start_t)
+        times = [whole(t) for t in self._theirs.timesteps.tolist()][:steps]  # rounding may give one more, at t = -1
+        sigmas = [*self._theirs.sigmas[:steps], self._theirs.sigmas[-1]]
+        return grid_of(times, [level_of(sigma) for sigma in sigmas], start_t)
 
     def step(self, prediction: Tensor, step: Step, latents: Tensor) -> Tensor:
         """Latents at the step's level brought to the one below."""

@@ -47,6 +47,8 @@ class Solver:
         times = [whole(t) for t in self._solver.timesteps.tolist()]
         if len(set(times)) < steps:
             raise UserError(f"{steps} steps are too many for this sampler, as some timesteps would repeat: give fewer")
+        if len(times) > steps:  # rounding gives one more, at t = -1
+            raise UserError(f"this sampler cannot space {steps} steps over this schedule: give one step fewer or more")
         self._grid = grid_of(times, self._levels(times), start_t)
         self._steps, self._begin = steps, steps - len(self._grid)
         return self._grid

@@ -15,7 +15,7 @@ from motionkit.errors import UserError
 from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line
 from motionkit.weights.pickles import read_tensors
-from motionkit.weights.reading import as_layer
+from motionkit.weights.reading import all_finite, as_layer
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class OneFile:
         """Raises: UserError for values that are not finite."""
         real = self._real[key]
         value = self._held[real] if self._held else self._source.get_tensor(real)
-        if value.is_floating_point() and not torch.isfinite(value).all():
+        if not all_finite(value):
             raise UserError(f"{self.file}: {key} holds NaN or infinity: the file is damaged or its training broke")
         return value
 

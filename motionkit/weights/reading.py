@@ -16,7 +16,7 @@ from motionkit.weights.building import on_meta
 from motionkit.weights.model_files import first_line, read_json, weight_files
 from motionkit.weights.pickles import Opened
 
-_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
 def read_config(file: Path, class_name: str | None = None) -> dict[str, Any]:
@@ -124,14 +124,20 @@ def _plain(name: str) -> str:
     """A weight's name in today's spelling, where it changed between library versions."""
     name = name.removeprefix("text_model.")
     if "mid_block.attentions" in name:
-        for old, new in _OLD_ATTENTION.items():
+        for old, new in OLD_ATTENTION.items():
             name = name.replace(old, new)
     return name
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or infinity; of eight-bit floats too, for which torch's own test is not made."""
+    narrow = tensor.is_floating_point() and tensor.element_size() == 1
+    return bool(torch.isfinite(tensor.float() if narrow else tensor).all())
 
 
 def _finite(tensor: Tensor, file: Path, key: str) -> Tensor:
     if tensor.dtype == torch.int8:
         raise UserError(f"{file}: {key} is in eight bits without a scale: get the file in float16 or float32")
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    if not all_finite(tensor):
         raise UserError(f"{file}: {key} holds NaN or infinity: the file is damaged or its training diverged")
     return tensor

@@ -1,6 +1,7 @@
 """LoRA files in every layout: what is merged, to the number, and the one line for those that do not fit."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -153,7 +154,10 @@ def test_what_diffusers_saves_is_what_it_computes(sound, tmp_path):
     assert (plain - expected).abs().max() > 1e-2
 
 
-def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(tiny, tmp_path):
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("pattern", [None, ".*to_q|.*conv.*|.*to_k", "nothing"])
+def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(kind, pattern, tiny, tmp_path):
+    """Of peft before 0.6 in a pickle; patterns are regular expressions, as peft takes them."""
     unet, _ = tiny
     before = state(unet)
     found, changes = make(unet, UNET[:1])
@@ -162,10 +166,45 @@ def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(tiny, tmp_path):
         for n, f in found.items()
         for k, t in zip(("lora_B", "lora_A"), f, strict=True)
     }
-    save_file(tensors, tmp_path / "adapter_model.safetensors")
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": RANK, "use_rslora": True}))
+    if kind == "bin":
+        torch.save(tensors, tmp_path / "adapter_model.bin")
+    else:
+        save_file(tensors, tmp_path / "adapter_model.safetensors")
+    said = {"lora_alpha": 8, "r": RANK, "use_rslora": True}
+    config = tmp_path / "adapter_config.json"
+    config.write_text(json.dumps(said | ({"alpha_pattern": {pattern: 2}} if pattern else {})))
     merge_lora(tmp_path, unet)
-    check(unet, before, changes, 8 / RANK**0.5)
+    meant = pattern and re.match(rf"(.*\.)?({pattern})$", UNET[0])
+    check(unet, before, changes, (2 if meant else 8) / RANK**0.5)
+    before = lora_hash(tmp_path)
+    config.write_text(json.dumps(said | {"lora_alpha": 16}))
+    assert lora_hash(tmp_path) != before
+
+
+def test_a_pattern_that_is_none_is_refused(tiny, tmp_path):
+    unet, _ = tiny
+    found, _ = make(unet, UNET[:1])
+    ((name, (up, down)),) = found.items()
+    save_file({f"{name}.lora_B.weight": up, f"{name}.lora_A.weight": down}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "alpha_pattern": {"to_q(": 2}}))
+    with pytest.raises(UserError, match="alpha_pattern"):
+        merge_lora(tmp_path, unet)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_eight_bit_floats_are_read(dtype, tiny, tmp_path):
+    unet, _ = tiny
+    before = state(unet)
+    found, _ = make(unet, UNET[:1])
+    ((name, pair),) = found.items()
+    up, down = (factor.to(dtype) for factor in pair)
+    save_file({f"unet.{name}.lora_B.weight": up, f"unet.{name}.lora_A.weight": down}, tmp_path / "a.safetensors")
+    merge_lora(tmp_path, unet)
+    weight = before[f"{name}.weight"]
+    check(unet, before, {name: (up.float().flatten(1) @ down.float().flatten(1)).view(weight.shape)})
+    save_file({f"unet.{name}.lora_B.weight": (up.float() * torch.nan).to(dtype)}, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match="NaN"):
+        merge_lora(tmp_path, unet)
 
 
 def flat(model, text=False, order=None):

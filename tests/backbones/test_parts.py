@@ -1,6 +1,7 @@
 """`backbone.vae=` and `backbone.embeddings=`: files as people have them, the fingerprint, the command line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from motionkit.backbones import fingerprint, load, tiny
 from motionkit.backbones.part_files import PartOptions, parts_of
-from motionkit.backbones.parts import read_words, spelled
+from motionkit.backbones.parts import put, read_words, spelled
 from motionkit.errors import MissingWeights, UserError
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.lazy_backbone import LazyBackbone
@@ -34,7 +35,18 @@ def authors(vae, prefix=""):
     return {prefix + names[key]: value.contiguous() for key, value in vae.state_dict().items()}
 
 
-@pytest.mark.parametrize("layout", ["folder", "authors", "whole model", "diffusers", "pickle"])
+def older(state):
+    """As diffusers 0.10 wrote it: linear layers of the attention in the middle were called query, key, value."""
+    spelled = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for new, old in spelled.items():
+        state = {
+            key.replace(f"mid_block.attentions.0.{new}", f"mid_block.attentions.0.{old}"): v for key, v in state.items()
+        }
+    assert any(key.endswith("proj_attn.weight") for key in state)
+    return state
+
+
+@pytest.mark.parametrize("layout", ["folder", "authors", "whole model", "diffusers", "older diffusers", "pickle"])
 def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
     """vae-ft-mse-840000-ema-pruned.ckpt (stabilityai/sd-vae-ft-mse-original) and its safetensors; diffusers' folder."""
     file = tmp_path / ("vae.ckpt" if layout == "pickle" else "vae.safetensors")
@@ -45,7 +57,8 @@ def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
         torch.save({"state_dict": authors(other) | {"loss.logvar": torch.zeros(1)}}, file)
     else:
         prefix = "first_stage_model." if layout == "whole model" else ""
-        save_file(other.state_dict() if layout == "diffusers" else authors(other, prefix), file)
+        states = {"diffusers": other.state_dict(), "older diffusers": older(other.state_dict())}
+        save_file(states.get(layout) or authors(other, prefix), file)
     options = PartOptions(str(file))
     plain, changed = load(NAME, Plan()), load(NAME, Plan(), parts=options)
     frames = torch.rand(1, 3, 64, 64)
@@ -55,6 +68,13 @@ def test_an_autoencoder_from_each_layout(layout, other, tmp_path):
     handle = LazyBackbone(NAME, Plan(), parts=options)
     assert handle.fingerprint() == changed.fingerprint() and not handle.loaded
     assert not any(p.requires_grad for p in changed.vae.parameters())
+
+
+def test_an_autoencoder_in_eight_bit_floats(other, tmp_path):
+    held = {key: value.to(torch.float8_e4m3fn) for key, value in authors(other).items()}
+    save_file(held, tmp_path / "vae.safetensors")
+    found = load(NAME, Plan(), parts=PartOptions(str(tmp_path / "vae.safetensors"))).vae
+    assert torch.equal(found.decoder.conv_in.weight, held["decoder.conv_in.weight"].to(found.dtype))
 
 
 def test_the_published_autoencoders_whole_list_of_names(tmp_path):
@@ -75,6 +95,11 @@ def test_autoencoders_that_do_not_fit(other, tmp_path):
     for name, line in (("less", "lacks 1 of .* weights of the autoencoder"), ("more", "1 weights that do not belong")):
         with pytest.raises(UserError, match=line):
             load(NAME, Plan(), parts=PartOptions(str(tmp_path / f"{name}.safetensors")))
+    other.save_pretrained(tmp_path / "scaled")
+    config = json.loads((tmp_path / "scaled/config.json").read_text())
+    (tmp_path / "scaled/config.json").write_text(json.dumps(config | {"scaling_factor": 0.5}))
+    with pytest.raises(UserError, match="scaling_factor"):  # as SD XL's, whose sizes are those of SD 1.x
+        load(NAME, Plan(), parts=PartOptions(str(tmp_path / "scaled")))
     with pytest.raises(MissingWeights, match="there is no such file"):
         PartOptions("/no/where").check()
     (tmp_path / "empty").mkdir()
@@ -112,6 +137,7 @@ def test_a_word_from_each_layout(layout, tmp_path):
     new = changed.tokenizer.convert_tokens_to_ids(["zorp", "zorp_1"])
     at = ids.index(new[0])
     assert ids[at : at + 2] == new
+    assert changed._tokens(changed.tokenizer, ["A Zorp cat"])[0].tolist() == ids
     table = changed.text_encoder.get_input_embeddings().weight
     assert torch.equal(table[new], rows) and not table.requires_grad
     assert not torch.equal(changed.encode_text(["a zorp cat"]), plain.encode_text(["a zorp cat"]))
@@ -140,13 +166,21 @@ def test_files_that_teach_nothing(tmp_path):
     save_file({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "two.safetensors")
     save_file({"a": torch.full((1, 4), torch.nan)}, tmp_path / "nan.safetensors")
     (tmp_path / "code.pt").write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")
+    torch.save({"string_to_param": {"a": torch.ones(1, 4), "b": torch.zeros(1, 4)}}, tmp_path / "several.pt")
     for name, line in (
         ("two.safetensors", "no textual inversion"),
         ("nan.safetensors", "NaN"),
         ("code.pt", "plain tensors"),
+        ("several.pt", "several words"),
     ):
         with pytest.raises(UserError, match=line):
             read_words(str(tmp_path / name))
+
+
+def test_words_mean_nothing_where_no_prompt_is_read():
+    silent = SimpleNamespace(spec=SimpleNamespace(name="silent", reads_text=False))
+    with pytest.raises(UserError, match="reads no prompt"):
+        put(silent, PartOptions(embeddings=("a.pt",)))
 
 
 def test_what_was_asked_for_is_told(tmp_path, monkeypatch):
@@ -163,4 +197,5 @@ def test_what_was_asked_for_is_told(tmp_path, monkeypatch):
     }
     assert BackboneChoice(NAME, parts=said).own and parts_of() is None and parts_of(None, []) is None
     assert said.facts()["vae"]["name"] == "vae.safetensors"
+    assert parts_of(None, tmp_path / "a.pt") == PartOptions(embeddings=(str(tmp_path / "a.pt"),))
     assert parts_of(**json.loads(json.dumps({"vae": said.vae, "embeddings": said.embeddings}))) == said

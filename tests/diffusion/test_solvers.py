@@ -215,3 +215,23 @@ def test_a_method_that_does_not_invert_is_free():
     assert choose_sampler(anamodiff, tiny, "lcm", {"sample.start": "noised_warp"}) == "lcm"
     with pytest.raises(UserError, match=r"ddim-trailing, not lcm: .*invert.*method\.sample\.start=noised_warp"):
         choose_sampler(anamodiff, tiny, "lcm", {"sample.start": "inverted"})
+
+
+@pytest.mark.parametrize("steps", [61, 103, 206, 434])
+def test_trailing_steps_that_rounding_would_make_one_more_of(steps):
+    """numpy's arange(1000, 0, -1000 / 61) has 62 entries, the last of them t = -1."""
+    schedule = SCHEDULES["trailing"]
+    for name in ("ddim-trailing", "euler-trailing"):
+        grid = ours(name, schedule).grid(steps)
+        assert len(grid) == steps and grid[0].t == 999 and min(step.t for step in grid) >= 0, name
+        assert grid[-1].below.noise < grid[-1].level.noise
+    for name in ("dpmpp-2m", "unipc"):
+        if len(diffusers_times(name, schedule, steps)) > steps:
+            with pytest.raises(UserError, match=f"{steps} steps"):
+                ours(name, schedule).grid(steps)
+
+
+def diffusers_times(name, schedule, steps):
+    scheduler = getattr(diffusers, THEIRS[name][0]).from_config(schedule.config)
+    scheduler.set_timesteps(steps)
+    return scheduler.timesteps

@@ -326,6 +326,19 @@ class TestLora:
         assert result.manifest["notes"]["lora_layers"] == 1 and "lora" in result.manifest["weights"]
         assert not np.array_equal(result.frames, default)
 
+    def test_what_lies_beside_a_lora_and_decides_its_strength_is_part_of_the_hash(self, tmp_path):
+        for name in ("adapter_model.safetensors", "adapter_config.json", "a_unet.pt", "a_text_encoder.pt", "b.pt"):
+            (tmp_path / name).write_bytes(b"x")
+        for name, files in (
+            ("adapter_model.safetensors", ["adapter_model.safetensors", "adapter_config.json"]),
+            ("a_unet.pt", ["a_unet.pt", "a_text_encoder.pt"]),
+            ("b.pt", ["b.pt"]),
+        ):
+            method = SimpleNamespace(
+                _lora=lambda name=name: tmp_path / name, config=FlipSketchConfig(preset="paper").on("")
+            )
+            assert [path.name for path in module.FlipSketch.weights(method).values()] == files
+
 
 class TestConfig:
     def test_presets_fill_what_is_not_set(self):
