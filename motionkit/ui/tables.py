@@ -118,6 +118,8 @@ def vote(files: Files, said: Any) -> dict[str, Any]:
     _, key = study.read_key(folder / study.KEY)
     one = {column: str(said.get(column, ""))[:64] for column in study.COLUMNS}
     study.rates([one], key)  # refuses what is no vote of this study
+    if not one["voter"].isalnum():  # a spreadsheet takes other text for a formula
+        raise UserError("a voter has a name of letters and digits: load the page again")
     study.add_vote(folder / study.VOTES, one)
     return {"rates": [rate._asdict() for rate in study.rates(study.read_votes([folder / study.VOTES], name), key)]}
 
