@@ -93,6 +93,7 @@ def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor
     more: dict[str, Any] = {
         "clips": demand.clips,
         "guided": demand.guided,
+        "halves": demand.halves,
         "part": demand.part,
         "smaller": demand.smaller,
     }

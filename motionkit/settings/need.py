@@ -96,6 +96,7 @@ class Work:
     smaller: str = ""
     pixels: int = 0
     tile: int = 0  # latent places of a tile, of the autoencoder
+    halves: str = "auto"  # on or off where settings decide that both halves of guidance go together, or do not
 
     def _figure(self, how: Switches) -> Row:
         return self.again if self.again is not None and how.checkpointing else self.row
@@ -106,7 +107,8 @@ class Work:
             at_once = max(1, _SLICE * (1 if how.vae_slicing else _SLICES) // max(self.pixels, 1))
             places = min(self.places, self.tile) if how.vae_tiling and self.tile else self.places
             return min(self.frames, at_once), places
-        side = self.clips * (2 if self.guided and how.batched else 1)
+        together = how.batched if self.halves == "auto" else self.halves == "on"
+        side = self.clips * (2 if self.guided and together else 1)
         return self.frames * side, self.places
 
     def bytes(self, how: Switches) -> float:

@@ -93,6 +93,15 @@ def test_slices_and_tiles_bound_the_autoencoder():
     assert wide.bytes(Choice(vae_slicing=True, vae_tiling=True)) == pytest.approx(sliced)
 
 
+def test_settings_that_fix_the_halves_of_guidance_count_so_under_every_plan():
+    both = need().works[1]
+    one, two = both.bytes(Choice(batched=False)), both.bytes(Choice())
+    assert two == pytest.approx(2 * one)
+    for halves, size in (("on", two), ("off", one)):
+        fixed = replace(both, halves=halves)
+        assert fixed.bytes(Choice()) == fixed.bytes(Choice(batched=False)) == size
+
+
 def test_layers_that_come_and_go_are_for_runs_without_gradients():
     assert all(choice.offload != "group" for choice in candidates(need(), {}))
     still = replace(need(), works=need().works[1:])

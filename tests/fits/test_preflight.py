@@ -52,6 +52,18 @@ def test_the_line_counts_with_the_card_that_the_plan_counts_with(card):
         assert f"of {free_bytes(size) / GIB:.1f} GiB" in found
 
 
+@pytest.mark.parametrize(("method", "backbone"), [("vidmp3", "sd15"), ("animatex", "animatex")])
+def test_a_method_that_fixes_the_halves_of_guidance_says_so(method, backbone):
+    spec, guided = registry.spec(method), {}
+    for halves in ("auto", "on", "off"):
+        settings = method_settings(spec, {"sample": {"batched": halves, "guidance": "2.0"}})
+        works = need_of(spec, settings, backbone, 16, 512, 512).works
+        guided[halves] = next(work for work in works if work.guided)
+    apart = Choice(batched=False)
+    assert guided["on"].bytes(apart) == guided["auto"].bytes(Choice()) > guided["auto"].bytes(apart)
+    assert guided["off"].bytes(Choice()) == guided["auto"].bytes(apart)
+
+
 def test_a_key_below_a_value_is_refused():
     tree = {}
     preflight.put(tree, "a.b", "1")
