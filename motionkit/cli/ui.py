@@ -29,10 +29,10 @@ def main(argv: list[str]) -> int:
     given: dict[str, str] = {}
     for word in argv:
         key, equals, value = word.partition("=")
-        if key not in _KEYS or not equals:
+        if key not in _KEYS:
             raise unknown("key of ui", key, _KEYS)
-        if not value:
-            raise UserError(f"{key}=: it has no value; give one, or leave it out")
+        if not equals or not value:
+            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
         given[key] = value
     if not given.get("port", "7860").isdecimal():
         raise UserError(f"port={given['port']}: give a whole number")

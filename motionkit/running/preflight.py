@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan
     from motionkit.transfer import MethodSpec
 
+_TRIES = 50  # shorter clips of which it is asked what they need
 CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141, 192)
 
 
@@ -166,10 +167,10 @@ def _smaller(asked: Asked, vram_gb: float, fixed: dict[str, Any]) -> Iterator[tu
         return
     key = whole.peak(choose(whole, vram_gb, fixed)[0]).work.smaller
     if key in asked.own:
-        for value in range(asked.own[key] - 1, 1, -1):
+        for value in _fewer(asked.own[key], 1):
             yield f"{key}={value}", asked.make(frames, height, width, {key: value})
     if key != "size":
-        for fewer in range(frames - 1, max(3, frames // 2 - 1), -1):
+        for fewer in _fewer(frames, max(3, frames // 2 - 1)):
             yield f"frames={fewer}", asked.make(fewer, height, width, {})
     for below in range(1, min(height, width) // asked.step):
         small = _scaled(height, width, asked.step, below)
@@ -178,6 +179,11 @@ def _smaller(asked: Asked, vram_gb: float, fixed: dict[str, Any]) -> Iterator[tu
         small = _scaled(height, width, asked.step, below)
         fewer = max(4, frames // 2)
         yield f"size={_size(*small)} frames={fewer}", asked.make(fewer, *small, {})
+
+
+def _fewer(frames: int, above: int) -> range:
+    """Lengths from one less on, the longest first: each, or of a long clip about as many as can be tried at once."""
+    return range(frames - 1, above, -max(1, (frames - above) // _TRIES))
 
 
 def _scaled(height: int, width: int, step: int, below: int) -> tuple[int, int]:

@@ -64,6 +64,18 @@ def test_a_method_that_fixes_the_halves_of_guidance_says_so(method, backbone):
     assert guided["off"].bytes(Choice()) == guided["auto"].bytes(apart)
 
 
+def test_a_very_long_clip_is_answered_at_once():
+    asked = []
+
+    def make(frames, height, width, own):
+        asked.append(frames)
+        return need(frames=frames)
+
+    long = preflight.Asked(make, 100_000, 512, 512, 64, {})
+    assert preflight.nearest(long, 8) and len(asked) < 200
+    assert max(n for n in asked if n < 100_000) > 95_000
+
+
 def test_a_key_below_a_value_is_refused():
     tree = {}
     preflight.put(tree, "a.b", "1")

@@ -8,9 +8,11 @@ import pytest
 
 from motionkit.cli import main
 from motionkit.errors import UserError
+from motionkit.ui import gallery
 from motionkit.ui.files import Files
 from motionkit.ui.guard import Guard, session_of
 from motionkit.ui.server import Wanted
+from motionkit.ui.tables import page_file
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_other_interfaces_need_a_password():
 def test_the_verb_refuses_what_it_does_not_know(capsys):
     assert main(["ui", "share=true"]) == 2 and "unknown key" in capsys.readouterr().err
     assert main(["ui", "host=0.0.0.0"]) == 2 and "password" in capsys.readouterr().err
-    for word in ("port=web", "port=²", "runs=", "password="):
+    for word in ("port=web", "port=²", "runs=", "runs", "password="):
         assert main(["ui", word]) == 2 and word.partition("=")[0] in capsys.readouterr().err
 
 
@@ -106,8 +108,21 @@ def test_files_by_links_and_short_secrets(files, tmp_path):
     assert not files.may_see(outside, "")
     files.belongs(outside, "s" * 24)
     assert files.may_see(outside, "s" * 24) and not files.may_see(outside, "t" * 24)
-    with pytest.raises(UserError):
-        files.run("../outside.txt")
+    for name in ("../outside.txt", "a\0b", "", "link"):
+        with pytest.raises(UserError):
+            files.run(name)
+        assert page_file(files, name) is None
+
+
+def test_a_run_is_deleted_and_nothing_around_it(files):
+    for folder in ("transfer", "transfer/one", "compare/x/cells/warp"):
+        (files.runs / folder).mkdir(parents=True, exist_ok=True)
+        (files.runs / folder / "manifest.json").write_text("{}")
+    for name in ("transfer", "transfer/one/..", "compare/x/cells/warp"):
+        with pytest.raises(UserError):
+            gallery.delete(files, name)
+    gallery.delete(files, "transfer/one")
+    assert not (files.runs / "transfer/one").exists() and (files.runs / "transfer").is_dir()
 
 
 def test_the_page_names_no_other_host(page):
