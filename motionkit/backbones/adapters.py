@@ -29,7 +29,7 @@ def add_lora(unet: Any, layers: list[str] | str, rank: int, seed: int) -> None:
 
 
 def take_keywords(unet: Any) -> None:
-    """Let tuned layers be called as `layer(input=x)`, as diffusers does in motion modules and peft does not know.
+    """Let tuned layers be called as `layer(input=x)`, which diffusers' motion modules do and peft does not expect.
 
     Call it after LoRA pairs were put into a UNet.
     """

@@ -59,14 +59,14 @@ class FrameGroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, F, h, w) to the same shape."""
         frames = x.transpose(1, 2).flatten(0, 1)  # (B F, C, h, w)
-        return super().forward(frames).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        return super().forward(frames).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)  # (B, C, F, h, w)
 
 
 class AnimateDiffBackbone(StableDiffusion):
     """A denoiser of whole clips: SD 1.x with motion modules. Text as in SD, one state per clip.
 
     Attributes:
-        positions: how many frames the motion modules know; more are refused.
+        positions: how many frames the motion modules support; more are refused.
         per_frame_norm: whether their group norm sees each frame alone.
     """
 
@@ -176,7 +176,7 @@ def join(image: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel
     state = {**image.state_dict(), **adapter.state_dict()}
     wanted = set(unet.state_dict())
     if odd := sorted(wanted ^ set(state)):
-        what = "lack" if odd[0] in wanted else "have no place for"
+        what = "lack" if odd[0] in wanted else "do not use"
         raise UserError(f"the image model and the motion modules together {what} {len(odd)} weights, e.g. {odd[0]}")
     unet.load_state_dict(state, assign=True)
     return unet.eval().requires_grad_(False)

@@ -87,7 +87,7 @@ class VideoBackbone(abc.ABC):
         self.patch, self.factor = self.scales(vae)
         for part in self.parts():
             part.eval().requires_grad_(False)
-        self.image_scheduler = scheduler  # of the image model, where layers along time brought a schedule of their own
+        self.image_scheduler = scheduler  # the image model's, where motion modules brought their own
         self._resident: Any = None
         self.plan = placement.apply(plan, self)
 
@@ -126,14 +126,14 @@ class VideoBackbone(abc.ABC):
     @torch.no_grad()
     def encode(self, frames: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Frames (F, 3, H, W) in [0, 1] to latents (F, C, h, w) float32: the posterior's mean, shifted and scaled as
-        the autoencoder's configuration has it.
+        the autoencoder's configuration says.
 
         With a `generator` (of the CPU) each frame is a sample of the posterior instead.
         Raises: UserError when H or W is not a multiple of the factor.
         """
         if frames.shape[-1] % self.factor or frames.shape[-2] % self.factor:
             size = f"{frames.shape[-1]}x{frames.shape[-2]}"
-            raise UserError(f"{self.spec.name} takes sizes that are multiples of {self.factor}, not {size}")
+            raise UserError(f"{self.spec.name} needs sizes that are multiples of {self.factor} (got {size})")
         vae = self._use(self.vae)
         latents = []
         for chunk in self._chunks(frames, frames.shape[-2] * frames.shape[-1]):
@@ -234,7 +234,7 @@ class VideoBackbone(abc.ABC):
         return unet
 
     def add_lora(self, change: Lora | Sequence[Lora], options: Loras) -> list[str]:
-        """Merge a LoRA into the weights, for good; returns the changed layers. The fingerprint says so from then on.
+        """Merge a LoRA into the weights permanently; returns the changed layers. The fingerprint changes with it.
 
         Several, one for each of `options.each`, are added up before the weights are rounded.
 
@@ -249,7 +249,7 @@ class VideoBackbone(abc.ABC):
         return changed
 
     def change_parts(self, options: PartOptions) -> None:
-        """Put other parts into the backbone, for good. The fingerprint says so from then on.
+        """Put other parts into the backbone permanently. The fingerprint changes with them.
 
         Raises: UserError for files of another model.
         """
@@ -271,7 +271,7 @@ class VideoBackbone(abc.ABC):
     # placement
 
     def _use(self, module: Any) -> Any:
-        """Bring one part to the device: with offload=model the one before goes back, with group it gets its hooks."""
+        """Move one part to the device: with offload=model the previous one goes back, with group it gets its hooks."""
         if self.plan.offload == "group":
             placement.group_offload(module, self.plan.device)
         if self.plan.offload == "model" and self._resident is not module:
@@ -281,10 +281,10 @@ class VideoBackbone(abc.ABC):
         return module
 
     def _arithmetic(self, part: Any = None, whole: bool = False) -> AbstractContextManager[Any]:
-        """The plan's autocast where float32 weights are to compute in half precision, and nowhere else.
+        """The plan's autocast, only where float32 weights should compute in half precision.
 
-        Weights that are half already need none: it would write a wide copy behind every norm. `part`: what computes,
-        the UNet where it is None. `whole`: a part that is wider than the plan's type as a whole was kept so on purpose.
+        Weights in half precision need none: it would add a float32 copy after every norm. `part`: the network that
+        computes, by default the UNet. `whole`: leave a part alone that was kept in float32 as a whole on purpose.
         """
         plan = self.plan
         if plan.autocast is None:
@@ -298,8 +298,8 @@ class VideoBackbone(abc.ABC):
 def attention_sites(unet: Any, role: str) -> list[AttentionSite]:
     """The attention layers of that role, in the order in which the data passes them: in, down, mid, up.
 
-    Role and block of a layer are told from its name as diffusers' UNets have it. A network with other names has a
-    method `attention_place(name)` that returns both; a role of "" is none.
+    Role and block are read from a layer's name as in diffusers' UNets. A network with other names has a method
+    `attention_place(name)` that returns both; a role of "" means none of these.
     Raises: ValueError for an unknown role.
     """
     if role not in ROLES:
@@ -320,7 +320,7 @@ def patch_of(vae: Any) -> int:
     channels = vae.config.in_channels
     patch = round((channels / 3) ** 0.5)
     if patch not in (1, 2, 4, 8) or 3 * patch * patch != channels or vae.config.out_channels != channels:
-        raise UserError(f"the autoencoder has {channels} input channels; motionkit knows 3, 12, 48 and 192")
+        raise UserError(f"the autoencoder has {channels} input channels; motionkit supports 3, 12, 48 and 192")
     return patch
 
 

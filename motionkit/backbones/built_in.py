@@ -18,8 +18,8 @@ _VIDEO: dict[str, Any] = {"makes_clips": True, "roles": ROLES}
 TINY_SD = BackboneSpec(
     "tiny-sd",
     "sd",
-    "Stable Diffusion's classes at toy size, random seeded weights: for tests, draws nothing",
-    "none: made from the seed",
+    "Stable Diffusion at toy size with random weights: for tests, its pictures show nothing",
+    "none: random, from a seed",
     64,
     16,
     "motionkit.backbones.tiny:load",
@@ -32,7 +32,7 @@ TINY_SD = BackboneSpec(
 POCKET_SD = BackboneSpec(
     "pocket-sd",
     "sd",
-    "a small Stable Diffusion of this project's sprite world, 128 px: it draws only that",
+    "a small Stable Diffusion trained on this project's sprites, 128 px: draws only those",
     "shipped with motionkit",
     128,
     16,
@@ -83,8 +83,8 @@ SD15 = BackboneSpec(
 TINY_SDXL = BackboneSpec(
     "tiny-sdxl",
     "sdxl",
-    "Stable Diffusion XL's classes at toy size, random seeded weights: for tests",
-    "none: made from the seed",
+    "Stable Diffusion XL at toy size with random weights: for tests",
+    "none: random, from a seed",
     64,
     16,
     "motionkit.backbones.tiny:load",
@@ -117,8 +117,8 @@ SDXL = BackboneSpec(
 TINY_MODELSCOPE = BackboneSpec(
     "tiny-modelscope",
     "modelscope",
-    "ModelScope's video classes at toy size, random seeded weights: for tests",
-    "none: made from the seed",
+    "ModelScope's video model at toy size with random weights: for tests",
+    "none: random, from a seed",
     64,
     16,
     "motionkit.backbones.tiny:load",
@@ -132,7 +132,7 @@ TINY_MODELSCOPE = BackboneSpec(
 POCKET_MODELSCOPE = BackboneSpec(
     "pocket-modelscope",
     "modelscope",
-    "a small ModelScope of this project's sprite world, 128 px: draws only that",
+    "a small ModelScope trained on this project's sprites, 128 px: draws only those",
     "shipped with motionkit",
     128,
     16,
@@ -149,7 +149,7 @@ POCKET_MODELSCOPE = BackboneSpec(
 MODELSCOPE = BackboneSpec(
     "modelscope",
     "modelscope",
-    "ModelScope text-to-video 1.7B, 256 px: a denoiser of whole clips",
+    "ModelScope text-to-video 1.7B, 256 px: denoises all frames of a clip together",
     "hub: damo-vilab/text-to-video-ms-1.7b",
     256,
     64,
@@ -167,8 +167,8 @@ MODELSCOPE = BackboneSpec(
 TINY_ANIMATEDIFF_SD15 = BackboneSpec(
     "tiny-animatediff-sd15",
     "animatediff",
-    "AnimateDiff's classes on tiny-sd, random seeded weights: for tests",
-    "none: made from the seed",
+    "AnimateDiff at toy size, on tiny-sd, with random weights: for tests",
+    "none: random, from a seed",
     64,
     16,
     _TINY_MOTION,
@@ -184,8 +184,8 @@ TINY_ANIMATEDIFF_SD15 = BackboneSpec(
 TINY_ANIMATEDIFF_SDXL = BackboneSpec(
     "tiny-animatediff-sdxl",
     "animatediff-xl",
-    "AnimateDiff's classes in XL's plan, toy size, random: for tests",
-    "none: made from the seed",
+    "AnimateDiff for XL at toy size with random weights: for tests",
+    "none: random, from a seed",
     64,
     16,
     _TINY_MOTION,
@@ -200,7 +200,7 @@ TINY_ANIMATEDIFF_SDXL = BackboneSpec(
 POCKET_ANIMATEDIFF = BackboneSpec(
     "pocket-animatediff",
     "animatediff",
-    "pocket-sd with motion modules, 128 px: draws clips of the sprite world",
+    "pocket-sd with motion modules, 128 px: draws clips of this project's sprites",
     "shipped with motionkit",
     128,
     16,

@@ -20,7 +20,7 @@ def wanted(spec: BackboneSpec) -> Wanted:
     made = ""
     if spec.converter:
         made = (
-            f"its folder is made once of the authors' checkpoint ({spec.weights}): motionkit convert {spec.name} "
+            f"convert the authors' checkpoint ({spec.weights}) once: motionkit convert {spec.name} "
             f"CHECKPOINT FOLDER, then give backbone.path=FOLDER"
         )
     return Wanted(
@@ -45,7 +45,7 @@ def locate(spec: BackboneSpec, path: str | None = None, online: bool = False) ->
     Raises: as `weights.finding.find`; UserError for what is not a folder in hub layout.
     """
     if path and path != spec.hub_id and path not in places.other_names(spec.hub_id or ""):
-        spec = replace(spec, hub_variant="")  # that the hub has halves of the default's weights says nothing of these
+        spec = replace(spec, hub_variant="")  # the hub's half-precision files are those of the default weights
     return find(wanted(spec), path, online or None)
 
 
@@ -71,9 +71,11 @@ def _checked(spec: BackboneSpec, folder: Path) -> Path:
 
 
 def _instead_of_a_file(spec: BackboneSpec, file: Path) -> str:
-    """How a folder is made of a checkpoint in one file."""
+    """How to make a folder from a single-file checkpoint."""
     if spec.converter:
-        return f"make a folder of it once: motionkit convert {spec.name} {file} FOLDER, then give backbone.path=FOLDER"
+        return (
+            f"convert it to a folder once: motionkit convert {spec.name} {file} FOLDER, then give backbone.path=FOLDER"
+        )
     if not spec.pipeline:
         return f"motionkit reads folders in the hub's layout ({', '.join(spec.layout)})"
     return (
@@ -87,11 +89,11 @@ def _optional(spec: BackboneSpec) -> list[str]:
 
 
 def part_folders(folder: Path, part: str) -> list[Path]:
-    """Where the files of a part are looked for, in order: a file or a weight that one lacks is taken from the next.
+    """The folders that are searched for a part's files, in order: a file or weight missing in one comes from the next.
 
-    There are further places only for the models in the package, which share parts to stay small: the folder of the
-    package that their shared.json names, and those that this one's shared.json names in turn. In anyone else's folder
-    a shared.json means nothing.
+    Only the models in the package have more than one, since they share parts to stay small: the folder of the package
+    that their shared.json names, and those that this one's shared.json names in turn. In any other folder shared.json
+    is ignored.
     """
     own = [folder / part]
     if folder.resolve().parent != places.assets().resolve() or not (folder / "shared.json").is_file():
@@ -112,7 +114,7 @@ def part_file(folder: Path, part: str, name: str) -> Path:
 def inventory(spec: BackboneSpec, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files that the backbone reads, and those that `folder` lacks, by relative name.
 
-    Of a checkpoint in one file, that and the configurations that go with it.
+    For a single-file checkpoint: that file and the configurations that belong to it.
     Raises: UserError where weights exist only as a pickle.
     """
     if folder.is_file():

@@ -25,8 +25,8 @@ _ROWS = 4096
 
 @dataclass
 class FrameContext:
-    """What the inflated modules share: frames in a clip, the frame that all others may look at, and how many places of
-    the picture look along time in one call."""
+    """What the inflated modules share: frames in a clip, the frame that all others may look at, and how many pixel
+    positions go through temporal attention in one call."""
 
     frames: int = 1
     anchor: int = 0
@@ -56,7 +56,9 @@ class SparseCausalProcessor:
         context = encoder_hidden_states if encoder_hidden_states is not None else hidden_states
         query = attn.to_q(hidden_states)
         key, value = (self._look(layer(context)) for layer in (attn.to_k, attn.to_v))
-        query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        query, key, value = (
+            x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value)
+        )  # (BF,heads,L,D)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=attn.scale)
         out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (BF,tokens,C)
         return attn.to_out[1](attn.to_out[0](out))
@@ -97,7 +99,7 @@ class VideoGroupNorm(nn.GroupNorm):
         if self.context.frames == 1:
             return super().forward(x)
         clips = x.unflatten(0, (-1, self.context.frames)).transpose(1, 2)  # (B,C,F,h,w)
-        return super().forward(clips).transpose(1, 2).flatten(0, 1)
+        return super().forward(clips).transpose(1, 2).flatten(0, 1)  # (BF,C,h,w)
 
 
 class VideoUNet(nn.Module):
@@ -133,7 +135,7 @@ class VideoUNet(nn.Module):
         states = text.expand(batch, -1, -1).repeat_interleave(frames, 0)  # (BF,L,C)
         flat = sample.transpose(1, 2).flatten(0, 1)  # (BF,C,h,w)
         out = self.unet(flat, times, encoder_hidden_states=states, return_dict=False)[0]
-        return out.unflatten(0, (batch, frames)).transpose(1, 2)
+        return out.unflatten(0, (batch, frames)).transpose(1, 2)  # (B,C,F,h,w)
 
 
 def inflate(
@@ -156,7 +158,7 @@ def inflate(
         ValueError: an unknown temporal_init, or a UNet without transformer blocks.
     """
     if temporal_init not in ("attn1", "random"):
-        raise ValueError(f"temporal_init is attn1 or random, not {temporal_init!r}")
+        raise ValueError(f"temporal_init must be attn1 or random (got {temporal_init!r})")
     context = FrameContext()
     blocks = [m for m in unet.modules() if isinstance(m, BasicTransformerBlock)]
     if not blocks:

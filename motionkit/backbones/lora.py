@@ -1,4 +1,4 @@
-"""Low-rank changes merged into a model's weights: W + scale * up @ down, from every layout in which they are passed on.
+"""Merges low-rank changes into a model's weights, W + scale * up @ down, from every common layout of LoRA files.
 
 Hu et al., LoRA, arXiv 2106.09685. Read: peft's and diffusers' safetensors (old and new names), the community's
 `lora_unet_...` names (kohya-ss/sd-scripts: diffusers' for SD 1.x, the authors' `input_blocks` for SD XL), LyCORIS's
@@ -107,7 +107,7 @@ def _add(module: nn.Module, changes: Sequence[tuple[Change, float]]) -> None:
     weight: Any = module.weight
     total = weight.float()
     for change, scale in changes:
-        total = total + scale * change.factor() * change.matrix(weight.device).reshape(weight.shape)
+        total = total + scale * change.factor() * change.matrix(weight.device).reshape(weight.shape)  # (O, I, k...)
     weight.copy_(total.to(weight.dtype))
 
 
@@ -115,7 +115,7 @@ def _matched(file: Path, part: str, changes: Mapping[str, Change], model: Any) -
     """The layers that the changes are for. Raises: UserError unless every one of them fits."""
     if model is None:
         raise UserError(
-            f"{file} changes the {part.replace('_', ' ')} too ({len(changes)} layers), which is not part of this model"
+            f"{file} also changes the {part.replace('_', ' ')} ({len(changes)} layers), which this model does not have"
         )
     layers = dict(layers_of(model))
     known = _by_every_name(layers)
@@ -181,14 +181,14 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{file} is damaged or cut short ({(str(error).splitlines() or ['?'])[0][:200]})") from error
     except Exception as error:  # torch names a refused pickle and a broken archive in many ways
-        raise UserError(f"{file} is not a file of plain tensors, and nothing else is read from it") from error
+        raise UserError(f"{file} is not a file of plain tensors; for safety, nothing else is loaded") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):  # as AnimateDiff's .ckpt files
         content = content["state_dict"]
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if key != "animatediff_config"}
     values = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(values, list | tuple) or not values or not all(isinstance(v, Tensor) for v in values):
-        raise UserError(f"{file} holds no tensors, neither by name nor in a list: it is no LoRA")
+        raise UserError(f"{file} is not a LoRA: it holds no tensors, neither by name nor in a list")
     if not all(torch.isfinite(value).all() for value in values):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return (content if isinstance(content, dict) else list(values)), metadata if isinstance(metadata, dict) else {}
@@ -206,9 +206,9 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
             continue
         factor, alpha = _FACTOR.fullmatch(key), _ALPHA.fullmatch(key)
         if not factor and not alpha:
-            raise UserError(f"{file} is no LoRA: it holds {key}")
+            raise UserError(f"{file} is not a LoRA: it holds {key}")
         if alpha and value.numel() != 1:
-            raise UserError(f"{file} is no LoRA: {key} is not one number")
+            raise UserError(f"{file} is not a LoRA: {key} is not a single number")
         part, layer = _place(factor["layer"] if factor else alpha["layer"] if alpha else "")
         if factor and factor["old"]:
             layer += "." + ("to_out.0" if factor["old"] == "to_out" else factor["old"])

@@ -21,7 +21,7 @@ ADAPTER = "adapter_config.json"
 
 @dataclass(frozen=True)
 class LoraOptions:
-    """What the `backbone` group says about a LoRA: a file or folder, and how strongly it counts."""
+    """One LoRA of the `backbone` group: a file or folder, and its strength."""
 
     path: str
     scale: float = 1.0
@@ -38,18 +38,18 @@ class LoraOptions:
         lora_files(self.path)
 
     def fingerprint(self, backbone: str) -> str:
-        """The hash of a backbone of that hash with this LoRA merged into it."""
+        """The hash of a backbone with this LoRA merged into it, from its hash without."""
         return hash_json({"backbone": backbone, "lora": lora_hash(self.path), "scale": float(self.scale)})
 
     def facts(self) -> dict[str, str | float]:
-        """For the manifest: what it is, and not where it lies on this machine."""
+        """For the manifest: what it is, without its path on this machine."""
         name = Path(self.path).expanduser().resolve().name
         return {"name": name, "scale": self.scale, "sha256": lora_hash(self.path)}
 
 
 @dataclass(frozen=True)
 class LoraStack:
-    """Several LoRAs at once: each one's change, counted by its own scale, is added to the published weights."""
+    """Several LoRAs at once: each one's change, times its own scale, is added to the original weights."""
 
     each: tuple[LoraOptions, ...]
 
@@ -59,7 +59,7 @@ class LoraStack:
             one.check()
 
     def fingerprint(self, backbone: str) -> str:
-        """The hash of a backbone of that hash with these LoRAs, in this order, merged into it."""
+        """The hash of a backbone with these LoRAs merged into it in this order, from its hash without."""
         stack = [[lora_hash(one.path), float(one.scale)] for one in self.each]
         return hash_json({"backbone": backbone, "loras": stack})
 
@@ -77,10 +77,10 @@ def loras_of(given: Any, scales: Any = None, place: Callable[[str], str] = str) 
     Args:
         given: one file or folder, a list of them, or of (path, scale); finished options are taken as they are.
         scales: a number for all of them, or a list with one for each; None counts as 1.
-        place: what makes a path of a word.
+        place: resolves a path as it was given.
 
     Raises:
-        UserError: a path that is empty, a scale that is no number, or another number of scales than of LoRAs.
+        UserError: an empty path, a scale that is not a number, or not as many scales as LoRAs.
     """
     if isinstance(given, LoraOptions | LoraStack):
         return given
@@ -105,7 +105,7 @@ def _one(item: Any, scale: float, place: Callable[[str], str]) -> LoraOptions:
     if isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 2:
         item, scale = item[0], _number(item[1])
     if isinstance(item, Mapping | Sequence) and not isinstance(item, str) or item is None or not str(item).strip():
-        raise UserError("backbone.lora has an entry that is no path: give backbone.lora=FILE or backbone.lora=[A,B]")
+        raise UserError("backbone.lora has an entry that is not a path: give backbone.lora=FILE or backbone.lora=[A,B]")
     return LoraOptions(place(os.fspath(item) if isinstance(item, os.PathLike) else str(item)), scale)
 
 
@@ -117,7 +117,7 @@ def _number(scale: Any) -> float:
 
 
 def from_facts(facts: Mapping[str, Any] | None) -> Loras | None:
-    """The options of which `dataclasses.asdict` made these facts."""
+    """The options again, from what `dataclasses.asdict` made of them."""
     if not facts:
         return None
     return LoraStack(tuple(LoraOptions(**one) for one in facts["each"])) if "each" in facts else LoraOptions(**facts)
@@ -135,7 +135,7 @@ def lora_files(path: str | Path) -> list[Path]:
         raise UserError(f"no LoRA at {path}: give a file ({', '.join(_NAMED)}) or a folder that holds one")
     file = _in_folder(place) if place.is_dir() else place
     if file.suffix not in _NAMED:
-        raise UserError(f"{file} is no LoRA file: it should end in {', '.join(_NAMED)}")
+        raise UserError(f"{file} is not a LoRA file: its name must end in {', '.join(_NAMED)}")
     beside = []
     if file.name.endswith(_UNET):
         beside = [file.with_name(file.name.removesuffix(_UNET) + _TEXT)]

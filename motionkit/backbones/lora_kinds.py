@@ -88,7 +88,7 @@ class Change:
             return f"has no factor {error.args[0]}"
         except (RuntimeError, AssertionError, IndexError):
             shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in sorted(self.more.items()))
-            return f"has factors that do not go together: {shapes}"
+            return f"has factors whose shapes do not match: {shapes}"
         return "" if made == wanted else f"is for weights of shape {made}, here they are {wanted}"
 
 

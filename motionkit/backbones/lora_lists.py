@@ -47,13 +47,13 @@ def from_list(file: Path, tensors: list[Tensor], part: str, model: Any) -> list[
     the two orders a file follows.
     """
     if model is None:
-        raise UserError(f"{file} changes the {part.replace('_', ' ')}, which is not part of this model")
+        raise UserError(f"{file} changes the {part.replace('_', ' ')}, which this model does not have")
     orders = [_text_targets(model)] if part != "unet" else [_unet_targets(model, old) for old in (False, True)]
     count = len(orders[0])
     if len(tensors) != 2 * count:
         raise UserError(
             f"{file} is a LoRA of another model: it holds {len(tensors)} tensors, this "
-            f"{part.replace('_', ' ')} has {count} layers with two each"
+            f"{part.replace('_', ' ')} needs two for each of its {count} layers"
         )
     pairs = list(zip(tensors[::2], tensors[1::2], strict=True))
     wrong = [_first_misfit(targets, pairs) for targets in orders]

@@ -148,13 +148,13 @@ class MambaTemporal(nn.Module):
         cross_attention_kwargs: Any = None,
         return_dict: bool = True,
     ) -> TransformerTemporalModelOutput | tuple[Tensor]:
-        """(B*T, C, h, w) to the same shape; the other arguments are those of the temporal transformer and not read.
+        """(B*T, C, h, w) to the same shape; the other arguments are the temporal transformer's and are ignored.
 
         Raises:
             ValueError: the first axis is no multiple of `num_frames`.
         """
         if hidden_states.shape[0] % num_frames:
-            raise ValueError(f"{hidden_states.shape[0]} pictures are no whole number of clips of {num_frames} frames")
+            raise ValueError(f"{hidden_states.shape[0]} pictures do not divide into clips of {num_frames} frames")
         clip = hidden_states.unflatten(0, (-1, num_frames)).transpose(1, 2)  # (B, C, T, h, w)
         tokens = self.norm(clip).permute(0, 3, 4, 2, 1).flatten(0, 2)  # (B*h*w, T, C)
         rows = max(1, self.max_tokens // num_frames)

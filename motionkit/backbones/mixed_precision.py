@@ -23,7 +23,7 @@ def mixed(backbone: VideoBackbone) -> AbstractContextManager[object]:
 
 
 def loss_scale(backbone: VideoBackbone) -> float:
-    """What a loss is to be multiplied by before its backward pass: 1, but for a UNet that computes in float16."""
+    """The factor for a loss before its backward pass: 1, except for a UNet that computes in float16."""
     return LOSS_SCALE if "float16" in (backbone.plan.autocast, backbone.plan.dtype) else 1.0
 
 

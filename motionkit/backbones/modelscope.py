@@ -65,14 +65,14 @@ def from_image_unet(image: UNet2DConditionModel, **sizes: Any) -> UNet3DConditio
     """A video UNet of these sizes that computes what the image UNet computes, on every frame.
 
     The image UNet's layers are taken over (1x1 convolutions become linear layers); each temporal layer between them
-    begins as the identity. Heads may be grouped in another way, then the result is a start for training only.
+    begins as the identity. If its heads are grouped differently, the result is only a starting point for training.
     Raises: UserError when a layer of the image UNet has no place in the video UNet.
     """
     unet = UNet3DConditionModel(**sizes)
     own = unet.state_dict()
     for key, value in image.state_dict().items():
         if key not in own or as_layer(value, own[key].shape).shape != own[key].shape:
-            raise UserError(f"the image UNet's {key} {list(value.shape)} has no place in a video UNet of {sizes}")
+            raise UserError(f"the image UNet's {key} {list(value.shape)} does not fit a video UNet of {sizes}")
         own[key] = as_layer(value, own[key].shape)
     unet.load_state_dict(own)
     for module in unet.modules():

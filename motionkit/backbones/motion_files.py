@@ -1,4 +1,4 @@
-"""Where AnimateDiff's motion modules lie, the frames that they know, the UNets that they fit; torch for files alone."""
+"""Finds AnimateDiff's motion modules; checks their number of frames and that they fit a UNet. Torch for files alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MotionOptions:
     schedule: str = "module"
 
     def check(self, spec: BackboneSpec) -> None:
-        """Refuse what means nothing for this backbone. Raises: UserError."""
+        """Refuse options that this backbone does not have. Raises: UserError."""
         if self.schedule not in SCHEDULES:
             raise unknown("value of backbone.motion_schedule", self.schedule, SCHEDULES)
         given = {
@@ -51,7 +51,7 @@ class MotionOptions:
                 if value is not None:
                     raise UserError(f"{spec.name} has no motion modules: leave backbone.{key} out")
         if spec.made_up and self.adapter:
-            raise UserError(f"{spec.name} makes its motion modules from the seed: leave backbone.motion_adapter out")
+            raise UserError(f"{spec.name} draws its motion modules from the seed: leave backbone.motion_adapter out")
 
     def per_frame(self, spec: BackboneSpec) -> bool:
         """The norm that takes effect."""
@@ -91,7 +91,9 @@ def locate(spec: BackboneSpec, base: Path | None, options: MotionOptions | None 
 def _checked(spec: BackboneSpec, folder: Path) -> Path:
     if folder.is_file():
         if folder.suffix not in FILES:
-            raise UserError(f"{spec.name}: {folder} is no file of motion modules: they end in {', '.join(FILES)}")
+            raise UserError(
+                f"{spec.name}: {folder} is not a file of motion modules: its name must end in {', '.join(FILES)}"
+            )
         return folder
     if not (folder / "config.json").is_file() and (folder / "motion_adapter").is_dir():
         folder = folder / "motion_adapter"
@@ -133,7 +135,8 @@ def check_frames(spec: BackboneSpec, frames: int, limit: int | None) -> None:
     """Refuse more frames than the motion modules have positions for. Raises: UserError."""
     if limit is not None and frames > limit:
         raise UserError(
-            f"{spec.name}: its motion modules know {limit} frames, the clip has {frames}: give frames={limit} or fewer"
+            f"{spec.name}: its motion modules support {limit} frames, the clip has {frames}: "
+            f"give frames={limit} or fewer"
         )
 
 
@@ -142,7 +145,7 @@ def check_match(spec: BackboneSpec, base: Path, unet: dict[str, Any], folder: Pa
     if channels := adapter.get("conv_in_channels"):
         raise UserError(
             f"{spec.name}: the motion modules in {folder} come with an input layer of {channels} channels "
-            f"(an image-to-video model), which does not fit here"
+            f"(an image-to-video model), which is not supported"
         )
     widths, own = tuple(unet["block_out_channels"]), tuple(adapter.get("block_out_channels", (320, 640, 1280, 1280)))
     if widths != own:

@@ -30,7 +30,9 @@ def config_of(held: OneFile) -> dict[str, Any]:
     widths = {int(found[1]): held.shapes[found[0]][0] for found in norms if found}
     layers = [int(m[1]) for key in held.shapes if (m := re.match(r"down_blocks\.0\.motion_modules\.(\d+)\.", key))]
     if not widths or sorted(widths) != list(range(len(widths))):
-        raise UserError(f"{held.file} holds no motion modules of AnimateDiff: none of its names is one of theirs")
+        raise UserError(
+            f"{held.file} holds no motion modules of AnimateDiff: none of its weights has one of their names"
+        )
     tables = {held.shapes[key][1] for key in held.shapes if key.endswith(_IN_FILE)}
     return {
         "block_out_channels": [widths[i] for i in sorted(widths)],
@@ -56,7 +58,7 @@ def read(held: OneFile, config: dict[str, Any], dtype: torch.dtype) -> MotionAda
     )
     left = [key for key in held.shapes if key not in used and not _same_table(held, key)]
     if left:
-        raise UserError(f"{held.file} holds {len(left)} weights that motion modules have no place for, e.g. {left[0]}")
+        raise UserError(f"{held.file} holds {len(left)} weights that do not belong to motion modules, e.g. {left[0]}")
     assert isinstance(model, MotionAdapter)
     return model
 

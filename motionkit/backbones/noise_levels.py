@@ -43,7 +43,7 @@ def prediction_of(scheduler: Scheduler) -> str:
     config = scheduler.config
     kind = config.get("prediction_type", FLOW if "shift" in config else None)  # diffusers' flow schedules have no type
     if kind not in (EPSILON, V, FLOW):
-        raise ValueError(f"prediction type {kind!r}: motionkit knows {EPSILON}, {V} and {FLOW}")
+        raise ValueError(f"the prediction type must be {EPSILON}, {V} or {FLOW} (got {kind!r})")
     return kind
 
 
@@ -75,7 +75,7 @@ def to_eps_x0(kind: str, prediction: Tensor, latents: Tensor, level: Level) -> t
         return signal * prediction + noise * latents, signal * latents - noise * prediction
     if kind == FLOW:
         return latents + signal * prediction, latents - noise * prediction
-    raise ValueError(f"prediction type {kind!r}: motionkit knows {EPSILON}, {V} and {FLOW}")
+    raise ValueError(f"the prediction type must be {EPSILON}, {V} or {FLOW} (got {kind!r})")
 
 
 def target_of(kind: str, clean: Tensor, noise: Tensor, level: Level) -> Tensor:

@@ -16,7 +16,7 @@ WORD_FILES = (".safetensors", ".pt", ".bin")
 
 @dataclass(frozen=True)
 class PartOptions:
-    """What the `backbone` group says of single parts.
+    """Single parts that the `backbone` group replaces or adds.
 
     Attributes:
         vae: a folder in diffusers' layout, or a file under the names of the autoencoder's authors or of diffusers.
@@ -44,13 +44,13 @@ class PartOptions:
         return found | {"vae/config.json": place / "config.json", **{f"vae/{file.name}": file for file in weights}}
 
     def fingerprint(self, backbone: str) -> str:
-        """The hash of a backbone of that hash with these parts."""
+        """The hash of a backbone with these parts, from its hash without."""
         words = [Path(path).stem for path in self.embeddings]
         files = {name: hash_path(file) for name, file in self.files().items()}
         return hash_json({"backbone": backbone, "parts": files, "words": words})
 
     def facts(self) -> dict[str, Any]:
-        """For the manifest: names and hashes, and not where they lie on this machine."""
+        """For the manifest: names and hashes, without their paths on this machine."""
         return {name: {"name": file.name, "sha256": hash_path(file)} for name, file in self.files().items()}
 
 
@@ -66,5 +66,5 @@ def _file(path: str, suffixes: tuple[str, ...], key: str) -> Path:
     if not file.is_file():
         raise MissingWeights(f"backbone.{key}={path}: there is no such file")
     if file.suffix not in suffixes:
-        raise UserError(f"backbone.{key}={path}: such a file ends in {', '.join(suffixes)}")
+        raise UserError(f"backbone.{key}={path}: its name must end in {', '.join(suffixes)}")
     return file

@@ -1,4 +1,4 @@
-"""Another autoencoder, and words of textual inversion, put into a backbone that was loaded.
+"""Replaces the autoencoder of a loaded backbone, and adds words of textual inversion to it.
 
 Textual inversion: Gal et al., arXiv 2208.01618. Layouts: diffusers' (word -> vectors), AUTOMATIC1111's
 (`string_to_param`, `emb_params`), and SD XL's pair (`clip_l`, `clip_g`).
@@ -46,11 +46,13 @@ def read_vae(path: str, current: AutoencoderKL) -> AutoencoderKL:
         found, used = fill(lambda: AutoencoderKL.from_config(current.config), held, find, dtype, "autoencoder")
         left = [key for key in held.shapes if key not in used and re.match(rf"{prefix}(en|de)coder\.", key)]
         if left:
-            raise UserError(f"{place} holds {len(left)} weights that the autoencoder has no place for, e.g. {left[0]}")
+            raise UserError(f"{place} holds {len(left)} weights that do not belong to the autoencoder, e.g. {left[0]}")
     for key in ("latent_channels", "block_out_channels"):
         own, other = current.config[key], found.config[key]
         if (len(own) != len(other)) if key == "block_out_channels" else own != other:
-            raise UserError(f"{place} is an autoencoder of another kind: its {key} is {other}, the model's {own}")
+            raise UserError(
+                f"{place} does not fit this model: its autoencoder has {key} {other}, the model's has {own}"
+            )
     return found
 
 
@@ -66,7 +68,7 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} is damaged or cut short ({first_line(error)})") from error
     except Exception as error:  # torch names a refused pickle in many ways
-        raise UserError(f"{file} is not a file of plain tensors, and nothing else is read from it") from error
+        raise UserError(f"{file} is not a file of plain tensors; for safety, nothing else is loaded") from error
     word, values = file.stem, list[Any]()
     if isinstance(content, dict) and isinstance(content.get("string_to_param"), dict):
         values = list(content["string_to_param"].values())
@@ -75,9 +77,11 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
     elif isinstance(content, dict) and len(content) == 1:
         ((word, value),) = content.items()
         values = [value]
-    vectors = [v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()]
+    vectors = [
+        v.detach().float().reshape(-1, v.shape[-1]) for v in values if isinstance(v, Tensor) and v.dim()
+    ]  # each (n, width)
     if not vectors or len(vectors) != len(values) or not str(word).strip():
-        raise UserError(f"{file} holds no words of textual inversion")
+        raise UserError(f"{file} holds no textual inversion")
     if not all(torch.isfinite(v).all() for v in vectors):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return str(word), {v.shape[1]: v for v in vectors}
@@ -85,9 +89,9 @@ def read_words(path: str) -> tuple[str, dict[int, Tensor]]:
 
 @torch.no_grad()
 def teach(backbone: Any, path: str) -> None:
-    """Teach the text encoders the word of a file: the tokenizer reads it whole, as one token for each of its vectors.
+    """Add a file's word to the tokenizers and text encoders, as one new token for each of its vectors.
 
-    Raises: UserError for a file of another model, and for a word that the tokenizer knows as one already.
+    Raises: UserError for a file of another model, and for a word that the tokenizer already knows.
     """
     word, vectors = read_words(path)
     pairs = [(backbone.tokenizer, backbone.text_encoder)]
@@ -96,15 +100,15 @@ def teach(backbone: Any, path: str) -> None:
     widths = [encoder.config.hidden_size for _, encoder in pairs]
     if sorted(widths) != sorted(vectors) or len({len(rows) for rows in vectors.values()}) != 1:
         raise UserError(
-            f"{path} teaches text encoders of width {', '.join(map(str, vectors))}, {backbone.spec.name} has "
-            f"{', '.join(map(str, widths))}: it is for another model"
+            f"{path} is for another model: it is for text encoders of width {', '.join(map(str, vectors))}, those of "
+            f"{backbone.spec.name} have {', '.join(map(str, widths))}"
         )
     tokens = [word, *(f"{word}_{i}" for i in range(1, len(next(iter(vectors.values())))))]
     for (tokenizer, encoder), width in zip(pairs, widths, strict=True):
         rows, first = vectors[width], encoder is backbone.text_encoder or tokenizer is not backbone.tokenizer
         if known := [token for token in tokens if first and token in tokenizer.get_vocab()]:
             raise UserError(
-                f"{path} teaches {known[0]!r}, which the tokenizer has already: rename the file, or its word"
+                f"{path} defines the word {known[0]!r}, which the tokenizer already knows: rename the file or its word"
             )
         tokenizer.add_tokens(tokens)
         _grow(encoder, len(tokenizer), int(tokenizer.eos_token_id))
@@ -114,7 +118,7 @@ def teach(backbone: Any, path: str) -> None:
 
 
 def _grow(encoder: Any, rows: int, end: int) -> None:
-    """Room for so many tokens; the end of a text is told by its own id, and not as the highest one, as it was."""
+    """Make room for `rows` tokens, and find the end of a text by the id `end`, as it may no longer be the highest."""
     table = encoder.get_input_embeddings()
     if (more := rows - table.num_embeddings) > 0:
         empty = table.weight.new_zeros(more, table.embedding_dim)
@@ -126,7 +130,7 @@ def _grow(encoder: Any, rows: int, end: int) -> None:
 
 
 def spelled(text: str, taught: dict[str, str]) -> str:
-    """A prompt with every taught word as all of its tokens."""
+    """A prompt in which every added word is replaced by all of its tokens."""
     for word, tokens in taught.items():
         if tokens != word:
             text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text)
@@ -134,7 +138,7 @@ def spelled(text: str, taught: dict[str, str]) -> str:
 
 
 def put(backbone: Any, options: PartOptions) -> None:
-    """Put the parts into a backbone, for good. Raises: as `read_vae` and `teach`."""
+    """Put the parts into a backbone, permanently. Raises: as `read_vae` and `teach`."""
     if options.vae:
         backbone.change_vae(read_vae(options.vae, backbone.vae))
     for path in options.embeddings:

@@ -123,7 +123,7 @@ def read_parts(
     vae: dict[str, Any],
     texts: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Everything that a backbone of these configurations is made of, by the names of its constructor.
+    """The constructor's arguments for a backbone of these configurations.
 
     Raises: UserError in one line for damaged or inconsistent files.
     """
@@ -168,7 +168,7 @@ def _text_builder(config: dict[str, Any], projected: bool) -> Any:
 def _check_kind(
     spec: BackboneSpec, folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: list[dict[str, Any]]
 ) -> None:
-    """Tell relatives apart by their configurations, before any weight is read."""
+    """Tell related models apart by their configurations, before any weight is read."""
     found_xl = unet.get("addition_embed_type") == "text_time"
     if found_xl != (spec.family == "sdxl"):
         right, wrong = ("SD XL", "1.x") if found_xl else ("SD 1.x or 2.x", "XL")
@@ -187,7 +187,7 @@ def check_parts(
     if (found := unet.get("in_channels", 4)) != channels:
         raise UserError(
             f"{spec.name}: the UNet in {folder} has {found} input channels, not {channels}: "
-            f"an inpainting or editing model does not fit here"
+            f"inpainting and editing models are not supported"
         )
     for key, value in spec.expects:
         if unet.get(key) != value:
@@ -214,12 +214,12 @@ def read_scheduler(file: Path) -> DDIMScheduler:
 def make_scheduler(config: dict[str, Any], file: str) -> DDIMScheduler:
     """As `read_scheduler`, of a configuration that was read from `file`."""
     if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
-        raise UserError(f"{file}: prediction_type {config['prediction_type']!r}, not epsilon or v_prediction")
+        raise UserError(f"{file}: prediction_type must be epsilon or v_prediction (got {config['prediction_type']!r})")
     known = {k: v for k, v in config.items() if k in inspect.signature(DDIMScheduler.__init__).parameters}
     try:
         return DDIMScheduler(**known | {"clip_sample": False, "thresholding": False})
     except Exception as error:
-        raise UserError(f"{file} makes no noise schedule: {error}") from error
+        raise UserError(f"{file} does not give a valid noise schedule: {error}") from error
 
 
 def read_tokenizer(folder: Path, text_config: dict[str, Any]) -> CLIPTokenizer:

@@ -64,7 +64,9 @@ def chunked_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> T
 def through_kernel(kernel: Callable[..., Tensor], u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """`selective_scan` by a function with the signature of mamba-ssm's `selective_scan_fn`, which has time last."""
     first = [x.transpose(1, 2).contiguous() for x in (u.float(), delta.float())]  # (N, E, T)
-    return kernel(*first, a.float(), *(x.float().transpose(1, 2).contiguous() for x in (b, c))).transpose(1, 2)
+    return kernel(*first, a.float(), *(x.float().transpose(1, 2).contiguous() for x in (b, c))).transpose(
+        1, 2
+    )  # (N, T, E)
 
 
 def kernels_installed() -> bool:
@@ -94,7 +96,7 @@ def scan_(decay: Tensor, h: Tensor, chunk: int | None = None) -> Tensor:
         return h
     whole = steps - steps % chunk
     part = h[:, :whole].unflatten(1, (-1, chunk))  # (n, K, L, ...)
-    reach = decay[:, :whole].unflatten(1, (-1, chunk)).clone()  # decay from each chunk's start to each step
+    reach = decay[:, :whole].unflatten(1, (-1, chunk)).clone()  # (n, K, L, ...), decay since its chunk's start
     for i in range(1, chunk):
         part[:, :, i].addcmul_(reach[:, :, i], part[:, :, i - 1])
         reach[:, :, i].mul_(reach[:, :, i - 1])

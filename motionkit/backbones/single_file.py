@@ -26,7 +26,7 @@ from motionkit.weights.published_names import open_clip_name, unet_names, vae_na
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 XL_TEXT, XL_TEXT_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
 _STRICT = (UNET, f"{VAE}encoder.", f"{VAE}decoder.", TEXT, XL_TEXT, XL_TEXT_2)
-_LET_GO = ("position_ids", "logit_scale")  # a table that follows from its length, and what images are compared with
+_LET_GO = ("position_ids", "logit_scale")  # not needed: a table of 0, 1, 2, ..., and CLIP's scale for comparing images
 _log = logging.getLogger(__name__)
 Find = Callable[[Collection[str]], Mapping[str, Source]]
 _ATTENTION = ("input_blocks.1.1", "input_blocks.4.1")  # the first of SD 1.x and 2.x, and of XL
@@ -36,7 +36,9 @@ _WIDTHS = {1024: "SD 2.x", 1280: "the refiner of SD XL"}
 def read_configs(spec: BackboneSpec, held: OneFile) -> dict[str, dict[str, Any]]:
     """The configuration of each part of the spec's model, checked against the file's names. Raises: UserError."""
     if UNET + "input_blocks.0.0.weight" not in held.shapes:
-        raise UserError(f"{spec.name}: {held.file} holds no Stable Diffusion: it has no weights {UNET}...")
+        raise UserError(
+            f"{spec.name}: {held.file} is not a Stable Diffusion checkpoint: it has no weights named {UNET}..."
+        )
     xl = spec.one_file == "sdxl"
     found = next((held.shapes[key][-1] for place in _ATTENTION if (key := _key_of(place)) in held.shapes), 0)
     wanted = 2048 if xl else 768
@@ -44,7 +46,7 @@ def read_configs(spec: BackboneSpec, held: OneFile) -> dict[str, dict[str, Any]]
     configs = _shipped(spec.one_file)
     if wanted != found and kind != "another":
         other = spec.name.removesuffix(spec.name.rpartition("-")[2]) + {2048: "sdxl", 768: "sd15"}.get(found, "")
-        hint = f"; use backbone={other} for it" if found in (768, 2048) else ", which motionkit does not run"
+        hint = f"; use backbone={other} for it" if found in (768, 2048) else ", which motionkit does not support"
         raise UserError(f"{spec.name}: {held.file} is {kind}{hint}")
     configs["unet"]["in_channels"] = held.shapes[UNET + "input_blocks.0.0.weight"][1]
     if "v_pred" in held.shapes:  # how fine-tuned XL models say that they predict the velocity
@@ -111,6 +113,6 @@ def _open_clip(names: Collection[str]) -> dict[str, Source]:
 def _check_left(held: OneFile, used: set[str]) -> None:
     left = [key for key in held.shapes if key not in used and not key.endswith(_LET_GO)]
     if odd := [key for key in left if key.startswith(_STRICT)]:
-        raise UserError(f"{held.file} holds {len(odd)} weights that its kind of model has no place for, e.g. {odd[0]}")
+        raise UserError(f"{held.file} holds {len(odd)} weights that do not belong to its kind of model, e.g. {odd[0]}")
     if left:
         _log.debug("%s: %d tensors beside the model are not read, e.g. %s", held.file.name, len(left), left[0])

@@ -21,7 +21,7 @@ class BackboneSpec:
         family: the kind that it is of, such as "sd".
         summary, weights, licence: one line each; `weights` says where they come from.
         default_size: side in pixels.  size_multiple: height and width are multiples of this.
-        portrait: its own frames are half as high again as wide; default_size is their width.
+        portrait: its default frames are 1.5 times as high as wide; default_size is their width.
         hub_id: repository on the Hugging Face hub, or None.
         asset: folder below `motionkit/assets`, or the whole path of one in a package of its own, or None.
         layout: part of that folder -> its files (see `layouts`).
@@ -29,18 +29,18 @@ class BackboneSpec:
         approx_gb: size of the weight files in GB (10^9 bytes).  hub_variant: "fp16" where the hub has smaller files.
         expects: (field of the UNet's configuration, value) that tell this model from its relatives.
         unet_class: the class that this configuration names.
-        pipeline: diffusers' pipeline that makes a folder of a checkpoint in one file, or "".
-        one_file: which of `motionkit/assets/configs` its checkpoints in one file have, or "" where it reads none.
+        pipeline: diffusers' pipeline that makes a folder from a single-file checkpoint, or "".
+        one_file: name in `motionkit/assets/configs` for its single-file checkpoints, or "" where it reads none.
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
         sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
-        familiar_db: for a small world: the PSNR in dB that its autoencoder keeps on pictures of that world; a picture
-            below is unlike it.
+        familiar_db: for a model of a small world: the PSNR in dB at which its autoencoder reproduces pictures of it; a
+            picture below that is unlike them.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
-        predictions: what its network may predict (its own files say which).  sampler: what walks it when none is named.
+        predictions: what its network may predict (its own files say which).  sampler: its default.
         base: for AnimateDiff, the image backbone of the same shape.  motion_id: the hub's repository of its modules.
         per_frame_motion_norm: whether those were trained with group norms over each frame alone.
-        converter: "package.module:function" that makes its folder of the authors' file (`motionkit convert`).
+        converter: "package.module:function" that makes its folder from the authors' file (`motionkit convert`).
         sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
         shapes: "package.module" of a network that is no class of diffusers', for counts without weights:
             `network(config)` makes it, `assemble(spec, plan, parts)` the backbone, `toy(name)` its toy configuration.
@@ -87,12 +87,12 @@ class BackboneSpec:
 
     @property
     def inflatable(self) -> bool:
-        """Whether new layers along time can be put into its UNet (`inflate`), which makes single pictures."""
+        """Whether its UNet makes single pictures and can be given temporal layers (`inflate`)."""
         return (self.sd1_unet or self.xl_unet) and not self.makes_clips
 
     @property
     def attends_in_time(self) -> bool:
-        """Whether it has attention along time, or can be given some."""
+        """Whether it has temporal attention, or can be given some."""
         return TEMPORAL in self.roles or self.inflatable
 
     @property
@@ -117,13 +117,15 @@ class BackboneConfig:
     """The `backbone` group: which one, and with which weights."""
 
     name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
-    path: str | None = setting("A local folder in hub layout, or another hub id; null is its own place.", None)
+    path: str | None = setting(
+        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.", None
+    )
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
-        "AnimateDiff: a folder with a MotionAdapter, its authors' file, or a hub id; null is the backbone's own.", None
+        "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.", None
     )
     per_frame_motion_norm: bool | None = setting(
-        "AnimateDiff: whether group norms of its modules see each frame alone; null is as they were trained.", None
+        "AnimateDiff: whether the modules normalise each frame separately; null is as they were trained.", None
     )
     motion_schedule: str = setting(
         "AnimateDiff: whose noise schedule is used.",
@@ -132,9 +134,9 @@ class BackboneConfig:
     )
     vae: str | None = setting("A file or folder with another autoencoder; null is the backbone's own.", None)
     embeddings: Any = setting(
-        "A file of textual inversion, or [A,B]; prompts name it by its word; null for none.", None
+        "A textual inversion file, or [A,B] for several; prompts use it by its word; null for none.", None
     )
     lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
     lora_scale: Any = setting(
-        "How strongly the LoRA counts; 1 is as it was trained; [0.8,0.5] with a number for each of several.", 1.0
+        "The LoRA's strength; 1 is as it was trained; [0.8,0.5] gives one number for each of several.", 1.0
     )

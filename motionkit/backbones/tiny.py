@@ -27,7 +27,7 @@ def load(spec: BackboneSpec, plan: Plan, path: str | None = None, seed: int = 0,
     from motionkit.weights.building import drawing
 
     if path:
-        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+        raise UserError(f"{spec.name} draws random weights from the seed and reads no folder: leave backbone.path out")
     with drawing(seed):
         parts = xl_components() if spec.family == "sdxl" else components(family=spec.family)
     for name in parts.keys() & {"vae", "unet", "text_encoder", "text_encoder_2"}:

@@ -45,7 +45,7 @@ def load(
     motion = motion or MotionOptions()
     motion.check(spec)
     if path:
-        raise UserError(f"{spec.name} makes its weights from the seed and reads no folder: leave backbone.path out")
+        raise UserError(f"{spec.name} draws random weights from the seed and reads no folder: leave backbone.path out")
     with drawing(seed):
         parts = parts_of(spec.family)
     parts["unet"] = animatediff.join(parts["unet"], parts.pop("motion_adapter"))

@@ -59,7 +59,8 @@ ADAPTER: dict[str, Any] = {
     "motion_max_seq_length": 32,
     "use_motion_mid_block": False,
 }
-# XL's plan: no attention at the finest level, several transformer layers at the coarsest, conditions beside the text.
+# XL's architecture: no attention at the finest level, several transformer layers at the coarsest, and further inputs
+# beside the text.
 XL_UNET: dict[str, Any] = {
     "block_out_channels": (8, 8, 16),
     "norm_num_groups": 4,

@@ -35,7 +35,7 @@ def vocabulary(words: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, st
     ordered = sorted(set(words))
     for word in ordered:
         if not word.isalpha() or word != word.lower():
-            raise ValueError(f"not one lower-case run of letters, so it cannot be one CLIP token: {word!r}")
+            raise ValueError(f"{word!r} is not one run of lower-case letters, so it cannot be one CLIP token")
     letters = byte_symbols()
     merges = _merges(ordered, letters)
     pieces = letters + [x + _WORD_END for x in letters] + list(dict.fromkeys(a + b for a, b in merges)) + [BEGIN, END]

@@ -52,13 +52,13 @@ class DDIM:
 
 
 class LeadingDDIM(DDIM):
-    """DDIM from the lower end of each part of the schedule, as Stable Diffusion was published (arXiv 2305.08891)."""
+    """DDIM with leading timestep spacing, as Stable Diffusion was published (arXiv 2305.08891)."""
 
     spacing = "leading"
 
 
 class TrailingDDIM(DDIM):
-    """DDIM from the last timestep on, where the noise is whole (arXiv 2305.08891, section 3.3)."""
+    """DDIM with trailing timestep spacing, which starts at the last timestep (arXiv 2305.08891, section 3.3)."""
 
     spacing = "trailing"
 

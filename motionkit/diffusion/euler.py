@@ -50,7 +50,7 @@ class Euler:
 
 
 class TrailingEuler(Euler):
-    """Euler from the last timestep on, for which Lightning weights are distilled (arXiv 2402.13929)."""
+    """Euler with trailing timestep spacing, for which Lightning weights are distilled (arXiv 2402.13929)."""
 
     options: ClassVar[Mapping[str, Any]] = {"timestep_spacing": "trailing"}
 

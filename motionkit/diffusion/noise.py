@@ -31,7 +31,7 @@ def warp_noise(
     Raises: ValueError for another mode or diversity; generator is needed: the global one is never used.
     """
     if mode not in MODES or not 0 <= diversity <= 1:
-        raise ValueError(f"mode={mode!r} (one of {', '.join(MODES)}), diversity={diversity} (in [0, 1])")
+        raise ValueError(f"mode must be {' or '.join(MODES)} (got {mode!r}), diversity in [0, 1] (got {diversity})")
     if generator is None:
         raise ValueError("warp_noise needs a generator")
     if grid.shape[1:3] != noise.shape[-2:]:
@@ -74,7 +74,7 @@ def partly_shared_noise(
     Raises: ValueError for a share outside [0, 1]; a generator is needed: the global one is never used.
     """
     if generator is None or not 0 <= share <= 1 or not 0 <= clips <= 1:
-        raise ValueError(f"share={share} and clips={clips} must be in [0, 1], and a generator given")
+        raise ValueError(f"share={share} and clips={clips} must be in [0, 1], and a generator must be given")
     own = torch.randn(shape, generator=generator, device=generator.device)
     common = torch.randn((*shape[:2], 1, *shape[3:]), generator=generator, device=generator.device)
     some = torch.rand((shape[0], 1, 1, 1, 1), generator=generator, device=generator.device) < clips

@@ -32,7 +32,7 @@ def watched(watcher: Watcher | None) -> Iterator[None]:
 
 
 def tell(sampler: object, prediction: Tensor, noised: Tensor, step: Step) -> None:
-    """Offer what the model takes the clean latents to be; costs nothing where nobody watches."""
+    """Show the watcher the clean latents that the model predicts; costs nothing without one."""
     watcher, kind = _WATCHER.get(), getattr(sampler, "kind", None)
     if watcher and kind:
         watcher(lambda: to_eps_x0(kind, prediction, noised, step.level.to(noised.device))[1])

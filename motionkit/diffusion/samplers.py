@@ -56,7 +56,7 @@ class SamplerSpec:
         sampler: "package.module:Class" of a `Sampler`, imported on use.
         predictions: what the models that it supports predict: "epsilon", "v_prediction", "flow_prediction".
         paper_url: where it is described.
-        made_for: the weights and the number of steps that it is meant for, where these are not any.
+        made_for: the weights and the number of steps that it is meant for; empty for any.
     """
 
     name: str
@@ -77,14 +77,14 @@ DDIM = SamplerSpec(
 )
 DDIM_LEADING = SamplerSpec(
     "ddim-leading",
-    "DDIM from the lower end of each part of the schedule, whatever the backbone's own spacing is",
+    "DDIM with leading timestep spacing, whatever the backbone's own spacing is",
     "motionkit.diffusion.ddim:LeadingDDIM",
     _DIFFUSION,
     "https://arxiv.org/abs/2305.08891",
 )
 DDIM_TRAILING = SamplerSpec(
     "ddim-trailing",
-    "DDIM from the last timestep on, where the noise is whole",
+    "DDIM with trailing timestep spacing, which starts at the last timestep, from pure noise",
     "motionkit.diffusion.ddim:TrailingDDIM",
     _DIFFUSION,
     "https://arxiv.org/abs/2305.08891",
@@ -100,14 +100,14 @@ DPMPP_2M = SamplerSpec(
 )
 EULER = SamplerSpec(
     "euler",
-    "Euler steps over noise / signal, the last one to clean latents",
+    "Euler's method over noise / signal, down to clean latents",
     "motionkit.diffusion.euler:Euler",
     _DIFFUSION,
     "https://arxiv.org/abs/2206.00364",
 )
 EULER_TRAILING = SamplerSpec(
     "euler-trailing",
-    "Euler steps from the last timestep on",
+    "Euler's method with trailing timestep spacing, which starts at the last timestep",
     "motionkit.diffusion.euler:TrailingEuler",
     _DIFFUSION,
     "https://arxiv.org/abs/2402.13929",
@@ -115,7 +115,7 @@ EULER_TRAILING = SamplerSpec(
 )
 UNIPC = SamplerSpec(
     "unipc",
-    "UniPC of order 2: each step corrects the one before at no further call of the model",
+    "UniPC of order 2: each step corrects the previous one without another call of the model",
     "motionkit.diffusion.solvers:UniPC",
     _DIFFUSION,
     "https://arxiv.org/abs/2302.04867",
@@ -123,7 +123,7 @@ UNIPC = SamplerSpec(
 )
 LCM = SamplerSpec(
     "lcm",
-    "consistency steps: to clean latents, and noised anew; draws noise",
+    "consistency sampling: each step predicts clean latents and adds fresh noise",
     "motionkit.diffusion.solvers:LCM",
     _DIFFUSION,
     "https://arxiv.org/abs/2310.04378",
@@ -131,7 +131,7 @@ LCM = SamplerSpec(
 )
 TCD = SamplerSpec(
     "tcd",
-    "trajectory consistency steps with gamma .3; draws noise",
+    "trajectory consistency sampling with gamma 0.3: each step adds fresh noise",
     "motionkit.diffusion.solvers:TCD",
     _DIFFUSION,
     "https://arxiv.org/abs/2402.19159",
@@ -139,7 +139,7 @@ TCD = SamplerSpec(
 )
 FLOW_EULER = SamplerSpec(
     "flow-euler",
-    "Euler steps for flow-matching models, with the schedule's own shift",
+    "Euler's method for flow-matching models, with the schedule's own shift",
     "motionkit.diffusion.flow_euler:FlowEuler",
     ("flow_prediction",),
     "https://arxiv.org/abs/2210.02747",
@@ -157,7 +157,7 @@ def refusal(method: MethodSpec, sampler: SamplerSpec) -> str:
 
 
 def walks(method: MethodSpec, sampler: SamplerSpec) -> bool:
-    """Whether one of the backbones that a method names predicts what the sampler can walk."""
+    """Whether one of the backbones that a method names predicts what the sampler works with."""
     named = [BACKBONES.get(name) for name in method.backbones]
     return any(set(sampler.predictions) & set(backbone.predictions) for backbone in named)
 

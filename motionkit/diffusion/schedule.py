@@ -34,7 +34,8 @@ def grid_of(times: Iterable[float], levels: list[Level], start_t: float | None =
     kept = [step for step in every if start_t is None or step[0] <= start_t]
     if not kept:
         raise UserError(
-            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}): no step is left"
+            f"start_t={start_t} is below the last of {len(every)} steps (t={every[-1][0]:g}), so no step is left: "
+            f"raise it"
         )
     return [Step(i, *step) for i, step in enumerate(kept)]
 
@@ -46,12 +47,12 @@ def check_steps(steps: int, most: int) -> None:
 
 
 def whole(t: float) -> float:
-    """A timestep as int where it is a whole number, of which schedules are read, as in `alphas_cumprod[t]`."""
+    """A timestep as an int if it is whole, so that it can index a schedule, as in `alphas_cumprod[t]`."""
     return int(t) if float(t).is_integer() else t
 
 
 def refuse_clipping(scheduler: Scheduler) -> None:
-    """Raises: ValueError for a scheduler that clips what it predicts, as those of pixels do."""
+    """Raises: ValueError for a scheduler that clips its predictions, as those for pixels do."""
     if scheduler.config.get("clip_sample") or scheduler.config.get("thresholding"):
         raise ValueError(
             "latents must not be clipped: build the scheduler with clip_sample=False and thresholding=False"

@@ -1,4 +1,4 @@
-"""Samplers that walk by diffusers' own steps, which remember or draw noise: DPM-Solver++, UniPC, LCM and TCD."""
+"""Samplers that take diffusers' own steps, which keep state or draw noise: DPM-Solver++, UniPC, LCM and TCD."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Solver:
         self._solver.set_timesteps(steps)
         times = [whole(t) for t in self._solver.timesteps.tolist()]
         if len(set(times)) < steps:
-            raise UserError(f"{steps} steps are too many for this sampler, which would take some twice: give fewer")
+            raise UserError(f"{steps} steps are too many for this sampler, as some timesteps would repeat: give fewer")
         self._grid = grid_of(times, self._levels(times), start_t)
         self._steps, self._begin = steps, steps - len(self._grid)
         return self._grid
@@ -54,7 +54,7 @@ class Solver:
     def step(self, prediction: Tensor, step: Step, latents: Tensor) -> Tensor:
         """Latents at the step's level brought to the one below.
 
-        Raises: ValueError for a step that does not follow the last one, of which the next is made.
+        Raises: ValueError for a step that does not follow the previous one.
         """
         solver = self._solver
         if step.index == 0:
@@ -62,7 +62,7 @@ class Solver:
             solver.set_begin_index(self._begin)
         due = self._begin if solver.step_index is None else solver.step_index
         if not 0 <= due - self._begin < len(self._grid) or self._grid[due - self._begin] is not step:
-            raise ValueError(f"{type(self).__name__} takes the steps of its last grid one after another")
+            raise ValueError(f"{type(self).__name__} must be given the steps of its latest grid in order")
         return self._walk(prediction, solver.timesteps[due], latents)
 
     def _walk(self, prediction: Tensor, t: Tensor, latents: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Solver:
         return int(self.scheduler.config.num_train_timesteps)
 
     def _levels(self, times: list[float]) -> list[Level]:
-        """Of each step, and below the last."""
+        """The noise level of each step, and the one below the last."""
         return [level_of(sigma) for sigma in self._solver.sigmas]
 
 

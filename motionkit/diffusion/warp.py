@@ -41,7 +41,7 @@ def resize_grid(grid: Tensor, height: int, width: int, by: str = "displacement")
     coordinates themselves, as FOMM does (which pulls the borders inwards).
     """
     if by not in ("displacement", "value"):
-        raise ValueError(f"by={by!r}: displacement or value")
+        raise ValueError(f"by must be displacement or value (got {by!r})")
     if by == "displacement":
         here = identity_grid(grid.shape[1], grid.shape[2], grid.device, grid.dtype)
         offset = resize_grid(grid - here, height, width, "value")

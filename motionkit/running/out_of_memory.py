@@ -31,7 +31,7 @@ def explained(error: BaseException, stage: str, plan: Plan, settings: Any, frame
     asked, free = _ASKED.search(text), _FREE.search(text)
     told = f"{asked[1]} more were asked for" if asked else "more was asked for"
     told += f", {free[1]} were free" if free else ""
-    kept = "" if stage == "prepare" else "; finished steps are kept, so it goes on from there"
+    kept = "" if stage == "prepare" else "; finished steps are kept, so the run resumes after them"
     what = next_setting(stage, plan, settings, frames, shorter)
     return UserError(f"{plan.device} is full in the step {stage!r}: {told}. Nothing was written; try {what}{kept}")
 

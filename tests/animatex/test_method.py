@@ -161,11 +161,7 @@ class TestRefusals:
         monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
         self.refused("pocket-animatex: this installation lacks", request_, MissingWeights, backbone="pocket-animatex")
         self.refused(
-            "its folder is made once of the authors' checkpoint",
-            request_,
-            MissingWeights,
-            backbone="animatex",
-            pose={"backend": "pocket"},
+            "convert the authors' checkpoint", request_, MissingWeights, backbone="animatex", pose={"backend": "pocket"}
         )
 
 

@@ -82,9 +82,9 @@ def test_more_frames_than_positions(tiny):
     assert tiny.positions == 32
     text = tiny.encode_text([""])
     assert tiny.denoise(randn(1, 4, 32, 4, 4), 300, text).shape[2] == 32
-    with pytest.raises(UserError, match="know 32 frames, the clip has 33: give frames=32 or fewer"):
+    with pytest.raises(UserError, match="support 32 frames, the clip has 33: give frames=32 or fewer"):
         tiny.denoise(randn(1, 4, 33, 4, 4), 300, text)
-    with pytest.raises(UserError, match="know 32 frames, the clip has 40"):
+    with pytest.raises(UserError, match="support 32 frames, the clip has 40"):
         LazyBackbone(tiny.spec.name, Plan()).check_frames(40)
 
 

@@ -157,7 +157,7 @@ def test_places_that_hold_no_modules(homes, modules, tmp_path):
         MissingWeights, match="no file or folder /nowhere/x .backbone.motion_adapter is a folder, a file or a hub id"
     ):
         load(spec, PLAN, path=base, motion=options("/nowhere/x"))
-    for name, line in (("mm_sd_v15.ckpt", "more than plain tensors"), ("a.onnx", "is no file of motion modules")):
+    for name, line in (("mm_sd_v15.ckpt", "more than plain tensors"), ("a.onnx", "not a file of motion modules")):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(UserError, match=line):
             load(spec, PLAN, path=base, motion=options(tmp_path / name))

@@ -227,8 +227,8 @@ BROKEN = {
     "text of another width": (config("text_encoder", hidden_size=32), r"text of width 16, the text encoder makes 32"),
     "a small vocabulary": (config("text_encoder", vocab_size=100), r"tokens, its text encoder 100"),
     "a 16-channel autoencoder": (config("vae", latent_channels=16), r"16 latent channels, not 4"),
-    "a flow model": (config("scheduler", prediction_type="flow"), r"prediction_type 'flow', not epsilon or v"),
-    "no such schedule": (config("scheduler", beta_schedule="odd"), r"makes no noise schedule"),
+    "a flow model": (config("scheduler", prediction_type="flow"), r"prediction_type must be epsilon or v.*'flow'"),
+    "no such schedule": (config("scheduler", beta_schedule="odd"), r"valid noise schedule"),
 }
 
 

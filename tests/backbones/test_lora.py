@@ -266,16 +266,19 @@ NAMED = {
         one(**{f"{Q}.lokr_w1": torch.ones(2, 2), f"{Q}.lokr_w2": torch.ones(4, 5)}),
         r"another model.*to_q is for.*8, 10\].*8, 8\]",
     ),
-    "a whole model": (one(**{"conv_in.weight": torch.ones(8)}), r"is no LoRA: it holds conv_in.weight"),
+    "a whole model": (one(**{"conv_in.weight": torch.ones(8)}), r"not a LoRA: it holds conv_in.weight"),
     "NaN": (one(**{f"{Q}.lora_A.weight": torch.full((2, 8), torch.nan)}), r"NaN"),
-    "SD XL": (one(**{"text_encoder_2.x.lora_A.weight": torch.ones(2, 8)}), r"changes the text encoder 2 too .1 layers"),
+    "SD XL": (
+        one(**{"text_encoder_2.x.lora_A.weight": torch.ones(2, 8)}),
+        r"also changes the text encoder 2 .1 layers",
+    ),
     "cut short": (content("a.safetensors", b"\x10\0\0\0\0\0\0\0{}"), r"damaged or cut short"),
     "a pickle": (content("a_unet.pt", b"cposix\nsystem\n(S'touch pwned'\ntR."), r"not a file of plain tensors"),
     "another file": (content("a.ckpt", b""), r"holds no LoRA: no file in it"),
     "several": (several, r"holds 2 LoRA files .a.safetensors, b.safetensors.: name one"),
 }
 LISTS = {
-    "a pair less": (listed(lambda x: x[:-2]), r"holds \d+ tensors, this unet has \d+ layers with two each"),
+    "a pair less": (listed(lambda x: x[:-2]), r"holds \d+ tensors, this unet needs two for each of its \d+ layers"),
     "another order": (listed(lambda x: x[2:] + x[:2]), r"another model: unet.conv_in .pair 0. is for"),
     "down before up": (listed(lambda x: [x[i ^ 1] for i in range(len(x))]), r"unet.conv_in .pair 0. has factors of"),
     "not tensors": (listed(lambda x: ["x"]), r"holds no tensors"),
@@ -298,7 +301,7 @@ def test_what_does_not_fit_gets_one_line_and_changes_nothing(tiny, tmp_path, cas
 def test_the_text_half_needs_a_text_encoder(tiny, tmp_path):
     unet, text = tiny
     save_file(peft_names({}, make(text, TEXT)[0]), tmp_path / "a.safetensors")
-    with pytest.raises(UserError, match="changes the text encoder too .2 layers"):
+    with pytest.raises(UserError, match="also changes the text encoder .2 layers"):
         merge_lora(tmp_path, unet)
 
 

@@ -106,8 +106,8 @@ def test_what_is_told_of_them(two):
         ("a", [1.0, 2.0], "2 numbers for 1 LoRAs"),
         (["a", "b"], [1.0, "much"], "lora_scale=much"),
         ("a", "much", "lora_scale=much"),
-        (["a", {"b": 1}], None, "no path"),
-        (["a", ""], None, "no path"),
+        (["a", {"b": 1}], None, "not a path"),
+        (["a", ""], None, "not a path"),
     ],
 )
 def test_what_cannot_be_meant(given, scales, line):

@@ -194,7 +194,7 @@ def test_it_stands_in_for_each_temporal_transformer_of_the_video_unet():
 def test_what_cannot_be_built_or_called_says_so():
     with pytest.raises(ValueError, match="at least 1"):
         BiMamba(8, d_state=0)
-    with pytest.raises(ValueError, match="no whole number of clips"):
+    with pytest.raises(ValueError, match="do not divide into clips"):
         MambaTemporal(8, norm_groups=4)(torch.randn(5, 8, 2, 2), num_frames=2)
 
 

@@ -116,7 +116,7 @@ def test_a_file_is_the_folder_that_it_would_be_converted_to(base, tmp_path):
     x, text = torch.randn(1, 4, 2, 16, 16), a.encode_text(["a red cat"])
     assert torch.equal(a.denoise(x, 500, text), b.denoise(x, 500, text))
     assert a.fingerprint() == fingerprint(spec, str(base), motion=one) != b.fingerprint()
-    with pytest.raises(UserError, match="know 24 frames"):
+    with pytest.raises(UserError, match="support 24 frames"):
         a.denoise(torch.randn(1, 4, 25, 16, 16), 500, text)
     xl = write(tmp_path, "mm_sdxl.ckpt", adapter_of(XL, 32, False))
     with pytest.raises(UserError, match="are for widths 32, 32, 64, the UNet in .* is of widths 32, 64"):
@@ -140,10 +140,10 @@ PE = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.a
 NORM = "up_blocks.1.motion_modules.0.temporal_transformer.norm.weight"
 BROKEN = {
     "a weight less": (changed(lambda s: s.pop(NORM)), "lacks 1 of .* weights of the motion modules, e.g. up_blocks.1"),
-    "a weight more": (changed(lambda s: s.update(lora=torch.ones(1))), "1 weights that motion modules have no place"),
+    "a weight more": (changed(lambda s: s.update(lora=torch.ones(1))), "1 weights that do not belong"),
     "tables that differ": (
         changed(lambda s: s.update({PE: torch.ones(1, 24, 32)})),
-        "no place for, e.g. .*pos_encoder",
+        "do not belong to motion modules, e.g. .*pos_encoder",
     ),
     "another shape": (changed(lambda s: s.update({NORM: torch.ones(9)})), r"has shape \[9\]"),
     "NaN": (changed(lambda s: s[NORM].fill_(float("nan"))), "holds NaN"),

@@ -211,13 +211,13 @@ BROKEN = {
         lambda t: [t.pop(key) for key in list(t) if key.startswith(VAE)],
         "lacks .* weights of the autoencoder, e.g. first_stage_model",
     ),
-    "a weight more": (lambda t: t.update({f"{UNET}extra": torch.zeros(1)}), "1 weights that its kind .* no place for"),
+    "a weight more": (lambda t: t.update({f"{UNET}extra": torch.zeros(1)}), "1 weights that do not belong"),
     "another shape": (lambda t: t.update({f"{UNET}out.2.bias": torch.zeros(9)}), r"out.2.bias has shape \[9\].*\[4\]"),
     "NaN": (lambda t: t.update({f"{UNET}out.2.bias": torch.full((4,), torch.nan)}), "out.2.bias holds NaN"),
-    "SD 2": (attended(1024), "is SD 2.x, which motionkit does not run"),
+    "SD 2": (attended(1024), "is SD 2.x, which motionkit does not support"),
     "XL": (attended(2048), "is SD XL; use backbone=sdxl"),
     "inpainting": (lambda t: t.update({f"{UNET}input_blocks.0.0.weight": torch.zeros(8, 9, 3, 3)}), "9 input channels"),
-    "another model": (lambda t: [t.clear(), t.update(x=torch.ones(1))], "holds no Stable Diffusion"),
+    "another model": (lambda t: [t.clear(), t.update(x=torch.ones(1))], "not a Stable Diffusion checkpoint"),
 }
 
 

@@ -97,9 +97,9 @@ def test_tuned_adapters_come_back_as_they_were(backbone, run, draw):
 @pytest.mark.parametrize(
     ("changes", "frames", "says"),
     [
-        ({}, 32, "know 32 frames, the clip has 33: .*method.video.anchor=first"),
-        ({"lora": {"clip_frames": 40}}, 4, "know 32 frames, the clip has 40: .*method.lora.clip_frames"),
-        ({"video": {"anchor": "first"}}, 33, "know 32 frames, the clip has 33: give frames=32 or fewer"),
+        ({}, 32, "support 32 frames, the clip has 33: .*method.video.anchor=first"),
+        ({"lora": {"clip_frames": 40}}, 4, "support 32 frames, the clip has 40: .*method.lora.clip_frames"),
+        ({"video": {"anchor": "first"}}, 33, "support 32 frames, the clip has 33: give frames=32 or fewer"),
     ],
 )
 def test_clips_longer_than_the_modules_know_are_refused_at_once(changes, frames, says, tmp_path, monkeypatch):

@@ -107,5 +107,5 @@ def test_a_sketch_lora_of_animatediff_is_trained_and_taken(tmp_path):
     ):
         with pytest.raises(UserError, match=says):
             train(job(name))
-    with pytest.raises(UserError, match="know 32 frames, the clip has 33"):
+    with pytest.raises(UserError, match="support 32 frames, the clip has 33"):
         train(job("tiny-animatediff-sd15", frames=33))

@@ -180,7 +180,7 @@ def test_an_edit_keeps_the_clips_shape_whatever_picture_lies_beside_it(tmp_path)
         ({"subject": "horse"}, "the subject 'horse' does not occur in source_prompt='a red dog'"),
         ({"subject": "do"}, "the subject 'do' does not occur"),
         ({"frames": 8}, "frames=8, but the driving clip has only 3: give frames=3 or a longer clip"),
-        ({"driving": moving_shapes(40), "frames": 40}, "know 32 frames, the clip has 40: give frames=32 or fewer"),
+        ({"driving": moving_shapes(40), "frames": 40}, "support 32 frames, the clip has 40: give frames=32 or fewer"),
         ({"pack": "/nowhere"}, "/nowhere is not a vidmp3 pack"),
         ({"masks": {"backend": "files"}}, "masks: backend=files needs the masks themselves"),
         ({"correspondence": {"backend": "sd_dino"}, "backbone": "tiny-animatediff-sdxl"}, "use backend=dino"),

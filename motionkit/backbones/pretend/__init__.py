@@ -1,1 +1,1 @@
-"""Networks without weights on a device that need not be there: what a call takes, counted and not measured."""
+"""Counts what a call costs on a device that need not be there, with networks that have shapes but no weights."""

@@ -1,4 +1,4 @@
-"""A backbone of its real size whose weights are only shapes, for `world`: built of configurations, nothing is read."""
+"""Builds a backbone of its real size from configurations alone, for `world`: its weights are only shapes."""
 
 from __future__ import annotations
 

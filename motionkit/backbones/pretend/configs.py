@@ -29,9 +29,7 @@ def configs_of(spec: BackboneSpec) -> Configs:
         return _of_toy(spec)
     file = places.PACKAGE / SHIPPED / f"{spec.name}.json"
     if not file.is_file():
-        raise UserError(
-            f"{spec.name}: its configuration is not among those that motionkit knows, so nothing is counted"
-        )
+        raise UserError(f"{spec.name}: motionkit does not have its configuration, so its cost cannot be counted")
     found: Configs = json.loads(file.read_text(encoding="utf-8"))
     return (configs_of(catalog.get(spec.base)) | found) if spec.base else found
 

@@ -15,7 +15,7 @@ from motionkit.backbones.pretend import early
 from motionkit.backbones.pretend.meter import Meter
 from motionkit.errors import UserError
 
-_LATE = "this process cannot pretend to have a GPU: call motionkit.backbones.pretend.early.ready() in a new one, first"
+_LATE = "this process cannot simulate a GPU: call motionkit.backbones.pretend.early.ready() first in a new process"
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def _seeming() -> list[tuple[Any, str, Callable[..., Any]]]:
 
 
 def _apply(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-    """`nn.Module._apply` with new parameters in place of new contents, which fake tensors do not take."""
+    """`nn.Module._apply` that makes new parameters, because the contents of fake tensors cannot be replaced."""
     for child in module.children() if recurse else ():
         child._apply(change)
     for name, old in module._parameters.items():
@@ -76,7 +76,7 @@ def _attention(
 ) -> Tensor:
     """Attention as CUDA has it: flash where it can be, else the memory-efficient kernel.
 
-    It stands in torch's own place and not in a mode, which a backward pass that computes layers again does not see.
+    It replaces torch's own function and is not a mode, which a backward pass that recomputes layers does not see.
     Raises: TypeError for tensors of several types or devices.
     """
     if torch.is_autocast_enabled("cuda"):
@@ -86,8 +86,9 @@ def _attention(
             attn_mask = attn_mask.to(half)
     given = [query, key, value, *([attn_mask] if attn_mask is not None and attn_mask.dtype != torch.bool else [])]
     if len({(t.dtype, t.device.type) for t in given}) > 1:
-        raise TypeError(f"attention on CUDA takes one type and device, not {[(t.dtype, t.device.type) for t in given]}")
+        raise TypeError(f"attention on CUDA needs one type and device, not {[(t.dtype, t.device.type) for t in given]}")
     lead = query.shape[:-2]
+    # Each (N, heads, L, D); one head where a tensor is (N, L, D).
     query, key, value = (t.reshape(-1, *t.shape[-3:]) if t.ndim != 3 else t[:, None] for t in (query, key, value))
     width = query.shape[-1]
     fast = query.dtype != torch.float32 and attn_mask is None and width <= 256 and width % 8 == 0
@@ -102,4 +103,4 @@ def _attention(
         out = torch.ops.aten._scaled_dot_product_efficient_attention(
             query, key, value, bias, kept, 0.0, is_causal, scale=scale
         )[0]
-    return out.reshape(*lead, *out.shape[-2:])
+    return out.reshape(*lead, *out.shape[-2:])  # (..., L, D)

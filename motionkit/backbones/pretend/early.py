@@ -43,12 +43,12 @@ def ready() -> None:
 
 
 def is_ready() -> bool:
-    """Whether this process can."""
+    """Whether this process can hold fake CUDA tensors with gradients."""
     return bool(_loaded) or built_for_cuda()
 
 
 def can_be() -> bool:
-    """Whether a new process here could."""
+    """Whether a new process on this machine could."""
     return built_for_cuda() or _compiler() is not None
 
 
@@ -87,8 +87,8 @@ def _compiled() -> Path:
         return file
     if (compiler := _compiler()) is None:
         raise UserError(
-            "a pass at full size on a pretended GPU needs a C++ compiler, or a build of torch for CUDA: install g++, "
-            "or take the shipped figures (exact=false)"
+            "an exact count for a GPU that is not here needs a C++ compiler, or a build of torch for CUDA: "
+            "install g++, or use the shipped figures (exact=false)"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     libraries, fresh = _root() / "lib", file.with_suffix(".new")
@@ -98,6 +98,6 @@ def _compiled() -> Path:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         what = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
-        raise UserError(f"the guard for a pretended GPU does not compile ({what.strip()[:200]}): take exact=false")
+        raise UserError(f"the C++ helper for a simulated GPU does not compile ({what.strip()[:200]}): use exact=false")
     fresh.replace(file)
     return file

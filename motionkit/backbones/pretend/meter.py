@@ -54,7 +54,7 @@ class Meter(TorchDispatchMode):
     """While it is active every storage on a device is known from its first use to its end.
 
     `frames`: of the clips that pass, by which attention along time is told.
-    A number that is read off a fake tensor is 1, and a truth value true: such a tensor has none.
+    A number read from a fake tensor is 1, and a truth value is true: fake tensors have no values.
     """
 
     def __init__(self, device: str = "cuda") -> None:
@@ -76,7 +76,7 @@ class Meter(TorchDispatchMode):
             setattr(found, name, getattr(self, name))
 
     def see(self, tensor: torch.Tensor) -> int:
-        """Take note of a tensor's storage; returns its bytes where it is new."""
+        """Register a tensor's storage; returns its bytes if it is new, else 0."""
         if tensor.device.type != self.device:
             return 0
         storage = tensor.untyped_storage()

@@ -6,7 +6,7 @@ TINY = BackboneSpec(
     "tiny-flow16",
     "flow16",
     "a small diffusion transformer over clips, 16 latent channels, flow matching, random seeded weights",
-    "none: made from the seed",
+    "none: random, from a seed",
     64,
     16,
     "motionkit_flow16.load:load",
