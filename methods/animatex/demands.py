@@ -30,6 +30,7 @@ def demands(settings: AnimateXSettings, frames: int) -> list[Demand]:
             f"{_HERE}:denoise_once",
             guided=sample.guidance != 1,
             smaller="method.window.size",
+            halves=sample.batched,
         ),
     ]
 

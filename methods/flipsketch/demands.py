@@ -33,10 +33,9 @@ def demands(settings: FlipSketchConfig, frames: int) -> list[Demand]:
             calls, once = aligned * align.updates * settings.seeds, f"{_HERE}:align_once"
             found.append(Demand("generate", "alignment", calls, frames, once, tunes=True, smaller="frames"))
         plain = f"{_HERE}:composed_once"
-    guided = settings.sample.guidance != 1
-    found.append(
-        Demand("generate", "denoising step", steps, frames, plain, settings.seeds, guided=guided, smaller="frames")
-    )
+    sample = settings.sample
+    guide: dict[str, Any] = {"guided": sample.guidance != 1, "halves": sample.batched}
+    found.append(Demand("generate", "denoising step", steps, frames, plain, settings.seeds, smaller="frames", **guide))
     return found
 
 

@@ -26,9 +26,10 @@ def demands(settings: VidMP3Config, frames: int) -> list[Demand]:
     if settings.tune.steps and not settings.pack:
         once = f"{_HERE}:tune_once"
         found.append(Demand("fit", "tuning step", settings.tune.steps, frames, once, tunes=True, smaller="frames"))
-    once, guided = f"{_HERE}:denoise_once", settings.sample.guidance != 1
+    once, sample = f"{_HERE}:denoise_once", settings.sample
+    guide: dict[str, Any] = {"guided": sample.guidance != 1, "halves": sample.batched}
     found.append(Demand("fit", "inversion step", walked, frames, once, smaller="frames", like="editing step"))
-    found.append(Demand("generate", "editing step", walked, frames, once, guided=guided, smaller="frames"))
+    found.append(Demand("generate", "editing step", walked, frames, once, smaller="frames", **guide))
     return found
 
 

@@ -27,8 +27,10 @@ def main(argv: list[str]) -> int:
     given: dict[str, str] = {}
     for word in argv:
         key, equals, value = word.partition("=")
-        if key not in _KEYS or not equals or not value:
+        if key not in _KEYS:
             raise unknown("key of study", key, _KEYS)
+        if not equals or not value:
+            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
         given[key] = value
     if "key" in given or "votes" in given:
         _count(given)
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
 def _write(given: dict[str, str]) -> None:
     from motionkit.table import study
 
-    if not given.get("seed", "0").isdigit():
+    if not given.get("seed", "0").isdecimal():
         raise UserError(f"seed={given['seed']}: give a whole number")
     every = study.cases(Path(name) for name in given["runs"].split(","))
     chosen = study.pairs(every, int(given["seed"]) if "seed" in given else None)
@@ -56,5 +58,7 @@ def _count(given: dict[str, str]) -> None:
         raise UserError("votes are read with both key=FILE (written beside the page) and votes=FILE.csv")
     name, key = study.read_key(Path(given["key"]))
     found = study.rates(study.read_votes(map(Path, given["votes"].split(",")), name), key)
+    if not found:
+        raise UserError(f"votes={given['votes']}: there are no votes in it")
     rows = [(r.question, r.method, f"{r.rate:.0%}", f"{r.low:.0%} to {r.high:.0%}", str(r.n)) for r in found]
     print(table(("question", "method", "preferred", "95% interval", "votes"), rows))

@@ -29,10 +29,12 @@ def main(argv: list[str]) -> int:
     given: dict[str, str] = {}
     for word in argv:
         key, equals, value = word.partition("=")
-        if key not in _KEYS or not equals:
+        if key not in _KEYS:
             raise unknown("key of ui", key, _KEYS)
+        if not equals or not value:
+            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
         given[key] = value
-    if not given.get("port", "7860").isdigit():
+    if not given.get("port", "7860").isdecimal():
         raise UserError(f"port={given['port']}: give a whole number")
     if given.get("open", "true") not in ("true", "false"):
         raise UserError(f"open={given['open']}: give true or false")
@@ -41,7 +43,8 @@ def main(argv: list[str]) -> int:
 
     password = given.get("password") or os.environ.get("MOTIONKIT_PASSWORD") or None
     host, port = given.get("host", "127.0.0.1"), int(given.get("port", 7860))
-    address = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{port}"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
     def ready() -> None:
         print(f"the page is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)

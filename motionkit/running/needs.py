@@ -79,7 +79,7 @@ def need_of(
         rows = found["rows"].get(key_of(spec.name, backbone, demand.counted))
         if rows is None:
             return None
-        works.append(work_of(demand, rows, facts, found["factor"].get(backbone, 8), height, width))
+        works.append(work_of(demand, rows, facts, found["factor"][like(backbone)], height, width))
     title = f"{spec.name} on {backbone}, {width}x{height} px, {frames} frames"
     wide = 2.0 if dtype == "float32" else 1.0
     return Need(title, tuple(works), {part: 2.0 * count for part, count in values.items()}, wide)
@@ -93,6 +93,7 @@ def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor
     more: dict[str, Any] = {
         "clips": demand.clips,
         "guided": demand.guided,
+        "halves": demand.halves,
         "part": demand.part,
         "smaller": demand.smaller,
     }

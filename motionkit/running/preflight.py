@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones import catalog
+from motionkit.errors import UserError
 from motionkit.running.choices import method_settings
 from motionkit.running.needs import need_of
 from motionkit.settings.need import GIB, Choice, Need, Switches, choose, free_bytes, rate_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from motionkit.settings.gpu import Plan
     from motionkit.transfer import MethodSpec
 
+_TRIES = 50  # shorter clips of which it is asked what they need
 CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141, 192)
 
 
@@ -68,10 +70,12 @@ def asked_for(
 
 
 def put(tree: dict[str, Any], key: str, value: Any) -> None:
-    """A value under a dotted key of a nested table."""
+    """A value under a dotted key of a nested table. Raises: UserError where a key above has a value of its own."""
     *above, last = key.split(".")
     for name in above:
         tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{key}: {name} has a value of its own already; leave one of them out")
     tree[last] = value
 
 
@@ -85,14 +89,25 @@ def line(need: Need, plan: Switches, vram_gb: float) -> str:
     )
 
 
-def run_line(need: Need | None, plan: Plan) -> str | None:
-    """The line for a plan on this machine's card; None where there is no card, or nothing is known of the run."""
+def run_line(need: Need | None, plan: Plan, gpu: Any) -> str | None:
+    """The line for a plan on this machine's card; None where there is no card, or nothing is known of the run.
+
+    Args:
+        gpu: what the plan was asked for with, as of `plan_for`; auto counts with the whole card, whatever the tier.
+    """
     from motionkit.settings.gpu import detect, gigabytes
 
     if need is None or not plan.device.startswith("cuda"):
         return None
     card = detect(plan.device).vram_gb
-    return line(wide(need, plan.dtype), as_choice(plan), min(card, gigabytes(plan.name) or card))
+    return line(wide(need, plan.dtype), as_choice(plan), min(card, gigabytes(_name(gpu)) or card))
+
+
+def _name(gpu: Any) -> str:
+    """The name in settings of the gpu group: a text, a mapping, or settings that are made."""
+    if isinstance(gpu, str):
+        return gpu
+    return str((gpu.get("name") if isinstance(gpu, Mapping) else gpu.name) or "auto")
 
 
 Row = tuple[str, "Chosen", int, int, int]  # label, what was chosen, frames, height, width
@@ -108,7 +123,7 @@ def before(rows: Sequence[Row], gpu: Any) -> list[str]:
     for label, chosen, frames, height, width in rows:
         need = need_of(chosen.spec, chosen.settings, chosen.backbone.name, frames, height, width)
         plan = plan_for(gpu, chosen.backbone.name, need)
-        if said := run_line(need, plan):
+        if said := run_line(need, plan, gpu):
             lines.append(f"  {label}: {said} ({switches(as_choice(plan))})")
     return lines
 
@@ -152,10 +167,10 @@ def _smaller(asked: Asked, vram_gb: float, fixed: dict[str, Any]) -> Iterator[tu
         return
     key = whole.peak(choose(whole, vram_gb, fixed)[0]).work.smaller
     if key in asked.own:
-        for value in range(asked.own[key] - 1, 1, -1):
+        for value in _fewer(asked.own[key], 1):
             yield f"{key}={value}", asked.make(frames, height, width, {key: value})
     if key != "size":
-        for fewer in range(frames - 1, max(3, frames // 2 - 1), -1):
+        for fewer in _fewer(frames, max(3, frames // 2 - 1)):
             yield f"frames={fewer}", asked.make(fewer, height, width, {})
     for below in range(1, min(height, width) // asked.step):
         small = _scaled(height, width, asked.step, below)
@@ -164,6 +179,11 @@ def _smaller(asked: Asked, vram_gb: float, fixed: dict[str, Any]) -> Iterator[tu
         small = _scaled(height, width, asked.step, below)
         fewer = max(4, frames // 2)
         yield f"size={_size(*small)} frames={fewer}", asked.make(fewer, *small, {})
+
+
+def _fewer(frames: int, above: int) -> range:
+    """Lengths from one less on, the longest first: each, or of a long clip about as many as can be tried at once."""
+    return range(frames - 1, above, -max(1, (frames - above) // _TRIES))
 
 
 def _scaled(height: int, width: int, step: int, below: int) -> tuple[int, int]:

@@ -128,7 +128,7 @@ class RunPlan:
         """What the run needs of this machine's card, in one line; None on a CPU, and where it is not known."""
         from motionkit.running.preflight import run_line
 
-        return run_line(self.need, self.memory)
+        return run_line(self.need, self.memory, self.request.gpu)
 
     def execute(self, folder: Path | None = None, announce: Callable[[Plan], None] = silent) -> Result:
         """Run the stages; no file gets its final name before it is complete.

@@ -16,6 +16,7 @@ class Demand:
             `run.frames` frames and returns a function that makes the call; values do not count, shapes do.
         tunes: a backward pass follows, which checkpointing makes smaller.
         guided: the two halves of guidance, which may go side by side; `clips` is for one of them.
+        halves: "on" where the settings have them go together and "off" one after the other, whatever the plan says.
         part: which of the backbone's models computes.  smaller: the setting that shortens its clip, if one does.
         like: the `what` of another demand whose call takes as much: one of them is counted.
     """
@@ -31,6 +32,7 @@ class Demand:
     part: str = "unet"
     smaller: str = ""
     like: str = ""
+    halves: str = "auto"
 
     @property
     def counted(self) -> str:

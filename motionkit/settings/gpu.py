@@ -159,7 +159,7 @@ def resolve(
             family = f" ({spec.family})" if spec else ""
             raise UserError(f"gpu.{name} has no effect on UNets{family}: {why}")
     check(settings, "gpu.")
-    if settings.device and settings.device not in _ADJUST and settings.device.partition(":")[0] != "cuda":
+    if settings.device and settings.device not in _ADJUST and not re.fullmatch(r"cuda(:[0-9]{1,3})?", settings.device):
         raise UserError(f"gpu.device={settings.device} is not supported: use cpu, cuda, cuda:N or mps")
     tier = _tier(settings.name, settings.device, facts)
     asked = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}

@@ -96,6 +96,7 @@ class Work:
     smaller: str = ""
     pixels: int = 0
     tile: int = 0  # latent places of a tile, of the autoencoder
+    halves: str = "auto"  # on or off where settings decide that both halves of guidance go together, or do not
 
     def _figure(self, how: Switches) -> Row:
         return self.again if self.again is not None and how.checkpointing else self.row
@@ -106,7 +107,8 @@ class Work:
             at_once = max(1, _SLICE * (1 if how.vae_slicing else _SLICES) // max(self.pixels, 1))
             places = min(self.places, self.tile) if how.vae_tiling and self.tile else self.places
             return min(self.frames, at_once), places
-        side = self.clips * (2 if self.guided and how.batched else 1)
+        together = how.batched if self.halves == "auto" else self.halves == "on"
+        side = self.clips * (2 if self.guided and together else 1)
         return self.frames * side, self.places
 
     def bytes(self, how: Switches) -> float:
@@ -199,21 +201,20 @@ def rate_of(vram_gb: float) -> float:
 
 
 def candidates(need: Need, fixed: Mapping[str, Any]) -> Iterator[Choice]:
-    """Choices from the quickest to the leanest, those apart that the user fixed.
+    """Choices from the quickest to the leanest, each with what the user fixed as it is.
 
     Slices of frames cost next to nothing, halves of guidance one after the other a little, parts that wait in the CPU's
     memory some seconds, checkpointing a third of the tuning; tiles change pixels at their seams, and single layers that
     come and go take longest and cannot be tuned.
     """
-    layers = () if need.tunes else ("group",)
-    ways = product(
-        (False, True), ("none", "model", *layers), (False, True), ((True, False), (True, True), (False, True))
+    layers, twice = ((), (False, True)) if need.tunes else (("group",), (False,))
+    ways = product((False, True), ("none", "model", *layers), twice, ((True, False), (True, True), (False, True)))
+    known = {k: v for k, v in fixed.items() if k in Choice.__dataclass_fields__}
+    choices = (
+        replace(Choice(slicing, tiling, offload, again, batched), **known)
+        for tiling, offload, again, (batched, slicing) in sorted(ways, key=_cost)
     )
-    for tiling, offload, again, (batched, slicing) in sorted(ways, key=_cost):
-        choice = Choice(slicing, tiling, offload, again and need.tunes, batched)
-        if (again and not need.tunes) or any(getattr(choice, k) != v for k, v in fixed.items() if hasattr(choice, k)):
-            continue
-        yield choice
+    yield from dict.fromkeys(choices)
 
 
 def _cost(way: tuple[bool, str, bool, tuple[bool, bool]]) -> tuple[int, ...]:
@@ -223,11 +224,7 @@ def _cost(way: tuple[bool, str, bool, tuple[bool, bool]]) -> tuple[int, ...]:
 
 def choose(need: Need, vram_gb: float, fixed: Mapping[str, Any]) -> tuple[Choice, bool]:
     """The first choice that fits a card, and True; where none does the leanest, and False."""
-    ways = list(candidates(need, fixed))
-    if not ways:  # everything is fixed, and not as any of these
-        known = {k: v for k, v in fixed.items() if k in Choice.__dataclass_fields__}
-        ways = [replace(Choice(), **known)]
-    free = free_bytes(vram_gb)
+    ways, free = list(candidates(need, fixed)), free_bytes(vram_gb)
     for choice in ways:
         if need.peak(choice).bytes <= free:
             return choice, True

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import secrets
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -29,6 +30,7 @@ COLUMNS = ("study", "pair", "question", "choice", "voter")
 KEY, VOTES, PAGE = "key.json", "votes.csv", "index.html"
 SIDES = ("a", "b")
 _Z = 1.959963984540054  # of 95%
+_adding = threading.Lock()  # voters of one server write the same file
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,30 @@ def cases(folders: Iterable[Path]) -> list[Case]:
     Raises:
         UserError: a folder is no comparison, or has fewer than two results.
     """
-    found = []
-    for folder in folders:
+    places: list[Path] = []
+    for folder in dict.fromkeys(path.resolve() for path in folders):
         jobs = sorted(path for path in (folder / JOBS).glob("*") if (path / CELLS).is_dir())
-        for place in jobs or [folder]:
-            videos = _videos(place)
-            if len(videos) < 2:
-                raise UserError(f"{place} holds {len(videos)} results: give the folder of a comparison of two or more")
-            inputs = {path.stem: path for path in sorted((place / INPUTS).glob("*"))}
-            found.append(Case("/".join(place.parts[-2:]), inputs, videos))
-    if not found:
+        places += jobs or [folder]
+    if not places:
         raise UserError("a study needs a comparison: give runs=FOLDER of `motionkit compare`")
+    found = []
+    for place, name in zip(places, _names(places), strict=True):
+        videos = _videos(place)
+        if len(videos) < 2:
+            raise UserError(f"{place} holds {len(videos)} results: give the folder of a comparison of two or more")
+        inputs = {path.stem: path for path in sorted((place / INPUTS).glob("*"))}
+        found.append(Case(name, inputs, videos))
     return found
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """As many of the last parts of each path, two or more, as no two have in common."""
+    longest = max(len(place.parts) for place in places)
+    for parts in range(2, longest + 1):
+        names = ["/".join(place.parts[-parts:]) for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [str(place) for place in dict.fromkeys(places)]
 
 
 def _videos(folder: Path) -> dict[str, Path]:
@@ -206,9 +220,8 @@ def wilson(points: float, n: int, z: float = _Z) -> tuple[float, float, float]:
 
 def add_vote(path: Path, vote: Mapping[str, Any]) -> None:
     """Write a vote at the end of a CSV file, which begins with the names of its columns."""
-    new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
+    with _adding, open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        if new:
+        if not file.tell():
             writer.writeheader()
         writer.writerow(vote)

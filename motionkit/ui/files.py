@@ -76,14 +76,22 @@ class Files:
             raise UserError(f"{name} was not uploaded from this browser: choose it again")
         return path
 
+    def below(self, name: Any) -> Path | None:
+        """What lies under a name below `runs`, there or not; None for a name that leads elsewhere or is none."""
+        try:
+            path = (self.runs / str(name or "")).resolve()
+        except (OSError, ValueError, RuntimeError):
+            return None
+        return path if path.is_relative_to(self.runs) else None
+
     def run(self, name: Any) -> Path:
         """The folder of a run by its name below `runs`.
 
         Raises:
             UserError: there is no such run.
         """
-        folder = (self.runs / str(name)).resolve() if name else self.runs
-        if folder == self.runs or not folder.is_relative_to(self.runs) or not (folder / "manifest.json").is_file():
+        folder = self.below(name) or self.runs
+        if folder == self.runs or not (folder / "manifest.json").is_file():
             raise UserError("there is no such run any more: look at the gallery again")
         return folder
 

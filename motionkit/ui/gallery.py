@@ -123,6 +123,6 @@ def _plain(value: Any) -> Any:
 def delete(files: Files, name: Any) -> None:
     """Remove a run of `transfer`. Raises: UserError for anything else."""
     folder = files.run(name)
-    if not folder.is_relative_to(files.runs / "transfer"):
+    if files.runs / "transfer" not in folder.parents:
         raise UserError("a method's part of a comparison is not deleted by itself")
     shutil.rmtree(folder)

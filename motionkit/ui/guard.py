@@ -25,7 +25,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-_FILE, _PROXY = re.compile(r"/gradio_api/file=(.*)", re.DOTALL), re.compile(r"/(gradio_api/)?proxy=|/https?:/")
+_FILE, _PROXY = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL), re.compile(r"/(gradio_api/)?proxy=|/https?:/")
 _FOREIGN = re.compile(rb'<meta\s+(property="og:|name="twitter:)[^>]*>|<link[^>]*href="https?://[^>]*>')
 HEAD = b'<link rel="stylesheet" href="/motionkit/app.css"><script src="/motionkit/app.js"></script></head>'
 
@@ -62,8 +62,7 @@ class Guard:
             return 421, "this page is served to this machine alone"
         if self.password is not None and not self._knows(headers.get("authorization", "")):
             return 401, "a password is needed"
-        origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin not in (None, "null", f"http://{host}", f"https://{host}"):
+        if method not in ("GET", "HEAD") and not _of_here(headers, host):
             return 403, "another page may not ask for anything here"
         found = _FILE.search(path)
         if _PROXY.match(path) or (found and not self.files.may_see(found[1], session)):
@@ -129,6 +128,14 @@ def session_of(cookies: str) -> str:
     except CookieError:
         return ""
     return found.value if found and len(found.value) >= SHORTEST else ""
+
+
+def _of_here(headers: dict[str, str], host: str) -> bool:
+    """Whether a request comes from this page, or from no page; a page without an origin has to say that it is this."""
+    origin = headers.get("origin")
+    if origin == "null":  # of a frame in a sandbox, wherever it is from
+        return headers.get("sec-fetch-site") == "same-origin"
+    return origin in (None, f"http://{host}", f"https://{host}")
 
 
 def _name(host: str) -> str:

@@ -86,8 +86,8 @@ def begin(files: Files, names: Any, session: str) -> dict[str, Any]:
 
 
 def _comparison(files: Files, name: Any) -> Path:
-    folder = (files.runs / str(name)).resolve()
-    if not folder.is_relative_to(files.runs / "compare") or not folder.is_dir():
+    folder = files.below(name)
+    if folder is None or not folder.is_relative_to(files.runs / "compare") or not folder.is_dir():
         raise UserError("there is no such comparison any more: look again")
     return folder
 
@@ -118,12 +118,15 @@ def vote(files: Files, said: Any) -> dict[str, Any]:
     _, key = study.read_key(folder / study.KEY)
     one = {column: str(said.get(column, ""))[:64] for column in study.COLUMNS}
     study.rates([one], key)  # refuses what is no vote of this study
+    if not one["voter"].isalnum():  # a spreadsheet takes other text for a formula
+        raise UserError("a voter has a name of letters and digits: load the page again")
     study.add_vote(folder / study.VOTES, one)
     return {"rates": [rate._asdict() for rate in study.rates(study.read_votes([folder / study.VOTES], name), key)]}
 
 
 def page_file(files: Files, name: str) -> Path | None:
     """A page of a run that may be read in the browser, or None."""
-    path = (files.runs / name).resolve()
-    good = path.suffix == ".html" and path.is_file() and path.is_relative_to(files.runs)
-    return path if good and not any(part.startswith(".") for part in path.relative_to(files.runs).parts) else None
+    path = files.below(name)
+    if path is None or path.suffix != ".html" or not path.is_file():
+        return None
+    return None if any(part.startswith(".") for part in path.relative_to(files.runs).parts) else path

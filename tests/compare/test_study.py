@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shutil
+import threading
 
 import pytest
 
@@ -87,6 +89,35 @@ def test_what_is_no_vote_of_the_study_is_refused(compared, tmp_path):
         study.read_votes([tmp_path / "bare.csv"], name)
 
 
+def test_comparisons_of_one_name_are_cases_of_their_own(compared, tmp_path):
+    """Folders of jobs have the same names of jobs; every pair shows the videos of its own case."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        shutil.copytree(compared, folder / "jobs" / "walk")
+    every = study.cases([*folders, folders[0]])
+    assert len(every) == len({case.name for case in every}) == 2
+    known = {case.name: case.videos["alpha"] for case in every}
+    assert {known[pair.case].relative_to(tmp_path).parts[0] for pair in study.pairs(every)} == {"one", "two"}
+
+
+def test_many_may_vote_at_once(tmp_path):
+    votes = [dict.fromkeys(study.COLUMNS, str(i)) for i in range(40)]
+    threads = [threading.Thread(target=study.add_vote, args=(tmp_path / "votes.csv", vote)) for vote in votes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with (tmp_path / "votes.csv").open(newline="") as file:
+        assert sorted(csv.DictReader(file), key=lambda vote: int(vote["pair"])) == votes
+
+
+def test_a_file_without_votes_is_said(compared, capsys):
+    out = written(compared)
+    (out / "votes.csv").write_text(",".join(study.COLUMNS) + "\n")
+    assert main(["study", f"key={out / 'key.json'}", f"votes={out / 'votes.csv'}"]) == 2
+    assert "no votes" in capsys.readouterr().err
+
+
 def test_one_result_makes_no_pair(compared):
     for name in METHODS[1:]:
         (compared / "cells" / f"{name}-0123" / "result.mp4").unlink()
@@ -95,7 +126,14 @@ def test_one_result_makes_no_pair(compared):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [([], "runs="), (["runs="], "key"), (["votes=x.csv"], "key=FILE"), (["runs=nowhere"], "nowhere")]
+    ("words", "said"),
+    [
+        ([], "runs="),
+        (["runs="], "runs"),
+        (["runs=x", "seed=²"], "seed"),
+        (["votes=x.csv"], "key=FILE"),
+        (["runs=nowhere"], "nowhere"),
+    ],
 )
 def test_the_verb_says_what_it_needs(words, said, capsys):
     assert main(["study", *words]) == 2

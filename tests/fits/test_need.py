@@ -62,6 +62,17 @@ def test_what_the_user_fixed_stays():
     assert not plan("8gb", need(), checkpointing=False).checkpointing
 
 
+def test_what_is_chosen_beside_what_the_user_fixed():
+    """A switch of no use to the run, or one that is never chosen, does not keep the others from being chosen."""
+    still = replace(need(), works=need(both=6.0).works[1:])
+    found = plan("10gb", still, checkpointing=True)
+    assert found.checkpointing and not found.batched and not found.notes
+    found = plan("8gb", need(), offload="group")
+    assert found.offload == "group" and found.checkpointing and not found.notes
+    found = plan("8gb", need(tune=2.0, again=1.0, both=3.5, decode=0.5), vae_slicing=False)
+    assert not found.vae_slicing and not found.batched and not found.notes
+
+
 def test_a_run_that_no_switch_makes_fit_says_so():
     found = plan("8gb", need(again=50.0))
     assert any("too large" in note and "tuning step" in note for note in found.notes)
@@ -80,6 +91,15 @@ def test_slices_and_tiles_bound_the_autoencoder():
     wide = replace(work, places=4 * PLACES, pixels=4 * 512 * 512)
     assert wide.bytes(Choice(vae_slicing=True)) == pytest.approx(4 * sliced)
     assert wide.bytes(Choice(vae_slicing=True, vae_tiling=True)) == pytest.approx(sliced)
+
+
+def test_settings_that_fix_the_halves_of_guidance_count_so_under_every_plan():
+    both = need().works[1]
+    one, two = both.bytes(Choice(batched=False)), both.bytes(Choice())
+    assert two == pytest.approx(2 * one)
+    for halves, size in (("on", two), ("off", one)):
+        fixed = replace(both, halves=halves)
+        assert fixed.bytes(Choice()) == fixed.bytes(Choice(batched=False)) == size
 
 
 def test_layers_that_come_and_go_are_for_runs_without_gradients():

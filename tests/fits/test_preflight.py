@@ -3,13 +3,14 @@
 import pytest
 
 from motionkit import registry
+from motionkit.errors import UserError
 from motionkit.running import preflight
 from motionkit.running.choices import BackboneChoice, Chosen, choose, method_settings
 from motionkit.running.needs import demands_of, key_of, need_of, table
 from motionkit.running.request import Request, plan_for
 from motionkit.settings import gpu
 from motionkit.settings.gpu import DeviceFacts
-from motionkit.settings.need import Choice, free_bytes
+from motionkit.settings.need import GIB, Choice, free_bytes
 
 
 @pytest.fixture
@@ -37,10 +38,51 @@ def test_a_plan_follows_from_the_run_and_not_from_the_card(card):
 
 def test_the_line_of_a_run(card):
     card(24)
-    found = preflight.run_line(need(), plan_for("auto", "sd15", need()))
+    found = preflight.run_line(need(), plan_for("auto", "sd15", need()), "auto")
     assert "\n" not in found and all(word in found for word in ("computed, not measured", "GiB", "TFLOP", "TFLOP/s"))
-    assert preflight.run_line(None, plan_for("auto", "sd15")) is None
-    assert preflight.run_line(need(), plan_for("cpu", "sd15")) is None
+    assert preflight.run_line(None, plan_for("auto", "sd15"), "auto") is None
+    assert preflight.run_line(need(), plan_for("cpu", "sd15"), "cpu") is None
+
+
+def test_the_line_counts_with_the_card_that_the_plan_counts_with(card):
+    """gpu=auto takes all of a card between two tiers; a name takes as much as it says."""
+    card(16)
+    for asked, size in (("auto", 16), ({"name": "auto"}, 16), ("12gb", 12), ({"name": "80gb"}, 16)):
+        found = preflight.run_line(need(), plan_for(asked, "sd15", need()), asked)
+        assert f"of {free_bytes(size) / GIB:.1f} GiB" in found
+
+
+@pytest.mark.parametrize(("method", "backbone"), [("vidmp3", "sd15"), ("animatex", "animatex")])
+def test_a_method_that_fixes_the_halves_of_guidance_says_so(method, backbone):
+    spec, guided = registry.spec(method), {}
+    for halves in ("auto", "on", "off"):
+        settings = method_settings(spec, {"sample": {"batched": halves, "guidance": "2.0"}})
+        works = need_of(spec, settings, backbone, 16, 512, 512).works
+        guided[halves] = next(work for work in works if work.guided)
+    apart = Choice(batched=False)
+    assert guided["on"].bytes(apart) == guided["auto"].bytes(Choice()) > guided["auto"].bytes(apart)
+    assert guided["off"].bytes(Choice()) == guided["auto"].bytes(apart)
+
+
+def test_a_very_long_clip_is_answered_at_once():
+    asked = []
+
+    def make(frames, height, width, own):
+        asked.append(frames)
+        return need(frames=frames)
+
+    long = preflight.Asked(make, 100_000, 512, 512, 64, {})
+    assert preflight.nearest(long, 8) and len(asked) < 200
+    assert max(n for n in asked if n < 100_000) > 95_000
+
+
+def test_a_key_below_a_value_is_refused():
+    tree = {}
+    preflight.put(tree, "a.b", "1")
+    preflight.put(tree, "c", "2")
+    with pytest.raises(UserError, match="c"):
+        preflight.put(tree, "c.d", "3")
+    assert tree == {"a": {"b": "1"}, "c": "2"}
 
 
 def test_a_table_says_a_line_for_each_row_that_is_known(card):

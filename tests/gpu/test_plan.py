@@ -93,6 +93,7 @@ def test_xformers_is_used_where_it_works():
         ({"attention": "flash"}, "gpu.attention=flash is unknown"),
         ({"offload": "disk"}, "gpu.offload=disk is unknown"),
         ({"device": "tpu:0"}, "use cpu, cuda"),
+        ({"device": "cuda:one"}, "use cpu, cuda"),
         ({"name": "8gb", "device": "cpu"}, "contradict"),
         ({"name": "cpu", "device": "cuda"}, "contradict"),
     ],

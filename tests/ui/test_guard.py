@@ -8,9 +8,11 @@ import pytest
 
 from motionkit.cli import main
 from motionkit.errors import UserError
+from motionkit.ui import gallery
 from motionkit.ui.files import Files
 from motionkit.ui.guard import Guard, session_of
 from motionkit.ui.server import Wanted
+from motionkit.ui.tables import page_file
 
 
 @pytest.fixture
@@ -37,6 +39,9 @@ def test_another_page_may_not_ask(files):
     guard = Guard(None, files)
     assert refused(guard, "POST", origin="https://evil.example")[0] == 403
     assert refused(guard, "POST", origin="http://127.0.0.1:7860")[0] == 0
+    assert refused(guard, "POST", origin="null")[0] == 403  # of a frame in a sandbox, on any page
+    assert refused(guard, "POST", origin="null", sec_fetch_site="cross-site")[0] == 403
+    assert refused(guard, "POST", origin="null", sec_fetch_site="same-origin")[0] == 0
 
 
 def test_a_password_is_asked_for_on_every_path(files):
@@ -64,7 +69,18 @@ def test_other_interfaces_need_a_password():
 def test_the_verb_refuses_what_it_does_not_know(capsys):
     assert main(["ui", "share=true"]) == 2 and "unknown key" in capsys.readouterr().err
     assert main(["ui", "host=0.0.0.0"]) == 2 and "password" in capsys.readouterr().err
-    assert main(["ui", "port=web"]) == 2
+    for word in ("port=web", "port=²", "runs=", "runs", "password="):
+        assert main(["ui", word]) == 2 and word.partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["file=", "file/"])
+def test_both_ways_to_a_file_are_watched(files, tmp_path, way):
+    theirs = files.uploads / "x" / "clip.mp4"
+    files.belongs(theirs, "t" * 24)
+    guard, mine = Guard(None, files), files.made("s" * 24) / "a.mp4"
+    for path, session, status in ((theirs, "s", 403), (theirs, "t", 0), (mine, "s", 0), (mine, "t", 403)):
+        found = guard.refusal("GET", f"/gradio_api/{way}{path}", {"host": "localhost"}, session * 24)
+        assert found[0] == status
 
 
 def test_a_websocket_is_closed(files):
@@ -92,8 +108,21 @@ def test_files_by_links_and_short_secrets(files, tmp_path):
     assert not files.may_see(outside, "")
     files.belongs(outside, "s" * 24)
     assert files.may_see(outside, "s" * 24) and not files.may_see(outside, "t" * 24)
-    with pytest.raises(UserError):
-        files.run("../outside.txt")
+    for name in ("../outside.txt", "a\0b", "", "link"):
+        with pytest.raises(UserError):
+            files.run(name)
+        assert page_file(files, name) is None
+
+
+def test_a_run_is_deleted_and_nothing_around_it(files):
+    for folder in ("transfer", "transfer/one", "compare/x/cells/warp"):
+        (files.runs / folder).mkdir(parents=True, exist_ok=True)
+        (files.runs / folder / "manifest.json").write_text("{}")
+    for name in ("transfer", "transfer/one/..", "compare/x/cells/warp"):
+        with pytest.raises(UserError):
+            gallery.delete(files, name)
+    gallery.delete(files, "transfer/one")
+    assert not (files.runs / "transfer/one").exists() and (files.runs / "transfer").is_dir()
 
 
 def test_the_page_names_no_other_host(page):

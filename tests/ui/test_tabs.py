@@ -112,7 +112,7 @@ def test_a_study_is_blind_and_counts(compared, me, page):
     assert [(rate["rate"], rate["n"]) for rate in counted] == [(1.0, 1), (0.0, 1)]
     kept = page[1].runs / "study" / begun["study"]
     assert list(csv.DictReader((kept / study.VOTES).open())) == [vote]
-    for wrong in ({"choice": "c"}, {"pair": "x"}, {"study": "../x"}, {"question": "which"}):
+    for wrong in ({"choice": "c"}, {"pair": "x"}, {"study": "../x"}, {"question": "which"}, {"voter": "=1+1"}):
         with pytest.raises(UserError):
             tables.vote(page[1], vote | wrong)
     assert "error" in me.ask("/study", {"names": ["../.."]})

@@ -88,7 +88,7 @@ def test_files_of_another_browser_are_neither_served_nor_read(me, other, clips):
     reference, driving = given(me, clips)
     mine = f"gradio_api/file={driving['path']}"
     assert me.file(mine).status_code == 200
-    assert other.file(mine).status_code == 403
+    assert other.file(mine).status_code == other.file(mine.replace("file=", "file/")).status_code == 403
     state = other.ask("/transfer", {"method": "still"}, reference, None)
     assert state["state"] == "failed" and "upload" in state["line"]
     done = me.ask("/transfer", {"method": "warp"}, reference, driving)
@@ -107,6 +107,7 @@ def test_no_other_file_is_served(me, page, path):
     hidden.write_text("secret")
     asked = path.format(runs=runs, link=link, hidden=hidden)
     assert me.file(f"gradio_api/file={asked}").status_code in (403, 404)
+    assert me.file(f"gradio_api/file/{asked}").status_code in (403, 404)
     state = me.ask("/transfer", {"method": "still"}, {"path": asked}, None)
     assert state["state"] == "failed"
 
