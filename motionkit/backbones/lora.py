@@ -199,7 +199,7 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
     """Changes by part and layer from named tensors; `said` are peft's settings, with a part's prefix or without."""
     parts: dict[str, dict[str, Change]] = {}
     for key, value in tensors.items():
-        if kind := next((kind for mark, kind in REFUSED.items() if mark in key), None):
+        if kind := next((kind for mark, kind in REFUSED.items() if mark in f"{key}|"), None):
             raise UserError(f"{file} is a {kind} adapter, which cannot be merged as a LoRA: {key}")
         if more := _MORE.fullmatch(key):
             part, layer = _place(more["layer"])

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from motionkit.backbones.lora_lists import misfit
 
-REFUSED = {
+REFUSED = {  # what a name holds, | being its end
     "lora_magnitude": "DoRA",
     "dora_scale": "DoRA",
     "boft": "BOFT",
     "oft_": "OFT",
     ".on_input": "(IA)3",
-    ".diff": "full-difference",
+    ".diff|": "full-difference",
+    ".diff_b|": "full-difference",
     ".w_norm": "norm",
     ".b_norm": "norm",
     "bundle_emb": "bundled embedding",

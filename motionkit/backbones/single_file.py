@@ -53,6 +53,7 @@ def read_configs(spec: BackboneSpec, held: OneFile) -> dict[str, dict[str, Any]]
         configs["scheduler"]["prediction_type"] = "v_prediction"
     if "ztsnr" in held.shapes:
         configs["scheduler"]["rescale_betas_zero_snr"] = True
+        configs["scheduler"]["timestep_spacing"] = "trailing"  # its last timestep is pure noise: begin there
     return configs
 
 

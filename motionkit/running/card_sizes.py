@@ -61,4 +61,6 @@ def _cell(need: Need, asked: Asked, vram_gb: float) -> str:
         return f"no ({peak.gib:.1f} of {free_bytes(vram_gb) / GIB:.1f}): {nearest(asked, vram_gb)}"
     plain = Choice()
     held = [word for name, word in _WORDS.items() if getattr(choice, name) != getattr(plain, name)]
-    return f"{peak.gib:.1f}, {', '.join(held) or 'all on'}, {in_time(need.seconds(choice, rate_of(vram_gb)))}"
+    return (
+        f"{peak.gib:.1f}, {', '.join(held) or 'nothing held back'}, {in_time(need.seconds(choice, rate_of(vram_gb)))}"
+    )

@@ -298,6 +298,11 @@ NAMED = {
     "half a pair": (one(**{f"{Q}.lora_B.weight": None}), r"to_q has no up factor"),
     "two ranks": (one(**{f"{Q}.lora_A.weight": torch.ones(3, 8)}), r"ranks 2 and 3"),
     "DoRA": (one(**{f"{Q}.lora_magnitude_vector": torch.ones(8)}), r"a DoRA adapter"),
+    "full difference": (one(**{"lora_unet_a.diff": torch.ones(8)}), r"a full-difference adapter"),
+    "a whole checkpoint": (
+        {"model.diffusion_model.out.0.weight": torch.ones(8)},
+        r"is not a LoRA: it holds model.diffusion",
+    ),
     "kohya's DoRA": (one(**{"lora_unet_a.dora_scale": torch.ones(8)}), r"a DoRA adapter"),
     "OFT": (one(**{"lora_unet_a.oft_blocks": torch.ones(8)}), r"an? OFT adapter"),
     "half a LoHa": (one(**{f"{Q}.hada_w1_a": torch.ones(8, 2)}), r"to_q has no factor hada_w1_b"),

@@ -193,6 +193,7 @@ def test_a_model_that_predicts_velocity_says_so(tmp_path, monkeypatch):
     written("sdxl", file, monkeypatch, lambda t: t.update(v_pred=torch.zeros(0), ztsnr=torch.zeros(0)))
     backbone = load(spec_of("sdxl"), Plan(), path=str(file))
     assert backbone.prediction_type == "v_prediction" and backbone.scheduler.alphas_cumprod[-1] < 1e-6
+    assert backbone.scheduler.config.timestep_spacing == "trailing"
 
 
 TO_K = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
