@@ -300,7 +300,7 @@ NAMED = {
     "DoRA": (one(**{f"{Q}.lora_magnitude_vector": torch.ones(8)}), r"a DoRA adapter"),
     "full difference": (one(**{"lora_unet_a.diff": torch.ones(8)}), r"a full-difference adapter"),
     "a whole checkpoint": (
-        {"model.diffusion_model.out.0.weight": torch.ones(8)},
+        one(**{"model.diffusion_model.out.0.weight": torch.ones(8)}),
         r"is not a LoRA: it holds model.diffusion",
     ),
     "kohya's DoRA": (one(**{"lora_unet_a.dora_scale": torch.ones(8)}), r"a DoRA adapter"),
