@@ -325,7 +325,8 @@ def _unknown_option(group: str, name: str, text: str) -> UserError:
             if failure.name == name:
                 return UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
     listed = text.partition("Available options in")[2].partition("Config search path")[0]
-    return unknown(group, name, re.findall(r"^\t([^_\s]\S*)", listed, re.MULTILINE))
+    found = re.findall(r"^\t([^_\s]\S*)", listed, re.MULTILINE)
+    return unknown(group, name, [*found, "<N>gb"] if group == "gpu" else found)
 
 
 def _broken_method(name: str) -> UserError:

@@ -205,7 +205,7 @@ def _by_need(values: dict[str, Any], asked: Mapping[str, Any], vram_gb: float, n
 
 def _tier(name: str, device: str | None, facts: DeviceFacts) -> str:
     if name not in ("auto", *TIERS) and gigabytes(name) is None:
-        raise unknown("gpu setting", name, ("auto", *TIERS))
+        raise unknown("gpu setting", name, ("auto", *TIERS, "<N>gb"))
     if "mps" in (name, device):
         return _mps_tier(name, device, facts)
     if name == "auto":

@@ -57,7 +57,7 @@ def test_names_that_shells_and_hydra_trip_over(cli, work):
         (["method=warp", "method.pth=3"], "unknown key 'method.pth' (did you mean 'method.path'?)"),
         (["method=anamodiff", "method.lora.steps=abc"], "method.lora.steps=abc: give a whole number"),
         (["backbone=sd155"], "unknown backbone 'sd155' (did you mean 'sd15'?)"),
-        (["gpu=9gb"], "unknown gpu '9gb' (did you mean '8gb'?); known: 12gb, 24gb, 80gb, 8gb, auto, cpu, mps"),
+        (["gpu=cpuu"], "unknown gpu 'cpuu' (did you mean 'cpu'?); known: 12gb, 24gb, 80gb, 8gb, <N>gb, auto, cpu, mps"),
         (["gpu.dtpe=x"], "unknown key 'gpu.dtpe' (did you mean 'gpu.dtype'?)"),
         (["seed=[1,2"], "cannot read the command line: "),
         (["reference=absent.png"], "absent.png"),
