@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from motionkit import media
 from motionkit.errors import UserError
+from motionkit.media.limits import shown
 from motionkit.transfer import MAPS, Inputs, MethodSpec
 
 if TYPE_CHECKING:
@@ -209,6 +210,6 @@ def _check_maps(inputs: Inputs) -> None:
     for name in MAPS:
         value = getattr(inputs, name)
         if value and not os.path.exists(value):
-            raise UserError(f"{name}: no such file or folder: {media.limits.shown(value)}")
+            raise UserError(f"{name}: no such file or folder: {shown(value)}")
         if value and not (os.path.isfile(value) or os.path.isdir(value)):
             raise UserError(f"{name}: {value} is a device, not a file or folder")

@@ -71,7 +71,7 @@ def test_its_small_files_and_their_lenders_are_the_whole_network(new, assets, tm
         assert (wanted - value).abs().max() <= max(1e-3, float(wanted.abs().max()) / 200), name
     assert found.spec.name == "pocket-animatex" and found.encode_text(["a horse"]).shape[2] == 128
     before = backbones.fingerprint(SPEC)
-    write_folder(tmp_path / "whole", new, model, half=True)
+    write_folder(tmp_path / "whole", new, model, half=True, reference="local")
     whole = backbones.load("pocket-animatex", Plan(), path=str(tmp_path / "whole"))
     x, text = torch.randn(1, 4, 2, 8, 8, generator=generator), found.encode_text([""])
     one, two = whole.denoise(x, 500, text), found.denoise(x, 500, text)
