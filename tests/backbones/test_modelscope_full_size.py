@@ -130,7 +130,7 @@ def test_the_authors_list_for_the_unet(empty, tmp_path):
     assert [sum(k in n for n in names) for k in kinds] == [88, 192, 12]
     last = ("up_blocks.3.resnets.2.conv2", "mid_block.resnets.0.conv1", "conv_out")  # the middle comes after the way up
     assert sorted(last, key=names.index) == list(last) and names[-1] == "conv_out"
-    with pytest.raises(UserError, match=r"holds 1146 tensors, this unet has 574 layers"):
+    with pytest.raises(UserError, match=r"holds 1146 tensors, this unet.* 574 layers"):
         from_list(tmp_path / "a_unet.pt", tensors[2:], "unet", empty["unet"])
     i, j = names.index("down_blocks.0.resnets.0.conv1"), names.index("down_blocks.0.resnets.0.time_emb_proj")
     tensors[2 * i : 2 * i + 2], tensors[2 * j : 2 * j + 2] = tensors[2 * j : 2 * j + 2], tensors[2 * i : 2 * i + 2]
