@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 
+from motionkit.cli.given import given_of
 from motionkit.cli.table import table
 from motionkit.errors import UserError, unknown
 from motionkit.running import cache_files
@@ -57,12 +58,7 @@ def _facts(files: Sequence[Kept]) -> tuple[str, str, str]:
 
 
 def _prune(words: Sequence[str]) -> None:
-    given: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key not in ("age", "size") or not equals:
-            raise unknown("key of cache prune", key, ("age", "size"))
-        given[key] = value
+    given = given_of("cache prune", words, ("age", "size"))
     if not given:
         raise UserError("cache prune needs age=30d or size=5gb; size=0 removes all")
     size = cache_files.size_of(given["size"], "size") if "size" in given else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from motionkit.cli.given import given_of
 from motionkit.cli.table import table
-from motionkit.errors import UserError, unknown
+from motionkit.errors import UserError
 
 HELP = """usage: motionkit study runs=FOLDER[,FOLDER...] [output=FOLDER] [seed=N]
        motionkit study key=FILE votes=FILE.csv[,FILE.csv...]
@@ -24,14 +25,7 @@ _KEYS = ("runs", "output", "seed", "key", "votes")
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
-    given: dict[str, str] = {}
-    for word in argv:
-        key, equals, value = word.partition("=")
-        if key not in _KEYS:
-            raise unknown("key of study", key, _KEYS)
-        if not equals or not value:
-            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
-        given[key] = value
+    given = given_of("study", argv, _KEYS)
     if "key" in given or "votes" in given:
         _count(given)
     elif "runs" in given:

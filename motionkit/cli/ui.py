@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from motionkit.errors import UserError, unknown
+from motionkit.cli.given import given_of
+from motionkit.errors import UserError
 
 HELP = """usage: motionkit ui [key=value ...]
 
@@ -26,14 +27,7 @@ _KEYS = ("port", "runs", "open", "host", "password")
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns the exit code."""
-    given: dict[str, str] = {}
-    for word in argv:
-        key, equals, value = word.partition("=")
-        if key not in _KEYS:
-            raise unknown("key of ui", key, _KEYS)
-        if not equals or not value:
-            raise UserError(f"{word}: give {key}=VALUE, or leave it out")
-        given[key] = value
+    given = given_of("ui", argv, _KEYS)
     if not given.get("port", "7860").isdecimal():
         raise UserError(f"port={given['port']}: give a whole number")
     if given.get("open", "true") not in ("true", "false"):

@@ -8,30 +8,7 @@ from motionkit.methods.animatex import rescale
 from motionkit.methods.animatex.pool import GROUPS, IndicatorSettings, PosePool, transform
 from motionkit.perception.pose import PoseClip
 from motionkit.perception.pose.clip import BODY, FACE, FEET
-
-STANDING = np.array(
-    [
-        (50, 15),
-        (50, 25),
-        (42, 25),
-        (38, 40),
-        (36, 55),
-        (58, 25),
-        (62, 40),
-        (64, 55),
-        (45, 55),
-        (44, 72),
-        (43, 90),
-        (55, 55),
-        (56, 72),
-        (57, 90),
-        (48, 13),
-        (52, 13),
-        (45, 14),
-        (55, 14),
-    ],
-    float,
-)
+from tests.standing import STANDING
 
 
 def clip(frames=4, stretch=(1.0, 1.0), size=(100, 100), hidden=(), seed=0):

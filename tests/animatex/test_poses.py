@@ -21,35 +21,11 @@ from motionkit.methods.animatex.poses import (
 )
 from motionkit.perception.pose import PoseClip, PoseSettings
 from motionkit.perception.pose.files import save
+from tests.standing import STANDING
 
 
 def standing(frames=3, size=(100, 100), shift=0.0, hidden=()):
-    points = (
-        np.array(
-            [
-                (50, 15),
-                (50, 25),
-                (42, 25),
-                (38, 40),
-                (36, 55),
-                (58, 25),
-                (62, 40),
-                (64, 55),
-                (45, 55),
-                (44, 72),
-                (43, 90),
-                (55, 55),
-                (56, 72),
-                (57, 90),
-                (48, 13),
-                (52, 13),
-                (45, 14),
-                (55, 14),
-            ],
-            float,
-        )
-        / 100
-    )
+    points = STANDING / 100
     clip = np.stack([points + [shift + 0.01 * f, 0] for f in range(frames)])
     clip[:, list(hidden)] = np.nan
     return PoseClip.of(clip, size)

@@ -15,30 +15,7 @@ from motionkit.perception.pose.draw import COLOURS, canvas
 from motionkit.perception.pose.estimate import check, choose_backend
 from motionkit.perception.pose.people import choose
 from motionkit.perception.pose.skeleton import assemble
-
-STANDING = np.array(  # pixels of a 100 x 100 picture, OpenPose order
-    [
-        (50, 15),
-        (50, 25),
-        (42, 25),
-        (38, 40),
-        (36, 55),
-        (58, 25),
-        (62, 40),
-        (64, 55),
-        (45, 55),
-        (44, 72),
-        (43, 90),
-        (55, 55),
-        (56, 72),
-        (57, 90),
-        (48, 13),
-        (52, 13),
-        (45, 14),
-        (55, 14),
-    ],
-    float,
-)
+from tests.standing import STANDING
 
 
 def standing(frames=1, size=(100, 100), scale=1.0, shift=(0.0, 0.0), full=False):

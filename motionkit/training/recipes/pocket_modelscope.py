@@ -24,23 +24,17 @@ from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LossFn, arguments
+from motionkit.training.recipes import pocket_sd
 from motionkit.training.recipes.pocket_sd import read_unet, recipe
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
 from motionkit.weights.eight_bit import pack
 
-UNET = dict(
-    sample_size=32,
-    in_channels=4,
-    out_channels=4,
-    block_out_channels=(48, 96, 192),
-    layers_per_block=1,
+UNET = pocket_sd.UNET | dict(  # pocket-sd's sizes: its layers are taken over
     down_block_types=("DownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
     up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "UpBlock3D"),
-    cross_attention_dim=128,
     attention_head_dim=16,
-    norm_num_groups=16,
 )
 TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
 EDGES = ("conv_in.", "conv_out.", "conv_norm_out.", "down_blocks.0.", "up_blocks.2.", "time_embedding.")
