@@ -190,7 +190,7 @@ def build(
 
 def main() -> None:
     """Command line: trains; hands over an unfinished training, or exports a finished one."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-sd", 17_200, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-sd", 13_200, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()
     out = args.out or args.set / "pocket-sd"
