@@ -1,6 +1,7 @@
 """A count at a run's own size, in a process of its own, kept by configuration."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_a_count_is_made_once_and_has_every_stage(tmp_path, monkeypatch):
     assert tune.again is not None and tune.bytes(Choice(checkpointing=True)) < tune.bytes(Choice())
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was counted again"))
     assert exact.exact_need(*asked) == need
+
+
+def test_another_version_of_a_plugin_is_counted_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "can_be", lambda: True)
+    counts, rows = [], '{"rows": {}, "factor": 8, "weights": {}}'
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: counts.append(1) or SimpleNamespace(returncode=0, stdout=rows)
+    )
+    monkeypatch.setattr(exact, "demands_of", lambda *_: [])
+    spec = registry.spec("vidmp3")
+    for version, made in (("1.0", 1), ("1.0", 1), ("1.1", 2)):
+        monkeypatch.setattr(registry, "dist_of", lambda spec, version=version: f"a-plugin {version}")
+        exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
+        assert len(counts) == made
 
 
 def test_where_nothing_can_be_pretended_it_says_what_to_install(tmp_path, monkeypatch):
