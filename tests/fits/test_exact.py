@@ -1,6 +1,7 @@
 """A count at a run's own size, in a process of its own, kept by configuration."""
 
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +51,24 @@ def test_where_nothing_can_be_pretended_it_says_what_to_install(tmp_path, monkey
     spec = registry.spec("vidmp3")
     with pytest.raises(UserError, match=r"install g\+\+"):
         exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
+
+
+def test_two_processes_that_compile_at_once_write_two_files(tmp_path, monkeypatch):
+    """Neither may load what the other has not finished."""
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "_compiler", lambda: "a compiler")
+    written = []
+
+    def compiles(words, **_):
+        written.append(words[words.index("-o") + 1])
+        Path(written[-1]).write_text("a library")
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", compiles)
+    for process in (1, 2):
+        monkeypatch.setattr(early.os, "getpid", lambda process=process: process)
+        early._compiled().unlink()
+    assert len(set(written)) == 2 and not list(tmp_path.rglob("*.new"))
 
 
 def test_this_process_is_too_late():
