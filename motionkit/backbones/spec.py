@@ -109,6 +109,11 @@ class BackboneSpec:
         return self.hub_id is None and self.asset is None
 
     @property
+    def upcast(self) -> tuple[str, ...]:
+        """Parts that stay in float32 where the others are float16: XL's autoencoder overflows (its card says so)."""
+        return ("vae",) if "xl" in self.family else ()
+
+    @property
     def default_frame(self) -> tuple[int, int]:
         """(height, width) in pixels of the frames that it was made for."""
         return self.default_size * 3 // 2 if self.portrait else self.default_size, self.default_size

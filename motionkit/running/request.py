@@ -149,7 +149,7 @@ class RunPlan:
         asked = self.request
         self.context.folder = Path(folder or asked.folder or tempfile.mkdtemp(prefix="motionkit-"))
         steps = (self.spec, self.transfer, self.on_canvas, self.context, self.backbone, self.settings, asked.use_cache)
-        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
+        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory), self.need)
         result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
         for line in result.manifest["remarks"][len(self.on_canvas.lines) + len(self.context.remarks) :]:
             self.say(line)
