@@ -232,6 +232,15 @@ def test_methods_may_tune_where_comfyui_forbids_gradients():
         assert weight.grad.tolist() == [3, 3]
 
 
+@pytest.mark.slow
+def test_a_method_that_tunes_runs_as_a_node(comfy):
+    given = {"backbone": "tiny-sd", "gpu": "cpu", "lora__steps": 2, "sample__steps": 2}
+    (loaded,) = call("motionkit_load_anamodiff", **given)
+    words = {"prompt": "an orange cat running", "source_prompt": "a purple cat", "frames": 4, "seed": 1}
+    frames, _, _ = call("motionkit_transfer", method=loaded, reference=clip(1, 64), driving=clip(4, 64), **words)
+    assert frames.shape[0] == 4 and frames.isfinite().all() and len(comfy.bars) > 2
+
+
 def test_without_comfyui_nothing_is_shown_or_cancelled():
     assert host.listed("loras") == [host.NONE]
     watcher = host.Watcher()
