@@ -23,7 +23,7 @@ LAYERS = (
     ("running",),
     ("table",),
     ("api", "testing"),
-    ("ui",),
+    ("ui", "integrations"),
     ("cli",),
     ("__init__", "__main__"),
 )
