@@ -27,6 +27,7 @@ from .train_config import TrainOptions, VariantSettings
 from .train_data import Encoders, PoseClips
 from .train_loss import Denoiser, make_loss, measure
 from .train_model import check_plan, denoiser, start, write_compact, write_folder
+from .train_validation import validation
 
 if TYPE_CHECKING:
     from motionkit.methods.animatex.net.backbone import AnimateXBackbone
@@ -178,9 +179,9 @@ def _loop(
         job.progress.tick("train", step, steps)
         torch.manual_seed(seed_from(job.seed, f"animatex dropout {step} {workers.rank}"))  # as a resumed run would
 
-    loss = make_loss(model, examples, backbone, options)
-    scaled = LossScale(loss_scale(backbone))
-    return Loop(model, loss, settings, workers=workers, tracker=job.tracker, before=before, scale=scaled)
+    loss = make_loss(model, examples, backbone, options, job.tracker)
+    more: dict[str, Any] = {"tracker": job.tracker, "validate": validation(examples, backbone, options)}
+    return Loop(model, loss, settings, workers=workers, before=before, scale=LossScale(loss_scale(backbone)), **more)
 
 
 def _same_run(
