@@ -37,6 +37,7 @@ VERBS = {
     "doctor": Verb("motionkit.cli.doctor", "check this installation"),
     "cite": Verb("motionkit.cli.cite", "print BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
+    "data": Verb("motionkit.cli.data", "list public data sets, or write one as jobs for compare"),
     "completion": Verb("motionkit.cli.completion", "print a script for completion in bash, zsh or fish"),
     "new-method": Verb("motionkit.cli.new_method", "create a package for a method of your own"),
 }

@@ -26,6 +26,7 @@ _OPTIONS = {
     "new-method": "output backbone",
     "doctor": "extras",
     "cache": "age size",
+    "data": "task split ids pairs seed frames",
 }
 CARDS = ("8gb", "12gb", "16gb", "24gb", "40gb", "80gb")  # usual ones; any number will do
 _GROUPS = {
@@ -101,6 +102,7 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
         "split": ("train", "val", "test"),
         "setting": ("easy", "full", "wild", "foreign"),
         "extras": ("true",),
+        "task": ("self", "cross", "edit"),
     }
     if key in known:
         return list(known[key])
