@@ -293,7 +293,9 @@ def _finish(
     facts |= {"vae": vae_signature(backbone.vae), "backbone": backbone.spec.name}
     save_network(job.folder / "lofnet.safetensors", "lofnet", flow.arguments, flow.state_dict(), **facts)
     skipped = getattr(source, "skipped", [])
-    write_record(job.folder / "record.json", {"steps": job.steps or STEPS, "skipped": skipped, **facts})
+    made = job.made("anamodiff", backbone.spec.name, "method.weights", ["keypoints.safetensors", "lofnet.safetensors"])
+    record = {"steps": job.steps or STEPS, "skipped": skipped, "options": asdict(options), **facts, **made}
+    write_record(job.folder / "record.json", record)
     left_out = f"; {len(skipped)} clips left out, listed in record.json" if skipped else ""
     where = "held-out" if figures["held_out"] else "training"
     return (

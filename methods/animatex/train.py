@@ -243,8 +243,8 @@ def _finish(
     }
     if backbone.spec.name.startswith("pocket-") and not (options.learns == "temporal" and options.backbone_path):
         record["compact_bytes"] = write_compact(job.folder / "compact", backbone, trained, options.learns)
-    write_record(job.folder / "record.json", record)
     name = "animatex" if options.backbone.startswith("tiny-") else options.backbone  # a toy reads no folder
+    write_record(job.folder / "record.json", record | job.made("animatex", name, "backbone.path", ["model"]))
     where = "held-out" if figures["held_out"] else "training"
     notes = "".join(f"; note: {note}" for note in examples.clips.notes)
     return (

@@ -219,7 +219,8 @@ def _finish(
     path = job.folder / FILE
     write_lora(path, factors.named(), options.scale, facts, options.half)
     record = {"recipe": vars(options.recipe), "options": plain(options), "seconds": loop.seconds, "notes": clips.notes}
-    write_record(job.folder / "record.json", facts | record)
+    made = job.made("flipsketch", backbone.spec.name, "method.lora", [FILE])
+    write_record(job.folder / "record.json", facts | record | made)
     where = "held-out" if figures["held_out"] else "training"
     notes = "".join(f"; note: {note}" for note in clips.notes)
     return (

@@ -23,6 +23,7 @@ from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
 from motionkit.training.job import DataConfig, TrainJob
 from motionkit.training.workers import Workers
+from motionkit.weights.parcel import pack
 
 FEW = "mid_block"  # layers, where a test does not need all
 
@@ -95,6 +96,7 @@ class TestFile:
         assert facts["captions"] == sorted({p.read_text().strip() for p in clips.glob("*.txt")})
         curve = (tmp_path / "curve.csv").read_text().splitlines()
         assert curve[0] == "step,seconds,loss" and len(curve) == 4
+        assert {"lora.safetensors", "curve.csv", "record.json"} == set(pack(tmp_path).files)
         assert not list(tmp_path.glob(".*")) and json.loads((tmp_path / "record.json").read_text())["figures"]
 
     @pytest.mark.parametrize("alpha", [None, 2.0])
