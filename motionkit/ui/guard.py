@@ -44,12 +44,7 @@ class Guard:
     """
 
     def __init__(
-        self,
-        app: Any,
-        files: Files,
-        host: str = "127.0.0.1",
-        password: str | None = None,
-        quota: Quota | None = None,
+        self, app: Any, files: Files, host: str = "127.0.0.1", password: str | None = None, quota: Quota | None = None
     ) -> None:
         self.app, self.files, self.password = app, files, password
         self.local = host in LOOPBACK

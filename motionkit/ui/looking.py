@@ -40,11 +40,7 @@ def look(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "image", "seconds": None, "fps": None, "frames": 1, "strip": None}
     if not still:
         facts = {"kind": "video", "seconds": seconds, "fps": fps, "frames": count, "strip": jpeg(strip(clip))}
-    return facts | {
-        "size": [clip.width, clip.height],
-        "still": jpeg(small(clip.frames[0])),
-        "notes": list(clip.notes),
-    }
+    return facts | {"size": [clip.width, clip.height], "still": jpeg(small(clip.frames[0])), "notes": list(clip.notes)}
 
 
 def _scan(path: Path, kind: str) -> tuple[float, float, int]:

@@ -52,7 +52,9 @@ def test_a_row_that_cannot_run_here_moves_no_cell_of_another_and_equal_cells_go_
 ROW = st.tuples(st.integers(0, 4), st.integers(1, 9), st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True))
 
 
-@given(table=st.lists(ROW, max_size=7), parts=st.integers(1, 9), refused=st.lists(st.sets(st.integers(0, 6)), min_size=9))
+@given(
+    table=st.lists(ROW, max_size=7), parts=st.integers(1, 9), refused=st.lists(st.sets(st.integers(0, 6)), min_size=9)
+)
 def test_every_cell_is_in_exactly_one_part_whatever_each_machine_can_run(table, parts, refused):
     """Rows of one configuration share their cells, with other numbers of cases and orders of seeds."""
     whole = [[cell(kind, index, seed) for seed in seeds for index in range(count)] for kind, count, seeds in table]
