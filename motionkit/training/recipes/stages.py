@@ -106,7 +106,7 @@ STAGES = (
     Stage(
         "pose-image",
         f"{_METHODS}.animatex.image_stage",
-        6,
+        3.7,
         "subject PSNR of 21.5 dB, keypoint error of 1.5 px",
         gpu=_LARGE,
     ),
