@@ -146,7 +146,8 @@ def spelled(text: str, taught: Mapping[str, str]) -> str:
     """A prompt in which every added word, also in capitals, is replaced by all of its tokens; no part of a word is."""
     for word, tokens in taught.items():
         if tokens != word:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _, t=tokens: t, text, flags=re.IGNORECASE)
+            found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+            text = found.sub(tokens.replace("\\", r"\\"), text)
     return text
 
 

@@ -3,7 +3,7 @@
 A folder: each sub-folder is a job, its files are named as the keys: `reference.png`, `driving.mp4` (or a sub-folder
 `driving/` of numbered pictures), `truth.mp4`, `prompt.txt`, `masks/`, `depth.npy`. Names that begin with a dot or an
 underscore are left alone. A CSV file: a row is a job, columns are named as the keys, plus `name`; an empty cell is not
-given, and paths start from the CSV file's folder.
+given, and paths start from the CSV file's folder. A folder with a metadata.jsonl or metadata.csv: metadata.py.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ NUMBERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "reference_end": (str, ""),
 }
 NAME = "name"
+COLUMNS = (NAME, *FILES, *TEXTS, *NUMBERS)
 LONGEST_TEXT, LONGEST_NAME = 10_000, 100
 _NEVER = set('/\\:*?"<>|')  # in the name of a folder, on one system or another
 
@@ -52,16 +53,23 @@ class Job:
 
 
 def read_jobs(path: Path) -> list[Job]:
-    """The jobs of a folder or of a CSV file, in the order of their names or rows.
+    """The jobs of a folder, of a CSV file or of a folder's metadata file, in the order of their names or rows.
 
     Raises:
         UserError: nothing there, another layout, an unknown key, or two jobs of one name.
     """
+    from motionkit.data.metadata import NAMES, metadata_of, read_metadata
+
+    if path.name in NAMES:
+        return read_metadata(path)
     if os.path.isdir(path):
+        if described := metadata_of(path):
+            return read_metadata(described)
         jobs = [_from_folder(sub) for sub in sorted(path.iterdir()) if sub.is_dir() and not _is_private(sub)]
         if not jobs:
             raise UserError(
-                f"jobs={path}: it has no sub-folders; give one for each job, with reference.*, driving.*, prompt.txt"
+                f"jobs={path}: it has no sub-folders; give one for each job, with reference.*, driving.*, prompt.txt, "
+                "or a metadata.jsonl"
             )
         return jobs
     if path.suffix.lower() != ".csv":
@@ -97,10 +105,11 @@ def _text(path: Path) -> str:
     """A prompt's file: its words on one line."""
     if path.is_dir() or path.suffix.lower() != ".txt":
         raise UserError(f"{path}: a job's text must be a .txt file")
-    return " ".join(_read(path, LONGEST_TEXT).split())
+    return " ".join(read_text(path, LONGEST_TEXT).split())
 
 
-def _read(path: Path, most: int | None = None) -> str:
+def read_text(path: Path, most: int | None = None) -> str:
+    """A file's text. Raises: UserError where it cannot be read, is not UTF-8, or has more than `most` characters."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -114,9 +123,14 @@ def _read(path: Path, most: int | None = None) -> str:
 
 def _from_csv(path: Path) -> list[Job]:
     rows = read_table(path, lambda columns: _check_columns(path, columns))
-    jobs = [_from_row(path, line, given, number) for number, (line, given) in enumerate(rows, 1)]
+    jobs = [row_job(path, line, given, number) for number, (line, given) in enumerate(rows, 1)]
     if not jobs:
         raise UserError(f"{path} has no jobs: add a row for each job below the column names")
+    return named_once(path, jobs)
+
+
+def named_once(path: Path, jobs: list[Job]) -> list[Job]:
+    """The jobs. Raises: UserError where two of them have one name."""
     names = [job.name for job in jobs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path} has two jobs named {twice!r}: give each its own name")
@@ -132,7 +146,7 @@ def read_table(path: Path, check: Callable[[list[str]], None]) -> list[tuple[int
     Raises:
         UserError: not CSV, a column twice, or a row that has not one cell for each column.
     """
-    rows = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     found: list[tuple[int, dict[str, str]]] = []
     try:
         columns = [column.strip() for column in next(rows, [])]
@@ -155,17 +169,17 @@ def read_table(path: Path, check: Callable[[list[str]], None]) -> list[tuple[int
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
-    known = (NAME, *FILES, *TEXTS, *NUMBERS)
     if not any(columns):
         raise UserError(f"{path} is empty: its first row names the columns, such as reference,driving,prompt")
     if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), "")):
         raise UserError(f"{path} has {other!r} between its columns: save it with commas")
     for column in columns:
-        if column not in known:
-            raise UserError(f"{path}: {unknown('column', column, known)}")
+        if column not in COLUMNS:
+            raise UserError(f"{path}: {unknown('column', column, COLUMNS)}")
 
 
-def _from_row(path: Path, line: int, given: dict[str, str], number: int) -> Job:
+def row_job(path: Path, line: int, given: dict[str, str], number: int) -> Job:
+    """The job of a row: key -> text. Raises: UserError for a name or a value that cannot be."""
     name = given.pop(NAME, f"{number:03d}")
     if not _is_file_name(name):
         raise UserError(f"{path} line {line}: the name {name!r} cannot be a folder's; use letters, digits, - and _")

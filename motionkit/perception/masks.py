@@ -56,14 +56,18 @@ class MaskSettings:
         "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "
         "null finds it automatically.",
         None,
+        drawn="box",
     )
     point: tuple[float, ...] | None = setting(
         "A place on the subject in frame 0 as [x, y], from 0 to 1 of the frame, for sam2 and pocket; null finds it "
         "automatically.",
         None,
+        drawn="point",
     )
     start: str | None = setting(
-        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null finds it automatically.", None
+        "The subject's mask in frame 0 as a picture, for sam2 and pocket; null finds it automatically.",
+        None,
+        drawn="mask",
     )
     smallest: float = setting("Smallest share of the frame that counts as a subject.", 0.001, low=0, high=1)
 

@@ -70,7 +70,7 @@ def _empty(spec: BackboneSpec, plan: Plan, configs: Configs) -> dict[str, Any]:
         parts: dict[str, Any] = {n: _model(spec, n, config) for n, config in configs.items() if n != "scheduler"}
     place = plan.device if plan.offload == "none" else "cpu"
     for name, part in parts.items():
-        wide = name == "vae" and "xl" in spec.family and dtype == torch.float16  # as the loader has it
+        wide = name in spec.upcast and dtype == torch.float16  # as the loader has it
         _fill(part, torch.float32 if wide else dtype, place)
     for name in [name for name in parts if name.startswith("text_encoder")]:
         length = configs[name].get("max_position_embeddings", 77)
