@@ -21,7 +21,7 @@ from motionkit.perception.sketch import Drawing
 from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 from motionkit.weights import places
-from motionkit.weights.finding import shipped
+from motionkit.weights.finding import Wanted, find, shipped
 from motionkit.weights.hashing import seed_from
 
 from . import SPEC
@@ -36,6 +36,8 @@ from .sketch import drawing_of, finish, network_files, network_of, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+
+LORA = "lora.safetensors"  # as it is shipped, and as the trainer writes it
 
 
 @dataclass
@@ -107,8 +109,10 @@ class FlipSketch(Transfer):
             return None
         if name == "auto":
             get = f"{places.install_again()}, or give method.lora=none to run without it"
-            return shipped("flipsketch", "lora.safetensors", get=get)
+            return shipped("flipsketch", LORA, get=get)
         path = Path(name).expanduser()
+        if not path.exists() and places.is_hub_id(name):
+            return find(Wanted("flipsketch's LoRA", (LORA,), setting="method.lora"), name) / LORA
         if not path.exists():
             what = f"no such file or folder ({path})"
             raise MissingWeights(

@@ -115,7 +115,7 @@ Row = tuple[str, "Chosen", int, int, int]  # label, what was chosen, frames, hei
 
 def before(rows: Sequence[Row], gpu: Any) -> list[str]:
     """A line for each row of a table that runs on a card and of which it is known what it needs."""
-    from motionkit.running.request import plan_for
+    from motionkit.running.memory import plan_for
 
     lines: list[str] = []
     if not rows or not plan_for(gpu).device.startswith("cuda"):
