@@ -30,8 +30,8 @@ def model_card(record: Mapping[str, Any], repository: str, licence: str) -> str:
     made = record["made"]
     spec = registry.spec(str(made["method"]))
     base = catalog.get(str(made["backbone"]))
-    options = record.get("options") if isinstance(record.get("options"), Mapping) else {}
-    own_base = bool(options.get("backbone_path"))
+    options = record.get("options")
+    own_base = isinstance(options, Mapping) and bool(options.get("backbone_path"))
     front = [f"license: {licence or 'other'}", "library_name: motionkit", "tags:", "- motionkit", f"- {spec.name}"]
     world, whole = in_sprite_world(record), made["key"] == "backbone.path"
     if base.hub_id and not (own_base or world or whole):

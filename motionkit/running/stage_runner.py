@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.settings.need import Need
 
 RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
 
@@ -50,6 +51,7 @@ class StageRunner:
     finish: Finish = Finish()
     keep_shape: bool = False  # results that stand side by side are all of one shape
     found: Callable[[], None] = lambda: None  # called once every file of weights was found
+    need: Need | None = None  # what the run computes, where that is known
     whole: bool = False
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -196,7 +198,7 @@ class StageRunner:
             if not is_full(error):
                 raise
             plan = self.backbone.plan if self.backbone and self.backbone.loaded else self.run.plan
-            raise explained(error, name, plan, self.settings, self.run.frames) from error
+            raise explained(error, name, plan, self.settings, self.run.frames, self.need) from error
         finally:
             self.run.progress.close()
             record["seconds"] = round(time.monotonic() - began, 3)

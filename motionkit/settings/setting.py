@@ -26,6 +26,8 @@ class Setting:
         low, high: its lowest and highest value, or None for no limit.
         unit: "px", "s", "steps", ...; "" for none.
         later: whether it came after runs were kept: at its default it is no part of what they are known by.
+        drawn: "box", "point" or "mask" where its value is a mark on frame 0 of the driving clip, which a form may let
+            its user draw: shares [left, top, right, bottom] or [x, y] of the frame, or a white-on-black picture's path.
     """
 
     help: str
@@ -34,6 +36,7 @@ class Setting:
     high: float | None = None
     unit: str = ""
     later: bool = False
+    drawn: str = ""
 
     @property
     def span(self) -> str:
@@ -55,6 +58,7 @@ def setting(
     high: float | None = None,
     unit: str = "",
     later: bool = False,
+    drawn: str = "",
 ) -> Any:
     """A dataclass field that is a declared setting.
 
@@ -64,7 +68,7 @@ def setting(
         factory: makes the default, for lists and tables.
         choices: the words that it takes, each with what it does, or just the words.
         low, high: limits, both included.
-        later: see `Setting`; its default must change no result.
+        later, drawn: see `Setting`; the default of a later one must change no result.
 
     >>> @dataclass
     ... class Config:
@@ -73,7 +77,7 @@ def setting(
     '1 to 1000'
     """
     words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")  # uncopied: a table may grow
-    metadata = {_KEY: Setting(help, words, low, high, unit, later)}
+    metadata = {_KEY: Setting(help, words, low, high, unit, later, drawn)}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

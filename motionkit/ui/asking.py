@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
     if not isinstance(form, Mapping) or not form.get("method"):
         raise UserError("choose a method first")
     spec = registry.spec(str(form["method"]))
+    clips = {**clips, **maps_of(form)}
     paths = {name: files.given(clips.get(name), session, name) for name in (*CLIPS, *MAPS)}
     texts = {name: str(form.get(name) or "").strip() for name in TEXTS}
     return Request(
         spec,
         Inputs(**{name: value for name, value in (paths | texts).items() if value}),  # type: ignore[arg-type]
-        config={"name": spec.name} | settings_of(form),
+        config={"name": spec.name} | settings_of(form, lambda value: files.given(value, session)),
         backbone=BackboneChoice(str(form.get("backbone") or "auto")),
         gpu=str(form.get("gpu") or "auto"),
         **_options(form),
@@ -52,16 +53,34 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
     )
 
 
-def settings_of(form: Mapping[str, Any]) -> dict[str, Any]:
-    """The method's settings that differ from what is used anyway, nested. Raises: UserError for what is no table."""
+def maps_of(form: Mapping[str, Any]) -> dict[str, Any]:
+    """The ready-made maps of a form by their names, each {"path", "name"}."""
+    given = form.get("maps")
+    return {name: given[name] for name in MAPS if given.get(name)} if isinstance(given, Mapping) else {}
+
+
+def _called(value: Mapping[str, Any]) -> str:
+    """What a file is called where the user has it."""
+    return str(value["path"] if value.get("example") else value.get("name") or Path(value["path"]).name)
+
+
+def settings_of(form: Mapping[str, Any], file: Callable[[Any], Any] = _called) -> dict[str, Any]:
+    """The method's settings that differ from what is used anyway, nested.
+
+    Args:
+        file: what stands for a value that is a file, {"path", "name"}.
+
+    Raises:
+        UserError: what is no table, or as `file`.
+    """
     given = form.get("settings") or {}
     if not isinstance(given, Mapping):
         raise UserError("settings is a table of names and values")
     preset = {"preset": str(form["preset"])} if form.get("preset") else {}
-    return preset | _nested(given)
+    return preset | _nested(given, file)
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(flat: Mapping[str, Any], file: Callable[[Any], Any]) -> dict[str, Any]:
     """Dotted names as nested tables; {"a.b": 1} is {"a": {"b": 1}}."""
     out: dict[str, Any] = {}
     for name, value in flat.items():
@@ -69,7 +88,9 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         place = out
         for part in above:
             place = place.setdefault(part, {})
-        place[last] = _nested(value) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            value = file(value) if "path" in value else _nested(value, file)
+        place[last] = value
     return out
 
 
@@ -107,7 +128,7 @@ def _names(clips: Mapping[str, Any]) -> dict[str, str]:
     for name in (*CLIPS, *MAPS):
         clip = clips.get(name)
         if isinstance(clip, Mapping) and clip.get("path"):
-            found[name] = str(clip["path"] if clip.get("example") else clip.get("name") or Path(clip["path"]).name)
+            found[name] = _called(clip)
     return found
 
 
@@ -118,7 +139,7 @@ def as_words(form: Mapping[str, Any], clips: Mapping[str, Any]) -> dict[str, str
         {"command": ..., "python": ...}
     """
     method, texts = str(form.get("method") or ""), {n: str(form[n]).strip() for n in TEXTS if form.get(n)}
-    files, options = _names(clips), _options(form) | _parts(clips)
+    files, options = _names({**clips, **maps_of(form)}), _options(form) | _parts(clips)
     options = {
         name: value for name, value in options.items() if value not in ("auto", "none") and (name, value) != ("seed", 0)
     }
@@ -131,6 +152,19 @@ def as_words(form: Mapping[str, Any], clips: Mapping[str, Any]) -> dict[str, str
     called = ",\n    ".join(f"{name}={value!r}" for name, value in (files | texts | options).items())
     python = f"import motionkit\n\nmethod = motionkit.load({loading})\nresult = method(\n    {called},\n)\n"
     return {"command": command, "python": python + 'result.save("out.mp4")\n'}
+
+
+def named(text: str, path: str, name: str) -> str:
+    """An error with a file called as its user calls it."""
+    return text.replace(path, name).replace(Path(path).name, name)
+
+
+def with_names(text: str, clips: Mapping[str, Any]) -> str:
+    """An error with every file of the form called as its user calls it."""
+    for clip in clips.values():
+        if isinstance(clip, Mapping) and clip.get("path"):
+            text = named(text, str(clip["path"]), str(clip.get("name") or "the file"))
+    return text
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:

@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.data.job_list import FILES, read_jobs
-from motionkit.data.job_list import Job as Row
-from motionkit.errors import UserError
+from motionkit.data.job_list import read_jobs
+from motionkit.data.job_rows import FILES
+from motionkit.data.job_rows import Job as Row
+from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import staged
 from motionkit.running.clips import excerpt, read
 from motionkit.table.compare import Comparison, compare_jobs
@@ -47,9 +48,11 @@ def shared_request(form: Mapping[str, Any], clips: Mapping[str, Any], files: Fil
     return replace(asking.request_of(common, clips, files, session), method="", config=None, audio=False)
 
 
-def settings_of(form: Mapping[str, Any], methods: Sequence[str]) -> dict[str, Any]:
-    """The settings of the form's method, where it is one of those."""
-    given = asking.settings_of(form)
+def settings_of(
+    form: Mapping[str, Any], methods: Sequence[str], file: Callable[[Any], Any] = lambda value: None
+) -> dict[str, Any]:
+    """The settings of the form's method, where it is one of those; `file` as of `asking.settings_of`."""
+    given = asking.settings_of(form, file)
     return {form["method"]: given} if given and form.get("method") in methods else {}
 
 
@@ -66,7 +69,7 @@ async def compare(
         if not methods:
             raise UserError("tick at least one method")
         request = shared_request(form, clips, files, session)
-        settings = settings_of(form, methods)
+        settings = settings_of(form, methods, lambda value: files.given(value, session))
     except UserError as error:
         yield refused(one_line(error))
         return
@@ -78,7 +81,7 @@ async def compare(
         done = compare_request(
             methods, whole, settings, folder, None, job.watch, _progress(job), _each(job, whole, files, session)
         )
-        job.extra |= {"report": page_of(files, done.report), "now": ""}
+        job.show(report=page_of(files, done.report), now="")
 
     async for state in follow(line, line.add(Job("comparison", work))):
         yield state
@@ -90,7 +93,7 @@ def _progress(job: Job) -> Callable[[str], None]:
     def say(text: str) -> None:
         if text.startswith("["):
             job.watch.clear()
-            job.extra["now"] = text.partition("] ")[2]
+            job.show(now=text.partition("] ")[2])
         else:
             job.watch.say(text.strip())
 
@@ -102,11 +105,13 @@ def _each(job: Job, request: Request, files: Files, session: str) -> Callable[[M
 
     def each(entry: MethodResult) -> None:
         fps = float(entry.manifest.get("fps") or 8.0)
-        if entry.frames is not None and "inputs" not in job.extra:
+        if entry.frames is not None and not job.shows("inputs"):
             given = request.inputs
             inputs_of(job, given.reference, given.driving, len(entry.frames), fps, place)  # type: ignore[arg-type]
-        job.cells.append(of_entry(entry, fps, place / f"{len(job.cells)}-{entry.name}"))
-        job.extra["columns"] = columns({name for cell in job.cells for name in cell.get("metrics", ())})
+        cells, _ = job.facts()
+        cells.append(of_entry(entry, fps, place / f"{len(cells)}-{entry.name}"))
+        job.add(cells[-1])
+        job.show(columns=columns({name for cell in cells for name in cell.get("metrics", ())}))
 
     return each
 
@@ -132,23 +137,31 @@ async def batch(asked: Any, files: Files, line: Line, session: str) -> AsyncIter
 
         def run(row: Row, own: Path) -> Comparison:
             state = next(state for state in states if state["name"] == row.name)
-            job.extra["now"], state["state"] = row.name, "running"
+            state["state"] = "running"
             job.watch.clear()
+            job.show(now=row.name, rows=states)
             try:
                 made = compare_row(row, methods, own, job)
+            except Cancelled:
+                for left in states:
+                    left["state"] = "cancelled" if left["state"] in ("waiting", "running") else left["state"]
+                job.show(rows=states, now="")
+                raise
             except Exception as error:
                 state |= {"state": "failed", "line": one_line(error)}
+                job.show(rows=states)
                 raise
             state |= {"state": "failed" if made.failed else "done", "report": page_of(files, made.report)}
             state["line"] = "; ".join(f"{name}: {why}" for name, why in made.failed.items())
+            job.show(rows=states)
             return made
 
         done = compare_jobs(rows, run, folder)
         bundle = packed(folder, files.made(session) / job.id)
-        job.extra |= {"index": page_of(files, done.index), "zip": url(bundle), "now": ""}
+        job.show(index=page_of(files, done.index), zip=url(bundle), now="")
 
     job = Job("jobs", work)
-    job.extra["rows"] = states
+    job.show(rows=states)
     async for state in follow(line, line.add(job)):
         yield state
 

@@ -15,6 +15,7 @@ from motionkit.weights.places import PACKAGE
 
 EXAMPLE = PACKAGE / "example"
 SHORTEST = 16  # characters of a browser's secret
+GONE = "there is no such run any more: look at the gallery again"
 
 
 class Files:
@@ -92,7 +93,7 @@ class Files:
         """
         folder = self.below(name) or self.runs
         if folder == self.runs or not (folder / "manifest.json").is_file():
-            raise UserError("there is no such run any more: look at the gallery again")
+            raise UserError(GONE)
         return folder
 
 

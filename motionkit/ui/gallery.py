@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from motionkit import registry
 from motionkit.errors import UserError
 from motionkit.running.stage_runner import MANIFEST, RESULT
 from motionkit.settings.schema import facts
-from motionkit.ui.files import Files, url
+from motionkit.ui.files import GONE, Files, url
 from motionkit.ui.showing import cell
 
 MOST = 300  # runs that are listed
@@ -22,18 +23,41 @@ _TEXTS = ("prompt", "source_prompt", "negative_prompt")
 
 def runs(files: Files) -> list[dict[str, Any]]:
     """What the gallery shows of each run, the newest first."""
-    return [_short(files, folder, facts) for folder, facts in _found(files)]
+    return [_short(files, folder, facts) for folder, facts in found(files)]
 
 
-def _found(files: Files) -> Iterator[tuple[Path, dict[str, Any]]]:
-    manifests = [path for place in PLACES for path in files.runs.glob(f"{place}/{MANIFEST}")]
-    for path in sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)[:MOST]:
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(facts, dict) and isinstance(facts.get("method"), dict):
+def found(files: Files) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and manifest of each run, the newest first."""
+    for path in newest(path for place in PLACES for path in files.runs.glob(f"{place}/{MANIFEST}"))[:MOST]:
+        if facts := _manifest(path):
             yield path.parent, facts
+
+
+def newest(paths: Iterable[Path]) -> list[Path]:
+    """Those that are still there, the newest first; another process may remove one at any time."""
+    times = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            times[path] = path.stat().st_mtime
+    return sorted(times, key=lambda path: times[path], reverse=True)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """A manifest that names its method; {} where it is gone, or is another program's."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    method = read.get("method") if isinstance(read, dict) else None
+    return read if isinstance(method, dict) and method.get("name") else {}
+
+
+def _of(files: Files, name: Any) -> tuple[Path, dict[str, Any]]:
+    """A run's folder and manifest. Raises: UserError: it is gone, or is none."""
+    folder = files.run(name)
+    if not (manifest := _manifest(folder / MANIFEST)):
+        raise UserError(GONE)
+    return folder, manifest
 
 
 def _short(files: Files, folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -53,19 +77,9 @@ def _short(files: Files, folder: Path, manifest: dict[str, Any]) -> dict[str, An
     }
 
 
-def last_seconds(files: Files, method: str, backbone: str | None) -> float | None:
-    """What the newest complete run of a method on a backbone took."""
-    for _, manifest in _found(files):
-        if (manifest["method"].get("name"), (manifest.get("backbone") or {}).get("name")) == (method, backbone):
-            if manifest.get("status") == "complete":
-                return manifest.get("seconds")
-    return None
-
-
 def opened(files: Files, name: Any) -> dict[str, Any]:
-    """A run as the result of a job that is over."""
-    folder = files.run(name)
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    """A run as the result of a job that is over. Raises: UserError: there is no such run."""
+    folder, manifest = _of(files, name)
     made = cell(str(manifest["method"]["name"]), folder, manifest)
     state = {"complete": "done", "cancelled": "cancelled"}.get(str(manifest.get("status")), "failed")
     head = {
@@ -87,7 +101,7 @@ def opened(files: Files, name: Any) -> dict[str, Any]:
 
 def form_of(files: Files, name: Any) -> dict[str, Any]:
     """The form that asks for a run again; its clips have to be chosen by the user. Raises: UserError."""
-    manifest = json.loads((files.run(name) / MANIFEST).read_text(encoding="utf-8"))
+    _, manifest = _of(files, name)
     method, backbone = str(manifest["method"]["name"]), (manifest.get("backbone") or {}).get("name")
     spec, inputs = registry.spec(method), manifest.get("inputs") or {}
     config = dict(manifest.get("config") or {})
@@ -125,4 +139,6 @@ def delete(files: Files, name: Any) -> None:
     folder = files.run(name)
     if files.runs / "transfer" not in folder.parents:
         raise UserError("a method's part of a comparison is not deleted by itself")
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise UserError("that run could not be removed from the folder of runs: look at who may write there")

@@ -6,15 +6,19 @@ import base64
 import binascii
 import hmac
 import json
+import math
 import re
 import secrets
+import time
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import unquote
 
 from motionkit.ui.files import SHORTEST, Files
+from motionkit.ui.limits import Quota, Tries, Uploads
 
 COOKIE = "motionkit_session"
+UPLOAD = "/gradio_api/upload"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
     # Gradio compiles its templates in the browser, which takes 'unsafe-eval'; nothing leads to another host.
@@ -36,11 +40,15 @@ class Guard:
     Args:
         host: that the page is served at.
         password: asked for by the browser (user name: anything); None asks for none.
+        quota: of uploads.
     """
 
-    def __init__(self, app: Any, files: Files, host: str = "127.0.0.1", password: str | None = None) -> None:
+    def __init__(
+        self, app: Any, files: Files, host: str = "127.0.0.1", password: str | None = None, quota: Quota | None = None
+    ) -> None:
         self.app, self.files, self.password = app, files, password
         self.local = host in LOOPBACK
+        self.uploads, self.tries = Uploads(quota), Tries()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let a request through, or answer it."""
@@ -49,25 +57,59 @@ class Guard:
             return
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         session = session_of(headers.get("cookie", ""))
-        status, text = self.refusal(scope["method"], unquote(scope["path"]), headers, session)
+        address = (scope.get("client") or ("",))[0]
+        status, text = self.refusal(scope["method"], unquote(scope["path"]), headers, session, address)
         if status:
             await _answer(send, status, text)
-            return
-        await self.app(scope, receive, _Passing(self, scope["path"], session, send))
+        elif scope["path"] == UPLOAD and scope["method"] == "POST":
+            await self._upload(scope, receive, send, headers, session)
+        else:
+            await self.app(scope, receive, _Passing(self, scope["path"], session, send))
 
-    def refusal(self, method: str, path: str, headers: dict[str, str], session: str) -> tuple[int, str]:
+    async def _upload(self, scope: Any, receive: Any, send: Any, headers: dict[str, str], session: str) -> None:
+        """Let an upload through where there is room for it."""
+        length = headers.get("content-length", "")
+        size = int(length) if length.isascii() and length.isdecimal() else -1
+        if not session or size < 0:
+            why = "load the page first, in a browser that keeps its cookie" if size >= 0 else "say how long the file is"
+            await _answer(send, 411 if size < 0 else 403, why)
+        elif why := self.uploads.begin(session, size):
+            await _answer(send, 413, why)
+        else:
+            passing = _Passing(self, UPLOAD, session, send)
+            try:
+                await self.app(scope, receive, passing)
+            finally:
+                self.uploads.end(session, size, passing.uploaded)
+
+    def refusal(
+        self, method: str, path: str, headers: dict[str, str], session: str, address: str = ""
+    ) -> tuple[int, str]:
         """The status and the reason of a refusal; (0, "") for none."""
         host = headers.get("host", "")
         if self.local and _name(host) not in LOOPBACK:  # a name on the net that leads here
             return 421, "this page is served to this machine alone"
-        if self.password is not None and not self._knows(headers.get("authorization", "")):
-            return 401, "a password is needed"
+        if self.password is not None and (refused := self._asked(headers.get("authorization", ""), address)):
+            return refused
         if method not in ("GET", "HEAD") and not _of_here(headers, host):
             return 403, "another page may not ask for anything here"
         found = _FILE.search(path)
         if _PROXY.match(path) or (found and not self.files.may_see(found[1], session)):
             return 403, "this file is not of this browser or of a run"
         return 0, ""
+
+    def _asked(self, header: str, address: str) -> tuple[int, str] | None:
+        """Why that answer to the question for a password lets nobody in; None where it does."""
+        if not header:  # a browser that has not been asked yet
+            return 401, "a password is needed"
+        now = time.monotonic()
+        if (left := self.tries.wait(address, now)) > 0:
+            return 429, f"too many wrong passwords: try again in {math.ceil(left)} s"
+        if self._knows(header):
+            self.tries.right(address)
+            return None
+        self.tries.wrong(address, now)
+        return 401, "a password is needed"
 
     def _knows(self, header: str) -> bool:
         kind, _, text = header.partition(" ")
@@ -83,7 +125,8 @@ class _Passing:
 
     def __init__(self, guard: Guard, path: str, session: str, send: Any) -> None:
         self.guard, self.session, self.send = guard, session, send
-        self.page, self.upload = path == "/", path == "/gradio_api/upload"
+        self.page, self.upload = path == "/", path == UPLOAD
+        self.uploaded: list[str] = []
         self.start: Any = None
         self.body = b""
 
@@ -108,7 +151,8 @@ class _Passing:
     def _whole(self) -> bytes:
         if self.upload:
             if self.start["status"] == 200:
-                for path in json.loads(self.body):
+                self.uploaded = json.loads(self.body)
+                for path in self.uploaded:
                     self.guard.files.belongs(path, self.session)
             return self.body
         if not self.session:

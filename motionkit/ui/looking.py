@@ -39,12 +39,8 @@ def look(path: Path) -> dict[str, Any]:
     still = clip.is_image or count == 1
     facts: dict[str, Any] = {"kind": "image", "seconds": None, "fps": None, "frames": 1, "strip": None}
     if not still:
-        facts = {"kind": "video", "seconds": seconds, "fps": fps, "frames": count, "strip": _jpeg(strip(clip))}
-    return facts | {
-        "size": [clip.width, clip.height],
-        "still": _jpeg(_small(clip.frames[0])),
-        "notes": list(clip.notes),
-    }
+        facts = {"kind": "video", "seconds": seconds, "fps": fps, "frames": count, "strip": jpeg(strip(clip))}
+    return facts | {"size": [clip.width, clip.height], "still": jpeg(small(clip.frames[0])), "notes": list(clip.notes)}
 
 
 def _scan(path: Path, kind: str) -> tuple[float, float, int]:
@@ -70,12 +66,14 @@ def strip(clip: Clip, picks: int = PICKS, height: int = HEIGHT) -> np.ndarray:
     return np.concatenate([resize(clip.frames[i], height, width) for i in chosen], axis=1)  # (height, W, 3)
 
 
-def _small(frame: np.ndarray) -> np.ndarray:
+def small(frame: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 3) uint8 with a longer side of at most `LARGEST`."""
     scale = min(1.0, LARGEST / max(frame.shape[:2]))
     return resize(frame, max(1, round(frame.shape[0] * scale)), max(1, round(frame.shape[1] * scale)))
 
 
-def _jpeg(frame: np.ndarray) -> str:
+def jpeg(frame: np.ndarray) -> str:
+    """A frame (H, W, 3) uint8 as a data: address."""
     from PIL import Image
 
     buffer = io.BytesIO()

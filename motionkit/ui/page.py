@@ -9,7 +9,7 @@ import gradio as gr
 
 from motionkit import __version__
 from motionkit.errors import UserError
-from motionkit.ui import asking, comparisons, facts, gallery, tables, transfers
+from motionkit.ui import ahead, asking, comparisons, facts, gallery, maps, tables, transfers
 from motionkit.ui.parts import QUICK, WORKS, Desk, part, session
 from motionkit.ui.work import one_line
 
@@ -42,18 +42,27 @@ def _transfer(desk: Desk) -> None:
 
     def form_of(asked: dict[str, Any]) -> dict[str, Any]:
         method = str(asked.get("method"))
-        made = facts.form(method, asked.get("backbone") or None, asked.get("preset") or None)
-        return made | {"seconds": gallery.last_seconds(files, method, made["backbone"])}
+        return facts.form(method, asked.get("backbone") or None, asked.get("preset") or None)
 
     def words_of(asked: dict[str, Any]) -> dict[str, str]:
-        return asking.as_words(asked["form"], asked["clips"])
+        return _said(asking.as_words, asked["form"], asked["clips"])
 
+    def ahead_of(asked: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        return ahead.ahead(asked.get("form"), asked.get("clips") or {}, files, session(request))
+
+    def map_of(asked: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        return maps.gathered(asked, files, session(request))
+
+    def frame_of(asked: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        return maps.first_frame(asked.get("form"), asked.get("clips") or {}, files, session(request))
+
+    asks = [form_of, words_of, ahead_of, map_of, frame_of]
     with gr.Row(elem_id="mk-bench", equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="mk-left"):
             for name in asking.CLIPS:
                 desk.clips[name] = part("clip", None, ("picked",), elem_id=f"mk-{name}", name=name)
         with gr.Column(scale=5, min_width=320, elem_id="mk-middle"):
-            desk.form = part("form", {"method": "warp"}, ("run",), facts=known, server_functions=[form_of, words_of])
+            desk.form = part("form", {"method": "warp"}, ("run",), facts=known, server_functions=asks)
         with gr.Column(scale=6, min_width=320, elem_id="mk-right"):
             stage = part("stage", None, ("cancel", "example"))
 

@@ -21,7 +21,7 @@ from motionkit.ui.work import Line
 _SANDBOX = "sandbox allow-scripts allow-downloads allow-popups"  # a page of a run cannot ask anything of this one
 _STATIC = {  # the parts of each, in their order
     "app.css": ("text/css", ("base.css", "parts.css", "tables.css")),
-    "app.js": ("text/javascript", ("core.js", "clip.js", "form.js", "stage.js", "compare.js", "past.js")),
+    "app.js": ("text/javascript", ("core.js", "clip.js", "marks.js", "form.js", "stage.js", "compare.js", "past.js")),
 }
 
 

@@ -55,8 +55,11 @@ def _guess(path: Path, frames: Any) -> int | None:
     """How many frames a strip holds: as many as the video, where its width can be that many squares or so."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        width, height = image.size
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError:  # it has just been removed
+        return None
     whole = isinstance(frames, int) and frames > 0 and width % frames == 0
     return frames if whole and 0.4 < width / frames / height < 2.5 else None
 
@@ -98,32 +101,34 @@ def inputs_of(job: Job, reference: Clip | None, driving: Clip | None, frames: in
     folder.mkdir(parents=True, exist_ok=True)
     clips = {"driving": driving, "reference": reference}
     players = {name: player_of(clip, frames, fps, folder / name) for name, clip in clips.items()}
-    job.extra |= {"inputs": {name: found for name, found in players.items() if found}, "frames": frames, "fps": fps}
+    job.show(inputs={name: found for name, found in players.items() if found}, frames=frames, fps=fps)
 
 
 def view(line: Line, job: Job) -> dict[str, Any]:
-    """A job for the page."""
+    """A job for the page, at one moment."""
+    state, (cells, shown) = job.state, job.facts()
+    going = state not in OVER
     return {
         "job": job.id,
         "title": job.title,
-        "state": job.state,
+        "state": state,
         "ahead": line.before(job),
         "line": job.line,
         "seconds": round(job.seconds, 2),
-        "stages": job.watch.facts() if job.state not in OVER else [],
-        "picture": job.watch.picture if job.state not in OVER else "",
+        "stages": job.watch.facts() if going else [],
+        "picture": job.watch.picture if going else "",
         "notes": list(job.watch.notes),
-        "cells": list(job.cells),
-        **job.extra,
+        "cells": cells,
+        **shown,
     }
 
 
 async def follow(line: Line, job: Job) -> AsyncIterator[dict[str, Any]]:
     """The job as it goes, until it is over; a browser that goes away leaves it running."""
-    while job.state not in OVER:
-        yield view(line, job)
+    while (state := view(line, job))["state"] not in OVER:
+        yield state
         await asyncio.sleep(BEAT)
-    yield view(line, job)
+    yield state
 
 
 def refused(text: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from motionkit.errors import UserError
 from motionkit.table import study
 from motionkit.ui.comparisons import page_of
 from motionkit.ui.files import Files, url
+from motionkit.ui.gallery import newest
 from motionkit.ui.work import one_line
 
 MOST = 50  # tables that are listed
@@ -23,7 +24,7 @@ def benches(files: Files) -> list[dict[str, Any]]:
     """Every table below the runs, the newest first."""
     paths = {path for place in _PLACES for path in files.runs.glob(place)}
     found = []
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)[:MOST]:
+    for path in newest(paths)[:MOST]:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             found.append(_table(files, path, facts))
@@ -53,7 +54,7 @@ def comparisons(files: Files) -> list[dict[str, Any]]:
     folders = {path.parent for path in files.runs.glob("compare/*/cells")} | {
         path.parent.parent.parent for path in files.runs.glob("compare/*/jobs/*/cells")
     }
-    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[:MOST]:
+    for folder in newest(folders)[:MOST]:
         try:
             cases = study.cases([folder])
         except UserError:

@@ -28,12 +28,7 @@ def look_at(value: Any, files: Files, session: str) -> dict[str, Any] | None:
         path = files.given(value, session, "the file")
         return known | look(Path(str(path)))
     except UserError as error:
-        return {"error": _named(one_line(error), str(value["path"]), str(value.get("name") or "the file"))}
-
-
-def _named(text: str, path: str, name: str) -> str:
-    """An error with the file called as its user calls it."""
-    return text.replace(path, name).replace(Path(path).name, name)
+        return {"error": asking.named(one_line(error), str(value["path"]), str(value.get("name") or "the file"))}
 
 
 def example_clips() -> dict[str, dict[str, Any]]:
@@ -50,10 +45,10 @@ def run_one(job: Job, request: Request, files: Files, session: str) -> None:
     job.watch.clear()
     plan = check(request, job.watch, job.watch.say)
     given, context = plan.inputs, plan.context
-    if "inputs" not in job.extra:
+    if not job.shows("inputs"):
         inputs_of(job, given.reference, given.driving, context.frames, context.fps, files.made(session) / job.id)
     result = plan.execute(asking.run_folder(files.runs))
-    job.cells.append(finished(plan.spec.name, result))
+    job.add(finished(plan.spec.name, result))
     del plan, result
     gc.collect()  # the weights are gone before the next job loads its own
 
@@ -72,17 +67,10 @@ async def transfer(
         try:
             run_one(job, request, files, session)
         except UserError as error:
-            raise UserError(_with_names(one_line(error), clips)) from error
+            raise UserError(asking.with_names(one_line(error), {**clips, **asking.maps_of(form)})) from error
 
     async for state in follow(line, line.add(Job(str(form["method"]), work))):
         yield state
-
-
-def _with_names(text: str, clips: Mapping[str, Any]) -> str:
-    for clip in clips.values():
-        if isinstance(clip, Mapping) and clip.get("path"):
-            text = _named(text, str(clip["path"]), str(clip.get("name") or "the file"))
-    return text
 
 
 def movers() -> list[str]:
@@ -99,13 +87,13 @@ async def example(
 
     def work(job: Job) -> None:
         for name in wanted:
-            job.extra |= {"now": name, "to_come": wanted[wanted.index(name) + 1 :]}
+            job.show(now=name, to_come=wanted[wanted.index(name) + 1 :])
             form = {"method": name, **EXAMPLE_TEXTS}
             try:
                 run_one(job, asking.request_of(form, clips, files, session), files, session)
             except UserError as error:
-                job.cells.append({"method": name, "video": None, "shown": [], "stages": {}, "reason": one_line(error)})
-        job.extra |= {"now": "", "to_come": []}
+                job.add({"method": name, "video": None, "shown": [], "stages": {}, "reason": one_line(error)})
+        job.show(now="", to_come=[])
 
     for name in wanted:
         registry.spec(name)  # an unknown one is said at once

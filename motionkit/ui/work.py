@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import itertools
 import logging
@@ -10,7 +11,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from motionkit.context import NullProgress
@@ -32,21 +33,26 @@ class Watch(NullProgress):
         self.picture = ""
         self.notes: list[str] = []
         self.stop = threading.Event()
+        self._lock = threading.Lock()
 
     def start(self, stage: str, total: int) -> None:
         """A stage begins; the same name again is a stage of its own."""
-        self.stages.append({"name": stage, "total": total, "done": 0, "began": time.monotonic(), "seconds": None})
+        record = {"name": stage, "total": total, "done": 0, "began": time.monotonic(), "seconds": None}
+        with self._lock:
+            self.stages.append(record)
 
     def step(self, stage: str, done: int, preview: Any = None) -> None:
         """Note how far it is, and the picture."""
-        self._last(stage)["done"] = done
-        if preview is not None:
-            self.picture = _data(preview)
+        picture = None if preview is None else _data(preview)
+        with self._lock:
+            self._last(stage)["done"] = done
+            self.picture = picture or self.picture
 
     def end(self, stage: str) -> None:
         """Note what it took."""
-        record = self._last(stage)
-        record["seconds"] = time.monotonic() - record["began"]
+        with self._lock:
+            record = self._last(stage)
+            record["seconds"] = time.monotonic() - record["began"]
 
     def cancelled(self) -> bool:
         """Whether the page asked to stop."""
@@ -58,11 +64,13 @@ class Watch(NullProgress):
 
     def facts(self) -> list[dict[str, Any]]:
         """The stages for the page: name, done, total, seconds so far, seconds left."""
-        return [_stage(record, time.monotonic()) for record in list(self.stages)]
+        with self._lock:
+            return [_stage(record, time.monotonic()) for record in self.stages]
 
     def clear(self) -> None:
         """Forget the stages of one run before the next of the same job."""
-        self.stages, self.picture = [], ""
+        with self._lock:
+            self.stages, self.picture = [], ""
 
     def _last(self, stage: str) -> dict[str, Any]:
         return next(record for record in reversed(self.stages) if record["name"] == stage)
@@ -92,21 +100,43 @@ def _data(picture: Any) -> str:
 
 
 class Job:
-    """Something that runs in its turn; `work` gets the job, and may put what is finished into `cells` as it goes.
+    """Something that runs in its turn; `work` gets the job, and says by `add` and `show` what is finished as it goes.
 
     Attributes:
-        line: why it failed, or what its user should know, in one line.
-        extra: what else the page shows, by name.
+        state: changed by the `Line` alone.
+        line: why it failed, in one line.
     """
 
     def __init__(self, title: str, work: Callable[[Job], None]) -> None:
         self.id, self.title, self.work = secrets.token_urlsafe(12), title, work
         self.state, self.line = WAITING, ""
         self.watch = Watch()
-        self.cells: list[dict[str, Any]] = []
-        self.extra: dict[str, Any] = {}
         self.began: float | None = None
         self.seconds = 0.0
+        self._cells: list[dict[str, Any]] = []
+        self._shown: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def add(self, cell: Mapping[str, Any]) -> None:
+        """A method is finished."""
+        with self._lock:
+            self._cells.append(copy.deepcopy(dict(cell)))
+
+    def show(self, **more: Any) -> None:
+        """What else the page shows, by name; copied, so that the caller may go on with its own."""
+        kept = copy.deepcopy(more)
+        with self._lock:
+            self._shown |= kept
+
+    def facts(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """What is finished, and what else is shown: a copy that nothing changes any more."""
+        with self._lock:
+            return copy.deepcopy(self._cells), copy.deepcopy(self._shown)
+
+    def shows(self, name: str) -> bool:
+        """Whether something is shown under that name."""
+        with self._lock:
+            return name in self._shown
 
 
 class Line:
@@ -133,30 +163,44 @@ class Line:
 
     def get(self, name: Any) -> Job | None:
         """The job of that id, if it is remembered."""
-        return self._jobs.get(name) if isinstance(name, str) else None
+        with self._lock:
+            return self._jobs.get(name) if isinstance(name, str) else None
 
     def before(self, job: Job) -> int:
         """How many jobs run or wait before this one."""
-        earlier = itertools.takewhile(lambda known: known is not job, list(self._jobs.values()))
-        return sum(known.state not in OVER for known in earlier)
+        with self._lock:
+            earlier = itertools.takewhile(lambda known: known is not job, self._jobs.values())
+            return sum(known.state not in OVER for known in earlier)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        with self._lock:
+            return all(known.state in OVER for known in self._jobs.values())
 
     def cancel(self, name: Any) -> None:
-        """Stop a job, or take it out of the line."""
+        """Stop a job, or take it out of the line; one that is over stays as it is."""
         job = self.get(name)
-        if job is not None and job.state not in OVER:
-            job.watch.stop.set()
+        if job is None:
+            return
+        with self._lock:  # between the worker's look at a state and its change nothing comes
+            if job.state not in OVER:
+                job.watch.stop.set()
             if job.state == WAITING:
                 job.state = CANCELLED
 
     def _run(self) -> None:
         while True:
             job = self._waiting.get()
-            if job.state == WAITING:
+            with self._lock:
+                starts = job.state == WAITING
+                if starts:
+                    job.state, job.began = RUNNING, time.monotonic()
+            if starts:
                 self._one(job)
 
     def _one(self, job: Job) -> None:
-        job.state, job.began = RUNNING, time.monotonic()
-        state = DONE
+        began, state = time.monotonic(), DONE
         try:
             job.work(job)
         except Cancelled:
@@ -166,8 +210,8 @@ class Line:
         except (Exception, SystemExit) as error:  # whatever one job does, the line goes on
             _log.exception("a defect in the job %s", job.title)
             state, job.line = FAILED, f"{type(error).__name__}: {one_line(error)} (a defect: the terminal says where)"
-        job.seconds = time.monotonic() - job.began
-        job.state = state
+        with self._lock:
+            job.seconds, job.state = time.monotonic() - began, state
 
 
 def one_line(error: BaseException) -> str:

@@ -75,8 +75,9 @@ def pack(folder: Path, samples: bool = False) -> Parcel:
     for name, file in files.items():
         _check(file, name)
     clean = shortened(record)
-    files[RECORD] = (json.dumps(clean, indent=1, sort_keys=True) + "\n").encode()
-    _refuse(files[RECORD].decode(), folder / RECORD)
+    text = json.dumps(clean, indent=1, sort_keys=True) + "\n"
+    _refuse(text, folder / RECORD)
+    files[RECORD] = text.encode()
     return Parcel(clean, {name: files[name] for name in sorted(files)}, tuple(_remarks(record, samples)))
 
 

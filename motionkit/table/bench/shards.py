@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from motionkit.errors import UserError
 from motionkit.table.bench.planned import Cell
+from motionkit.weights.hashing import hash_json
 
 MOST = 10_000
 
@@ -44,17 +46,21 @@ class Shard:
     def keys(self, rows: Sequence[Sequence[Cell]]) -> set[str]:
         """The keys of its cells.
 
-        Cells are dealt along diagonals, so that each part has as many of every row and of every case as can be, and a
-        row that a machine cannot run changes nothing for the others. Equal cells of two rows are in one part.
+        The part of a cell follows from the cell and from its row's configuration alone: the cases of a row are dealt
+        one after another, from a part on that the key of the row's first cell with that seed decides. So each part has
+        as many of every row and seed as can be, equal cells of two rows are in one part, and a row that a machine
+        cannot run changes nothing for the others, whatever cells it would have shared with them.
 
         Args:
-            rows: the cells of each entry, in the table's order; () for a refused one.
+            rows: the cells of each entry, cases of a seed one after another; () for a refused one.
         """
-        part: dict[str, int] = {}
-        for number, cells in enumerate(rows):
-            for turn, cell in enumerate(cells):
-                part.setdefault(cell.key, (turn + number) % self.of + 1)
-        return {key for key, number in part.items() if number == self.number}
+        own = set()
+        for cells in rows:
+            for _, group in itertools.groupby(cells, key=lambda cell: cell.seed):
+                dealt = list(group)
+                first = int(hash_json(dealt[0].key)[:12], 16)
+                own |= {cell.key for cell in dealt if (first + cell.index) % self.of + 1 == self.number}
+        return own
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"

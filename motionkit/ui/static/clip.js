@@ -16,7 +16,7 @@
         props.value = { path: sent.path, url: sent.url, name: file.name };
         trigger("picked");
       } catch (error) {
-        props.value = { error: "The upload failed: " + (error.message || error) };
+        props.value = { error: "Not uploaded: " + mk.failed(error) };
       }
       drawing = false;
     }

@@ -42,12 +42,12 @@
     (state) => [h("div", { class: "mk-figures" }, table(state)), state.report ? h("p", {}, h("a", { href: state.report, target: "_blank" }, "Open the report")) : ""]));
 
   part("batch", (root, { props, trigger, upload }) => {
-    let said = "";
+    let said = "", wrong = "";
     const put = (more) => { props.value = { ...props.value, ...more }; };
     async function take(list) {
-      said = "Reading…"; draw();
+      said = "Reading…"; wrong = ""; draw();
       const files = [...(props.value.files || [])];
-      for (const file of list) { try { const sent = await upload(file); files.push({ path: sent.path, name: file.name }); } catch (error) { said = String(error.message || error); } }
+      for (const file of list) { try { const sent = await upload(file); files.push({ path: sent.path, name: file.name }); } catch (error) { wrong = "Not uploaded: " + mk.failed(error); break; } }
       said = ""; put({ files }); draw();
     }
     function draw() {
@@ -55,7 +55,7 @@
       const zone = h("div", { class: "mk-drop" }, said || [h("label", { class: "mk-pick" }, input, h("span", {}, "Choose files")), h("span", { class: "mk-soft" }, "one CSV, and the clips it names")]);
       zone.addEventListener("dragover", (event) => event.preventDefault());
       zone.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
-      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Batch"), h("span", { class: "mk-soft" }, "a row is a job: columns name, reference, driving, prompt, truth, seed, …")), zone,
+      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Batch"), h("span", { class: "mk-soft" }, "a row is a job: columns name, reference, driving, prompt, truth, seed, …")), zone, wrong ? h("p", { class: "mk-error", role: "alert" }, wrong) : "",
         files.length ? h("ul", { class: "mk-files" }, files.map((f) => h("li", {}, f.name, h("button", { type: "button", class: "mk-link", onclick: () => { put({ files: files.filter((g) => g !== f) }); draw(); } }, "remove")))) : "",
         ticks(props.value?.methods || [], (methods) => put({ methods })), h("button", { type: "button", class: "mk-run", onclick: () => trigger("run") }, "Run the jobs"));
     }
@@ -63,13 +63,21 @@
   });
 
   part("batched", (root, { props, trigger, watch }) => {
+    const head = h("div", { class: "mk-title" }), body = h("div", {}), name = h("h2", {}), count = h("span", { class: "mk-soft" }), links = h("span", {}), cancel = h("button", { type: "button", class: "mk-small mk-cancel", onclick: () => trigger("cancel") }, "Cancel");
+    head.append(name, count, h("span", { class: "mk-tools" }, links, cancel)); // the button stays, so that a click on it is not lost
+    root.append(head, body);
     function draw() {
       const state = props.value;
       root.dataset.state = state?.state || "empty";
-      if (!state) return mk.fill(root, h("div", { class: "mk-blank" }, h("h2", {}, "Jobs, one after another"), h("p", {}, "Each row becomes a comparison. A job that fails is reported and the others run; the results come as a zip.")));
-      const busy = ["waiting", "running"].includes(state.state), done = (state.rows || []).filter((r) => ["done", "failed"].includes(r.state)).length;
-      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, { waiting: "Waiting", running: "Running", done: "Done", failed: "It did not run", cancelled: "Cancelled" }[state.state]), h("span", { class: "mk-soft" }, state.rows ? `${done} of ${state.rows.length}` : ""),
-        h("span", { class: "mk-tools" }, state.zip ? h("a", { class: "mk-small strong", href: state.zip, download: "results.zip" }, "Results as a zip") : "", state.index ? h("a", { class: "mk-small", href: state.index, target: "_blank" }, "Overview") : "", busy ? h("button", { type: "button", class: "mk-small mk-cancel", onclick: () => trigger("cancel") }, "Cancel") : "")),
+      head.hidden = !state;
+      if (!state) return mk.fill(body, h("div", { class: "mk-blank" }, h("h2", {}, "Jobs, one after another"), h("p", {}, "Each row becomes a comparison. A job that fails is reported and the others run; the results come as a zip.")));
+      const busy = ["waiting", "running"].includes(state.state), done = (state.rows || []).filter((r) => ["done", "failed", "cancelled"].includes(r.state)).length;
+      const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+      put(name, { waiting: "Waiting", running: "Running", done: "Done", failed: "It did not run", cancelled: "Cancelled" }[state.state]);
+      put(count, state.rows ? `${done} of ${state.rows.length}` : "");
+      cancel.hidden = !busy;
+      mk.fill(links, state.zip ? h("a", { class: "mk-small strong", href: state.zip, download: "results.zip" }, "Results as a zip") : "", " ", state.index ? h("a", { class: "mk-small", href: state.index, target: "_blank" }, "Overview") : "");
+      mk.fill(body,
         state.line && state.state === "failed" ? h("p", { class: "mk-error", role: "alert" }, state.line) : "",
         state.rows ? h("div", { class: "mk-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Job", "State", ""].map((t) => h("th", {}, t)))), h("tbody", {}, state.rows.map((r) => h("tr", {}, h("td", {}, r.name), h("td", { class: "is-" + r.state }, r.state), h("td", {}, r.report ? h("a", { href: r.report, target: "_blank" }, "report") : "", " ", r.line)))))) : "");
     }

@@ -32,6 +32,11 @@ window.mk = (() => {
   const number = (value) => value === null || value === undefined ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(2) : value.toFixed(3);
   const say = (name) => name.replaceAll("_", " ");
 
+  // A refusal of the server, without what the transport puts before it.
+  const failed = (error) => String(error?.message || error).replace(/^(Error: )?(HTTP \d+: )?/, "");
+  // What the server is told of the clips: not their pictures.
+  const slim = (clips) => Object.fromEntries(Object.entries(clips).filter(([, c]) => c?.path).map(([name, { path, name: called, start, end, example }]) => [name, { path, name: called, start, end, example }]));
+
   async function copy(text, button) {
     try { await navigator.clipboard.writeText(text); }
     catch { // a page that is not on this machine has no clipboard
@@ -57,5 +62,5 @@ window.mk = (() => {
   });
 
   document.documentElement.lang = "en";
-  return { h, fill, mount, part, store, tell, hear, seconds, number, say, copy, tab };
+  return { failed, slim, h, fill, mount, part, store, tell, hear, seconds, number, say, copy, tab };
 })();

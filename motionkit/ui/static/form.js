@@ -2,7 +2,9 @@
 (() => {
   const { h, part, store, tell, hear, say, copy } = mk;
 
-  function control(name, fact, value, set) {
+  function control(name, fact, value, set, tools) {
+    const drawn = fact["x-drawn"];
+    if (drawn && tools) return mk.marked(drawn, name, value, set, { ...tools, typed: (now, put) => control(name, fact, now, put) });
     const kinds = [fact.type].flat(), id = "set-" + name;
     const common = { id, ariaLabel: name, title: fact.description || "" };
     if (fact.enum) {
@@ -25,37 +27,52 @@
     if (kinds.includes("array")) {
       const inner = fact.items?.type;
       const read = (text) => (inner === "integer" || inner === "number" ? Number(text) : text);
-      const box = h("input", { type: "text", ...common, value: (value || []).join(", "), placeholder: "comma between values", onchange: () => set(box.value.split(",").map((t) => t.trim()).filter(Boolean).map(read)) });
+      const box = h("input", { type: "text", ...common, value: (value || []).join(", "), placeholder: kinds.includes("null") ? "automatic" : "comma between values", onchange: () => { const list = box.value.split(",").map((t) => t.trim()).filter(Boolean).map(read); set(list.length || !kinds.includes("null") ? list : null); } });
       return box;
     }
     const box = h("input", { type: "text", ...common, value: value ?? "", placeholder: kinds.includes("null") ? "automatic" : "", onchange: () => set(box.value === "" && kinds.includes("null") ? null : box.value) });
     return box;
   }
 
-  function fields(schema, prefix, values, set) {
+  function fields(schema, prefix, values, set, tools) {
     return Object.entries(schema.properties).filter(([key]) => prefix || !["name", "preset"].includes(key)).map(([key, fact]) => {
       const name = prefix + key;
       if (fact.type === "object" && fact.properties) {
-        const inside = fields(fact, name + ".", values, set), changed = Object.keys(values).some((k) => k.startsWith(name + "."));
-        return h("details", { class: "mk-group", open: changed }, h("summary", {}, fact.title, h("span", { class: "mk-soft" }, fact.description)), inside);
+        const inside = fields(fact, name + ".", values, set, tools), changed = Object.keys(values).some((k) => k.startsWith(name + "."));
+        const box = h("details", { class: "mk-group", open: changed || tools.open.has(name), ontoggle: () => (box.open ? tools.open.add(name) : tools.open.delete(name)) }, h("summary", {}, fact.title, h("span", { class: "mk-soft" }, fact.description)), inside);
+        return box;
       }
       const mine = name in values, value = mine ? values[name] : fact.default;
       const row = h("div", { class: "mk-field" + (mine ? " changed" : "") });
       const put = (next) => { set(name, JSON.stringify(next) === JSON.stringify(fact.default) ? undefined : next); row.classList.toggle("changed", name in values); };
       const meaning = fact.enum ? fact.enumDescriptions?.[fact.enum.indexOf(value)] : "";
-      row.append(h("label", { htmlFor: "set-" + name }, fact.title, fact["x-unit"] ? h("small", {}, " " + fact["x-unit"]) : ""), control(name, fact, value, put),
+      row.append(...[h("label", { htmlFor: "set-" + name }, fact.title, fact["x-unit"] ? h("small", {}, " " + fact["x-unit"]) : ""), control(name, fact, value, put, tools)].flat(),
         h("p", {}, fact.description, meaning ? h("em", {}, ` ${value}: ${meaning}.`) : ""));
       return row;
     });
   }
 
-  part("form", (root, { props, trigger, watch, server }) => {
+  part("form", (root, { props, trigger, watch, server, upload }) => {
     const facts = (store.facts = props.facts);
-    let known = null, asked = "", words = null, state = { settings: {}, ...props.value }, opened = false;
+    let known = null, asked = "", words = null, state = { settings: {}, maps: {}, ...props.value }, opened = false, maps_open = false;
+    let seen = null, timer = 0, turn = 0;
+    const groups = new Set(); // of settings that are open
     const method = () => facts.methods.find((m) => m.name === state.method) || facts.methods[0];
     const reads = (name) => name in method().needs || name in method().uses;
 
-    function push() { store.form = state; props.value = { ...state, settings: { ...state.settings } }; tell("form"); }
+    function push() { store.form = state; props.value = { ...state, settings: { ...state.settings }, maps: { ...state.maps } }; tell("form"); look_ahead(); }
+    const asks = () => ({ form: state, clips: mk.slim(store.clips) });
+
+    // What the run would be refused for, whether it fits and how long it takes: asked anew a moment after each change.
+    function look_ahead() {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        const mine = ++turn;
+        let got = null;
+        try { got = await server.ahead_of(asks()); } catch { got = null; }
+        if (mine === turn) { seen = got; readiness(); }
+      }, 300);
+    }
 
     async function refresh() {
       const now = JSON.stringify([state.method, state.backbone, state.preset]);
@@ -101,28 +118,38 @@
       return Object.keys(method().needs).filter((name) => !there(name));
     }
 
+    function verdict(gone) {
+      if (gone.length) return h("strong", { class: "mk-need" }, "Still needed: " + gone.map((n) => ({ reference: "a character", driving: "a motion" })[n] || "a " + say(n)).join(", "));
+      if (!seen) return h("strong", {}, "Looking…");
+      if (seen.wrong) return h("p", { class: "mk-error", role: "alert" }, seen.wrong);
+      const time = seen.seconds ? `about ${mk.seconds(seen.seconds)}` : "";
+      return seen.fits === false ? h("strong", { class: "mk-need" }, "Does not fit this machine" + (seen.nearest ? `: try ${seen.nearest}` : "")) : h("strong", { class: "mk-fine" }, ["Ready", seen.fits ? "fits" : "", time].filter(Boolean).join(" · "));
+    }
+
     function readiness() {
       const place = root.querySelector(".mk-ready");
       if (!place) return;
-      const gone = missing(), plan = known?.plan || [];
-      mk.fill(place, gone.length ? h("span", { class: "mk-need" }, "Still needed: " + gone.map((n) => ({ reference: "a character", driving: "a motion" })[n] || "a " + say(n)).join(", ")) : h("span", { class: "mk-fine" }, "Ready"),
-        known?.seconds ? h("span", {}, `last time ${mk.seconds(known.seconds)}`) : "", ...plan.map((line) => h("span", { class: line.startsWith("weights missing") ? "mk-need" : "" }, line)));
-      root.querySelector(".mk-run").classList.toggle("waits", gone.length > 0);
+      const gone = missing(), plan = known?.plan || [], lacks = plan.filter((line) => line.startsWith("weights missing"));
+      const more = seen && !seen.wrong ? [seen.shape, seen.memory, seen.seconds && seen.by ? "time as of " + seen.by : ""].filter(Boolean).join(" · ") : "";
+      const cards = seen && !seen.wrong && seen.cards.length ? h("span", { class: "mk-cards-fit" }, "Cards ", seen.cards.map(([size, fits]) => h("i", { class: fits ? "yes" : "no", title: fits ? "fits" : "does not fit" }, `${size} GB ${fits ? "✓" : "✗"}`))) : "";
+      mk.fill(place, verdict(gone), lacks.map((line) => h("span", { class: "mk-need" }, line)), more ? h("span", {}, more) : "", cards, gone.length ? "" : (seen?.notes || []).map((line) => h("span", {}, line)));
+      root.querySelector(".mk-run").classList.toggle("waits", gone.length > 0 || seen?.fits === false);
     }
 
     async function show(kind) {
-      words = await server.words_of({ form: state, clips: store.clips });
+      words = await server.words_of(asks());
       const text = words[kind], out = root.querySelector(".mk-words");
+      out.hidden = false;
+      if (words.error) return mk.fill(out, h("p", { class: "mk-error", role: "alert" }, words.error));
       const button = h("button", { type: "button", class: "mk-small strong", onclick: () => copy(text, button) }, "Copy");
       mk.fill(out, h("pre", {}, text), button);
-      out.hidden = false;
     }
 
     function settings() {
       if (known?.wrong) return h("p", { class: "mk-error" }, known.wrong);
       if (!known?.schema) return "";
       const set = (name, value) => { value === undefined ? delete state.settings[name] : (state.settings[name] = value); push(); count(); };
-      const rows = fields(known.schema, "", state.settings, set);
+      const rows = fields(known.schema, "", state.settings, set, { frame: () => server.frame_of(asks()), upload, open: groups });
       const sum = h("summary", {}, rows.length ? "Settings" : "No settings of its own", h("span", { class: "mk-count" }));
       const box = h("details", { class: "mk-settings", open: opened, ontoggle: () => { opened = box.open; } }, sum, rows);
       const count = () => { const n = Object.keys(state.settings).length; sum.querySelector(".mk-count").textContent = n ? `${n} changed` : ""; };
@@ -145,6 +172,7 @@
           presets ? choice("preset", "Preset", [["", presets.default], ...presets.enum.filter((w) => w !== presets.default).map((w) => [w, w])], { settings: {} }) : "",
           option("seed", "Seed", { type: "number", min: 0, placeholder: "0", disabled: !item.seeded }), option("frames", "Frames", { type: "number", min: 1 }),
           option("size", "Size", { placeholder: "auto" }), option("fps", "Rate, fps", { type: "number", min: 1, step: "any" })),
+        mk.maps(item, facts.maps, state.maps || {}, (maps) => change({ maps }), { map: (given) => server.map_of(given), upload, opened: maps_open, toggled: (open) => { maps_open = open; } }),
         settings(),
         h("div", { class: "mk-go" },
           h("button", { type: "button", class: "mk-run", onclick: () => { if (root.classList.contains("running")) return; trigger("run"); document.querySelector("#mk-stage")?.scrollIntoView({ block: "nearest", behavior: "smooth" }); } }, "Make it move"),
@@ -156,17 +184,17 @@
       readiness();
     }
 
-    watch("value", () => { if (props.value && JSON.stringify(props.value) !== JSON.stringify(state)) { state = { settings: {}, ...props.value }; store.form = state; tell("form"); draw(); refresh(); } });
-    hear("clips", readiness);
+    watch("value", () => { if (props.value && JSON.stringify(props.value) !== JSON.stringify(state)) { state = { settings: {}, maps: {}, ...props.value }; store.form = state; tell("form"); draw(); refresh(); look_ahead(); } });
+    hear("clips", () => { seen = null; readiness(); look_ahead(); });
     hear("job", (job) => { const busy = job && ["waiting", "running"].includes(job.state); root.classList.toggle("running", Boolean(busy)); const b = root.querySelector(".mk-run"); if (b) b.textContent = busy ? "Running…" : "Make it move"; });
     mk.again = (form) => { // a past run, to be changed and run again
       const { clips, ...asked } = form;
-      state = { settings: {}, ...asked };
+      state = { settings: {}, maps: {}, ...asked };
       push(); draw(); refresh(); mk.tab("Transfer");
       const here = [store.clips.reference, store.clips.driving].map((clip) => clip?.name?.replace(/\.[^.]*$/, "")), gone = clips.filter((name) => name && !here.includes(name));
       if (gone.length) root.querySelector(".mk-ready").prepend(h("span", { class: "mk-need" }, "It was made with " + gone.join(" and ") + ": choose them again for the same clips"));
     };
     store.form = state;
-    draw(); refresh(); setTimeout(() => tell("form"), 0);
+    draw(); refresh(); look_ahead(); setTimeout(() => tell("form"), 0);
   });
 })();

@@ -28,7 +28,7 @@
       const filter = h("select", { ariaLabel: "method", onchange: () => { wanted = filter.value; most = 24; draw(); } }, h("option", { value: "" }, "every method"), names.map((n) => h("option", { value: n, selected: n === wanted }, n)));
       mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Past runs"), h("span", { class: "mk-soft" }, `${shown.length} of ${runs.length}`), h("span", { class: "mk-tools" }, filter, h("button", { type: "button", class: "mk-small", onclick: load }, "Look again"))),
         open ? h("section", { class: "mk-opened" }, h("button", { type: "button", class: "mk-small", onclick: () => { open = null; draw(); } }, "Close"), open.error ? h("p", { class: "mk-error" }, open.error) : [mk.wall(open), open.cells.map(mk.facts_of)]) : "",
-        shown.length ? h("div", { class: "mk-grid" }, shown.slice(0, most).map(card)) : h("div", { class: "mk-blank" }, h("h2", {}, "Nothing has run yet"), h("p", {}, "What you make is kept in the folder of runs and shown here.")),
+        shown.length ? h("div", { class: "mk-grid" }, shown.slice(0, most).map(card)) : h("div", { class: "mk-blank" }, h("h2", {}, "Nothing has run yet"), h("p", {}, "What you make is kept in the folder of runs and shown here."), h("button", { type: "button", class: "mk-small", onclick: () => tab("Transfer") }, "Make something move")),
         shown.length > most ? h("button", { type: "button", class: "mk-small", onclick: () => { most += 48; draw(); } }, "More") : "");
     }
     seen(root, load); draw();
@@ -40,7 +40,7 @@
     function figure(f) { return !f || f.mean === null || f.mean === undefined ? "–" : h("span", { title: f.low !== null ? `${number(f.low)} to ${number(f.high)}` : "" }, number(f.mean), f.low !== null && f.low !== undefined ? h("small", {}, `${number(f.low)} – ${number(f.high)}`) : ""); }
     function draw() {
       if (!tables) return mk.fill(root, h("p", { class: "mk-soft" }, "Reading the tables…"));
-      if (!tables.length) return mk.fill(root, h("div", { class: "mk-blank" }, h("h2", {}, "No table yet"), h("p", {}, "`motionkit bench` measures every method against a known truth; its tables are shown here.")));
+      if (!tables.length) return mk.fill(root, h("div", { class: "mk-blank" }, h("h2", {}, "No table yet"), h("p", {}, h("code", {}, "motionkit bench"), " measures every method against a known truth; its tables are shown here.")));
       mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Tables"), h("span", { class: "mk-soft" }, "of motionkit bench: mean, and its 95% interval")), tables.map((t) => h("section", {}, h("h3", {}, t.title), h("p", { class: "mk-soft" }, t.name, " ", t.page ? h("a", { href: t.page, target: "_blank" }, "the page with pictures") : ""),
         h("div", { class: "mk-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, ""), t.columns.map((c) => h("th", { title: c.meaning }, c.title, " ", { higher: "↑", lower: "↓", one: "→ 1" }[c.better] || "", h("small", {}, c.unit))), h("th", {}, "Time, s"))),
           h("tbody", {}, t.rows.map((r) => r.refused ? h("tr", {}, h("td", {}, r.label), h("td", { colSpan: t.columns.length + 1, class: "mk-soft" }, r.refused)) : h("tr", {}, h("td", {}, r.label), t.columns.map((c) => h("td", { class: r.figures[c.name]?.rank === 1 ? "best" : "" }, figure(r.figures[c.name]))), h("td", {}, figure(r.costs.seconds))))))))));
@@ -67,7 +67,7 @@
       if (value?.error || !value?.pairs) {
         const boxes = (found || []).map((c) => { const tick = h("input", { type: "checkbox", onchange: () => { chosen = tick.checked ? [...chosen, c.name] : chosen.filter((n) => n !== c.name); } }); return h("label", {}, tick, h("span", {}, h("b", {}, c.methods.join(", ")), h("small", {}, `${c.name}, ${c.cases} case${c.cases > 1 ? "s" : ""}`))); });
         return mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Which one is better?"), h("span", { class: "mk-soft" }, "two results at a time, without names, in a drawn order")), value?.error ? h("p", { class: "mk-error", role: "alert" }, value.error) : "",
-          boxes.length ? [h("fieldset", { class: "mk-ticks" }, h("legend", {}, "Comparisons"), boxes), h("button", { type: "button", class: "mk-run", onclick: () => { props.value = { names: chosen }; trigger("begin"); } }, "Begin"), h("p", { class: "mk-soft" }, "For other people’s browsers: motionkit study runs=FOLDER writes a page that sends nothing.")] : h("div", { class: "mk-blank" }, h("p", {}, "A study shows the results of comparisons. Make one under Compare first.")));
+          boxes.length ? [h("fieldset", { class: "mk-ticks" }, h("legend", {}, "Comparisons"), boxes), h("button", { type: "button", class: "mk-run", onclick: () => { props.value = { names: chosen }; trigger("begin"); } }, "Begin"), h("p", { class: "mk-soft" }, "For other people’s browsers: motionkit study runs=FOLDER writes a page that sends nothing.")] : h("div", { class: "mk-blank" }, h("h2", {}, "Nothing to judge yet"), h("p", {}, "A study shows the results of comparisons, two at a time."), h("button", { type: "button", class: "mk-small", onclick: () => tab("Compare") }, "Make a comparison")));
       }
       const pair = value.pairs[at];
       if (!pair) return mk.fill(root, result());
@@ -86,9 +86,9 @@
     async function load() { if (rows) return; try { rows = await server.health_of(); } catch { rows = []; } draw(); }
     function draw() {
       if (!rows) return mk.fill(root, h("p", { class: "mk-soft" }, "Looking at this installation…"));
-      const wrong = rows.filter((r) => r[1] === "WRONG").length, groups = [["WRONG", "Wrong", true], ["missing", "Optional, not here", true], ["ok", "In order", false]];
-      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, wrong ? `${wrong} thing${wrong > 1 ? "s" : ""} wrong` : "All is well"), h("span", { class: "mk-soft" }, "what `motionkit doctor` finds on this machine")),
-        groups.map(([state, title, open]) => { const mine = rows.filter((r) => r[1] === state); return mine.length ? h("details", { class: "mk-group", open }, h("summary", {}, title, h("span", { class: "mk-soft" }, String(mine.length))), h("dl", { class: "wide is-" + state }, mine.flatMap(([what, , detail]) => [h("dt", {}, what), h("dd", {}, detail)]))) : ""; }));
+      const wrong = rows.filter((r) => r[1] === "WRONG").length, groups = [["WRONG", "Wrong", true], ["missing", "Optional, not here", innerWidth > 560], ["ok", "In order", false]];
+      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, wrong ? `${wrong} thing${wrong > 1 ? "s" : ""} wrong` : "All is well"), h("span", { class: "mk-soft" }, "what ", h("code", {}, "motionkit doctor"), " finds on this machine")),
+        groups.map(([state, title, open]) => { const mine = rows.filter((r) => r[1] === state); return mine.length ? h("details", { class: "mk-group", open }, h("summary", {}, title, h("span", { class: "mk-soft" }, String(mine.length))), h("dl", { class: "wide is-" + state }, mine.flatMap(([what, , detail]) => [h("dt", {}, what), h("dd", {}, detail.replaceAll("`", "").replace(/^optional: /, ""))]))) : ""; }));
     }
     seen(root, load); draw();
   });

@@ -87,27 +87,30 @@
   function board(draw_empty, extra = () => "", main = false) {
     return (root, { props, trigger, watch }) => {
       let drawn = null;
-      const top = h("div", { class: "mk-now", ariaLive: "polite" }), below = h("div", { class: "mk-made" });
+      const name = h("h2", {}), beside = h("span", { class: "mk-soft" }), made = h("div", { class: "mk-made" }), rest = h("div", {});
+      // The button stays the same while all around it is drawn anew, so that a click on it is not lost.
+      const cancel = h("button", { type: "button", class: "mk-small mk-cancel", onclick: () => { cancel.textContent = "Stopping…"; trigger("cancel"); } }, "Cancel");
+      const top = h("div", { class: "mk-now", ariaLive: "polite", hidden: true }, h("div", { class: "mk-title" }, name, beside, cancel), rest), below = made;
       root.append(top, below);
+      const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+      let job = null;
       function now(state) {
         const busy = ["waiting", "running"].includes(state.state);
-        const head = { waiting: state.ahead ? `Waiting: ${state.ahead} before this one` : "Starting", running: state.now ? `${state.now} is running` : "Running", done: "Done", failed: "It did not run", cancelled: "Cancelled" }[state.state];
         root.dataset.state = state.state;
-        return [h("div", { class: "mk-title" }, h("h2", {}, head), h("span", { class: "mk-soft" }, busy ? state.title : state.state === "cancelled" ? "stopped as you asked; finished parts are kept" : state.seconds ? seconds(state.seconds) : ""),
-          busy ? h("button", { type: "button", class: "mk-small mk-cancel", onclick: (e) => { e.target.textContent = "Stopping…"; trigger("cancel"); } }, "Cancel") : ""),
-        state.line && state.state === "failed" ? h("p", { class: "mk-error", role: "alert" }, state.line) : "",
-        busy && state.picture ? h("img", { class: "mk-preview", src: state.picture, alt: "the clip as it is being made" }) : "",
-        bars(state), busy && state.to_come?.length ? h("p", { class: "mk-soft" }, "Then: " + state.to_come.join(", ")) : "",
-        state.state !== "failed" ? state.notes?.map((n) => h("p", { class: "mk-soft" }, n)) : ""];
+        put(name, { waiting: state.ahead ? `Waiting: ${state.ahead} before this one` : "Starting", running: state.now ? `${state.now} is running` : "Running", done: "Done", failed: "It did not run", cancelled: "Cancelled" }[state.state]);
+        put(beside, busy ? state.title : state.state === "cancelled" ? "stopped as you asked; finished parts are kept" : state.seconds ? seconds(state.seconds) : "");
+        if (state.job !== job || !busy) cancel.textContent = "Cancel";
+        job = state.job; cancel.hidden = !busy; top.hidden = false;
+        mk.fill(rest, state.line && state.state === "failed" ? h("p", { class: "mk-error", role: "alert" }, state.line) : "",
+          busy && state.picture ? h("img", { class: "mk-preview", src: state.picture, alt: "the clip as it is being made" }) : "",
+          bars(state), busy && state.to_come?.length ? h("p", { class: "mk-soft" }, "Then: " + state.to_come.join(", ")) : "",
+          state.state !== "failed" ? state.notes?.map((n) => h("p", { class: "mk-soft" }, n)) : "");
       }
       function draw() {
         const state = props.value;
         if (main) tell("job", state);
-        if (!state) { root.dataset.state = "empty"; mk.fill(top); mk.fill(below, draw_empty(trigger)); drawn = null; return; }
-        const cancel = top.querySelector(".mk-cancel"), kept = cancel && document.activeElement === cancel, text = cancel?.textContent;
-        mk.fill(top, ...now(state).flat(9).filter(Boolean));
-        const again = top.querySelector(".mk-cancel");
-        if (again && text) { again.textContent = text; if (kept) again.focus(); }
+        if (!state) { root.dataset.state = "empty"; top.hidden = true; mk.fill(below, draw_empty(trigger)); drawn = null; return; }
+        now(state);
         const sign = JSON.stringify([state.inputs, state.cells.map((c) => [c.method, c.video, c.reason]), state.report]);
         if (sign === drawn) return;
         drawn = sign;
