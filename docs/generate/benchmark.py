@@ -145,7 +145,7 @@ def protocols() -> str:
     ]
     sets = [_yaml(path) for path in sorted(METRIC_SETS.glob("*.yaml"))]
     metrics = [
-        (code(m.name), m.fact.title, m.fact.unit, {"higher": "↑", "lower": "↓"}.get(m.fact.better, ""), m.fact.meaning)
+        (code(m.name), m.fact.title, m.fact.unit, _better(m.fact.better), m.fact.by, m.fact.needs, m.fact.meaning)
         for m in METRICS.every()
     ]
     return paragraphs(
@@ -161,8 +161,15 @@ def protocols() -> str:
         "sprite networks: they are not comparable with FVD or FID. The papers' printed figures stand in tables of "
         "their own.",
         "## Metrics",
-        table(("name", "title", "unit", "better", "meaning"), metrics),
+        "Each is made by what its row says, and measured against the input of the column *against*. "
+        "Subject consistency, background consistency, smoothness, dynamic degree and flicker: "
+        "[figures after VBench](steadiness.md).",
+        table(("name", "title", "unit", "better", "made by", "against", "meaning"), metrics),
     )
+
+
+def _better(word: str) -> str:
+    return {"higher": "↑", "lower": "↓"}.get(word, "")
 
 
 def _text(rows: Sequence[Sequence[Any]]) -> list[list[str]]:

@@ -277,8 +277,8 @@ class AnaMoDiffConfig(PresetSettings):
         },
     )
     weights: str = setting(
-        "Networks for keypoints and flow: auto (chosen by the backbone), pocket, random, or a folder with "
-        "keypoints.safetensors and lofnet.safetensors.",
+        "Networks for keypoints and flow: auto (chosen by the backbone), pocket, random, or a folder or hub id "
+        "with keypoints.safetensors and lofnet.safetensors.",
         "auto",
     )
     source_frame: str = setting(

@@ -6,18 +6,22 @@ At inference nothing of the truth is used. All coordinates are in [-1, 1], -1/+1
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from motionkit.backbones import load
 from motionkit.backbones.base import VideoBackbone
 from motionkit.diffusion.warp import identity_grid, warp
+from motionkit.settings.gpu import Plan
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments, write_record
@@ -251,10 +255,10 @@ def in_hourglass(name: str) -> bool:
 
 def main() -> None:
     """Command line: `keypoints` or `lofnet`."""
-    if len(sys.argv) < 2 or sys.argv[1] not in ("keypoints", "lofnet"):
+    if len(sys.argv) < 2 or sys.argv[1] not in TRAINERS:
         raise SystemExit("which network to train: keypoints or lofnet")
     what = sys.argv.pop(1)
-    steps, lr = (2200, 2e-3) if what == "keypoints" else (1750, 1e-3)
+    steps, lr, train = TRAINERS[what]
     parser = arguments(__doc__.splitlines()[0], f"runs/train/anamodiff-{what}", steps, lr)
     parser.add_argument("--settings", nargs="+", default=list(EASY), help="settings of the sprite world, in turn")
     parser.add_argument("--muon", action="store_true", help="Muon trains the hourglass")
@@ -264,31 +268,45 @@ def main() -> None:
     settings = LoopSettings(args.folder, args.steps, args.lr, ema=0.995)
     if args.muon:
         settings = replace(settings, muon=in_hourglass, clip=float("inf"), decay=0.4)
-    if what == "keypoints":
-        detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
-        loss = keypoint_loss(detector, batch, args.seed, args.device, args.settings)
-        trained = Loop(detector, loss, settings).run().cpu()
-        figures, config, facts = by_style(lambda s: evaluate_keypoints(trained, setting=s)), KEYPOINT_CONFIG, {}
-    else:
-        from motionkit.backbones import load
-        from motionkit.running.execute import plan_for
-
-        backbone = load("pocket-sd", plan_for("cpu"))
-        detector, _ = load_network(out / "keypoints.safetensors", "keypoints")
-        net = LOFNet(**LOFNET_CONFIG).to(args.device)
-        loss = lofnet_loss(net, detector.to(args.device), backbone, batch, args.seed, args.device, args.settings)
-        trained = Loop(net, loss, settings).run().cpu()
-        detector = detector.cpu()
-        figures = by_style(lambda s: evaluate_lofnet(trained, detector, backbone, setting=s))
-        config = LOFNET_CONFIG
-        facts = {"vae": vae_signature(backbone.vae), "backbone": "pocket-sd"}
-    state = {k: v.half() if v.is_floating_point() else v for k, v in trained.state_dict().items()}
-    save_network(out / f"{what}.safetensors", what, dict(config), state, **facts, figures=figures)
+    trained = train(args, batch, out, settings)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in trained.network.state_dict().items()}
+    figures = trained.figures
+    save_network(out / f"{what}.safetensors", what, dict(trained.config), state, **trained.facts, figures=figures)
     write_record(
         args.folder / "record.json",
         {"steps": args.steps, "batch": batch, "settings": args.settings, "figures": figures},
     )
     print(figures)
+
+
+class Trained(NamedTuple):
+    """A network after its training, its sizes, its figures on held-out clips, and what else its file says."""
+
+    network: nn.Module
+    config: dict[str, Any]
+    figures: dict[str, float]
+    facts: dict[str, Any]
+
+
+def _train_keypoints(args: argparse.Namespace, batch: int, out: Path, settings: LoopSettings) -> Trained:
+    detector = KPDetector(**KEYPOINT_CONFIG).to(args.device)
+    loss = keypoint_loss(detector, batch, args.seed, args.device, args.settings)
+    trained: Any = Loop(detector, loss, settings).run().cpu()
+    return Trained(trained, KEYPOINT_CONFIG, by_style(lambda s: evaluate_keypoints(trained, setting=s)), {})
+
+
+def _train_lofnet(args: argparse.Namespace, batch: int, out: Path, settings: LoopSettings) -> Trained:
+    backbone = load("pocket-sd", Plan())
+    detector, _ = load_network(out / "keypoints.safetensors", "keypoints")
+    net = LOFNet(**LOFNET_CONFIG).to(args.device)
+    loss = lofnet_loss(net, detector.to(args.device), backbone, batch, args.seed, args.device, args.settings)
+    trained: Any = Loop(net, loss, settings).run().cpu()
+    detector = detector.cpu()
+    figures = by_style(lambda s: evaluate_lofnet(trained, detector, backbone, setting=s))
+    return Trained(trained, LOFNET_CONFIG, figures, {"vae": vae_signature(backbone.vae), "backbone": "pocket-sd"})
+
+
+TRAINERS = {"keypoints": (2200, 2e-3, _train_keypoints), "lofnet": (1750, 1e-3, _train_lofnet)}  # steps, rate
 
 
 if __name__ == "__main__":

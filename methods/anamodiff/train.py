@@ -16,7 +16,7 @@ from motionkit.diffusion.warp import identity_grid, warp
 from motionkit.errors import UserError
 from motionkit.training.loop import Loop, LoopSettings, LossFn, write_record
 from motionkit.training.schedule import cosine_tail
-from motionkit.training.tracker import PhaseTracker
+from motionkit.training.tracker import PhaseTracker, Shown
 from motionkit.training.workers import Workers
 from motionkit.weights.building import drawing
 
@@ -120,8 +120,13 @@ def run_phases(
             job.progress.tick(f"train {name}", step, steps)
 
         torch.manual_seed(job.seed)
-        tracker = PhaseTracker(job.tracker, name, first)
-        trained: Any = Loop(model, loss, settings, workers=workers, tracker=tracker, before=before).to_the_end()
+
+        def validate(average: Any, both: bool = both, detector: KPDetector = detector) -> Shown:
+            found = evaluate(average["detector"] if both else detector, average["flow"], source, 1)
+            return Shown({key: found[key] for key in ("warp", "still")})
+
+        more = {"tracker": PhaseTracker(job.tracker, name, first), "validate": validate}
+        trained: Any = Loop(model, loss, settings, workers=workers, before=before, **more).to_the_end()
         job.progress.end(f"train {name}")
         flow = trained["flow"]
         detector = trained["detector"] if both else detector
@@ -288,7 +293,9 @@ def _finish(
     facts |= {"vae": vae_signature(backbone.vae), "backbone": backbone.spec.name}
     save_network(job.folder / "lofnet.safetensors", "lofnet", flow.arguments, flow.state_dict(), **facts)
     skipped = getattr(source, "skipped", [])
-    write_record(job.folder / "record.json", {"steps": job.steps or STEPS, "skipped": skipped, **facts})
+    made = job.made("anamodiff", backbone.spec.name, "method.weights", ["keypoints.safetensors", "lofnet.safetensors"])
+    record = {"steps": job.steps or STEPS, "skipped": skipped, "options": asdict(options), **facts, **made}
+    write_record(job.folder / "record.json", record)
     left_out = f"; {len(skipped)} clips left out, listed in record.json" if skipped else ""
     where = "held-out" if figures["held_out"] else "training"
     return (

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from motionkit.errors import MissingWeights, UserError
 from motionkit.weights import places
 from motionkit.weights.building import drawing
+from motionkit.weights.finding import Wanted, find
 
 from .keypoints import KPDetector
 from .lofnet import LOFNet
@@ -125,7 +126,7 @@ def weight_files(weights: str, backbone: str) -> dict[str, Path]:
     """The files that a setting of `method.weights` means for a backbone; none for random ones.
 
     Args:
-        weights: auto (by backbone), pocket, random, or a folder.
+        weights: auto (by backbone), pocket, random, a folder, or a repository of the hub.
 
     Raises:
         MissingWeights: nothing was trained for this backbone, or a file is not there; says how to get it.
@@ -137,6 +138,8 @@ def weight_files(weights: str, backbone: str) -> dict[str, Path]:
     if not weights:
         raise MissingWeights(f"no keypoint and flow weights ship for {backbone}: {_how(backbone)}")
     folder = pocket_folder() if weights == "pocket" else Path(weights).expanduser()
+    if not folder.exists() and places.is_hub_id(weights):
+        folder = find(Wanted("AnaMoDiff", tuple(f"{k}.safetensors" for k in KINDS), setting="method.weights"), weights)
     files = {kind: folder / f"{kind}.safetensors" for kind in KINDS}
     for path in files.values():
         if not path.is_file():

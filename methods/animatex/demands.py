@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from motionkit.transfer import Demand
@@ -19,20 +20,24 @@ def demands(settings: AnimateXSettings, frames: int) -> list[Demand]:
     """The calls of the networks in a run that makes so many frames; the pose estimator is left out."""
     size, overlap, sample = settings.window.size, settings.window.overlap, settings.sample
     windows = 1 if frames <= size else len(range(0, frames - size, size - overlap)) + 1
-    visited = len(range(0, 1000, 1000 // sample.steps))
-    return [
-        Demand("prepare", "image features", 1, frames + 1, f"{_HERE}:look_once", part="image_encoder"),
-        Demand(
-            "generate",
-            "denoising step",
-            windows * visited,
-            min(frames, size),
-            f"{_HERE}:denoise_once",
-            guided=sample.guidance != 1,
-            smaller="method.window.size",
-            halves=sample.batched,
-        ),
-    ]
+    visited = [min(t + 1, 999) for t in range(0, 1000, 1000 // sample.steps)]
+    low, high = (1000 * end for end in sample.guidance_interval)
+    guided = sum(low <= t <= high for t in visited) if sample.guidance != 1 else 0
+    step = Demand(
+        "generate",
+        "denoising step",
+        windows * (guided or len(visited)),
+        min(frames, size),
+        f"{_HERE}:denoise_once",
+        guided=guided > 0,
+        smaller="method.window.size",
+        halves=sample.batched,
+    )
+    found = [Demand("prepare", "image features", 1, frames + 1, f"{_HERE}:look_once", part="image_encoder"), step]
+    if 0 < guided < len(visited):  # at the others the network is called once
+        calls = windows * (len(visited) - guided)
+        found.append(replace(step, what="step without guidance", calls=calls, guided=False, like=step.what))
+    return found
 
 
 def look_once(backbone: Any, settings: AnimateXSettings, run: RunContext, clips: int) -> Callable[[], Any]:

@@ -18,7 +18,7 @@ from motionkit.training.recipes.pocket_sd import SCHEDULE
 from motionkit.training.recipes.stage import SET
 from motionkit.training.recipes.text_figures import clean_errors, decoded, grid
 
-from .image_batches import ImagePairs, Pairs, skeleton
+from .image_batches import MOMENTS, ImagePairs, Pairs, skeleton
 from .image_net import ImageNet
 from .image_stage import build, conditions
 
@@ -57,20 +57,27 @@ def estimated(data: Pairs) -> Pairs:
     return replace(data, pose=found(data.target), reference_pose=found(data.reference))
 
 
+def first_of_each(data: Pairs) -> Pairs:
+    """One pair of each clip: four of one character would weigh it four times."""
+    return Pairs(*(getattr(data, f.name)[::MOMENTS] for f in fields(Pairs)))
+
+
 def figures(
     net: ImageNet, vae: AutoencoderKL, count: int = 64, sheet: Path | None = None, seed: int = 5, estimate: bool = False
 ) -> dict[str, dict[str, float]]:
     """Errors of x0, and figures of the network, of the reference standing still, of the truth through the autoencoder.
 
-    From true poses, or from estimated ones.
+    `count` characters, one pair of each, from true poses or from estimated ones. The errors' unit is the variance that
+    latents have over many characters, 1 by the autoencoder's own scale.
     """
-    pairs = ImagePairs(vae, seed, 16, "image figures", "val")
-    parts = [estimated(p) if estimate else p for p in map(pairs.at, range(count // 16))]
+    pairs = ImagePairs(vae, seed, 16 * MOMENTS, "image figures", "val")
+    parts = [first_of_each(pairs.at(step)) for step in range(count // 16)]
+    parts = [estimated(p) if estimate else p for p in parts]
     data = Pairs(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Pairs)))
     made = decoded(vae, torch.cat([sample(net, p, seed=k) for k, p in enumerate(parts)]))
     with torch.autocast("cpu", torch.bfloat16):
         beside, context = conditions(net, data)
-    errors = clean_errors(lambda x, t, part: net(x, t, beside[part], context[part]), data.clean, data.near)
+    errors = clean_errors(lambda x, t, part: net(x, t, beside[part], context[part]), data.clean, data.near, unit=1)
     if sheet:
         sheet.parent.mkdir(parents=True, exist_ok=True)
         pick = torch.arange(0, count, max(1, count // 12))[:12]

@@ -114,7 +114,7 @@ def build(folder: Path, seed: int) -> tuple[ImageNet, AutoencoderKL]:
 
 def main() -> None:
     """Command line: trains; hands over an unfinished training, or exports a finished one."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pose-image", 13_500, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pose-image", 7_500, 1e-3)
     stage_arguments(parser)
     args = parser.parse_args()
     net, vae = build(args.set / "pocket-sd", args.seed)

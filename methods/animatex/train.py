@@ -27,6 +27,7 @@ from .train_config import TrainOptions, VariantSettings
 from .train_data import Encoders, PoseClips
 from .train_loss import Denoiser, make_loss, measure
 from .train_model import check_plan, denoiser, start, write_compact, write_folder
+from .train_validation import validation
 
 if TYPE_CHECKING:
     from motionkit.methods.animatex.net.backbone import AnimateXBackbone
@@ -178,9 +179,9 @@ def _loop(
         job.progress.tick("train", step, steps)
         torch.manual_seed(seed_from(job.seed, f"animatex dropout {step} {workers.rank}"))  # as a resumed run would
 
-    loss = make_loss(model, examples, backbone, options)
-    scaled = LossScale(loss_scale(backbone))
-    return Loop(model, loss, settings, workers=workers, tracker=job.tracker, before=before, scale=scaled)
+    loss = make_loss(model, examples, backbone, options, job.tracker)
+    more: dict[str, Any] = {"tracker": job.tracker, "validate": validation(examples, backbone, options)}
+    return Loop(model, loss, settings, workers=workers, before=before, scale=LossScale(loss_scale(backbone)), **more)
 
 
 def _same_run(
@@ -242,8 +243,8 @@ def _finish(
     }
     if backbone.spec.name.startswith("pocket-") and not (options.learns == "temporal" and options.backbone_path):
         record["compact_bytes"] = write_compact(job.folder / "compact", backbone, trained, options.learns)
-    write_record(job.folder / "record.json", record)
     name = "animatex" if options.backbone.startswith("tiny-") else options.backbone  # a toy reads no folder
+    write_record(job.folder / "record.json", record | job.made("animatex", name, "backbone.path", ["model"]))
     where = "held-out" if figures["held_out"] else "training"
     notes = "".join(f"; note: {note}" for note in examples.clips.notes)
     return (

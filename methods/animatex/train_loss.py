@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from motionkit.training.loop import LossFn
+from motionkit.training.tracker import Tracker, tell_losses
 
 from .train_batch import Batch, Examples
 from .train_config import TrainOptions
@@ -56,7 +57,13 @@ def complete(model: Denoiser, batch: Batch, indicator: bool) -> Conditions:
     return replace(batch.given, clip_ref=features[:, :1], clip_frames=features if indicator else None)
 
 
-def make_loss(model: Denoiser, examples: Examples, backbone: AnimateXBackbone, options: TrainOptions) -> LossFn:
+def make_loss(
+    model: Denoiser,
+    examples: Examples,
+    backbone: AnimateXBackbone,
+    options: TrainOptions,
+    tracker: Tracker | None = None,
+) -> LossFn:
     """MSE of v, heavier near the body, of the batch of a number."""
     recipe = options.recipe
 
@@ -66,6 +73,8 @@ def make_loss(model: Denoiser, examples: Examples, backbone: AnimateXBackbone, o
         with arithmetic(backbone):
             filled = replace(batch, given=complete(model, batch, options.indicator))
             error = (model(filled, noisy).float() - target).square()
+        if tracker is not None:
+            tell_losses(tracker, batch.t, lambda: error)
         return (error * (1 + recipe.pose_weight * batch.near)).mean(), {"mse": error.mean().item()}
 
     return loss

@@ -41,6 +41,11 @@ class Recording:
         kept = (*self.queries.values(), *self.keys.values())
         return sum(t.numel() * t.element_size() for t in kept) / 1e6
 
+    @property
+    def device(self) -> str:
+        """The type of the device that it lies on; "cpu" of an empty one."""
+        return next((t.device.type for t in (*self.queries.values(), *self.keys.values())), "cpu")
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Recording:
         """The same with each tensor changed."""
         return Recording(

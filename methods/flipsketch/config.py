@@ -244,7 +244,7 @@ class FlipSketchConfig(PresetSettings):
         "Share of the reference's noise in the other frames' initial noise; 0 in the paper.", low=0, high=1
     )
     lora: str = setting(
-        "The sketch LoRA: auto (the shipped one on pocket backbones), none, or a file or folder.", "auto"
+        "The sketch LoRA: auto (the shipped one on pocket backbones), none, or a file, folder or hub id.", "auto"
     )
     store_mb: int = setting(
         "The reference's queries and keys are stored on disk up to this size, else in memory.",

@@ -21,8 +21,8 @@ from motionkit.perception.sketch import Drawing
 from motionkit.settings.presets import settings
 from motionkit.transfer import Inputs, MethodSpec, RunContext, Tensors, Transfer
 from motionkit.weights import places
-from motionkit.weights.finding import shipped
-from motionkit.weights.hashing import hash_tensors, seed_from
+from motionkit.weights.finding import Wanted, find, shipped
+from motionkit.weights.hashing import seed_from
 
 from . import SPEC
 from .align import checkpointed
@@ -30,12 +30,14 @@ from .compose import Composer
 from .config import PRESETS, FlipSketchConfig
 from .invert import invert, sketch_latents
 from .loop import DenoiseSettings, denoise, start
-from .recording_cache import remembering
+from .recording_cache import key_of, remember_near, remembering
 from .reference import Recorder, Reference, Schedule, recorder, walk
 from .sketch import drawing_of, finish, network_files, network_of, to_video
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
+
+LORA = "lora.safetensors"  # as it is shipped, and as the trainer writes it
 
 
 @dataclass
@@ -107,8 +109,10 @@ class FlipSketch(Transfer):
             return None
         if name == "auto":
             get = f"{places.install_again()}, or give method.lora=none to run without it"
-            return shipped("flipsketch", "lora.safetensors", get=get)
+            return shipped("flipsketch", LORA, get=get)
         path = Path(name).expanduser()
+        if not path.exists() and places.is_hub_id(name):
+            return find(Wanted("flipsketch's LoRA", (LORA,), setting="method.lora"), name) / LORA
         if not path.exists():
             what = f"no such file or folder ({path})"
             raise MissingWeights(
@@ -146,9 +150,7 @@ class FlipSketch(Transfer):
         self._made = reference if self._room_mb() else None
         small = reference.megabytes <= self.config.store_mb
         if not small:
-            find = remembering(_key(reference, self.config), lambda i: reference.recordings[i])
-            for i in range(len(reference.recordings)):
-                find(i)
+            remember_near(key_of(reference, self.config.compose.layers), reference)
         return reference.tensors(recordings=small)
 
     def _refer(self, drawing: np.ndarray, frames: int, negative_prompt: str) -> Reference:
@@ -179,10 +181,8 @@ class FlipSketch(Transfer):
             )
 
     def _room_mb(self) -> float:
-        """How much of the device's free memory recordings may take, MB: half, where nothing else is moved off it."""
-        if not self.run.device.startswith("cuda") or self.backbone.plan.offload != "none":
-            return 0.0
-        return torch.cuda.mem_get_info(self.run.device)[0] / 2e6
+        """How much of the device's memory recordings may take, MB: what the plan has beyond all that the run needs."""
+        return float(self.run.plan.spare_mb) if self.run.device.startswith("cuda") else 0.0
 
     def _schedule(self, frames: int) -> Schedule:
         config = self.config
@@ -243,22 +243,30 @@ class FlipSketch(Transfer):
         if phrased != prompts:
             self.run.note("phrased", phrased)
             prompts = phrased
-        segment = _Segment(None, None, schedule.alone(), prompts[0])
-        if not self.config.undrawn:
-            segment = _Segment(self._read(inputs).image, self._reference(prepared), schedule, prompts[0])
-        frames = self._best(segment, inputs.negative_prompt)
+        frames = self._best(self._opening(inputs, prepared, schedule, prompts[0]), inputs.negative_prompt)
         for number, (prompt, length) in enumerate(zip(prompts[1:], lengths[1:], strict=True), 1):
-            last = self._again(frames[-1])
-            reference = self._refer(last, length, inputs.negative_prompt)
-            segment = _Segment(last, reference, self._schedule(length), prompt, number)
-            frames = np.concatenate([frames, self._best(segment, inputs.negative_prompt)[1:]])
+            more = self._best(self._next(frames[-1], length, prompt, number, inputs), inputs.negative_prompt)
+            frames = np.concatenate([frames, more[1:]])
         self.run.matte = 255 - frames.min(-1)  # (F, H, W): the ink
         return to_video(frames)
 
+    def _opening(self, inputs: Inputs, prepared: Tensors, schedule: Schedule, prompt: str) -> _Segment:
+        """The first clip; from here on it alone holds what `prepare` left on the device."""
+        if self.config.undrawn:
+            return _Segment(None, None, schedule.alone(), prompt)
+        reference, self._made = self._reference(prepared), None
+        return _Segment(self._read(inputs).image, reference, schedule, prompt)
+
+    def _next(self, frame: np.ndarray, length: int, prompt: str, number: int, inputs: Inputs) -> _Segment:
+        """The clip that goes on from a frame (H, W, 3); nothing is left on the device of the one before."""
+        last = self._again(frame)
+        reference = self._refer(last, length, inputs.negative_prompt)
+        return _Segment(last, reference, self._schedule(length), prompt, number)
+
     def _reference(self, prepared: Tensors) -> Reference:
         """The one that `prepare` left, its recordings on the device where this object walked it there itself."""
-        found, made = Reference.of(prepared), self._made
-        return made if made and _key(made, self.config) == _key(found, self.config) else found
+        found, made, layers = Reference.of(prepared), self._made, self.config.compose.layers
+        return made if made and key_of(made, layers) == key_of(found, layers) else found
 
     def _again(self, frame: np.ndarray) -> np.ndarray:
         """The last frame (H, W, 3) of a clip as the next one's drawing, strictly black on white."""
@@ -311,8 +319,9 @@ class FlipSketch(Transfer):
     def _recordings(self, composer: Composer, segment: _Segment) -> Recorder | None:
         if segment.reference is None:
             return None
-        found = recorder(composer, self._sampler(), segment.reference, segment.schedule, self._text(""))
-        return found if segment.reference.recordings else remembering(_key(segment.reference, self.config), found)
+        reference = segment.reference
+        found = recorder(composer, self._sampler(), reference, segment.schedule, self._text(""))
+        return found if reference.recordings else remembering(key_of(reference, self.config.compose.layers), found)
 
     def _options(self) -> DenoiseSettings:
         config, sample = self.config, self.config.sample
@@ -329,9 +338,3 @@ class FlipSketch(Transfer):
             stall=config.align.stall,
             half=self.backbone.plan.autocast is not None or self.backbone.dtype != torch.float32,
         )
-
-
-def _key(reference: Reference, config: FlipSketchConfig) -> str:
-    """Identifies the sketch, model and settings of recordings: the hash of the reference's path, and the layers."""
-    path = hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
-    return f"{path} {config.compose.layers}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from motionkit.weights.hashing import hash_tensors
+
 from .compose import Recording
-from .reference import Recorder
+from .reference import Recorder, Reference
 
 LIMIT_MB = 4096.0
 _memory: dict[str, dict[int, Recording]] = {}
@@ -29,3 +31,17 @@ def remembering(key: str, recordings: Recorder) -> Recorder:
         return made
 
     return find
+
+
+def remember_near(key: str, reference: Reference) -> None:
+    """Keep under `key` the recordings that lie in the CPU's memory anyway: of those on the device none is copied."""
+    find = remembering(key, lambda i: reference.recordings[i])
+    for i, recording in enumerate(reference.recordings):
+        if recording.device == "cpu":
+            find(i)
+
+
+def key_of(reference: Reference, layers: str | None) -> str:
+    """Identifies the sketch, model and settings of recordings: the hash of the reference's path, and the layers."""
+    path = hash_tensors({name: t.cpu() for name, t in reference.tensors(recordings=False).items()})
+    return f"{path} {layers}"

@@ -23,6 +23,7 @@ from .train_config import TrainOptions
 from .train_data import DrawingClips
 from .train_lora import Factors, add_factors, text_layers, unet_layers, write_lora
 from .train_loss import make_loss, measure
+from .train_validation import validation
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
@@ -106,8 +107,9 @@ def build(
         mark = f" {workers.rank}" if workers.rank else ""
         torch.manual_seed(seed_from(job.seed, f"dropout {step}{mark}"))
 
-    loss, scale = make_loss(backbone, clips, options, job.seed), LossScale(loss_scale(backbone))
-    return factors, Loop(factors, loss, settings, workers=workers, tracker=job.tracker, before=before, scale=scale)
+    loss, scale = make_loss(backbone, clips, options, job.seed, job.tracker), LossScale(loss_scale(backbone))
+    more = {"tracker": job.tracker, "validate": validation(backbone, clips, options, factors)}
+    return factors, Loop(factors, loss, settings, workers=workers, before=before, scale=scale, **more)
 
 
 def prepare(backbone: VideoBackbone, options: TrainOptions, seed: int) -> None:
@@ -217,7 +219,8 @@ def _finish(
     path = job.folder / FILE
     write_lora(path, factors.named(), options.scale, facts, options.half)
     record = {"recipe": vars(options.recipe), "options": plain(options), "seconds": loop.seconds, "notes": clips.notes}
-    write_record(job.folder / "record.json", facts | record)
+    made = job.made("flipsketch", backbone.spec.name, "method.lora", [FILE])
+    write_record(job.folder / "record.json", facts | record | made)
     where = "held-out" if figures["held_out"] else "training"
     notes = "".join(f"; note: {note}" for note in clips.notes)
     return (

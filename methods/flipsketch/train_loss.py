@@ -11,6 +11,7 @@ from torch import Tensor
 
 from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.training.loop import LossFn
+from motionkit.training.tracker import Tracker, tell_losses
 from motionkit.weights.hashing import seed_from
 
 from .train_config import Recipe, TrainOptions
@@ -53,7 +54,9 @@ class Texts:
             return b.text_encoder(ids.to(b.device))[0].float()
 
 
-def make_loss(backbone: VideoBackbone, clips: DrawingClips, options: TrainOptions, seed: int) -> LossFn:
+def make_loss(
+    backbone: VideoBackbone, clips: DrawingClips, options: TrainOptions, seed: int, tracker: Tracker | None = None
+) -> LossFn:
     """The loss of a batch, which depends on the batch's number (and torch's own generator, for dropout) alone."""
     recipe, texts = options.recipe, Texts(backbone, options.text_encoder)
     if backbone.plan.offload == "model" and not options.text_encoder:
@@ -63,12 +66,14 @@ def make_loss(backbone: VideoBackbone, clips: DrawingClips, options: TrainOption
     def loss(number: int) -> tuple[Tensor, dict[str, float]]:
         x0, captions = clips.batch(number, recipe.batch, seed, options.caption_dropout)
         drawn = seed_from(seed, f"noise {number}")
-        return clip_loss(backbone, x0.to(backbone.device), texts(captions), recipe, drawn), {}
+        return clip_loss(backbone, x0.to(backbone.device), texts(captions), recipe, drawn, tracker), {}
 
     return loss
 
 
-def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe, seed: int) -> Tensor:
+def clip_loss(
+    backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe, seed: int, tracker: Tracker | None = None
+) -> Tensor:
     """Mean squared error of the prediction for noised clips x0 (B, C, F, h, w) with text states (B, L, C)."""
     generator = torch.Generator().manual_seed(seed)
     noise = partly_shared_noise(tuple(x0.shape), recipe.noise_share, recipe.noise_share_clips, generator).to(x0)
@@ -76,12 +81,17 @@ def clip_loss(backbone: VideoBackbone, x0: Tensor, text: Tensor, recipe: Recipe,
     even = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     # The square root of an even number has a density that grows with it.
     t = ((even.sqrt() if recipe.timesteps == "late" else even) * total).long().clamp(max=total - 1).to(x0.device)
-    return _error(backbone, x0, noise, t, text)
+    return _error(backbone, x0, noise, t, text, tracker)
 
 
-def _error(backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:
+def _error(
+    backbone: VideoBackbone, x0: Tensor, noise: Tensor, t: Tensor, text: Tensor, tracker: Tracker | None = None
+) -> Tensor:
     noisy = backbone.noised(x0, noise, t)
-    return F.mse_loss(backbone.denoise(noisy, t, text), backbone.training_target(x0, noise, t))
+    found, wanted = backbone.denoise(noisy, t, text), backbone.training_target(x0, noise, t)
+    if tracker is not None:
+        tell_losses(tracker, t, lambda: (found.detach() - wanted).square())
+    return F.mse_loss(found, wanted)
 
 
 @torch.no_grad()

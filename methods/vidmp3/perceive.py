@@ -15,8 +15,8 @@ from torch import Tensor
 from motionkit.errors import UserError
 from motionkit.perception.correspondence import correspond
 from motionkit.perception.depth import estimate_depth
-from motionkit.perception.masks import segment
-from motionkit.perception.networks import RMBG
+from motionkit.perception.masks import FRONT, segment
+from motionkit.perception.networks import BIREFNET
 from motionkit.transfer import Inputs
 
 from . import no_networks
@@ -85,7 +85,7 @@ class Eyes:
                 raise UserError("method.masks.box, point and start are for one subject: leave method.subjects out")
             for name in self.config.names:
                 room = self.masks_of(name)
-                if self.networks("masks") and room.on(pocket=self.pocket, subject=name) == "rmbg":
+                if self.networks("masks") and room.on(pocket=self.pocket, subject=name) in (FRONT, "rmbg"):
                     raise UserError(
                         f"the subject {name!r} is not among the segmenter's classes, and the foreground segmenter "
                         "cannot separate several subjects: give masks= with a folder for each"
@@ -96,11 +96,11 @@ class Eyes:
     def remark(self) -> str:
         """A warning where the subject is taken to be the foreground, not found by its name; else ""."""
         room = self.room("masks")
-        if not self.networks("masks") or room.backend != "auto" or room.on(**self._where("masks")) != "rmbg":
+        if not self.networks("masks") or room.backend != "auto" or room.on(**self._where("masks")) != FRONT:
             return ""
-        name, licence = self.config.names[0], RMBG.licence
+        name, front = self.config.names[0], f"{BIREFNET.title} (weights {BIREFNET.licence})"
         said = f"{name!r} is not among the segmenter's classes" if name else "no subject is named"
-        return f"{said}: the foreground is used instead, found by RMBG (weights {licence}); method.masks.* change that"
+        return f"{said}: the foreground is used instead, found by {front}; method.masks.* change that"
 
     def weights(self) -> dict[str, Path]:
         """Every file besides the inputs that the maps depend on. Raises: MissingWeights, UserError."""

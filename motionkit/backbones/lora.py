@@ -8,6 +8,7 @@ LoHa and LoKr, AnimateDiff's motion and domain LoRAs, and the nameless lists tha
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from motionkit.backbones.lora_files import ADAPTER, lora_files
+from motionkit.backbones.lora_files import ADAPTER, PEFT, lora_files
 from motionkit.backbones.lora_kinds import REFUSED, Change
 from motionkit.backbones.lora_lists import from_list, layers_of
 from motionkit.errors import UserError
@@ -26,6 +27,7 @@ from motionkit.weights.model_files import read_json
 from motionkit.weights.published_names import motion_name, unet_names
 from motionkit.weights.reading import all_finite
 
+_log = logging.getLogger(__name__)
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 _FACTOR = re.compile(
     r"(?P<layer>.+?)(?:\.processor)?[._](?:(?P<old>to_q|to_k|to_v|to_out)_)?"
@@ -35,6 +37,7 @@ _ALPHA = re.compile(r"(?P<layer>.+?)(?:\.lora|\.lora_linear_layer)?\.alpha")
 _MORE = re.compile(
     r"(?P<layer>.+)\.(?P<name>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12])|lora_mid)(?:\.weight)?"
 )
+_WRAPPED = "base_model.model."  # how peft begins its names
 _COMMUNITY = {
     "lora_unet_": "unet",
     "lora_te_": "text_encoder",
@@ -165,7 +168,22 @@ def read_lora(path: str | Path) -> Lora:
         adapter = next((read_json(f) for f in files if f.name == ADAPTER), {})
         for part, changes in _named(file, content, metadata or adapter).items():
             lora.changes.setdefault(part, {}).update(changes)
+        if file.stem == PEFT or any(key.startswith(_WRAPPED) for key in content):
+            _tell_no_alpha(file, lora)
     return lora
+
+
+def _tell_no_alpha(file: Path, lora: Lora) -> None:
+    """Warn where peft's file, which keeps alpha outside of its tensors, came without it."""
+    changes = [change for part in lora.changes.values() for change in part.values()]
+    if ranks := sorted({change.rank for change in changes if change.alpha is None and change.rank}):
+        _log.warning(
+            "%s: neither it nor %s beside it says its alpha; alpha = rank (%s) is taken: where it was trained with "
+            "another, give backbone.lora_scale=alpha/rank",
+            file,
+            ADAPTER,
+            ", ".join(map(str, ranks)),
+        )
 
 
 def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]:
@@ -176,7 +194,7 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as source:
                 content = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118 (not a dict)
-                metadata = json.loads((source.metadata() or {}).get("lora_adapter_metadata", "{}"))
+                metadata = _said(source.metadata() or {})
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, ValueError) as error:
@@ -193,6 +211,13 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
     if not all(all_finite(value) for value in values):
         raise UserError(f"{file} holds NaN or infinity: the file is damaged or its training broke")
     return (content if isinstance(content, dict) else list(values)), metadata if isinstance(metadata, dict) else {}
+
+
+def _said(header: Mapping[str, str]) -> dict[str, Any]:
+    """peft's settings from a file's header: all of them where diffusers wrote it, else an alpha by itself."""
+    alone = next(({"lora_alpha": header[key]} for key in ("lora_alpha", "alpha") if key in header), {})
+    whole = json.loads(header.get("lora_adapter_metadata", "{}"))
+    return whole if isinstance(whole, dict) and whole else alone
 
 
 def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> dict[str, dict[str, Change]]:
@@ -230,7 +255,7 @@ def _named(file: Path, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -
 
 def _place(layer: str) -> tuple[str, str]:
     """The part that a layer belongs to, and its name there."""
-    layer = layer.removeprefix("module.").removeprefix("base_model.model.")
+    layer = layer.removeprefix("module.").removeprefix(_WRAPPED)
     for prefix, part in (*_COMMUNITY.items(), *((f"{part}.", part) for part in reversed(PARTS))):
         if layer.startswith(prefix):
             return part, layer.removeprefix(prefix)

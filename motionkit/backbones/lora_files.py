@@ -14,8 +14,10 @@ from motionkit.weights.hashing import hash_json, hash_path
 
 SUFFIXES = (".safetensors", ".pt", ".bin")  # of files that a folder is searched for
 _NAMED = (*SUFFIXES, ".ckpt")  # of one that is named itself: AnimateDiff's domain and motion LoRAs, among them
-_PEFT = "adapter_model"  # peft's file, whose alpha is in the configuration beside it
-_KNOWN = ("pytorch_lora_weights.safetensors", f"{_PEFT}.safetensors")  # diffusers, peft
+PEFT = "adapter_model"  # peft's file, whose alpha is in the configuration beside it
+_KNOWN = ("pytorch_lora_weights.safetensors", f"{PEFT}.safetensors")  # diffusers, peft
+# What trainers leave beside a LoRA, by the beginning of its name: arguments and states, no weights.
+_TRAINERS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler")
 _UNET, _TEXT = "_unet.pt", "_text_encoder.pt"  # the two halves that the FlipSketch authors' trainer writes
 ADAPTER = "adapter_config.json"
 
@@ -140,13 +142,15 @@ def lora_files(path: str | Path) -> list[Path]:
     beside = []
     if file.name.endswith(_UNET):
         beside = [file.with_name(file.name.removesuffix(_UNET) + _TEXT)]
-    elif file.stem == _PEFT:
+    elif file.stem == PEFT:
         beside = [file.with_name(ADAPTER)]
     return [file, *(other for other in beside if other.is_file())]
 
 
 def _in_folder(folder: Path) -> Path:
-    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    """The one LoRA file of a folder: no file of a trainer's state, and no pickle of which the tensors lie beside it."""
+    held = {file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(_TRAINERS)}
+    files = sorted(file for file in held if file.suffix == SUFFIXES[0] or file.with_suffix(SUFFIXES[0]) not in held)
     for chosen in (
         [file for file in files if file.name in _KNOWN],
         [file for file in files if not file.name.endswith(_TEXT)],

@@ -7,6 +7,7 @@ Textual inversion: Gal et al., arXiv 2208.01618. Layouts: diffusers' (word -> ve
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from diffusers import AutoencoderKL
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers import AddedToken
 
 from motionkit.backbones.part_files import PartOptions
 from motionkit.errors import UserError
@@ -121,7 +123,7 @@ def teach(backbone: Any, path: str) -> None:
             raise UserError(
                 f"{path} defines the word {known[0]!r}, which the tokenizer already knows: rename the file or its word"
             )
-        tokenizer.add_tokens(tokens)
+        tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=True) for token in tokens])
         _grow(encoder, len(tokenizer), int(tokenizer.eos_token_id))
         table = encoder.get_input_embeddings().weight
         table[tokenizer.convert_tokens_to_ids(tokens)] = rows.to(table.device, table.dtype)
@@ -140,11 +142,12 @@ def _grow(encoder: Any, rows: int, end: int) -> None:
             module.eos_token_id = end
 
 
-def spelled(text: str, taught: dict[str, str]) -> str:
-    """A prompt in which every added word, also in capitals, is replaced by all of its tokens."""
+def spelled(text: str, taught: Mapping[str, str]) -> str:
+    """A prompt in which every added word, also in capitals, is replaced by all of its tokens; no part of a word is."""
     for word, tokens in taught.items():
         if tokens != word:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", tokens.replace("\\", r"\\"), text, flags=re.IGNORECASE)
+            found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+            text = found.sub(tokens.replace("\\", r"\\"), text)
     return text
 
 

@@ -131,8 +131,7 @@ def read_parts(
     def weights(part: str, stem: str, build: Any, part_dtype: torch.dtype = dtype, lent_as: str = "") -> Any:
         return load_model(build, folders.part_folders(folder, part), stem, part_dtype, lent_as=lent_as)
 
-    # The XL autoencoder overflows in half precision (its card says so); bfloat16 has the range.
-    vae_dtype = torch.float32 if spec.family == "sdxl" and dtype == torch.float16 else dtype
+    vae_dtype = torch.float32 if "vae" in spec.upcast and dtype == torch.float16 else dtype
     if folder.is_file():
         held = OneFile(folder)
         configs = single_file.read_configs(spec, held)

@@ -95,10 +95,23 @@ class BackboneSpec:
         """Whether it has temporal attention, or can be given some."""
         return TEMPORAL in self.roles or self.inflatable
 
+    def held_frames(self, frames: int) -> int:
+        """How many frames its latents hold of so many: one more than a multiple of its time stride, from below.
+
+        A clip has at least one stride after its first frame; a single frame stays one.
+        """
+        strides = max(1, (frames - 1) // self.time_stride) if frames > 1 else 0
+        return 1 + strides * self.time_stride
+
     @property
     def made_up(self) -> bool:
         """Whether its weights are drawn from a seed."""
         return self.hub_id is None and self.asset is None
+
+    @property
+    def upcast(self) -> tuple[str, ...]:
+        """Parts that stay in float32 where the others are float16: XL's autoencoder overflows (its card says so)."""
+        return ("vae",) if "xl" in self.family else ()
 
     @property
     def default_frame(self) -> tuple[int, int]:

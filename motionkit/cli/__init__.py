@@ -29,6 +29,7 @@ VERBS = {
     "study": Verb("motionkit.cli.study", "write a blind study of comparisons, or count its votes"),
     "train": Verb("motionkit.cli.train", "train a method's own networks"),
     "convert": Verb("motionkit.cli.convert", "convert published checkpoints to safetensors in motionkit's layout"),
+    "push": Verb("motionkit.cli.push", "send weights that were trained here to a repository of the hub"),
     "ui": Verb("motionkit.cli.ui", "start the web page: methods, comparisons, past runs, a blind study"),
     "methods": Verb("motionkit.cli.methods", "list the methods: what each one needs, uses and runs on"),
     "backbones": Verb("motionkit.cli.backbones", "list the backbones: which weights are here, how to get the others"),
@@ -37,6 +38,7 @@ VERBS = {
     "doctor": Verb("motionkit.cli.doctor", "check this installation"),
     "cite": Verb("motionkit.cli.cite", "print BibTeX of a method, or of what a run used"),
     "sprites": Verb("motionkit.cli.sprites", "write example clips and data sets of the sprite world"),
+    "data": Verb("motionkit.cli.data", "list public data sets, or write one as jobs for compare"),
     "completion": Verb("motionkit.cli.completion", "print a script for completion in bash, zsh or fish"),
     "new-method": Verb("motionkit.cli.new_method", "create a package for a method of your own"),
 }

@@ -94,6 +94,10 @@ def _words(verb: str, before: list[str], word: str) -> list[str]:
         return [name for name in declared.values(verb, "backbone") if name not in ("auto", "pocket", "tiny")]
     if verb == "cache" and not before:
         return ["list", "prune"]
+    if verb == "data" and not before:
+        from motionkit.data.sets import SETS
+
+        return list(SETS)
     key, equals, value = word.partition("=")
     if not equals:
         return [f"{name}=" for name in dict.fromkeys(declared.keys(verb, before))]

@@ -42,6 +42,10 @@ EXTRAS = {
     "hydra_plugins.hydra_submitit_launcher": "submitit",
     "torch_fidelity": "fid",
     "gradio": "ui",
+    "tensorboard": "track",
+    "wandb": "track",
+    "trackio": "track",
+    "rerun": "viewer",
 }
 CORE = {  # what a run imports: an extra that does not fit breaks it here
     "torch": "import torch",

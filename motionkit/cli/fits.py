@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
@@ -103,7 +103,7 @@ def _tell(need: Need, plan: Plan, settings: GpuConfig, facts: DeviceFacts, asked
     from motionkit.settings.need import GIB, free_bytes, rate_of
 
     vram = usable(settings, facts)
-    need, choice = preflight.wide(need, plan.dtype), preflight.as_choice(plan)
+    need, choice = replace(need, dtype=plan.dtype), preflight.as_choice(plan)
     rate = rate or rate_of(vram)
     rows = preflight.stages(need, choice, vram, rate)
     print(f"{need.title}: gpu={plan.name}, {free_bytes(vram) / GIB:.1f} of {vram:g} GiB for the run, {plan.dtype}")
@@ -112,7 +112,7 @@ def _tell(need: Need, plan: Plan, settings: GpuConfig, facts: DeviceFacts, asked
     fits = need.peak(choice).bytes <= free_bytes(vram)
     if not fits:
         fixed = {f.name: getattr(settings, f.name) for f in fields(settings) if getattr(settings, f.name) is not None}
-        print(f"\nnearest that fits: {preflight.nearest(asked, vram, fixed)}")
+        print(f"\nnearest that fits: {preflight.nearest(asked, vram, fixed, plan.dtype)}")
     print("\ncomputed, not measured; networks that perceive (masks, depth, poses) are left out: docs/gpu.md")
     return 0 if fits else 1
 

@@ -26,6 +26,8 @@ _OPTIONS = {
     "new-method": "output backbone",
     "doctor": "extras",
     "cache": "age size",
+    "push": "dry_run licence private samples",
+    "data": "task split ids pairs seed frames",
 }
 CARDS = ("8gb", "12gb", "16gb", "24gb", "40gb", "80gb")  # usual ones; any number will do
 _GROUPS = {
@@ -101,6 +103,8 @@ def values(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
         "split": ("train", "val", "test"),
         "setting": ("easy", "full", "wild", "foreign"),
         "extras": ("true",),
+        **{key: ("true", "false") for key in ("dry_run", "private", "samples")},
+        "task": ("self", "cross", "edit"),
     }
     if key in known:
         return list(known[key])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from motionkit.running.progress import VIEWERS
 from motionkit.settings.setting import setting
+from motionkit.training.tracker import NAMES as TRACKERS
 
 _MAP = "Ready-made {0} in place of the estimator."
 _TIME = "seconds (2.5, 1:05) or frames (60f)"
@@ -73,6 +75,9 @@ class TransferConfig(RequestConfig):
         "none",
         choices={"none": "forwards", "pingpong": "forwards and backwards"},
     )
+    viewer: str = setting(
+        "Where clips, points, masks, flow and latents of each step are shown.", "none", choices=VIEWERS
+    )
 
 
 @dataclass
@@ -99,3 +104,5 @@ class TrainConfig:
     )
     resume: bool = setting("Whether to resume a training in that folder; false starts over.", True)
     progress: str = setting("How progress is shown.", "terminal", choices=_DISPLAYS)
+    tracker: str = setting("Where curves and sample clips go beside curve.csv.", "none", choices=TRACKERS)
+    validate: int = setting("Steps between two validations that the tracker is shown; 0: never.", 500, low=0)

@@ -134,44 +134,76 @@ def _read(record: Path) -> Any:
 
 
 def _write(options: dict[str, str], numbers: dict[str, int]) -> str:
-    from motionkit.sprites import KINDS, MOTIONS, Motion, character
-    from motionkit.sprites.export import contact_sheet, styles_sheet, write_dataset, write_drawings, write_example
-
+    """Write what was asked for; returns the line that says what is where."""
+    if options["what"] not in WRITERS:
+        raise unknown("what", options["what"], WRITERS)
     folder = local_path(options["output"] or f"sprites-{options['what']}")
-    seed, size, frames, setting = numbers["seed"], numbers["size"], numbers["frames"], options["setting"]
-    if options["what"] == "example":
-        source = character(seed, options["source"], setting, options["colour"])
-        driving = character(seed + 1, options["driving"], setting)
-        write_example(folder, source, driving, Motion(options["motion"]), frames, size)
-        return f"{folder}: source.mp4 source.png driving.mp4 truth.mp4 labels.json"
-    if options["what"] == "dataset":
-        _claim(folder, options)
-        count = write_dataset(folder, numbers["count"], options["split"], seed, frames, size, setting)
-        return f"{folder}: {count} clips of the {options['split']} split"
-    if options["what"] == "drawings":
-        thickness = _thickness(options["lines"] or "2-3")
-        _claim(folder, options)
-        if options["pen"] not in ("ruler", "hand"):
-            raise unknown("pen", options["pen"], ("ruler", "hand"))
-        by_hand = options["pen"] == "hand"
-        count = write_drawings(
-            folder, numbers["count"], options["split"], seed, frames, size, setting, thickness, by_hand
-        )
-        return f"{folder}: {count} drawings of the {options['split']} split, with captions"
-    if options["what"] == "foreign-drawings":
-        from motionkit.sprites.foreign_drawings import write_foreign_drawings
+    return f"{folder}{WRITERS[options['what']](folder, options, numbers)}"
 
-        return f"{folder}: {write_foreign_drawings(folder, size, frames)} drawings, prompts.json"
-    if options["what"] == "sheet":
-        from motionkit.media import write_image
 
-        folder.mkdir(parents=True, exist_ok=True)
-        write_image(folder / "sheet.png", contact_sheet(KINDS, tuple(MOTIONS), size, setting, seed))
-        return f"{folder / 'sheet.png'}: {len(KINDS)} kinds, {len(MOTIONS)} motions"
-    if options["what"] == "styles":
-        from motionkit.media import write_image
+def _example(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.sprites import Motion, character
+    from motionkit.sprites.export import write_example
 
-        folder.mkdir(parents=True, exist_ok=True)
-        write_image(folder / "styles.png", styles_sheet(size, seed=seed))
-        return f"{folder / 'styles.png'}: wild, foreign, drawings"
-    raise unknown("what", options["what"], ("example", "dataset", "drawings", "foreign-drawings", "sheet", "styles"))
+    setting = options["setting"]
+    source = character(numbers["seed"], options["source"], setting, options["colour"])
+    driving = character(numbers["seed"] + 1, options["driving"], setting)
+    write_example(folder, source, driving, Motion(options["motion"]), numbers["frames"], numbers["size"])
+    return ": source.mp4 source.png driving.mp4 truth.mp4 labels.json"
+
+
+def _dataset(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.sprites.export import write_dataset
+
+    _claim(folder, options)
+    shape = (numbers["seed"], numbers["frames"], numbers["size"], options["setting"])
+    count = write_dataset(folder, numbers["count"], options["split"], *shape)
+    return f": {count} clips of the {options['split']} split"
+
+
+def _drawings(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.sprites.export import write_drawings
+
+    thickness = _thickness(options["lines"] or "2-3")
+    _claim(folder, options)
+    if options["pen"] not in ("ruler", "hand"):
+        raise unknown("pen", options["pen"], ("ruler", "hand"))
+    shape = (numbers["seed"], numbers["frames"], numbers["size"], options["setting"])
+    count = write_drawings(folder, numbers["count"], options["split"], *shape, thickness, options["pen"] == "hand")
+    return f": {count} drawings of the {options['split']} split, with captions"
+
+
+def _foreign_drawings(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.sprites.foreign_drawings import write_foreign_drawings
+
+    return f": {write_foreign_drawings(folder, numbers['size'], numbers['frames'])} drawings, prompts.json"
+
+
+def _sheet(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.media import write_image
+    from motionkit.sprites import KINDS, MOTIONS
+    from motionkit.sprites.export import contact_sheet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet = contact_sheet(KINDS, tuple(MOTIONS), numbers["size"], options["setting"], numbers["seed"])
+    write_image(folder / "sheet.png", sheet)
+    return f"/sheet.png: {len(KINDS)} kinds, {len(MOTIONS)} motions"
+
+
+def _styles(folder: Path, options: dict[str, str], numbers: dict[str, int]) -> str:
+    from motionkit.media import write_image
+    from motionkit.sprites.export import styles_sheet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_image(folder / "styles.png", styles_sheet(numbers["size"], seed=numbers["seed"]))
+    return "/styles.png: wild, foreign, drawings"
+
+
+WRITERS = {
+    "example": _example,
+    "dataset": _dataset,
+    "drawings": _drawings,
+    "foreign-drawings": _foreign_drawings,
+    "sheet": _sheet,
+    "styles": _styles,
+}  # of what=: each writes into a folder and returns what comes after its name in the line

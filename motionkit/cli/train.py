@@ -11,6 +11,7 @@ from motionkit.cli.key_help import told
 from motionkit.cli.schemas import TrainConfig
 from motionkit.errors import Cancelled, UserError
 from motionkit.settings.config import check_seed
+from motionkit.settings.setting import check_limits
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import JobFolders
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 HELP = f"""usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
 {told(TrainConfig, "method=NAME data=sprites steps=N seed=0 size=N train.KEY=VALUE gpu=NAME")}
-{told(TrainConfig, "output=FOLDER resume=true progress=NAME")}
+{told(TrainConfig, "output=FOLDER resume=true progress=NAME tracker=NAME validate=500")}
 
   --cfg job               print the whole configuration and stop
   -m                      sweep: seed=0,1,2 -m
@@ -68,9 +69,12 @@ def train(config: TrainConfig, start: JobFolders) -> None:
     from motionkit.running.progress import Announced
     from motionkit.running.request import plan_for
     from motionkit.settings.config import refuse_empty, typed
+    from motionkit.settings.setting import plain
     from motionkit.sprites.kinds import SETTINGS
+    from motionkit.training import accelerate_tracker
     from motionkit.training.job import DataConfig, TrainJob
 
+    accelerate_tracker.check(config.tracker)
     refuse_empty(config, ("output",))
     spec = registry.spec(config.method["name"])
     if spec.trainer is None:
@@ -91,6 +95,9 @@ def train(config: TrainConfig, start: JobFolders) -> None:
     check_writable(folder)
     watch = progress(config.progress)
     plan = plan_for(config.gpu)
+    facts = {"method": spec.name, "data": plain(data), "steps": config.steps, "seed": config.seed, "size": config.size}
+    facts |= {"train": plain(options) if options else {}}
+    run, every = f"{spec.name}-{folder.name}", config.validate
     job = TrainJob(
         settings,
         data,
@@ -102,6 +109,7 @@ def train(config: TrainConfig, start: JobFolders) -> None:
         _frame(config.size),
         config.resume,
         Reporter(Announced(watch, lambda: print("\n".join(plan.lines()), file=sys.stderr))),
+        accelerate_tracker.make(config.tracker, folder, run, facts, every, plan.device),
     )
     try:
         print(registry.load_object(spec.trainer)(job))
@@ -115,6 +123,7 @@ def _check_numbers(config: TrainConfig) -> None:
     if value is not None and value < 1:
         raise UserError(f"steps={value}: give 1 or more, or leave steps= out for the trainer's default")
     _frame(config.size)
+    check_limits("validate", config.validate, 0, None)
 
 
 def _frame(size: str | int | None) -> int | tuple[int, int] | None:

@@ -98,6 +98,14 @@ DPMPP_2M = SamplerSpec(
     "https://arxiv.org/abs/2211.01095",
     "10 to 25 steps",
 )
+DPMPP_2M_LU = SamplerSpec(
+    "dpmpp-2m-lu",
+    "DPM-Solver++ 2M with steps even in log signal over noise, many of them near the clean end and near pure noise",
+    "motionkit.diffusion.solvers:EvenDPMSolver",
+    _DIFFUSION,
+    "https://arxiv.org/abs/2206.00927",
+    "10 to 20 steps",
+)
 EULER = SamplerSpec(
     "euler",
     "Euler's method over noise / signal, down to clean latents",

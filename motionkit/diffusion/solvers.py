@@ -85,6 +85,16 @@ class DPMSolver(Solver):
     options: ClassVar[Mapping[str, Any]] = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 
 
+class EvenDPMSolver(DPMSolver):
+    """DPM-Solver++ 2M whose steps are even in the log of signal over noise (Lu et al., arXiv 2206.00927, section 4.1).
+
+    The formula takes the model's output to change evenly in that; steps even in time leave most of the change, and of
+    the error, to the last few, and the very last is of first order.
+    """
+
+    options: ClassVar[Mapping[str, Any]] = {**DPMSolver.options, "use_lu_lambdas": True}
+
+
 class UniPC(Solver):
     """UniPC of order 2 with B2(h): a corrector that costs no call of the model (Zhao et al., arXiv 2302.04867)."""
 

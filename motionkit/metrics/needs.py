@@ -43,6 +43,18 @@ NEEDS: MappingProxyType[str, Needed] = MappingProxyType(
         "xclip": Needed(
             "X-CLIP B/32", (), "microsoft/xclip-base-patch32", "0.8 GB", "MIT", "Ni et al., arXiv 2208.02816"
         ),
+        "dino": Needed(
+            "DINO ViT-B/16", (), "facebook/dino-vitb16", "0.35 GB", "Apache-2.0", "Caron et al., arXiv 2104.14294"
+        ),
+        "raft": Needed(
+            "RAFT (Chairs, Things)",
+            ("raft_large_C_T_V1-22a6c225.pth",),
+            "",
+            "0.02 GB",
+            "BSD-3-Clause",
+            "torchvision's Raft_Large_Weights.C_T_V1, the authors' raft-things; RAFT: arXiv 2003.12039",
+            module="torchvision",
+        ),
         "vgg16": Needed(
             "VGG-16 (ImageNet)",
             ("model.safetensors", "vgg16-397923af.pth"),
@@ -109,7 +121,7 @@ def wanted(name: str) -> Wanted:
 
 
 def locate(name: str, given: str | Path | None = None) -> Path:
-    """The file with a set of weights; for "clip" and "xclip" their folder.
+    """The file with a set of weights; for "clip", "xclip" and "dino" their folder.
 
     Args:
         name: a key of NEEDS.
@@ -122,10 +134,10 @@ def locate(name: str, given: str | Path | None = None) -> Path:
     """
     if name not in NEEDS:
         raise unknown("set of metric weights", name, NEEDS)
-    if name in ("clip", "xclip"):
-        from motionkit.metrics import text_image
+    if not NEEDS[name].files:
+        from motionkit.metrics import hub_models
 
-        return text_image.locate(name, given)
+        return hub_models.locate(name, given)
     need = NEEDS[name]
     if need.module and not _installed(need.module):
         package = need.module.replace("_", "-")

@@ -109,7 +109,7 @@ def warping_error(video: np.ndarray, flow: np.ndarray | None = None) -> float:
     total, pixels = 0.0, 0
     for index, (now, after) in enumerate(zip(frames, frames[1:], strict=False)):
         forward, valid = _flow(now, after) if flow is None else (flow[index], np.ones(shape[1:3], bool))
-        seen, inside = _look_up(after, forward)
+        seen, inside = look_up(after, forward)
         keep = valid & inside
         total += float(np.abs(seen - now).mean(axis=-1)[keep].sum())
         pixels += int(keep.sum())
@@ -124,11 +124,11 @@ def _flow(now: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forward = estimator.calc(one, two, None).astype(np.float64)  # type: ignore[call-overload]
     backward = estimator.calc(two, one, None).astype(np.float64)  # type: ignore[call-overload]
-    back, _ = _look_up(backward, forward)
+    back, _ = look_up(backward, forward)
     return forward, np.linalg.norm(forward + back, axis=-1) <= _OCCLUDED
 
 
-def _look_up(field: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def look_up(field: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`field` (H, W, C) read at each pixel's own place plus `flow`, and where that place lies inside."""
     height, width = flow.shape[:2]
     x = np.arange(width) + flow[..., 0]

@@ -6,8 +6,6 @@ downloaded unless MOTIONKIT_ONLINE=1. FlipSketch (arXiv 2411.10818, section 4.1)
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,92 +14,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames, letterbox
-from motionkit.weights.building import LOCK
-from motionkit.weights.finding import Wanted, find
-from motionkit.weights.finding import available as weights_here
-from motionkit.weights.model_files import first_line
+from motionkit.metrics.hub_models import load, locate, resized
 
-HUB = {"clip": "openai/clip-vit-base-patch32", "xclip": "microsoft/xclip-base-patch32"}
-TITLE = {"clip": "CLIP", "xclip": "X-CLIP"}
-_SIZE = {"clip": "0.6 GB", "xclip": "0.8 GB"}
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-_WANTED = ("*.json", "*.txt", *_WEIGHTS[:1])
-_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _BATCH = 16  # pictures at once, to bound memory
 
 
-def wanted(kind: str) -> Wanted:
-    """The files of "clip" or "xclip" as weights to be found."""
-    return Wanted(
-        f"the {TITLE[kind]} weights",
-        missing_in=lambda folder: [] if any((folder / name).is_file() for name in _WEIGHTS) else [_WEIGHTS[0]],
-        checked=lambda folder: _checked(kind, folder),
-        hub_id=HUB[kind],
-        patterns=_WANTED,
-        size=f"about {_SIZE[kind]}",
-        setting=f"weights.{kind}",
-    )
-
-
-def locate(kind: str, path: str | Path | None = None) -> Path:
-    """The folder with the weights of "clip" or "xclip": `path` (a folder or a hub id), else the hub cache.
-
-    Raises: as `weights.finding.find`; UserError where the folder holds another kind of model.
-    """
-    return find(wanted(kind), path)
-
-
-def available(kind: str = "clip", path: str | Path | None = None) -> bool:
-    """Whether the weights of "clip" or "xclip" are on this machine; with MOTIONKIT_ONLINE=1 they may be fetched now."""
-    return weights_here(wanted(kind), path)
-
-
-def _checked(kind: str, folder: Path) -> Path:
-    try:
-        model = json.loads((folder / "config.json").read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise MissingWeights(f"{folder} is not a {TITLE[kind]} folder: it has no readable config.json") from error
-    if model != kind:
-        raise UserError(f"{folder} holds a model of type {model!r}, not {TITLE[kind]} ({kind!r})")
-    if not any((folder / name).is_file() for name in _WEIGHTS):
-        raise MissingWeights(f"{folder} lacks its weights: {_WEIGHTS[0]}")
-    return folder
-
-
-@lru_cache(maxsize=2)
-def _model(kind: str, folder: Path) -> Any:
-    from transformers import CLIPModel, XCLIPModel
-
-    try:
-        with LOCK:
-            model = (CLIPModel if kind == "clip" else XCLIPModel).from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # damaged files end in many kinds of error
-        raise UserError(f"{folder} is not a usable {TITLE[kind]} folder: {first_line(error)}") from error
-    return model.float().eval().requires_grad_(False)
-
-
-def _pictures(model: Any, folder: Path, frames: np.ndarray) -> Tensor:
+def _pictures(model: Any, folder: Path, frames: np.ndarray, kind: str = "clip") -> Tensor:
     """(F, H, W, 3) uint8 to (F, 3, s, s) as the model expects; padded to a square with their border colour first."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
     side, longest = model.config.vision_config.image_size, max(frames.shape[1:3])
     square = letterbox(from_frames(frames), longest, longest)[0].frames
-    facts = folder / "preprocessor_config.json"
-    given = json.loads(facts.read_text()) if facts.is_file() else {}
     x = torch.from_numpy(square).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
-    x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    usual = (("image_mean", _MEAN), ("image_std", _STD))
-    mean, std = (torch.tensor(given.get(key) or value).view(3, 1, 1) for key, value in usual)  # (3, 1, 1) each
-    return (x - mean) / std
+    return resized(x, kind, folder, (side, side), "bicubic", antialias=True)
 
 
 @torch.no_grad()
 def clip_embedding(frames: np.ndarray, path: str | Path | None = None) -> np.ndarray:
     """Unit vectors (F, E) of pictures (F, H, W, 3) uint8 by CLIP's image encoder; errors as `locate`."""
     folder = locate("clip", path)
-    model = _model("clip", folder)
+    model = load("clip", folder)
     parts = [model.get_image_features(pixel_values=x) for x in _pictures(model, folder, frames).split(_BATCH)]
     features = torch.cat([getattr(part, "pooler_output", part) for part in parts])  # (F, E)
     return F.normalize(features, dim=-1).numpy()
@@ -140,7 +73,7 @@ def clip_score(video: np.ndarray, text: str, path: str | Path | None = None) -> 
         raise ValueError("CLIPScore needs a text")
     pictures = torch.from_numpy(clip_embedding(video, path))  # (F, E)
     folder = locate("clip", path)
-    model = _model("clip", folder)
+    model = load("clip", folder)
     features = model.get_text_features(**_words(folder, text, model.config.text_config.max_position_embeddings))
     said = F.normalize(getattr(features, "pooler_output", features), dim=-1)[0]  # (E,)
     return float(100 * (pictures @ said).clamp(min=0).mean())
@@ -183,10 +116,10 @@ def xclip_agreement(video: np.ndarray, text: str, path: str | Path | None = None
     if not text.strip():
         raise ValueError("text-video agreement needs a text")
     folder = locate("xclip", path)
-    model = _model("xclip", folder)
+    model = load("xclip", folder)
     count = model.config.vision_config.num_frames
     chosen = np.linspace(0, len(video) - 1, count).round().astype(int)
-    pixels = _pictures(model, folder, video[chosen])[None]  # (1, n, 3, s, s)
+    pixels = _pictures(model, folder, video[chosen], "xclip")[None]  # (1, n, 3, s, s)
     words = _words(folder, text, model.config.text_config.max_position_embeddings)
     out = model(pixel_values=pixels, input_ids=words.input_ids, attention_mask=words.attention_mask)
     return float(out.logits_per_video[0, 0] / model.logit_scale.exp())

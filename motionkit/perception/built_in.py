@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from motionkit.perception.estimators import EstimatorSpec
-from motionkit.perception.networks import NETWORKS, RMBG, wanted
+from motionkit.perception.networks import BIREFNET, NETWORKS, RMBG, wanted
 from motionkit.weights.finding import Wanted
 
 _SHIPPED = Path("perception")  # below the assets
@@ -87,6 +87,15 @@ MASK2FORMER = EstimatorSpec(
     "COCO's classes",
     (_MASK2FORMER,),
     paper_url="https://arxiv.org/abs/2112.01527",
+)
+FIGURE = EstimatorSpec(
+    "masks.birefnet",
+    "BiRefNet: whatever stands in front, each frame on its own",
+    "motionkit.perception.birefnet:BiRefNetMasks",
+    BIREFNET.licence,
+    "any subject, if it alone stands in front; reads no name",
+    (wanted(BIREFNET),),
+    paper_url="https://arxiv.org/abs/2401.03407",
 )
 FRONT = EstimatorSpec(
     "masks.rmbg",

@@ -51,8 +51,8 @@ _ALSO = {
     "cell phone": "phone smartphone",
 }
 ELSEWHERE = (
-    "look for it as one of these (masks.seen_as=dog), take whatever stands in front (masks.backend=rmbg), say where it "
-    "is (masks.box or masks.point with masks.backend=sam2), or give masks="
+    "look for it as one of these (masks.seen_as=dog), take whatever stands in front (masks.backend=birefnet), say "
+    "where it is (masks.box or masks.point with masks.backend=sam2), or give masks="
 )
 
 

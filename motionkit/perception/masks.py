@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 BACKENDS = Words(
     "masks",
     {
-        "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2, or rmbg where the "
-        "subject is no class of COCO's",
+        "auto": "files where path is given, else the sprite network on a pocket backbone, else sam2, or birefnet where "
+        "the subject is no class of COCO's",
         "files": "ready-made masks",
     },
 )
+FRONT = "birefnet"  # for what has no name that a segmenter knows
 Step = Callable[[int, int], None]  # done, total
 
 
@@ -40,7 +41,7 @@ class MaskSettings:
     path: str | None = setting(
         "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.", None
     )
-    weights: str | None = setting("SAM 2, or RMBG: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting("SAM 2, BiRefNet or RMBG: a folder or hub id; null is the authors' hub id.", None)
     seen_as: str = setting(
         "What Mask2Former looks for in the subject's place, one of COCO's classes such as dog for a fox; empty is the "
         "subject's own words.",
@@ -81,7 +82,7 @@ class MaskSettings:
         if self.path or pocket:
             return "files" if self.path else "pocket"
         by_name = self.started or self.weights or self.classes or subject is None
-        return "sam2" if by_name or coco.known(self.seen_as or str(subject)) else "rmbg"
+        return "sam2" if by_name or coco.known(self.seen_as or str(subject)) else FRONT
 
     def check(self, pocket: bool = False, subject: str | None = None) -> None:
         """Refuse impossible settings. Raises: UserError, one line that names the setting."""

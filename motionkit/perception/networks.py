@@ -101,7 +101,17 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
     }
 )
 
-# Written here (`motionkit.perception.rmbg`), for transformers has no such class of its own.
+# Written here (`motionkit.perception.birefnet`, `.rmbg`), for transformers has no such classes of its own.
+BIREFNET = Network(
+    "BiRefNet",
+    "BiRefNet",
+    "BiRefNet",  # its config.json names the class and no type
+    "ZhengPeng7/BiRefNet",
+    "0.44 GB",
+    "MIT",
+    "masks.weights",
+    "masks=FOLDER with ready-made masks",
+)
 RMBG = Network(
     "RMBG",
     "BriaRMBG",
@@ -150,10 +160,10 @@ def _checked(network: Network, folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise MissingWeights(f"{folder} is not a {network.title} folder: it has no config.json")
     config = read_json(folder / "config.json")
-    if config.get("model_type") != network.model_type:
-        raise UserError(
-            f"{folder} holds a model of type {config.get('model_type')!r}, not {network.title} ({network.model_type!r})"
-        )
+    kinds = [config.get("model_type"), *(config.get("architectures") or ())]
+    if network.model_type not in kinds:
+        found = next(filter(None, kinds), None)
+        raise UserError(f"{folder} holds a model of type {found!r}, not {network.title} ({network.model_type!r})")
     if lost := _missing(network, folder):
         if not weight_files(folder, _STEM) and (found := pickles(folder)):
             raise UserError(

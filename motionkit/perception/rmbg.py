@@ -6,6 +6,7 @@ run: the network is written here from the paper and from the names of its tensor
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ from motionkit.perception.estimators import Estimator, View
 from motionkit.perception.masks import MaskSettings
 from motionkit.perception.pixels import to_pixels
 from motionkit.weights.building import drawing
-from motionkit.weights.model_files import weight_files
+from motionkit.weights.model_files import first_line, weight_files
 
 SIDE = 1024  # pixels of the square that it was trained on
-_USUAL = ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
 _WIDTH = 64  # channels of the published network's first layer; all others go with it
 # name -> depth, channels in, inside and out at that width, and whether dilation takes the place of pooling
 STAGES = {
@@ -120,46 +120,74 @@ def _like(x: Tensor, other: Tensor) -> Tensor:
     return x if x.shape[2:] == other.shape[2:] else functional.interpolate(x, other.shape[2:], mode="bilinear")
 
 
-def load(path: str | None = None, device: torch.device | str = "cpu") -> tuple[ForegroundNet, Path]:
-    """The network in eval mode, float32, and its folder (a folder or hub id; None is the default).
+def filled(
+    network: networks.Network,
+    path: str | None,
+    build: Callable[[Mapping[str, Tensor]], nn.Module],
+    device: torch.device | str = "cpu",
+    idle: tuple[str, ...] = (),
+    made: tuple[str, ...] = ("num_batches_tracked",),
+) -> tuple[Any, Path]:
+    """A network in eval mode, float32, and its folder (a folder or hub id; None is the default).
+
+    Args:
+        build: makes the network from the file's tensors.
+        idle: how names begin that the file may hold and the network does not.  made: how names end that need no value.
 
     Raises:
         MissingWeights: as `networks.locate`.
         UserError: a file that is not this network's.
     """
-    folder = networks.locate(networks.RMBG, path)
+    folder = networks.locate(network, path)
     (file,) = weight_files(folder, "model")
     try:
         with safe_open(file, "pt") as opened:
-            state = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 (not a mapping)
+            names = [name for name in opened.keys() if not name.startswith(idle)]  # noqa: SIM118 (not a mapping)
+            state = {name: opened.get_tensor(name).float() for name in names if not name.endswith(made)}
         with drawing():
-            net = ForegroundNet(len(state["conv_in.weight"]))
+            net = build(state)
         lost, other = net.load_state_dict(state, strict=False)
-        if lost := [name for name in lost if not name.endswith("num_batches_tracked")] or list(other):
+        if lost := [name for name in lost if not name.endswith(made)] or list(other):
             raise ValueError(f"{len(lost)} weights are missing or unknown, e.g. {lost[0]}")
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder} is not a usable RMBG folder: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{folder} is not a usable {network.title} folder: {first_line(error)}") from error
     return net.eval().requires_grad_(False).to(device), folder
 
 
+def load(path: str | None = None, device: torch.device | str = "cpu") -> tuple[ForegroundNet, Path]:
+    """RMBG and its folder. Raises: as `filled`."""
+    return filled(networks.RMBG, path, lambda state: ForegroundNet(len(state["conv_in.weight"])), device)
+
+
 class Rmbg(Estimator):
-    """Masks of what stands in front, each frame on its own."""
+    """Masks of what stands in front, each frame on its own.
+
+    Attributes:
+        network: the facts about it.  usual: mean and deviation of its pixels where the folder does not say.
+    """
+
+    network = networks.RMBG
+    usual = ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+
+    def load(self, path: str | None, device: Any) -> tuple[nn.Module, Path]:
+        """The network in eval mode and its folder. Raises: as `filled`."""
+        return load(path, device)
 
     def weights(self, settings: MaskSettings) -> dict[str, Path]:
         """The network's files. Raises: MissingWeights, UserError."""
-        return networks.files(networks.RMBG, settings.weights)
+        return networks.files(self.network, settings.weights)
 
     def facts(self, settings: MaskSettings) -> dict[str, Any]:
         """Id, hash and licence of the network."""
-        network = networks.RMBG
-        return {"rmbg": networks.facts(network, settings.weights) | {"licence": network.licence}}
+        network = self.network
+        return {network.title.lower(): networks.facts(network, settings.weights) | {"licence": network.licence}}
 
     @torch.inference_mode()
     def read(self, view: View, settings: MaskSettings) -> np.ndarray:
         """Masks (F, H, W) bool; the subject's words are not read."""
-        net, folder = load(settings.weights, view.device)
+        net, folder = self.load(settings.weights, view.device)
         masks = np.zeros(view.frames.shape[:3], bool)
-        normal = networks.normalisation(folder, _USUAL)
+        normal = networks.normalisation(folder, self.usual)
         for i, _ in enumerate(view.frames):
             pixels = to_pixels(view.frames[i : i + 1], SIDE, SIDE, *normal)  # (1, 3, SIDE, SIDE)
             logits = functional.interpolate(net(pixels.to(view.device)), view.frames.shape[1:3], mode="bilinear")

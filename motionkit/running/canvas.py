@@ -56,6 +56,7 @@ def place_inputs(
 
     The driving clip gives `frames` frames from its start (default: its own number, at most 10; with `fps` alone: as
     many as its duration holds) at a usable rate, see `motionkit.media.part.choose`; a reference video at most as many.
+    On a backbone with a stride in time it is one more than a multiple of that stride.
 
     Args:
         most: frames of the driving clip where no number is given, in place of 10.
@@ -75,16 +76,9 @@ def place_inputs(
     )
     own = edits and size is None and backbone is not None and backbone.hub_id is not None
     height, width = own_shape(shaping, backbone) if own and backbone else working_size(shaping, backbone, size)
-    driving, reference = inputs.driving, inputs.reference
     check_numbers(frames, fps)
-    if driving is not None:
-        if len(driving) < 2:
-            raise UserError("driving is a single picture: a motion needs at least two frames")
-        driving = media.take(driving, media.Wanted(frames=frames, fps=fps, stride=stride, most=most or DEFAULT_FRAMES))
-        frames = len(driving)
-    frames = _count(DEFAULT_FRAMES if frames is None else frames)
-    if reference is not None and len(reference) > frames:
-        reference = media.take(reference, media.Wanted(most=frames, stride=stride))
+    wanted = media.Wanted(frames=frames, fps=fps, stride=stride, most=most or DEFAULT_FRAMES)
+    driving, reference, frames, rounded = _in_time(inputs, wanted, backbone)
     moving = [clip.fps for clip in (driving, reference) if clip is not None and not clip.is_image]
     rate = fps or (min(max(moving[0], SLOWEST), FASTEST) if moving else DEFAULT_FPS)
     boxes: dict[str, media.Box] = {}
@@ -94,9 +88,46 @@ def place_inputs(
         reference, boxes["reference"] = media.letterbox(reference, height, width)
     box = next((boxes[name] for name in SHAPING if name in boxes and name in reads), None)
     placed = replace(inputs, reference=reference, driving=driving)
-    lines = (*_new_notes(inputs, placed), *_shape_line(size, box))
+    lines = (*_new_notes(inputs, placed), *rounded, *_shape_line(size, box))
     shape = next((getattr(placed, name) for name in SHAPING if name in boxes and name in reads), None)
     return CanvasInputs(placed, box, frames, height, width, float(rate), lines, shape)
+
+
+def _in_time(
+    inputs: Inputs, wanted: media.Wanted, backbone: BackboneSpec | None
+) -> tuple[media.Clip | None, media.Clip | None, int, list[str]]:
+    """Driving, reference, how many frames the result has, and a line where the backbone cannot hold as many as wanted.
+
+    Raises:
+        UserError: a driving clip without a motion, or a number of frames that cannot be.
+    """
+    driving, reference, asked = inputs.driving, inputs.reference, wanted.frames
+    if driving is not None:
+        if len(driving) < 2:
+            raise UserError("driving is a single picture: a motion needs at least two frames")
+        driving = media.take(driving, wanted)
+        asked = len(driving)
+    asked = _count(DEFAULT_FRAMES if asked is None else asked)
+    frames, lines = backbone.held_frames(asked) if backbone else asked, list[str]()
+    if backbone and frames != asked:
+        lines = [
+            f"frames={frames}, not {asked}: {backbone.name} makes one more than a multiple of {backbone.time_stride}"
+        ]
+        if inputs.driving and driving:
+            again = replace(wanted, frames=frames, fps=wanted.fps or driving.fps)  # the same moments, fewer or more
+            driving = media.take(inputs.driving, again)
+    return driving, _reference_in_time(reference, frames, wanted.stride, backbone), frames, lines
+
+
+def _reference_in_time(
+    clip: media.Clip | None, frames: int, stride: int | None, backbone: BackboneSpec | None
+) -> media.Clip | None:
+    """A reference video with at most so many frames, and as many as the backbone's latents hold."""
+    if clip is not None and len(clip) > frames:
+        return media.take(clip, media.Wanted(most=frames, stride=stride))
+    if clip is not None and backbone and (held := backbone.held_frames(len(clip))) != len(clip):
+        return media.take(clip, media.Wanted(frames=held, fps=clip.fps))
+    return clip
 
 
 def check_matte(spec: MethodSpec, on_canvas: CanvasInputs, alpha: bool | None) -> None:

@@ -16,7 +16,7 @@ from motionkit.backbones import catalog
 from motionkit.backbones.pretend import early
 from motionkit.errors import UserError
 from motionkit.media.output_files import write_json
-from motionkit.running.needs import demands_of, work_of
+from motionkit.running.needs import demands_of, made, work_of
 from motionkit.settings.need import Need
 from motionkit.settings.presets import resolved
 from motionkit.transfer import MethodSpec
@@ -40,18 +40,23 @@ def exact_need(spec: MethodSpec, settings: Any, backbone: str, frames: int, heig
         "backbone": backbone,
     }
     asked |= {"frames": frames, "height": height, "width": width}
-    found, facts = _counted(asked), catalog.get(backbone)
+    facts = catalog.get(backbone)
+    found = _counted(asked, [registry.dist_of(spec), registry.BACKBONES.dist_of(facts)])
     works = [
         work_of(demand, found["rows"][demand.counted], facts, found["factor"], height, width)
         for demand in demands_of(spec, resolved(settings, backbone), frames)
     ]
-    weights = {part: 2.0 * count for part, count in found["weights"].items()}
-    return Need(f"{spec.name} on {backbone}, {width}x{height} px, {frames} frames", tuple(works), weights)
+    return made(spec, facts, works, found["weights"], (frames, height, width))
 
 
-def _counted(asked: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a request, from the cache or from a new process."""
-    versions = {name: importlib.metadata.version(name) for name in ("motionkit", "torch", "diffusers")}
+def _counted(asked: dict[str, Any], plugins: list[str]) -> dict[str, Any]:
+    """The rows of a request, from the cache or from a new process.
+
+    Args:
+        plugins: the packages that the method and the backbone come from, with their versions.
+    """
+    versions: dict[str, Any] = {name: importlib.metadata.version(name) for name in ("motionkit", "torch", "diffusers")}
+    versions |= {"plugins": plugins}
     file = places.user_cache() / "fits" / f"{hash_json(asked | versions)[:24]}.json"
     if file.is_file():
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

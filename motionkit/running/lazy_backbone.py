@@ -102,13 +102,25 @@ class LazyBackbone:
                 motion_files.locate(self.spec, folder, self._motion, online=True)
 
     def unknown_words(self, *texts: str) -> list[str]:
-        """Words of these texts that the backbone was not trained on, where it has a list of words; loads no weights."""
+        """Words of these texts that the backbone was not trained on, where it has a list of words; loads no weights.
+
+        Words of textual inversion that are given with it (`backbone.embeddings`) are known.
+        Raises: UserError for a file that teaches none.
+        """
         from motionkit.backbones import tiny_tokenizer
         from motionkit.weights import places
 
         place = self._path or (places.assets() / self.spec.asset if self.spec.asset else None)
         known = tiny_tokenizer.known_words(Path(place).expanduser()) if place else ()
-        return tiny_tokenizer.unknown_words(" ".join(texts), known) if known else []
+        if not known:
+            return []
+        text = " ".join(texts)
+        if self.parts_given and self.parts_given.embeddings:
+            from motionkit.backbones.parts import read_words, spelled
+
+            taught = {read_words(file)[0]: "" for file in self.parts_given.embeddings}
+            text = spelled(text, taught)
+        return tiny_tokenizer.unknown_words(text, known)
 
     def fingerprint(self) -> str:
         """The hash of the weights, without loading them where that can be done."""

@@ -59,14 +59,11 @@ def demands_of(spec: MethodSpec, settings: Any, frames: int) -> list[Demand]:
     return [first, *made, Demand("generate", DECODE, 1, frames, f"{once}:decode_once", part="vae", smaller="size")]
 
 
-def need_of(
-    spec: MethodSpec, settings: Any, backbone: str | None, frames: int, height: int, width: int, dtype: str = "half"
-) -> Need | None:
+def need_of(spec: MethodSpec, settings: Any, backbone: str | None, frames: int, height: int, width: int) -> Need | None:
     """What a run needs; None where there are no figures (a method without declared demands, a backbone of a package).
 
     Args:
         settings: the method's, with or without the backbone's values filled in.
-        dtype: "float32" where the plan computes in it.
     """
     if backbone is None or not spec.demands:
         return None
@@ -80,9 +77,16 @@ def need_of(
         if rows is None:
             return None
         works.append(work_of(demand, rows, facts, found["factor"][like(backbone)], height, width))
-    title = f"{spec.name} on {backbone}, {width}x{height} px, {frames} frames"
-    wide = 2.0 if dtype == "float32" else 1.0
-    return Need(title, tuple(works), {part: 2.0 * count for part, count in values.items()}, wide)
+    return made(spec, facts, works, values, (frames, height, width))
+
+
+def made(
+    spec: MethodSpec, facts: BackboneSpec, works: list[Work], values: Mapping[str, int], shape: tuple[int, int, int]
+) -> Need:
+    """The need of counted works on a backbone with so many values in each part, for (frames, height, width)."""
+    frames, height, width = shape
+    title = f"{spec.name} on {facts.name}, {width}x{height} px, {frames} frames"
+    return Need(title, tuple(works), {part: 2.0 * count for part, count in values.items()}, upcast=facts.upcast)
 
 
 def work_of(demand: Demand, rows: Mapping[str, Any], facts: BackboneSpec, factor: int, height: int, width: int) -> Work:

@@ -100,7 +100,7 @@ def run_line(need: Need | None, plan: Plan, gpu: Any) -> str | None:
     if need is None or not plan.device.startswith("cuda"):
         return None
     card = detect(plan.device).vram_gb
-    return line(wide(need, plan.dtype), as_choice(plan), min(card, gigabytes(_name(gpu)) or card))
+    return line(replace(need, dtype=plan.dtype), as_choice(plan), min(card, gigabytes(_name(gpu)) or card))
 
 
 def _name(gpu: Any) -> str:
@@ -115,7 +115,7 @@ Row = tuple[str, "Chosen", int, int, int]  # label, what was chosen, frames, hei
 
 def before(rows: Sequence[Row], gpu: Any) -> list[str]:
     """A line for each row of a table that runs on a card and of which it is known what it needs."""
-    from motionkit.running.request import plan_for
+    from motionkit.running.memory import plan_for
 
     lines: list[str] = []
     if not rows or not plan_for(gpu).device.startswith("cuda"):
@@ -126,11 +126,6 @@ def before(rows: Sequence[Row], gpu: Any) -> list[str]:
         if said := run_line(need, plan, gpu):
             lines.append(f"  {label}: {said} ({switches(as_choice(plan))})")
     return lines
-
-
-def wide(need: Need, dtype: str) -> Need:
-    """The same in a type of the plan's."""
-    return replace(need, wide=2.0) if dtype == "float32" else need
 
 
 def in_time(seconds: float) -> str:
@@ -149,14 +144,20 @@ def switches(choice: Switches) -> str:
     return ", ".join(said) or "nothing held back"
 
 
-def nearest(asked: Asked, vram_gb: float, fixed: dict[str, Any] | None = None) -> str:
-    """The nearest setting that fits a card: a shorter clip, a smaller picture, both; or a larger card."""
+def nearest(asked: Asked, vram_gb: float, fixed: dict[str, Any] | None = None, dtype: str = "bfloat16") -> str:
+    """The nearest setting that fits a card in that type: a shorter clip, a smaller picture, both; or a larger card."""
+    asked = replace(asked, make=_typed(asked.make, dtype))
     for said, need in _smaller(asked, vram_gb, fixed or {}):
         if need is not None and choose(need, vram_gb, fixed or {})[1]:
             return said
     whole = asked.make(asked.frames, asked.height, asked.width, {})
     larger = [n for n in CARDS if n > vram_gb and whole is not None and choose(whole, n, fixed or {})[1]]
     return f"gpu={larger[0]}gb" if larger else "no card of one piece"
+
+
+def _typed(make: Callable[..., Need | None], dtype: str) -> Callable[..., Need | None]:
+    """The same, with what it makes in that type."""
+    return lambda *how: replace(need, dtype=dtype) if (need := make(*how)) else None
 
 
 def _smaller(asked: Asked, vram_gb: float, fixed: dict[str, Any]) -> Iterator[tuple[str, Need | None]]:

@@ -23,8 +23,9 @@ from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
 from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.memory import plan_for as plan_for
 from motionkit.running.needs import need_of
-from motionkit.settings.config import check_seed, refuse_empty, typed
+from motionkit.settings.config import check_seed, refuse_empty
 from motionkit.settings.presets import resolved
 from motionkit.settings.presets import settings as values
 from motionkit.transfer import MAPS, Inputs, MethodSpec, Result, Transfer
@@ -148,7 +149,7 @@ class RunPlan:
         asked = self.request
         self.context.folder = Path(folder or asked.folder or tempfile.mkdtemp(prefix="motionkit-"))
         steps = (self.spec, self.transfer, self.on_canvas, self.context, self.backbone, self.settings, asked.use_cache)
-        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory))
+        runner = StageRunner(*steps, asked.finish, asked.common, lambda: announce(self.memory), self.need)
         result = runner.travel(self.inputs, _path(asked.output), asked.output_metadata)
         for line in result.manifest["remarks"][len(self.on_canvas.lines) + len(self.context.remarks) :]:
             self.say(line)
@@ -283,20 +284,3 @@ def plan_run(
 
 def _path(value: str | Path | None) -> Path | None:
     return Path(value) if value is not None else None
-
-
-def plan_for(gpu: Any, backbone: str | None = None, need: Need | None = None) -> Plan:
-    """The memory plan for a name of conf/gpu, a mapping of its settings, or a finished `Plan`, on this machine.
-
-    Args:
-        need: of the run, where it is known: what is held back follows from it.
-
-    Raises:
-        UserError: an unknown setting, or one that this machine or backbone would ignore.
-    """
-    from motionkit.settings.gpu import GpuConfig, Plan, detect, resolve
-
-    if isinstance(gpu, Plan):
-        return gpu
-    settings = typed(GpuConfig, {"name": gpu} if isinstance(gpu, str) else gpu, "gpu.")
-    return resolve(settings, detect(settings.device), catalog.get(backbone) if backbone else None, need)

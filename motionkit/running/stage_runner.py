@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from motionkit.backbones.base import VideoBackbone
+    from motionkit.settings.need import Need
 
 RESULT, MANIFEST, SHOWN = "result.mp4", "manifest.json", "shown"
 
@@ -50,6 +51,7 @@ class StageRunner:
     finish: Finish = Finish()
     keep_shape: bool = False  # results that stand side by side are all of one shape
     found: Callable[[], None] = lambda: None  # called once every file of weights was found
+    need: Need | None = None  # what the run computes, where that is known
     whole: bool = False
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -84,15 +86,21 @@ class StageRunner:
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
         inputs, transfer = self.on_canvas.inputs, self.transfer
-        shared = self._shared()
+        shared, report = self._shared(), self.run.progress
         self.found()
+        clips = {"reference": inputs.reference, "driving": inputs.driving}
+        report.output("inputs", {}, {name: clip.frames for name, clip in clips.items() if clip is not None})
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
         with self._timed("generate"), self._watched():
             self._say_unfamiliar()
+            before = set(self.run.shown)
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
-        return self._cut(_to_uint8(video))
+        report.output("generate", {}, {name: seen for name, seen in self.run.shown.items() if name not in before})
+        frames = self._cut(_to_uint8(video))
+        report.output("result", {}, {"video": frames})
+        return frames
 
     def _say_unfamiliar(self) -> None:
         if self.backbone is None or not self.backbone.own_weights:
@@ -156,6 +164,7 @@ class StageRunner:
                 self.run.shown |= output.shown
                 self.run.notes |= output.notes
             record["content"] = output.content
+        self.run.progress.output(name, output.tensors, output.shown)
         return output
 
     def _make(self, name: str, make: Callable[[], Tensors]) -> StageOutput:
@@ -189,7 +198,7 @@ class StageRunner:
             if not is_full(error):
                 raise
             plan = self.backbone.plan if self.backbone and self.backbone.loaded else self.run.plan
-            raise explained(error, name, plan, self.settings, self.run.frames) from error
+            raise explained(error, name, plan, self.settings, self.run.frames, self.need) from error
         finally:
             self.run.progress.close()
             record["seconds"] = round(time.monotonic() - began, 3)

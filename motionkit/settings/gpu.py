@@ -15,7 +15,7 @@ from motionkit.errors import UserError, unknown
 from motionkit.settings.device import DeviceFacts as DeviceFacts
 from motionkit.settings.device import card_of as card_of
 from motionkit.settings.device import detect as detect
-from motionkit.settings.need import Need, choose, free_bytes
+from motionkit.settings.need import Need, choose, free_bytes, spare_bytes
 from motionkit.settings.setting import check, setting
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Plan:
     guidance: "together": both halves pass the network in one call where a method's settings leave it open; "apart".
     vae_slicing: about 512 x 512 pixels pass the autoencoder at a time, otherwise eight times that.
     offload: "model" keeps one part on the device at a time, "group" one layer.  notes: what was changed, and why.
+    spare_mb: what the card has left beyond the run's counted need, MB: a method may keep on it what it would otherwise
+        move there or compute again. 0 where the need is not known.
     """
 
     name: str = "cpu"
@@ -93,6 +95,7 @@ class Plan:
     channels_last: bool = False
     notes: tuple[str, ...] = ()
     guidance: str = "together"
+    spare_mb: int = 0
 
     @property
     def batched(self) -> bool:
@@ -169,6 +172,7 @@ def resolve(
     notes: list[str] = []
     device = values.setdefault("device", "cpu")
     if need is not None and device.startswith("cuda"):
+        need = replace(need, dtype=_cuda_dtype(values.get("dtype", "half"), facts))
         _by_need(values, asked, _usable(settings.name, facts), need, notes)
         asked = asked | {"offload": values["offload"]}
     _ADJUST.get(device, _on_cuda)(values, asked, facts, spec, notes)
@@ -190,9 +194,8 @@ def usable(settings: GpuConfig, facts: DeviceFacts) -> float:
 
 def _by_need(values: dict[str, Any], asked: Mapping[str, Any], vram_gb: float, need: Need, notes: list[str]) -> None:
     """The quickest switches under which the run fits; what the user fixed stays."""
-    if values.get("dtype") == "float32":
-        need = replace(need, wide=2.0)
     choice, fits = choose(need, vram_gb, asked)
+    values["spare_mb"] = int(spare_bytes(need, choice, vram_gb) / 1e6)
     values |= {k: v for k, v in asdict(choice).items() if k != "batched"}
     values["guidance"] = "together" if choice.batched else "apart"
     if not fits:
@@ -248,14 +251,20 @@ def _on_cpu(
         notes.append("attention: sdpa, xformers has no CPU kernels")
 
 
+def _cuda_dtype(dtype: str, facts: DeviceFacts) -> str:
+    """The type for a card: half precision is bfloat16 where the hardware computes in it."""
+    if dtype in ("half", "bfloat16"):
+        return "bfloat16" if facts.bf16 else "float16"
+    return dtype
+
+
 def _on_cuda(
     values: dict[str, Any], asked: dict[str, Any], facts: DeviceFacts, spec: BackboneSpec | None, notes: list[str]
 ) -> None:
     dtype = values.get("dtype", "half")
     if dtype == "bfloat16" and not facts.bf16:
         notes.append(f"dtype: float16, {facts.name} has no bfloat16 arithmetic")
-    if dtype in ("half", "bfloat16"):
-        values["dtype"] = "bfloat16" if facts.bf16 else "float16"
+    values["dtype"] = _cuda_dtype(dtype, facts)
     if values["dtype"] != "float32":
         values["autocast"] = values["dtype"]  # so that layers which a method trains in float32 fit in
     if values.get("attention") == "xformers" and not facts.xformers_kernel:

@@ -19,6 +19,7 @@ _TAKEN_SHARE, _TAKEN_GIB = 0.03, 0.56
 # data sheet's. They are assumptions, said wherever seconds are.
 RATES = ((10.0, 20.0), (14.0, 25.0), (20.0, 40.0), (30.0, 70.0), (44.0, 120.0), (float("inf"), 250.0))
 _MOVED = 10 * GIB  # bytes a second between the memories of CPU and GPU
+_SPARE = 0.1  # of a peak, by which counts may be too low
 _SLICE, _SLICES = 512 * 512, 8  # pixels that pass the autoencoder at a time: sliced, and how many times that
 
 
@@ -107,13 +108,19 @@ class Work:
             at_once = max(1, _SLICE * (1 if how.vae_slicing else _SLICES) // max(self.pixels, 1))
             places = min(self.places, self.tile) if how.vae_tiling and self.tile else self.places
             return min(self.frames, at_once), places
-        together = how.batched if self.halves == "auto" else self.halves == "on"
-        side = self.clips * (2 if self.guided and together else 1)
+        side = self.clips * (2 if self.guided and self._together(how) else 1)
         return self.frames * side, self.places
 
     def bytes(self, how: Switches) -> float:
         """Alive beside the weights at the worst moment."""
         return max(0.0, self._figure(how).bytes(*self._passing(how)))
+
+    def passes(self, how: Switches) -> int:
+        """How often the network is called in the whole run."""
+        return self.calls * (2 if self.guided and not self._together(how) else 1)
+
+    def _together(self, how: Switches) -> bool:
+        return how.batched if self.halves == "auto" else self.halves == "on"
 
     def flops(self, how: Switches) -> float:
         """Operations in the whole run."""
@@ -142,26 +149,35 @@ class Need:
 
     Attributes:
         weights: part -> bytes in half precision.  title: what it is of, such as "vidmp3 on sdxl, 1024 px, 16 frames".
-        wide: how many times as wide as half precision numbers are; 2 for float32.
+        dtype: that weights and arithmetic are in.  upcast: parts that stay in float32 where that is float16.
     """
 
     title: str
     works: tuple[Work, ...]
     weights: Mapping[str, float]
-    wide: float = 1.0
+    dtype: str = "bfloat16"
+    upcast: tuple[str, ...] = ()
+
+    def width(self, part: str) -> float:
+        """How many times as wide as half precision a part's numbers are; 2 in float32."""
+        return 2.0 if self.dtype == "float32" or (self.dtype == "float16" and part in self.upcast) else 1.0
+
+    def _held(self, part: str) -> float:
+        """Bytes of a part's weights."""
+        return self.width(part) * self.weights[part]
 
     def resident(self, how: Switches, part: str) -> float:
         """Bytes of weights on the card while a part computes."""
         if how.offload == "none":
-            return self.wide * sum(self.weights.values())
-        one = self.weights.get(part, self.weights["unet"])
-        return self.wide * (one if how.offload == "model" else one / 20)
+            return sum(map(self._held, self.weights))
+        one = self._held(part if part in self.weights else "unet")
+        return one if how.offload == "model" else one / 20
 
     def peaks(self, how: Switches) -> list[Peak]:
         """The worst moment of each stage, in their order."""
         worst: dict[str, Peak] = {}
         for work in self.works:
-            size = self.resident(how, work.part) + self.wide * work.bytes(how)
+            size = self.resident(how, work.part) + self.width(work.part) * work.bytes(how)
             if work.stage not in worst or size > worst[work.stage].bytes:
                 worst[work.stage] = Peak(work.stage, work.what, size, work)
         return [worst[name] for name in ("prepare", "fit", "generate") if name in worst]
@@ -175,14 +191,20 @@ class Need:
         return sum(work.flops(how) for work in self.works if stage in ("", work.stage)) / 1e12
 
     def seconds(self, how: Switches, rate: float, stage: str = "") -> float:
-        """Time at `rate` TFLOP/s, with the parts that come and go where they are offloaded."""
+        """Time at `rate` TFLOP/s in half precision, with the parts that come and go where they are offloaded.
+
+        In float32 the rate counts as half. Layers that come and go do so in each call of the network: twice a step
+        where the halves of guidance go one after the other.
+        """
         moved = 0.0
         if how.offload == "model":
-            moved = 2 * sum(self.weights.values())
+            moved = 2 * sum(map(self._held, self.weights))
         elif how.offload == "group":
-            moved = sum(self.weights["unet"] * work.calls for work in self.works if work.part == "unet")
+            moved = self._held("unet") * sum(work.passes(how) for work in self.works if work.part == "unet")
         share = self.tflop(how, stage) / max(self.tflop(how), 1e-9)
-        return self.tflop(how, stage) / rate + share * moved / _MOVED
+        works = (work for work in self.works if stage in ("", work.stage))
+        computed = sum(self.width(work.part) * work.flops(how) for work in works) / 1e12
+        return computed / rate + share * moved / _MOVED
 
     @property
     def tunes(self) -> bool:
@@ -193,6 +215,11 @@ class Need:
 def free_bytes(vram_gb: float) -> float:
     """What a run may use of a card of so many GiB: 7.2 of 8."""
     return ((1 - _TAKEN_SHARE) * vram_gb - _TAKEN_GIB) * GIB
+
+
+def spare_bytes(need: Need, how: Switches, vram_gb: float) -> float:
+    """What a card has left beyond all that a run is counted to need, and a tenth of that, by which counts may err."""
+    return max(0.0, free_bytes(vram_gb) - (1 + _SPARE) * need.peak(how).bytes)
 
 
 def rate_of(vram_gb: float) -> float:
@@ -223,9 +250,13 @@ def _cost(way: tuple[bool, str, bool, tuple[bool, bool]]) -> tuple[int, ...]:
 
 
 def choose(need: Need, vram_gb: float, fixed: Mapping[str, Any]) -> tuple[Choice, bool]:
-    """The first choice that fits a card, and True; where none does the leanest, and False."""
+    """The first choice that fits a card, and True; where none does the leanest, and False.
+
+    Of choices that are as lean to the mebibyte it is the quickest: nothing is held back that gains nothing.
+    """
     ways, free = list(candidates(need, fixed)), free_bytes(vram_gb)
     for choice in ways:
         if need.peak(choice).bytes <= free:
             return choice, True
-    return min(ways, key=lambda choice: need.peak(choice).bytes), False
+    sizes = [round(need.peak(choice).bytes / 2**20) for choice in ways]
+    return ways[sizes.index(min(sizes))], False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from motionkit.sprites.foreign_heads import cartoon_head, circle, dim, pale
 from motionkit.sprites.looks import RGB, Camera, Look, Stage
 from motionkit.sprites.shapes import Part
 from motionkit.sprites.skeleton import BONES, DOWN, Body
@@ -33,7 +34,6 @@ _TWO = {
 }
 _INKS: tuple[RGB, ...] = ((28, 22, 30), (44, 28, 20), (20, 26, 54), (12, 12, 12))
 _SKIES: tuple[RGB, ...] = ((255, 255, 255), (254, 246, 226), (214, 236, 255), (232, 224, 248), (198, 226, 190))
-_WHITE: RGB = (255, 255, 255)
 
 
 def look(rgb: RGB, rng: np.random.Generator) -> Look:
@@ -75,25 +75,7 @@ def build(kind: str, four: bool, rgb: RGB, rng: np.random.Generator) -> tuple[Bo
     body = Body("quadruped" if four else "biped", length, rest, (0.0, leg))
     tube = float(rng.uniform(0.032, 0.062))
     parts = [*_tubes(length, rgb, tube, four, kind), *_bean(length, rgb, tube, four, kind, rng)]
-    return body, parts + _head(kind, four, head, rgb, rng)
-
-
-def _dim(colour: RGB, by: float) -> RGB:
-    r, g, b = (int(min(255, max(0, c * by))) for c in colour)
-    return r, g, b
-
-
-def _pale(colour: RGB, by: float) -> RGB:
-    r, g, b = (int(c + by * (255 - c)) for c in colour)
-    return r, g, b
-
-
-def _circle(x: float, y: float, r: float, stretch: float = 1.0, turn: float = 0.0) -> np.ndarray:
-    """A disc of 32 corners, `stretch` longer along `turn`."""
-    t = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    p = np.stack([stretch * r * np.cos(t), r * np.sin(t)], -1)
-    c, s = np.cos(turn), np.sin(turn)
-    return p @ np.array([[c, s], [-s, c]]) + [x, y]
+    return body, parts + cartoon_head(kind, four, head, rgb)
 
 
 def _tube(length: float, r: float) -> np.ndarray:
@@ -105,19 +87,19 @@ def _tube(length: float, r: float) -> np.ndarray:
 
 def _tubes(length: dict, rgb: RGB, r: float, four: bool, kind: str) -> list[Part]:
     """Limbs as bent hoses with mittens and shoes; the far ones only a little darker."""
-    shoe = (60, 50, 56) if kind in ("person", "robot", "horse", "sheep") else _dim(rgb, 0.8)
+    shoe = (60, 50, 56) if kind in ("person", "robot", "horse", "sheep") else dim(rgb, 0.8)
     sleeve = (250, 214, 180) if kind == "person" else rgb
     out = []
     for side, depth, shade in (("far", 0.0, 0.86), ("near", 7.0, 1.0)):
         for first, second, at in (("leg", "shin", 0.0), ("arm", "forearm", 0.6)):
             upper, under, group = BONES.index(f"{first}_{side}"), BONES.index(f"{second}_{side}"), f"{first} {side}"
-            colour = _dim(sleeve if first == "arm" else rgb, shade)
+            colour = dim(sleeve if first == "arm" else rgb, shade)
             for bone, z in ((upper, depth + at), (under, depth + at + 0.01)):
                 out.append(Part(bone, _tube(length[BONES[bone]], r), colour, z, True, group))
             end = length[BONES[under]]
             foot = first == "leg" or four
-            shape = _circle(end, 0.55 * r, 1.25 * r, 1.45, np.pi / 2) if foot else _circle(end, 0.0, 1.5 * r)
-            out.append(Part(under, shape, _dim(shoe if foot else sleeve, shade), depth + at + 0.02, True, group))
+            shape = circle(end, 0.55 * r, 1.25 * r, 1.45, np.pi / 2) if foot else circle(end, 0.0, 1.5 * r)
+            out.append(Part(under, shape, dim(shoe if foot else sleeve, shade), depth + at + 0.02, True, group))
     return out
 
 
@@ -134,80 +116,18 @@ def _bean(length: dict, rgb: RGB, r: float, four: bool, kind: str, rng: np.rando
     if kind == "turtle":
         dome = trunk * [1.1, 1.5]
         dome[:, 1] = np.maximum(dome[:, 1], -0.2 * full)
-        out.append(Part(0, dome, _dim(rgb, 0.66), 3.4, True))
+        out.append(Part(0, dome, dim(rgb, 0.66), 3.4, True))
     else:
         belly = trunk * [0.7, 0.45] + ([0.16 * torso, -0.42 * full] if four else [0.08 * torso, -0.3 * full])
-        out.append(Part(0, belly, _pale(shirt, 0.45), 3.1, False, "trunk"))
+        out.append(Part(0, belly, pale(shirt, 0.45), 3.1, False, "trunk"))
     shine = (
-        _circle(0.72 * torso, 0.5 * full, 0.16 * full, 2.2)
+        circle(0.72 * torso, 0.5 * full, 0.16 * full, 2.2)
         if four
-        else _circle(0.7 * torso, 0.42 * full, 0.16 * full, 2.0)
+        else circle(0.7 * torso, 0.42 * full, 0.16 * full, 2.0)
     )
-    out.append(Part(0, shine, _pale(shirt, 0.65), 3.5, False))
+    out.append(Part(0, shine, pale(shirt, 0.65), 3.5, False))
     if tail > 0.05:
-        out.append(Part(11, _tube(tail, 0.8 * r), _dim(rgb, 0.92), 1.0, True, "tail"))
-        tuft = _circle(tail, 0.0, 1.5 * r, 1.3)
-        out.append(Part(11, tuft, _pale(rgb, 0.7) if kind in ("fox", "rabbit") else _dim(rgb, 0.6), 1.01, True, "tail"))
-    return out
-
-
-def _head(kind: str, four: bool, head: float, rgb: RGB, rng: np.random.Generator) -> list[Part]:
-    """A ball with a snout, two large white eyes, a smile and the ears, horn, trunk or beak of its kind."""
-    r = 0.56 * head
-    skin = (250, 214, 180) if kind == "person" else _pale(rgb, 0.12)
-    snout = {"horse": 0.75, "giraffe": 0.7, "rhino": 0.75, "elephant": 0.4, "bear": 0.5, "fox": 0.62, "sheep": 0.5}.get(
-        kind, 0.38
-    )
-    out: list[tuple] = [(_circle(0, 0, r, 1.08), skin, 4.0, True)]
-    if kind != "bird" and kind != "robot":
-        out.append((_circle(0.72 * r, -0.32 * r, snout * 0.6 * r, 1.35), _pale(skin, 0.4), 4.2, True))
-        nose = (0.72 + 0.78 * snout) * r
-        out.append((_circle(nose, -0.2 * r, 0.13 * r), (40, 30, 34), 4.3, False))
-    out += _ears_of(kind, r, rgb)
-    for x, z in ((0.5 * r, 5.2), (-0.02 * r, 5.4)):  # both eyes are seen, as in most cartoons
-        out.append((_circle(x, 0.28 * r, 0.25 * r, 1.2, np.pi / 2), _WHITE, z, True))
-        out.append((_circle(x + 0.08 * r, 0.25 * r, 0.11 * r), (20, 18, 22), z + 0.1, False))
-    out.append((_circle(0.42 * r, -0.55 * r, 0.05 * r, 5.0, 0.35), (60, 26, 30), 5.0, False))
-    out.append((_circle(-0.45 * r, 0.6 * r, 0.1 * r, 1.9, 0.7), _pale(skin, 0.7), 5.0, False))
-    middle = (lambda p: p + [0.45 * head, 0.0]) if four else (lambda p: np.stack([p[:, 1] + 0.5 * head, -p[:, 0]], -1))
-    return [Part(2, middle(shape), colour, z, ink) for shape, colour, z, ink in out]
-
-
-def _ears_of(kind: str, r: float, rgb: RGB) -> list[tuple]:
-    """What a head of that kind has on it, behind the skull where z is below 4."""
-    dark = _dim(rgb, 0.7)
-    if kind == "rabbit":
-        return [
-            (_circle(x, 1.65 * r, 0.26 * r, 3.0, 1.5), c, z, True)
-            for x, c, z in ((0.1 * r, dark, 3.7), (-0.4 * r, rgb, 3.8))
-        ]
-    if kind in ("bear", "monkey"):
-        x = 0.8 if kind == "bear" else 0.95
-        y = 0.75 if kind == "bear" else 0.1
-        return [
-            (_circle(-x * r, y * r, 0.36 * r), dark, 3.8, True),
-            (_circle(0.45 * r, 0.9 * r, 0.3 * r), dark, 3.7, True),
-        ]
-    if kind == "elephant":
-        hose = [(_circle(1.15 * r, -0.7 * r - 0.35 * r * i, 0.3 * r - 0.03 * r * i), rgb, 4.15, True) for i in range(4)]
-        return [(_circle(-0.75 * r, 0.0, 0.75 * r, 1.2, np.pi / 2), dark, 4.6, True), *hose]
-    if kind == "bird":
-        beak = np.array([(0.8, 0.25), (1.75, 0.0), (0.8, -0.35)]) * r
-        return [(beak, (246, 170, 40), 4.2, True), (_circle(-0.2 * r, 1.05 * r, 0.16 * r, 2.2, 2.0), dark, 3.8, True)]
-    if kind == "robot":
-        pole = np.array([(-0.06, 0.9), (0.06, 0.9), (0.06, 1.5), (-0.06, 1.5)]) * r
-        return [(pole, dark, 3.8, True), (_circle(0, 1.55 * r, 0.16 * r), (230, 60, 60), 3.9, True)]
-    if kind == "person":
-        return [
-            (_circle(-0.2 * r, 0.62 * r, 0.62 * r, 1.5), (96, 62, 40), 4.5, True),
-            (_circle(-0.75 * r, 0, 0.2 * r), (250, 214, 180), 4.7, True),
-        ]
-    if kind == "turtle":
-        return []
-    out = [
-        (np.array([(x - 0.28, 0.7), (x + 0.28, 0.75), (x - 0.1, 1.55)]) * r, c, z, True)
-        for x, c, z in ((-0.45, rgb, 3.9), (0.15, dark, 3.7))
-    ]
-    if kind == "rhino":
-        out.append((np.array([(1.1, 0.0), (1.5, -0.1), (1.55, 0.95)]) * r, (240, 234, 214), 4.5, True))
+        out.append(Part(11, _tube(tail, 0.8 * r), dim(rgb, 0.92), 1.0, True, "tail"))
+        tuft = circle(tail, 0.0, 1.5 * r, 1.3)
+        out.append(Part(11, tuft, pale(rgb, 0.7) if kind in ("fox", "rabbit") else dim(rgb, 0.6), 1.01, True, "tail"))
     return out

@@ -14,7 +14,8 @@ import numpy as np
 
 from motionkit.sprites import foreign, wild
 from motionkit.sprites.looks import Look
-from motionkit.sprites.shapes import Part, box, capsule, ellipse, tone, triangle
+from motionkit.sprites.marks import Build, biped_marks, quadruped_marks
+from motionkit.sprites.shapes import Part, box, capsule, ellipse, tone
 from motionkit.sprites.sheets import sheet
 from motionkit.sprites.skeleton import BONES, DOWN, Body
 
@@ -188,73 +189,7 @@ def _quadruped(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) ->
     trunk.append(Part(11, capsule(tail, 0.035, 0.02 if kind != "fox" else 0.06), tone(rgb, 0.7), 1.0))
     trunk.append(Part(1, capsule(neck, belly * 0.62, head * 0.34), tone(rgb, 0.94), 3.4))
     trunk.append(Part(2, ellipse(head * 0.45, 0, head * 0.55, head * 0.36), tone(rgb, 1.12), 4.0))
-    return body, parts + trunk + _quad_marks(kind, rgb, torso, belly, neck, head, tail)
-
-
-def _quad_marks(kind: str, rgb: tuple, torso: float, belly: float, neck: float, head: float, tail: float) -> list[Part]:
-    """What tells one four-legged kind from another."""
-    dark, light = tone(rgb, 0.5), tone(rgb, 1.5)
-    marks = [Part(2, ellipse(head * 0.55, head * 0.12, 0.022, 0.022, 10), (24, 24, 28), 5.5)]
-    ear = triangle((head * 0.0, head * 0.22), (head * 0.3, head * 0.28), (head * 0.02, head * 0.75))
-    if kind == "horse":
-        marks += [Part(2, ear * [1, 0.8], dark, 3.9), Part(1, capsule(neck, 0.05, 0.05) + [-0.02, 0.08], dark, 3.3)]
-        marks += [Part(11, capsule(tail, 0.05, 0.06), dark, 1.1)]
-    elif kind == "giraffe":
-        for x, y, r in (
-            (0.12, 0.3, 0.05),
-            (0.35, -0.2, 0.045),
-            (0.6, 0.35, 0.05),
-            (0.85, -0.1, 0.045),
-            (0.36, 0.6, 0.035),
-        ):
-            marks.append(Part(0, ellipse(torso * x, belly * y, r, r, 8), dark, 3.2))
-        marks += [Part(1, ellipse(neck * x, 0.0, 0.035, 0.035, 8), dark, 3.6) for x in (0.3, 0.55, 0.8)]
-        marks += [
-            Part(2, capsule(0.12, 0.018, 0.028) @ np.array([[0, 1], [-1, 0]]) + [head * 0.15, head * 0.3], dark, 3.9)
-        ]
-    elif kind == "elephant":
-        nose = capsule(0.34, 0.06, 0.035) @ np.array([[0.15, -0.99], [0.99, 0.15]]) + [head * 0.9, -0.02]
-        marks += [
-            Part(2, nose, tone(rgb, 1.05), 4.1),
-            Part(2, ellipse(head * 0.02, 0.0, 0.11, 0.15), tone(rgb, 0.72), 4.6),
-        ]
-        marks += [
-            Part(2, triangle((head * 0.75, -0.06), (head * 0.9, -0.03), (head * 1.15, -0.16)), (250, 246, 232), 4.7)
-        ]
-    elif kind == "turtle":
-        shell = ellipse(torso / 2, 0.05, torso / 2 + 0.05, belly + 0.12)
-        shell[:, 1] = np.maximum(shell[:, 1], -0.03)
-        marks += [Part(0, shell, tone(rgb, 0.62), 6.5)]
-        marks += [Part(0, ellipse(torso * x, 0.12, 0.07, 0.06, 6), tone(rgb, 0.9), 6.6) for x in (0.22, 0.5, 0.78)]
-    elif kind == "rhino":
-        marks += [
-            Part(
-                2,
-                triangle((head * 0.75, head * 0.15), (head * 0.98, head * 0.05), (head * 1.05, head * 0.85)),
-                (250, 246, 232),
-                5.0,
-            )
-        ]
-        marks += [
-            Part(2, ear * [0.8, 0.55], dark, 3.9),
-            Part(0, ellipse(torso * 0.85, 0.03, 0.14, belly * 0.9), tone(rgb, 0.82), 3.2),
-        ]
-    elif kind in ("cat", "fox"):
-        marks += [Part(2, ear, dark, 3.9), Part(2, ear + [head * 0.25, -0.01], tone(rgb, 0.8), 4.2)]
-        if kind == "cat":
-            marks += [Part(0, box(torso * x, 0.02, torso * x + 0.04, belly), dark, 3.2) for x in (0.2, 0.45, 0.7)]
-        else:
-            marks += [
-                Part(11, ellipse(tail, 0, 0.09, 0.065, 12), (250, 246, 240), 1.2),
-                Part(0, ellipse(torso * 0.9, -0.05, 0.1, 0.08), light, 3.2),
-            ]
-    elif kind == "sheep":
-        marks += [
-            Part(0, ellipse(torso * x, y, 0.12, 0.12, 12), light, 3.3)
-            for x in (0.0, 0.35, 0.7, 1.0)
-            for y in (0.1, -0.06)
-        ]
-    return marks
+    return body, parts + trunk + quadruped_marks(kind, Build(rgb, torso, belly, head, neck, tail))
 
 
 def _biped(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tuple[Body, list[Part]]:
@@ -287,52 +222,4 @@ def _biped(kind: str, rgb: tuple, setting: str, rng: np.random.Generator) -> tup
     ]
     if tail > 0.0:
         parts.append(Part(11, capsule(tail, 0.05, 0.035), tone(rgb, 0.7), 1.0))
-    return body, parts + _biped_marks(kind, rgb, torso, wide, head)
-
-
-def _biped_marks(kind: str, rgb: tuple, torso: float, wide: float, head: float) -> list[Part]:
-    """What tells one two-legged kind from another. In a head's frame y is to the left: the face looks towards -y."""
-    dark, light = tone(rgb, 0.5), tone(rgb, 1.55)
-    marks = [Part(2, ellipse(head * 0.58, -head * 0.22, 0.024, 0.024, 10), (24, 24, 28), 5.5)]
-    if kind == "person":
-        hair = ellipse(head * 0.72, head * 0.06, head * 0.36, head * 0.52)
-        marks += [
-            Part(2, hair, dark, 3.9),
-            Part(2, ellipse(head * 0.92, head * 0.05, head * 0.2, head * 0.42), dark, 4.2),
-        ]
-    elif kind == "robot":
-        marks += [Part(2, box(head * 0.4, -head * 0.5, head * 0.75, -head * 0.1), (250, 240, 120), 4.2)]
-        marks += [
-            Part(2, capsule(0.14, 0.015, 0.03) + [head, 0], dark, 3.9),
-            Part(0, box(torso * 0.3, -wide * 0.6, torso * 0.75, wide * 0.3), light, 3.2),
-        ]
-    elif kind == "bear":
-        marks += [
-            Part(2, ellipse(head * 0.95, y, 0.07, 0.07, 12), dark, z)
-            for y, z in ((head * 0.35, 3.9), (-head * 0.2, 3.8))
-        ]
-        marks += [
-            Part(2, ellipse(head * 0.38, -head * 0.42, 0.075, 0.075, 12), light, 4.4),
-            Part(0, ellipse(torso * 0.45, -wide * 0.3, torso * 0.4, wide * 0.6), light, 3.2),
-        ]
-    elif kind == "bird":
-        beak = triangle((head * 0.35, -head * 0.4), (head * 0.65, -head * 0.4), (head * 0.48, -head * 1.15))
-        marks += [
-            Part(2, beak, (244, 160, 30), 4.2),
-            Part(0, ellipse(torso * 0.42, -wide * 0.4, torso * 0.38, wide * 0.55), light, 3.2),
-        ]
-    elif kind == "rabbit":
-        marks += [
-            Part(2, capsule(0.28, 0.05, 0.04) + [head * 0.85, y], tone(rgb, f), z)
-            for y, f, z in ((0.07, 0.75, 3.8), (-0.03, 1.0, 3.9))
-        ]
-        marks += [
-            Part(11, ellipse(0.04, 0, 0.075, 0.075, 12), (250, 248, 244), 1.2),
-            Part(0, ellipse(torso * 0.45, -wide * 0.35, torso * 0.35, wide * 0.5), light, 3.2),
-        ]
-    elif kind == "monkey":
-        marks += [
-            Part(2, ellipse(head * 0.5, head * 0.42, 0.08, 0.08, 12), dark, 3.9),
-            Part(2, ellipse(head * 0.42, -head * 0.22, head * 0.3, head * 0.28), light, 4.2),
-        ]
-    return marks
+    return body, parts + biped_marks(kind, Build(rgb, torso, wide, head))

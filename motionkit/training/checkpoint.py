@@ -38,9 +38,9 @@ def write(loop: Loop, path: Path) -> None:
 
 
 def halved(state: Any) -> Any:
-    """A state with its float32 tensors of more than one number in bfloat16."""
+    """A state with its float32 tensors of more than one number in bfloat16, and off the card: they are copies."""
     if isinstance(state, torch.Tensor):
-        return state.bfloat16() if state.dtype == torch.float32 and state.numel() > 1 else state
+        return state.bfloat16().cpu() if state.dtype == torch.float32 and state.numel() > 1 else state
     if isinstance(state, Mapping):
         return {key: halved(value) for key, value in state.items()}
     return [halved(value) for value in state] if isinstance(state, list) else state
@@ -54,13 +54,18 @@ def copy_to(folder: Path, path: Path) -> None:
     os.replace(copied.with_suffix(".part"), copied)
 
 
+def opened(path: Path, device: torch.device) -> Any:
+    """A file's state; for a network on a card it is mapped, so that processes that share a machine hold it once."""
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=device.type != "cpu")
+
+
 def read(loop: Loop, path: Path) -> None:
     """Load a file's state into a loop; the loss scale may be missing, as in files from before it was stored.
 
     Raises:
         UserError: the state is of another model.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = opened(path, next(loop.model.parameters()).device)
     try:
         loop.model.load_state_dict(state["model"])
         loop.ema.load_state_dict(state["ema"])

@@ -71,6 +71,16 @@ class TrainJob:
             return self
         return replace(self, progress=Reporter(NullProgress()), tracker=NullTracker())
 
+    def made(self, method: str, backbone: str, key: str, files: list[str]) -> dict[str, Any]:
+        """What the weights are, for the record: of which method, on which backbone, and how they are used.
+
+        Args:
+            key: by which they are chosen, such as "method.weights".
+            files: their names in `folder`; of a folder's files the names begin inside it.
+        """
+        how = {"method": method, "backbone": backbone, "key": key, "files": files}
+        return {"made": how | {"data": self.data.name, "setting": self.data.setting}}
+
     def frame(self, own: tuple[int, int], multiple: int, name: str) -> tuple[int, int]:
         """(height, width) of the frames: as requested, else the trainer's default.
 

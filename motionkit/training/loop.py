@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +24,8 @@ from motionkit.training.loss_scale import LossScale
 from motionkit.training.muon import Muon
 from motionkit.training.schedule import cosine, falling, warmth
 from motionkit.training.stopping import stoppable
-from motionkit.training.tracker import NullTracker, Tracker
+from motionkit.training.tracker import NullTracker, Tracker, Validate, due
+from motionkit.training.undisturbed import undisturbed
 from motionkit.training.workers import Workers
 
 __all__ = [
@@ -50,6 +52,7 @@ class Loop:
         tracker: receives the values of every step, in the first process.
         before: called with each step's number before it begins; one that raises `Cancelled` stops the training with
             its state saved.
+        validate: shows what the averaged weights make of held-out clips, to a tracker that asks for it.
         scale: of the loss, for a network that computes in float16: a step whose gradients overflow is skipped.
 
     Attributes:
@@ -68,9 +71,11 @@ class Loop:
         tracker: Tracker | None = None,
         before: Callable[[int], None] | None = None,
         scale: LossScale | None = None,
+        validate: Validate | None = None,
     ) -> None:
         self.model, self.loss, self.settings = model, loss, settings
         self.workers, self.before, self.scale = workers or Workers(), before, scale or LossScale()
+        self.validate = validate
         self.tracker: Tracker = tracker if tracker and not self.workers.rank else NullTracker()
         self.schedule = settings.schedule or (cosine if settings.decay is None else falling(settings.decay))
         self.ema = copy.deepcopy(model).requires_grad_(False).eval()
@@ -151,6 +156,7 @@ class Loop:
                 count += 1
                 self.seconds = base + time.monotonic() - begun
                 self.tracker.on_step(self.step, {"lr": self.lr_at(self.step - 1)} | values)
+                self._show()
                 if self.step % self.settings.log_every == 0:
                     self._log({k: v / count for k, v in sums.items()})
                     sums, count = {}, 0
@@ -167,6 +173,14 @@ class Loop:
         self.save()
         self.workers.share(self.ema.buffers())  # running means are each process's own
         return self.ema.eval()
+
+    def _show(self) -> None:
+        """Let the tracker look at held-out clips, where it is time; no draw of it is one of the training's."""
+        told: Any = self.tracker
+        if self.validate and due(told, self.step, self.settings.steps):
+            with undisturbed():
+                shown = self.validate(self.ema)
+            told.on_validation(self.step, shown)
 
     def _due(self, saved: float) -> bool:
         """Whether a checkpoint is written after this step: by time, which its own writing stretches, or by step."""

@@ -65,7 +65,7 @@ def placed(request: Request, chosen: Chosen) -> CanvasInputs:
 
     spec, most = chosen.spec, chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
     given = request.inputs
-    parts = {} if given.driving else {"start": None, "end": None}
+    parts: dict[str, Any] = {} if given.driving else {"start": None, "end": None}
     parts |= {} if given.reference else {"reference_start": None, "reference_end": None}
     read = clips.read(replace(request, **parts), spec.stride, most=most)
     spec.check_length(read.inputs, read.frames)
@@ -94,15 +94,15 @@ def _check(request: Request, chosen: Chosen, canvas: CanvasInputs) -> list[str]:
 
 
 def _figures(request: Request, chosen: Chosen, canvas: CanvasInputs, files: Files) -> dict[str, Any]:
-    from motionkit.running.preflight import as_choice, wide
-    from motionkit.running.request import plan_for
+    from motionkit.running.memory import plan_for
+    from motionkit.running.preflight import as_choice
 
     spec, settings, backbone = chosen.spec, chosen.settings, chosen.backbone.name
     need = need_of(spec, settings, backbone, canvas.frames, canvas.height, canvas.width)
     plan = plan_for(request.gpu, backbone, need)
     if need is None:
         return _small(backbone) | _as_before(spec.name, backbone, canvas, files)
-    need = wide(need, plan.dtype)
+    need = replace(need, dtype=plan.dtype)
     timed = _time(need, plan, chosen, files)
     return _memory(need, plan, chosen, canvas, request) | timed | {"cards": _cards(need, backbone, as_choice(plan))}
 
@@ -150,7 +150,7 @@ def _memory(need: Need, plan: Plan, chosen: Chosen, canvas: CanvasInputs, reques
         return {"fits": True, "memory": memory}
     own, shape = {key: value for key, value in request.config.items() if key != "name"}, (canvas.height, canvas.width)
     _, asked = asked_for(chosen.spec, str(chosen.backbone.name), canvas.frames, shape, own)
-    return {"fits": False, "memory": memory, "nearest": nearest(asked, vram)}
+    return {"fits": False, "memory": memory, "nearest": nearest(asked, vram, dtype=plan.dtype)}
 
 
 def _card(plan: Plan, gpu: Any) -> float:
@@ -165,7 +165,7 @@ def _cards(need: Need, backbone: str | None, how: Choice) -> list[tuple[int, boo
     """Which cards would do, for full-size weights."""
     if backbone is None or catalog.get(backbone).hub_id is None:
         return []
-    half = replace(need, wide=1.0)
+    half = replace(need, dtype="bfloat16")
     return [(size, fitting(half, size, {})[1]) for size in CARDS]
 
 

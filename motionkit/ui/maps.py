@@ -105,7 +105,7 @@ def first_frame(form: Any, clips: Mapping[str, Any], files: Files, session: str)
         request = asking.request_of(form, clips, files, session)
         if request.inputs.driving is None:
             raise UserError("choose the motion clip first")
-        request = replace(request, inputs=replace(request.inputs, **dict.fromkeys(MAPS)))
+        request = replace(request, inputs=replace(request.inputs, **dict[str, Any](dict.fromkeys(MAPS))))
         canvas = ahead.placed(request, choose(request))
         assert canvas.inputs.driving is not None
         frame = canvas.inputs.driving.frames[0]

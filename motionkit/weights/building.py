@@ -27,11 +27,12 @@ def drawing(seed: int | None = None) -> Iterator[None]:
 def on_meta() -> Iterator[None]:
     """Modules that this thread makes within the block have shapes for weights; buffers are made as ever.
 
+    What a module draws while it is made leaves the global generator as it was, as in `drawing`.
     As `accelerate.init_empty_weights`, which replaces a function of torch for all threads, and for good when two
     threads leave it in the wrong order.
     """
     before = getattr(_here, "empty", False)
-    with LOCK:
+    with drawing():
         _here.empty = True
         try:
             yield

@@ -9,7 +9,8 @@ from typing import Any
 from motionkit.errors import UserError
 
 MODEL, TEXT = "diffusion_pytorch_model", "model"  # how diffusers and transformers call a file of weights
-_PICKLED = {MODEL: f"{MODEL}.bin", TEXT: "pytorch_model.bin"}
+_PICKLED = {MODEL: MODEL, TEXT: "pytorch_model"}  # how the same weights are called as a pickle
+_VARIANTS = ("", ".fp16")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -30,7 +31,7 @@ def weight_files(folder: Path, stem: str, pickled: bool = False) -> list[Path]:
     `pickled`: where there are no safetensors, as in zeroscope's folders, the pickle that older libraries wrote, for
     readers that take it as plain data (`reading.load_model`).
     """
-    for variant in ("", ".fp16"):
+    for variant in _VARIANTS:
         if (file := folder / f"{stem}{variant}.safetensors").is_file():
             return [file]
         if (index := folder / f"{stem}.safetensors.index{variant}.json").is_file():
@@ -38,8 +39,8 @@ def weight_files(folder: Path, stem: str, pickled: bool = False) -> list[Path]:
             if bad := [name for name in shards if Path(name).name != name]:
                 raise UserError(f"{index} names files outside its folder: {', '.join(bad)}")
             return [folder / name for name in shards]
-    old = folder / _PICKLED.get(stem, "")
-    return [old] if pickled and old.is_file() else []
+    old = [folder / f"{_PICKLED[stem]}{variant}.bin" for variant in _VARIANTS if stem in _PICKLED]
+    return [file for file in old if file.is_file()][:1] if pickled else []
 
 
 def pickles(folder: Path) -> list[Path]:
@@ -48,14 +49,13 @@ def pickles(folder: Path) -> list[Path]:
 
 
 def refuse_pickle(title: str, folder: Path) -> None:
-    """Say what to do where a folder's weights are pickled. Raises: UserError."""
+    """Say what to do where a folder has pickles, but none under the name that weights have. Raises: UserError."""
     if found := pickles(folder):
-        target = found[0].parent / ((TEXT if "encoder" in folder.name else MODEL) + ".safetensors")
+        stem = TEXT if "encoder" in folder.name else MODEL
         raise UserError(
-            f"{title}: {found[0]} is a pickle, which can run any code, and is not read. Get the safetensors files, "
-            f'or convert one that you trust: python -c "import torch; from safetensors.torch import save_file; '
-            f"save_file({{k: v.contiguous().clone() for k, v in torch.load('{found[0]}', weights_only=True).items()}}, "
-            f"'{target}')\""
+            f"{title}: {folder} has no {stem}.safetensors, and {found[0].name} is not a name that is read: get the "
+            f"safetensors file, or rename the pickle that holds these weights to {_PICKLED[stem]}.bin (pickles are "
+            "read as plain tensors; code in them is never run)"
         )
 
 

@@ -80,8 +80,8 @@ def _published(name: str, held: set[str]) -> list[str]:
         if (index := f"{stem}.safetensors.index{variant}.json") in held:
             shards = (file for file in held if file.startswith(f"{stem}{variant}-") or file.startswith(f"{stem}-"))
             return [index, *sorted(file for file in shards if file.endswith(".safetensors"))]
-    pickled = f"{stem}.bin" if not stem.endswith("/model") else f"{stem.removesuffix('model')}pytorch_model.bin"
-    return [pickled] if pickled in held else [name]
+    pickled = stem if not stem.endswith("/model") else f"{stem.removesuffix('model')}pytorch_model"
+    return next(([file] for file in (f"{pickled}.bin", f"{pickled}.fp16.bin") if file in held), [name])
 
 
 def hub_cache() -> Path:

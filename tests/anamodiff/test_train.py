@@ -149,8 +149,13 @@ def test_a_signal_ends_the_training_with_its_state_and_nothing_exported(tmp_path
             os.kill(os.getpid(), signal.SIGTERM)
 
     class Told:
+        every, shown = 2, []
+
         def on_step(self, step, values):
             told.append((step, *sorted(values)[:1]))
+
+        def on_validation(self, step, shown):
+            self.shown.append((step, *shown.figures))
 
         def on_end(self):
             told.append("end")
@@ -165,6 +170,7 @@ def test_a_signal_ends_the_training_with_its_state_and_nothing_exported(tmp_path
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     assert [t[0] for t in told if t != "end"] == [1, 2, 3, 4] and told.count("end") == 2
     assert told[0][1].startswith("joint/") and told[-2][1].startswith("flow/")
+    assert Told.shown == [(2, "joint/warp", "joint/still"), (4, "flow/warp", "flow/still")]
 
 
 def test_a_given_detector_is_kept_as_it_is(tmp_path):

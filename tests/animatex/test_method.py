@@ -103,7 +103,9 @@ def test_guidance_may_count_in_a_part_of_the_steps(request_):
     assert np.array_equal(none.frames, run(request_, sample={"steps": 4, "guidance": 1.0}).frames)
 
 
-@pytest.mark.parametrize("sampler", ["dpmpp-2m", "unipc", "euler-trailing", "ddim-trailing", "lcm", "tcd"])
+@pytest.mark.parametrize(
+    "sampler", ["dpmpp-2m", "dpmpp-2m-lu", "unipc", "euler-trailing", "ddim-trailing", "lcm", "tcd"]
+)
 def test_any_sampler_walks_from_its_noise_to_frames(request_, sampler):
     config = {"sample": {"steps": 3, "guidance": 1.0}}
     made = execute("animatex", request_, config=config, backbone="tiny-animatex", frames=4, sampler=sampler)

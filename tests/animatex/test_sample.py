@@ -4,11 +4,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
+from motionkit.diffusion.ddim import DDIM
 from motionkit.diffusion.guidance import Guidance
 from motionkit.diffusion.schedule import Step
+from motionkit.diffusion.solvers import DPMSolver, EvenDPMSolver
 from motionkit.errors import UserError
 from motionkit.methods.animatex import sample
+
+ONE = Guidance(1.0)
 
 
 def test_thirty_steps_visit_thirty_one_timesteps():
@@ -84,6 +89,55 @@ def test_a_perfect_model_is_followed_to_its_clean_latents():
     steps = []
     out = sample.sample(model, torch.randn_like(clean), 30, progress=lambda done, total: steps.append((done, total)))
     assert (out - clean).abs().max() < 0.1 and steps[-1] == (31, 31)  # the last step ends at alpha 0.99915
+
+
+def gaussian(mean, deviation):
+    """The exact v of data with that mean and deviation, and where its way from the noise ends."""
+
+    def model(x, step, half, window):
+        a, b = step.level
+        clean = (mean * b**2 + deviation**2 * a * x) / (a**2 * deviation**2 + b**2)
+        return a * (x - a * clean) / b - b * clean
+
+    def end(noise, level):
+        return level.signal * mean + (level.signal**2 * deviation**2 + level.noise**2) ** 0.5 * noise
+
+    return model, end
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.5, 0.4), (0.0, 1.0), (0.5, 0.1)])
+def test_a_second_order_sampler_needs_half_the_steps_for_the_same_end(mean, deviation):
+    """Steps even in log signal over noise: nearer to the exact end after 15 than DDIM after 30, and than steps even in
+    time, whose last one, of first order, is long."""
+    noise, schedule = torch.randn(1, 4, 2, 8, 8, generator=torch.Generator().manual_seed(0)), sample.scheduler()
+    (model, end), errors, calls = gaussian(mean, deviation), {}, {}
+    for name, made, steps in (("lu", EvenDPMSolver, 15), ("time", DPMSolver, 15), ("ddim", DDIM, 30)):
+        sampler, seen = made(schedule), []
+        walked = sample.grid(schedule, steps) if made is DDIM else sampler.grid(steps)
+        out = sample.sample(
+            lambda *given, seen=seen: seen.append(1) or model(*given), noise, steps, sampler=sampler, guidance=ONE
+        )
+        errors[name], calls[name] = (out - end(noise, walked[-1].below)).abs().mean().item(), len(seen)
+    assert calls == {"lu": 15, "time": 15, "ddim": 31}
+    assert errors["lu"] < 0.7 * errors["ddim"] and errors["lu"] < errors["time"], errors
+
+
+def test_guidance_on_a_part_of_the_steps_and_half_of_them_save_what_they_say():
+    """Operations as torch counts them, of a network of one convolution."""
+    net, noise, schedule = torch.nn.Conv3d(4, 4, 3, padding=1), torch.randn(1, 4, 2, 8, 8), sample.scheduler()
+    counted = {}
+    for name, sampler, steps, between in (
+        ("plain", None, 30, (0, 1000)),
+        ("part", None, 30, (100, 700)),
+        ("half", DPMSolver(schedule), 15, (0, 1000)),
+    ):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            guidance = Guidance(2.5, between=between)
+            sample.sample(lambda x, *rest: net(x), noise, steps, sampler=sampler, guidance=guidance)
+        counted[name] = counter.get_total_flops()
+    one = counted["plain"] / 62
+    inside = sum(100 <= t <= 700 for t in sample.visited(30))
+    assert counted["half"] == 30 * one and counted["part"] == (31 + inside) * one == 50 * one
 
 
 @pytest.mark.parametrize("steps", [500, 1000])

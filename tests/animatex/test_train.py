@@ -296,6 +296,27 @@ class TestRun:
         with pytest.raises(UserError, match=says):
             train(replace(job(tmp_path, folder, **given), plan=Plan(**plan)))
 
+    def test_validation_shows_a_clip_beside_its_truth_and_changes_nothing(self, folder, tmp_path):
+        shown, losses = [], []
+
+        class Looks:
+            every = 2
+            on_step = on_end = lambda self, *_: None
+            on_validation = lambda self, step, found: shown.append((step, found))  # noqa: E731
+            on_losses = lambda self, times, found: losses.append((times, found))  # noqa: E731
+
+        plain, seen = job(tmp_path / "a", folder), job(tmp_path / "b", folder)
+        train(plain), train(replace(seen, tracker=Looks()))
+        one, two = (torch.load(j.folder / "last.pt", weights_only=True)["ema"] for j in (plain, seen))
+        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+        ((step, found),) = shown
+        assert (
+            step == 2
+            and found.clips["clip"].shape == (2, 3, SIZE, 2 * SIZE)
+            and {"error", "without"} == {*found.figures}
+        )
+        assert len(losses) == 2 and losses[0][0].shape == losses[0][1].shape == (1,)
+
     def test_layers_along_time_of_another_kind_learn_alone(self, folder, tmp_path):
         before = load("tiny-animatex", Plan()).network.state_dict()
         train(job(tmp_path, folder, temporal="mamba", learn="temporal", ema=0.0))

@@ -209,7 +209,7 @@ BROKEN = {
     "a damaged pickle": (pickle_only, r"model.bin is a pickle that holds more than plain tensors.*get the weights as"),
     "another pickle": (
         lambda folder: (folder / "unet" / MODEL).rename(folder / "unet/model.ckpt"),
-        r"model.ckpt is a pickle.*weights_only=True.*unet/diffusion_pytorch_model.safetensors'",
+        r"model.ckpt is not a name.*rename.* diffusion_pytorch_model.bin",
     ),
     "an lfs pointer": (lfs_pointer, r"git-lfs pointer.*get it again"),
     "cut short": (truncate, r"vae/.*damaged or cut short.*get it again"),
@@ -241,12 +241,13 @@ def test_a_broken_folder_gets_its_line(folder, case):
     assert "\n" not in str(error.value)
 
 
-def test_pickles_of_plain_tensors_are_read_as_such(folder, expected):
-    """As zeroscope is published (cerspense/zeroscope_v2_576w): .bin files alone."""
+@pytest.mark.parametrize("variant", ["", ".fp16"])
+def test_pickles_of_plain_tensors_are_read_as_such(folder, expected, variant):
+    """As zeroscope is published (cerspense/zeroscope_v2_576w): .bin files alone; halves of older folders likewise."""
     for part, old, new in (
-        ("unet", MODEL, "diffusion_pytorch_model.bin"),
-        ("vae", MODEL, "diffusion_pytorch_model.bin"),
-        ("text_encoder", "model.safetensors", "pytorch_model.bin"),
+        ("unet", MODEL, f"diffusion_pytorch_model{variant}.bin"),
+        ("vae", MODEL, f"diffusion_pytorch_model{variant}.bin"),
+        ("text_encoder", "model.safetensors", f"pytorch_model{variant}.bin"),
     ):
         torch.save(load_file(folder / part / old), folder / part / new)
         (folder / part / old).unlink()

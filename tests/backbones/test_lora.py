@@ -181,6 +181,39 @@ def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(kind, pattern, ti
     assert lora_hash(tmp_path) != before
 
 
+@pytest.mark.parametrize("header", [None, {"lora_alpha": "8"}, {"format": "pt"}])
+def test_peft_adapters_without_their_alpha_count_as_their_rank_and_say_so(header, tiny, tmp_path, caplog):
+    unet, _ = tiny
+    before = state(unet)
+    found, changes = make(unet, UNET[:1])
+    ((name, (up, down)),) = found.items()
+    named = {f"base_model.model.{name}.lora_B.weight": up, f"base_model.model.{name}.lora_A.weight": down}
+    save_file(named, tmp_path / "my.safetensors", header)
+    merge_lora(tmp_path / "my.safetensors", unet)
+    said = bool(header) and "lora_alpha" in header
+    check(unet, before, changes, 8 / RANK if said else 1)
+    assert len(caplog.records) == (not said) and ("lora_scale" in caplog.text) == (not said)
+    assert f"alpha = rank ({RANK})" in caplog.text or said
+
+
+def test_diffusers_files_mean_their_rank_and_nothing_is_said(tiny, tmp_path, caplog):
+    unet, _ = tiny
+    save_file(peft_names(make(unet, UNET)[0], {}), tmp_path / "a.safetensors")
+    merge_lora(tmp_path / "a.safetensors", unet)
+    assert not caplog.records
+
+
+def test_what_a_trainer_leaves_beside_is_not_taken_for_the_lora(tiny, tmp_path):
+    """A folder as trainers write it: the adapter, its pickled twin, arguments and states."""
+    for name in ("training_args.bin", "optimizer.pt", "rng_state_0.pt", "my.bin"):
+        (tmp_path / name).write_bytes(b"cposix\nsystem\n(S'touch pwned'\ntR.")
+    save_file(peft_names(make(tiny[0], UNET)[0], {}), tmp_path / "my.safetensors")
+    assert [file.name for file in lora_files(tmp_path)] == ["my.safetensors"]
+    (tmp_path / "my.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="2 LoRA files .my.bin, other.safetensors"):
+        lora_files(tmp_path)
+
+
 def test_a_pattern_that_is_none_is_refused(tiny, tmp_path):
     unet, _ = tiny
     found, _ = make(unet, UNET[:1])

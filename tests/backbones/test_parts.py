@@ -162,6 +162,26 @@ def test_words_in_a_prompt():
     assert spelled("a zorp, one zorps (zorp)", taught) == "a zorp zorp_1, one zorps (zorp zorp_1)"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_taught_word_is_no_part_of_a_longer_word(count, tmp_path):
+    plain, file = load(NAME, Plan()), tmp_path / "zorp.safetensors"
+    save_file({"zorp": vectors(count, width_of(plain))}, file)
+    changed = load(NAME, Plan(), parts=PartOptions(embeddings=(str(file),)))
+    new = set(changed.tokenizer.convert_tokens_to_ids(["zorp", "zorp_1"][:count]))
+    for text in ("zorpling", "a prezorp cat", "zorps"):
+        assert torch.equal(changed.encode_text([text]), plain.encode_text([text]))
+    for text in ("Zorp", "a (zorp)", "zorp, a cat"):
+        assert new <= set(changed._tokens(changed.tokenizer, [text])[0].tolist())
+
+
+def test_a_taught_word_is_known_to_a_small_vocabulary(tmp_path):
+    save_file({"<zorp-blik>": torch.ones(1, 16)}, tmp_path / "a.safetensors")
+    given = parts_of(None, tmp_path / "a.safetensors")
+    plain, taught = (LazyBackbone("pocket-sd", Plan(), parts=parts) for parts in (None, given))
+    assert plain.unknown_words("a <zorp-blik> running") == ["zorp", "blik"]
+    assert taught.unknown_words("a <Zorp-blik> running", "a zorp") == ["zorp"] and not taught.loaded
+
+
 def test_files_that_teach_nothing(tmp_path):
     save_file({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "two.safetensors")
     save_file({"a": torch.full((1, 4), torch.nan)}, tmp_path / "nan.safetensors")

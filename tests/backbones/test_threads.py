@@ -57,6 +57,18 @@ def test_only_weights_are_left_out_and_nothing_is_drawn():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_a_module_that_draws_its_weights_itself_leaves_the_generator_alone():
+    class Places(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.places = torch.nn.Parameter(torch.randn(3))
+
+    before = torch.random.get_rng_state()
+    with on_meta():
+        assert Places().places.is_meta
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_draws_from_one_seed_do_not_mix():
     def work(index):
         with drawing(index % 2):

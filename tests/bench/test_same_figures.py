@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from motionkit.media import from_frames
-from motionkit.metrics import clipscorer, text_image
+from motionkit.metrics import clipscorer, hub_models
 from motionkit.table.bench import Entry, make_case
 from motionkit.table.bench.engine import run
 from motionkit.table.compare import compare
@@ -30,7 +30,7 @@ def clip(hub):
     """A small random CLIP in that cache, under the name of the real one."""
     from transformers import CLIPConfig, CLIPModel
 
-    stored = hub / f"models--{text_image.HUB['clip'].replace('/', '--')}"
+    stored = hub / f"models--{hub_models.MODELS['clip'].hub_id.replace('/', '--')}"
     (stored / "refs").mkdir(parents=True)
     (stored / "refs" / "main").write_text("0" * 40)
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def clip(hub):
     )
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
     model.save_pretrained(stored / "snapshots" / ("0" * 40))
-    assert text_image.available("clip")
+    assert hub_models.available("clip")
 
 
 def compared(folder):

@@ -70,6 +70,8 @@ def test_a_folder_of_clips_is_short_for_the_group(cli, work, trainer):
         (["method=warp", "seed=-1"], "seed=-1 is outside 0 to 2^63 - 1"),
         (["method=warp", "data.setting=nope", "output=out"], "data.setting=nope: give easy or full"),
         (["method=warp", "output="], "output= is empty"),
+        (["method=warp", "tracker=tensorbord"], "tracker=tensorbord is unknown"),
+        (["method=warp", "validate=-1"], "validate=-1"),
     ],
 )
 def test_mistakes_get_one_line(cli, work, trainer, words, says):

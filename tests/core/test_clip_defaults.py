@@ -49,6 +49,30 @@ def test_a_size_a_small_backbone_and_a_reference_decide_as_before():
     assert registry.spec("vidmp3").edits and not registry.spec("animatex").edits
 
 
+@pytest.mark.parametrize(
+    ("length", "asked", "held"),
+    [(100, None, 9), (100, 16, 13), (100, 13, 13), (10, None, 9), (9, None, 9), (3, None, 5), (100, 2, 5), (100, 1, 1)],
+)
+def test_a_backbone_with_a_stride_in_time_gets_frames_that_its_latents_hold(length, asked, held):
+    spec = replace(catalog.get("tiny-modelscope"), name="strided", time_stride=4)
+    driving, reference = clip(length, fps=8.0), clip(7, fps=8.0)
+    placed = canvas.place_inputs(Inputs(reference=reference, driving=driving), spec, asked)
+    assert placed.frames == len(placed.inputs.driving) == held
+    assert len(placed.inputs.reference) == min(held, 5)
+    assert [spec.held_frames(n) for n in (placed.frames, len(placed.inputs.reference))] == [held, min(held, 5)]
+    first = [int(frame[16, 16, 0]) for frame in placed.inputs.driving.frames[:3]]
+    assert first == ([0, 1, 2] if length > 3 else [0, 0, 1])[:held] and placed.inputs.driving.fps >= 8.0
+    wanted = asked or min(length, 10)
+    assert any("strided" in line and f"not {wanted}" in line for line in placed.lines) == (held != wanted)
+    plain = canvas.place_inputs(Inputs(driving=driving), catalog.get("tiny-modelscope"), asked)
+    assert plain.frames == wanted and not any("multiple" in line for line in plain.lines)
+
+
+def test_without_a_clip_the_number_of_frames_is_rounded_too():
+    spec = replace(catalog.get("tiny-modelscope"), time_stride=4)
+    assert [canvas.place_inputs(Inputs(prompt="a"), spec, n).frames for n in (None, 4, 8, 17)] == [9, 5, 5, 17]
+
+
 def test_the_papers_number_of_frames_is_in_its_preset():
     spec = registry.spec("vidmp3")
     inputs = Inputs(driving=clip(), prompt="a cat", source_prompt="a dog")

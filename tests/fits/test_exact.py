@@ -1,6 +1,8 @@
 """A count at a run's own size, in a process of its own, kept by configuration."""
 
 import subprocess
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,12 +30,45 @@ def test_a_count_is_made_once_and_has_every_stage(tmp_path, monkeypatch):
     assert exact.exact_need(*asked) == need
 
 
+def test_another_version_of_a_plugin_is_counted_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "can_be", lambda: True)
+    counts, rows = [], '{"rows": {}, "factor": 8, "weights": {}}'
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: counts.append(1) or SimpleNamespace(returncode=0, stdout=rows)
+    )
+    monkeypatch.setattr(exact, "demands_of", lambda *_: [])
+    spec = registry.spec("vidmp3")
+    for version, made in (("1.0", 1), ("1.0", 1), ("1.1", 2)):
+        monkeypatch.setattr(registry, "dist_of", lambda spec, version=version: f"a-plugin {version}")
+        exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
+        assert len(counts) == made
+
+
 def test_where_nothing_can_be_pretended_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(early, "can_be", lambda: False)
     spec = registry.spec("vidmp3")
     with pytest.raises(UserError, match=r"install g\+\+"):
         exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
+
+
+def test_two_processes_that_compile_at_once_write_two_files(tmp_path, monkeypatch):
+    """Neither may load what the other has not finished."""
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "_compiler", lambda: "a compiler")
+    written = []
+
+    def compiles(words, **_):
+        written.append(words[words.index("-o") + 1])
+        Path(written[-1]).write_text("a library")
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", compiles)
+    for process in (1, 2):
+        monkeypatch.setattr(early.os, "getpid", lambda process=process: process)
+        early._compiled().unlink()
+    assert len(set(written)) == 2 and not list(tmp_path.rglob("*.new"))
 
 
 def test_this_process_is_too_late():

@@ -80,8 +80,31 @@ def test_a_run_that_no_switch_makes_fit_says_so():
 
 
 def test_float32_needs_twice_as_much():
-    one, two = need(), replace(need(), wide=2.0)
+    one, two = need(), replace(need(), dtype="float32")
     assert two.peak(Choice()).bytes == pytest.approx(2 * one.peak(Choice()).bytes)
+    assert two.seconds(Choice(), 10.0) == pytest.approx(2 * one.seconds(Choice(), 10.0))
+    assert plan("80gb", need(tune=30.0), dtype="float32").spare_mb < plan("80gb", need(tune=30.0)).spare_mb
+
+
+def test_a_part_that_overflows_needs_twice_as_much_in_float16_alone():
+    """XL's autoencoder: its weights, its activations and its time, and no other part's."""
+    found = replace(need(tune=2.0, both=1.0, decode=4.0), upcast=("vae",))
+    half, narrow = found.peaks(Choice()), replace(found, dtype="float16").peaks(Choice())
+    assert narrow[1].what == "decode" and narrow[1].bytes == pytest.approx(half[1].bytes + (0.2 + 2.0) * GIB)
+    assert narrow[0].bytes == pytest.approx(half[0].bytes + 0.2 * GIB)  # the tuning: the weights alone
+    old = DeviceFacts(cuda=True, name="a card", vram_gb=6, bf16=False)
+    new = replace(old, bf16=True)
+    works = replace(found, works=found.works[1:])
+    assert not resolve(GpuConfig(), new, None, works).vae_slicing
+    assert resolve(GpuConfig(), old, None, works).vae_slicing  # 2.3 + 4 of the 5.3 GiB, where it was 2.1 + 2
+
+
+def test_what_a_card_has_left_is_spare():
+    found = need(tune=5.0)
+    free, peak = free_bytes(24), found.peak(Choice()).bytes
+    assert plan("24gb", found).spare_mb == pytest.approx((free - 1.1 * peak) / 1e6, abs=1)
+    assert plan("8gb", need(tune=90.0, again=50.0)).spare_mb == 0
+    assert resolve(GpuConfig("24gb"), DeviceFacts(cuda=True, vram_gb=24, bf16=True)).spare_mb == 0
 
 
 def test_slices_and_tiles_bound_the_autoencoder():
@@ -116,9 +139,20 @@ def test_operations_and_time():
     assert both == pytest.approx(2 * 50 * 16 * PLACES * 1e9 / 1e12)  # both halves of guidance
     assert found.seconds(Choice(), 10.0) == pytest.approx(found.tflop(Choice()) / 10)
     assert found.seconds(Choice(offload="model"), 10.0) > found.seconds(Choice(), 10.0)
+    still = replace(found, works=found.works[1:])
+    together, apart = (still.seconds(Choice(offload="group", batched=b), 10.0) for b in (True, False))
+    assert apart - together == pytest.approx(50 * 1.6 / 10)  # the UNet comes once more in each of 50 steps
     assert rate_of(8) < rate_of(24) < rate_of(80)
 
 
 def test_choose_gives_the_leanest_where_nothing_fits():
     choice, fits = choose(need(tune=90.0, again=50.0), 8, {})
     assert not fits and choice.offload == "model" and choice.checkpointing
+
+
+def test_where_nothing_fits_nothing_is_held_back_in_vain():
+    """Of choices as lean to the mebibyte the quickest: what saves a kilobyte is not worth a third of the tuning."""
+    again = replace(row(50.0), size=(-1024.0, row(50.0).size[1]))
+    works = (replace(need().works[0], row=row(50.0), again=again),)
+    choice, fits = choose(replace(need(), works=works), 8, {})
+    assert not fits and choice == Choice(offload="model")

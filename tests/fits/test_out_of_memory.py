@@ -1,15 +1,23 @@
 """A card that is full: one line, nothing half-written, and the run goes on with the setting that the line names."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import motionkit
+from motionkit import registry
+from motionkit.context import RunContext
 from motionkit.errors import UserError
 from motionkit.methods.anamodiff.method import AnaMoDiff
+from motionkit.running.choices import method_settings
+from motionkit.running.needs import need_of
 from motionkit.running.out_of_memory import explained, is_full, next_setting
+from motionkit.running.stage_runner import StageRunner
 from motionkit.settings.gpu import Plan
+from motionkit.settings.presets import resolved
 from motionkit.testing.clips import moving_shapes, picture
 
 TEXT = (
@@ -29,17 +37,56 @@ def test_the_line_says_what_was_asked_for_what_was_free_and_what_to_try():
     assert is_full(error) and not is_full(RuntimeError("another"))
     line = str(explained(error, "fit", CARD, None, 16))
     assert "\n" not in line
-    assert all(word in line for word in ("'fit'", "20.00 MiB", "12.00 MiB", "gpu.vae_slicing=true"))
+    assert all(word in line for word in ("'fit'", "20.00 MiB", "12.00 MiB", "gpu.offload=model"))
+
+
+def settings_tried(stage, settings=None, need=None):
+    """All that is named, one after the other, each put into effect before the next."""
+    seen, plan = [], CARD
+    while "another machine" not in (said := next_setting(stage, plan, settings, 16, need)):
+        seen.append(said)
+        key, _, value = said.removeprefix("gpu.").partition("=")
+        plan = replace(plan, **{key: value if value == "model" else value == "true"})
+    return seen, said
 
 
 def test_the_settings_come_one_after_the_other():
-    seen, plan = [], CARD
-    for _ in range(4):
-        seen.append(next_setting("fit", plan, None, 16))
-        key, _, value = seen[-1].removeprefix("gpu.").partition("=")
-        plan = Plan(**vars(plan) | {key: value == "true" if value in ("true", "false") else value})
-    assert seen == ["gpu.vae_slicing=true", "gpu.offload=model", "gpu.checkpointing=true", "gpu.vae_tiling=true"]
-    assert "frames=12" in next_setting("fit", plan, None, 16)
+    """Tuning passes no autoencoder, so that its slices and tiles are no help there."""
+    seen, last = settings_tried("fit")
+    assert seen == ["gpu.offload=model", "gpu.checkpointing=true"] and "frames=12" in last
+    assert settings_tried("prepare")[0] == ["gpu.vae_slicing=true", "gpu.offload=model", "gpu.vae_tiling=true"]
+
+
+@pytest.mark.parametrize(("method", "stage"), [("vidmp3", "fit"), ("anamodiff", "fit"), ("flipsketch", "generate")])
+def test_each_setting_lowers_the_stage_that_failed(method, stage):
+    spec, backbone = registry.spec(method), "animatediff-sd15"
+    settings = resolved(method_settings(spec), backbone)
+    if hasattr(settings.sample, "batched"):
+        settings.sample.batched = "off"
+    need, plan = need_of(spec, settings, backbone, 16, 512, 512), CARD
+    peak = lambda: next(peak.bytes for peak in need.peaks(plan) if peak.stage == stage)  # noqa: E731
+    seen, last = settings_tried(stage, settings, need)
+    assert seen
+    for said in seen:
+        before = peak()
+        key, _, value = said.removeprefix("gpu.").partition("=")
+        plan = replace(plan, **{key: value if value == "model" else value == "true"})
+        assert peak() < before, said
+    clip = settings.lora.clip_frames if method == "anamodiff" else 16
+    key = "method.lora.clip_frames" if method == "anamodiff" else "frames"
+    assert f"{key}={clip * 3 // 4} " in last
+
+
+def test_the_line_of_a_run_knows_what_the_run_needs(tmp_path, monkeypatch):
+    """On a backbone of which the need is known, the setting that shortens the stage's own clip is named."""
+    spec = registry.spec("anamodiff")
+    settings = method_settings(spec, {"lora": {"clip_frames": 8}})
+    need = need_of(spec, settings, "sd15", 16, 512, 512)
+    inputs = SimpleNamespace(inputs=None, lines=[], box=None)
+    run = RunContext(0, 16, 512, 512, 8.0, replace(CARD, offload="model", checkpointing=True), tmp_path)
+    runner = StageRunner(spec, None, inputs, run, None, settings, False, need=need)
+    with pytest.raises(UserError, match=r"method\.lora\.clip_frames=6"), runner._timed("fit"):
+        full()
 
 
 def test_a_full_card_leaves_no_video_and_the_next_run_goes_on(tmp_path, monkeypatch):

@@ -64,6 +64,17 @@ def test_a_method_that_fixes_the_halves_of_guidance_says_so(method, backbone):
     assert guided["off"].bytes(Choice()) == guided["auto"].bytes(apart)
 
 
+@pytest.mark.parametrize(("interval", "guided"), [([0.0, 1.0], 4), ([0.2, 0.6], 2), ([0.6, 0.7], 0)])
+def test_steps_outside_the_interval_of_guidance_count_once(interval, guided):
+    """Of the timesteps 1, 251, 501, 751 those within."""
+    spec = registry.spec("animatex")
+    settings = method_settings(spec, {"sample": {"steps": 4, "guidance": 2.0, "guidance_interval": interval}})
+    works = [w for w in need_of(spec, settings, "animatex", 16, 512, 512).works if w.part == "unet"]
+    once = works[0].row.flops(16, works[0].places)
+    assert sum(w.flops(Choice()) for w in works) == pytest.approx((4 + guided) * once)
+    assert sum(w.passes(Choice(batched=False)) for w in works) == 4 + guided
+
+
 def test_a_very_long_clip_is_answered_at_once():
     asked = []
 

@@ -1,6 +1,7 @@
 """The whole method on the tiny backbone: modes, presets, what is not computed twice, and one-line refusals."""
 
 import dataclasses
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +10,17 @@ import torch
 from safetensors.torch import save_file
 from sketch_models import drawing
 
+from motionkit import registry
 from motionkit.errors import MissingWeights, UserError
 from motionkit.media import from_frames
 from motionkit.methods.flipsketch import method as module
 from motionkit.methods.flipsketch import recording_cache
+from motionkit.methods.flipsketch.compose import Recording
 from motionkit.methods.flipsketch.config import PRESETS, FlipSketchConfig, InvertConfig, SampleConfig, SketchConfig
 from motionkit.running.execute import execute
-from motionkit.settings.gpu import Plan
+from motionkit.running.needs import need_of
+from motionkit.settings.gpu import DeviceFacts, GpuConfig, Plan, resolve
+from motionkit.settings.need import free_bytes
 from motionkit.settings.presets import settings
 from motionkit.testing.clips import moving_shapes
 from motionkit.transfer import Inputs
@@ -161,12 +166,46 @@ def test_recordings_on_the_device_are_used_as_they_are(tmp_path, monkeypatch):
     assert len(made) == 1 and used[1] is not made[0] and np.array_equal(first.frames, again.frames)
 
 
-def test_recordings_take_half_of_what_a_card_has_free(monkeypatch):
-    monkeypatch.setattr(module.torch.cuda, "mem_get_info", lambda device: (6e9, 8e9))
-    run = SimpleNamespace(device="cuda:0")
-    for offload, room in (("none", 3000), ("model", 0)):
-        on = SimpleNamespace(run=run, backbone=SimpleNamespace(plan=Plan(offload=offload)))
-        assert module.FlipSketch._room_mb(on) == room
+def test_recordings_take_what_the_plan_has_beyond_the_counted_need():
+    """In all: what is counted, a tenth of it, and the recordings are never more than the card has."""
+    settings = FlipSketchConfig()
+    need = need_of(registry.spec("flipsketch"), settings, "animatediff-sd15", 16, 512, 512)
+    seen = {}
+    for vram in (8, 12, 24, 80):
+        plan = resolve(GpuConfig("auto"), DeviceFacts(cuda=True, vram_gb=vram, bf16=True), None, need)
+        room = module.FlipSketch._room_mb(SimpleNamespace(run=SimpleNamespace(device="cuda:0", plan=plan)))
+        assert need.peak(plan).bytes * 1.1 + room * 1e6 <= free_bytes(vram) or room == 0
+        seen[vram] = room
+    assert seen[8] < seen[24] < seen[80] and seen[80] > 50_000
+    for run in (SimpleNamespace(device="cuda:0", plan=Plan()), SimpleNamespace(device="cpu", plan=Plan(spare_mb=9))):
+        assert module.FlipSketch._room_mb(SimpleNamespace(run=run)) == 0  # a need that is not known; no card
+
+
+def test_recordings_on_the_device_are_never_copied(tmp_path, monkeypatch):
+    whole = go(tmp_path / "a")
+    recording_cache._memory.clear()
+    moved = []
+    monkeypatch.setattr(module.FlipSketch, "_room_mb", lambda self: 1e9)
+    monkeypatch.setattr(Recording, "device", "cuda")
+    monkeypatch.setattr(Recording, "map", lambda self, change: moved.append(self.megabytes))
+    large = go(tmp_path / "b", store_mb=0)
+    assert not moved and not any(recording_cache._memory.values()) and np.array_equal(large.frames, whole.frames)
+
+
+def test_recordings_of_one_clip_at_a_time_are_held(tmp_path, monkeypatch):
+    held, alive, real = [], [], module.walk
+
+    def walk(*given, **options):
+        alive.append([reference() is not None for reference in held])
+        made = real(*given, **options)
+        held.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(module, "walk", walk)
+    monkeypatch.setattr(module.FlipSketch, "_room_mb", lambda self: 1e9)
+    monkeypatch.setattr(module.FlipSketch, "_again", lambda self, frame: self._drawing.image)
+    go(tmp_path, frames=5, mode="extrapolate", next_prompts=["it lies down", "it sleeps"])
+    assert alive == [[], [False], [False, False]]
 
 
 def test_several_seeds_are_ranked_and_none_is_lost(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_drawings
 from motionkit.training.job import DataConfig, TrainJob
 from motionkit.training.workers import Workers
+from motionkit.weights.parcel import pack
 
 FEW = "mid_block"  # layers, where a test does not need all
 
@@ -95,6 +96,7 @@ class TestFile:
         assert facts["captions"] == sorted({p.read_text().strip() for p in clips.glob("*.txt")})
         curve = (tmp_path / "curve.csv").read_text().splitlines()
         assert curve[0] == "step,seconds,loss" and len(curve) == 4
+        assert {"lora.safetensors", "curve.csv", "record.json"} == set(pack(tmp_path).files)
         assert not list(tmp_path.glob(".*")) and json.loads((tmp_path / "record.json").read_text())["figures"]
 
     @pytest.mark.parametrize("alpha", [None, 2.0])
@@ -220,6 +222,21 @@ class TestStops:
         train(replace(job(tmp_path, clips, steps=2), tracker=told))
         assert [step for step, _ in told.steps] == [1, 2] and told.ends == 1
         assert all({"loss", "lr"} <= set(values) for _, values in told.steps)
+
+    def test_validation_shows_a_clip_beside_its_truth_and_changes_nothing(self, clips, tmp_path):
+        class Looks(Told):
+            every, shown, losses = 1, [], []
+            on_validation = lambda self, step, shown: self.shown.append((step, shown))  # noqa: E731
+            on_losses = lambda self, times, losses: self.losses.append((times, losses))  # noqa: E731
+
+        plain, seen = job(tmp_path / "a", clips, steps=2), job(tmp_path / "b", clips, steps=2)
+        train(plain), train(replace(seen, tracker=Looks()))
+        one, two = file_of(plain), file_of(seen)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert (plain.folder / "curve.csv").read_text().split()[0] == (seen.folder / "curve.csv").read_text().split()[0]
+        assert [step for step, _ in Looks.shown] == [1, 2] and Looks.losses[0][1].shape == (1,)
+        (first, last) = (shown for _, shown in Looks.shown)
+        assert first.clips["clip"].shape == (2, 3, 32, 64) and first.figures["error"] != last.figures["error"]
 
     def test_a_folder_of_another_run_is_refused_or_begun_again(self, clips, tmp_path):
         train(job(tmp_path, clips, steps=1))

@@ -19,7 +19,15 @@ PAIRWISE = {
     "histogram_distance": (metrics.histogram_distance, 0.0, 1),
 }
 RANGES = {"psnr": (0, 100), "ssim": (-1, 1), "l1": (0, 1), "motion_error": (0, 2), "histogram_distance": (0, 1)}
-MEASURES = {"colour", "fidelity", "keypoints", "summary", "temporal"}  # each shows a number that can be checked by hand
+MEASURES = {
+    "colour",
+    "fidelity",
+    "keypoints",
+    "steadiness",
+    "summary",
+    "temporal",
+    "torch_metric",
+}  # each shows a number that can be checked by hand
 MODULES = sorted(
     f"motionkit.metrics.{module.name}"
     for module in pkgutil.iter_modules(metrics.__path__)

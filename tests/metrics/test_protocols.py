@@ -49,7 +49,7 @@ def figures(sprites):
 
 
 def test_the_written_ones_are_known():
-    assert protocols.names() == ["disco-2023", "known-v1", OFFLINE, "standard", "told-v1"]
+    assert protocols.names() == ["disco-2023", "known-v1", OFFLINE, "standard", "told-v1", "vbench-like-v1"]
     for name in protocols.names():
         protocol = protocols.get(name)
         assert protocol.name == name and protocol.version >= 1 and protocol.summary

@@ -10,7 +10,7 @@ import torch
 
 import motionkit
 from motionkit.errors import MissingWeights, UserError
-from motionkit.metrics import text_image
+from motionkit.metrics import hub_models, text_image
 
 TOKENIZER = Path(motionkit.__file__).parent / "assets" / "pocket-sd" / "tokenizer"
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -82,7 +82,7 @@ def test_clip_consistency_is_the_mean_cosine_of_the_later_frames(folders):
 
 
 def test_pictures_are_prepared_as_the_models_files_say(folders):
-    model = text_image._model("clip", folders["clip"])
+    model = hub_models.load("clip", folders["clip"])
     white = np.full((1, 16, 40, 3), 255, np.uint8)
     x = text_image._pictures(model, folders["clip"], white)
     assert x.shape == (1, 3, 32, 32) and torch.allclose(x, torch.full_like(x, 2.0), atol=1e-5)  # (1 - 0.5) / 0.25
@@ -112,20 +112,20 @@ def test_xclip_is_a_cosine_that_depends_on_the_words_and_the_order(folders):
 
 def test_one_line_when_there_are_no_weights(no_hub, tmp_path):
     for kind, name in (("clip", "openai/clip-vit-base-patch32"), ("xclip", "microsoft/xclip-base-patch32")):
-        assert not text_image.available(kind)
+        assert not hub_models.available(kind)
         with pytest.raises(MissingWeights, match=f"hf download {name}") as caught:
-            text_image.locate(kind)
+            hub_models.locate(kind)
         assert "\n" not in str(caught.value) and "MOTIONKIT_ONLINE=1" in str(caught.value)
     with pytest.raises(MissingWeights, match="no folder"):
-        text_image.locate("clip", tmp_path / "nowhere")
+        hub_models.locate("clip", tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingWeights, match="config.json"):
-        text_image.locate("clip", tmp_path / "empty")
+        hub_models.locate("clip", tmp_path / "empty")
 
 
 def test_another_model_and_damaged_files_are_refused(folders, tmp_path):
     with pytest.raises(UserError, match="'xclip', not CLIP"):
-        text_image.locate("clip", folders["xclip"])
+        hub_models.locate("clip", folders["xclip"])
     broken = shutil.copytree(folders["clip"], tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"\0" * 64)
     with pytest.raises(UserError, match="usable CLIP folder") as caught:
@@ -133,7 +133,7 @@ def test_another_model_and_damaged_files_are_refused(folders, tmp_path):
     assert "\n" not in str(caught.value)
     (broken / "model.safetensors").unlink()
     with pytest.raises(MissingWeights, match="lacks its weights"):
-        text_image.locate("clip", broken)
+        hub_models.locate("clip", broken)
 
 
 def test_clip_score_is_the_cosine_of_frames_and_words(folders, no_hub):

@@ -239,7 +239,7 @@ PAPERS = {
 def test_the_papers_subjects_are_found_by_name_or_by_standing_in_front(subject, classes):
     settings = MaskSettings()
     settings.check(subject=subject)
-    assert settings.on(subject=subject) == ("sam2" if classes else "rmbg")
+    assert settings.on(subject=subject) == ("sam2" if classes else "birefnet")
     if classes:
         assert {coco.NAMES[i] for i in coco.classes_of(subject)} == classes
 
@@ -256,7 +256,7 @@ def test_a_subject_is_looked_for_as_something_else():
     with pytest.raises(UserError, match="no class for 'fxo'"):
         MaskSettings(seen_as="fxo").check(subject="fox")
     for backend in ("sam2", "mask2former"):
-        with pytest.raises(UserError, match="masks.backend=rmbg"):
+        with pytest.raises(UserError, match="masks.backend=birefnet"):
             MaskSettings(backend).check(subject="fox")
         MaskSettings(backend, seen_as="dog").check(subject="fox")
 

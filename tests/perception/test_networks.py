@@ -178,7 +178,7 @@ def test_the_doctor_lists_them_and_fetches_nothing(tmp_path, monkeypatch):
     assert [row[0] for row in rows] == registry.ESTIMATORS.names()
     seen = {name: (state, line) for name, state, line in rows}
     missing = {name for name, (state, _) in seen.items() if state == "missing"}
-    assert missing == {f"masks.{n}" for n in ("sam2", "mask2former", "rmbg")} | {
+    assert missing == {f"masks.{n}" for n in ("sam2", "mask2former", "birefnet", "rmbg")} | {
         f"pose.{n}" for n in ("dwpose", "openpose")
     } | {"depth.depth_anything", "correspondence.dino", "correspondence.sd_dino", "drawing.lineart"}
     assert all("hf download" in seen[name][1] for name in missing)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from motionkit.errors import Cancelled, UserError
+from motionkit.training import checkpoint
 from motionkit.training.loop import Loop, LoopSettings, stoppable
 from motionkit.training.loss_scale import LossScale
 
@@ -241,6 +242,27 @@ def test_checkpoints_go_by_step_too_and_by_what_writing_costs(tmp_path, monkeypa
     assert loop._due(now - 0.5)
     loop.writing = 1.0  # one that takes a second is not due again for twenty
     assert not loop._due(now - 10) and loop._due(now - 30)
+
+
+def test_a_half_checkpoint_takes_no_memory_of_the_card():
+    """11 GB for a network of 1.8 billion weights, if its copies stayed there."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        state = {"exp_avg": torch.empty(4, 4, device="cuda"), "step": torch.empty((), device="cuda")}
+        found = checkpoint.halved(state)
+    assert found["exp_avg"].device.type == "cpu" and found["exp_avg"].dtype == torch.bfloat16
+    assert found["step"].dtype == torch.float32
+
+
+def test_a_checkpoint_of_a_network_on_a_card_is_mapped_and_the_same(tmp_path, monkeypatch):
+    """So that eight processes of a machine do not hold eight copies of 29 GB."""
+    torch.save({"a": torch.arange(8.0)}, tmp_path / "last.pt")
+    asked, plain = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *given, **named: asked.append(named["mmap"]) or plain(*given, **named))
+    for device in ("cpu", "cuda"):
+        assert torch.equal(checkpoint.opened(tmp_path / "last.pt", torch.device(device))["a"], torch.arange(8.0))
+    assert asked == [False, True]
 
 
 def test_a_half_checkpoint_is_smaller_and_goes_on_nearly_the_same(tmp_path):

@@ -127,7 +127,7 @@ REAL = get("animatediff-sd15")
 def test_a_subject_of_no_class_stands_in_front_and_that_is_said(subject):
     eyes = Eyes.of(VidMP3Config(subject=subject).on(REAL.name), None, REAL)
     eyes.check()
-    assert "RMBG" in eyes.remark() and "commercial" in eyes.remark()
+    assert "BiRefNet" in eyes.remark() and "MIT" in eyes.remark()
     assert Eyes.of(VidMP3Config(subject="jeep").on(REAL.name), None, REAL).remark() == ""
 
 

@@ -50,6 +50,7 @@ def test_both_moved_repositories_are_known():
         ([SAFE, HALF], [SAFE]),
         ([HALF], [HALF]),
         (["unet/diffusion_pytorch_model.bin"], ["unet/diffusion_pytorch_model.bin"]),
+        (["unet/diffusion_pytorch_model.fp16.bin"], ["unet/diffusion_pytorch_model.fp16.bin"]),
         ([], [SAFE]),
         (
             [f"{SAFE}.index.json", *(f"unet/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2))],

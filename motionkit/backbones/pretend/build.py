@@ -39,13 +39,18 @@ def shape_of(spec: BackboneSpec, plan: Plan, configs: Configs | None = None) -> 
 
 
 def weights_of(spec: BackboneSpec) -> dict[str, int]:
-    """Part -> how many values its weights have; nothing is allocated."""
+    """Part -> how many values its weights have; those that stay in float32 count twice. Nothing is allocated."""
     configs = configs_of(spec)
     with on_meta():
         parts = {name: _model(spec, name, config) for name, config in configs.items() if name != "scheduler"}
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    sizes = {name: _values(part) for name, part in parts.items()}
     sizes["unet"] += sizes.pop("motion_adapter", 0)
     return sizes
+
+
+def _values(part: nn.Module) -> int:
+    exact = [module for module in part.modules() if getattr(module, "exact", False)]
+    return sum(p.numel() for module in (part, *exact) for p in module.parameters())
 
 
 def _model(spec: BackboneSpec, name: str, config: dict[str, Any]) -> nn.Module:
@@ -70,7 +75,7 @@ def _empty(spec: BackboneSpec, plan: Plan, configs: Configs) -> dict[str, Any]:
         parts: dict[str, Any] = {n: _model(spec, n, config) for n, config in configs.items() if n != "scheduler"}
     place = plan.device if plan.offload == "none" else "cpu"
     for name, part in parts.items():
-        wide = name == "vae" and "xl" in spec.family and dtype == torch.float16  # as the loader has it
+        wide = name in spec.upcast and dtype == torch.float16  # as the loader has it
         _fill(part, torch.float32 if wide else dtype, place)
     for name in [name for name in parts if name.startswith("text_encoder")]:
         length = configs[name].get("max_position_embeddings", 77)

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def _compiled() -> Path:
             "install g++, or use the shipped figures (exact=false)"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    libraries, fresh = _root() / "lib", file.with_suffix(".new")
+    # A name of this process's own: of two that compile at once neither may load what the other is still writing.
+    libraries, fresh = _root() / "lib", file.with_suffix(f".{os.getpid()}.new")
     words = [compiler, "-shared", "-fPIC", "-std=c++20", f"-I{_root() / 'include'}"]
     words += [f"-I{sysconfig.get_path('include')}", str(source), "-o", str(fresh)]
     words += [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lc10", "-ltorch_cpu"]

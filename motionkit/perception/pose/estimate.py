@@ -12,6 +12,7 @@ import numpy as np
 
 from motionkit.errors import UserError, unknown
 from motionkit.perception.estimators import Asked, View, Words
+from motionkit.perception.pose import files
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.people import CHOICES
 from motionkit.settings.setting import setting
@@ -69,9 +70,8 @@ def check(settings: PoseSettings, file: Path | None = None, pocket: bool = False
     """
     name = choose_backend(settings, file, pocket)
     if name == "files":
-        from motionkit.perception.pose import files
-
-        files.check(settings, file)
+        assert file is not None
+        files.check(file)
     else:
         Asked("pose", name).check(settings)
 
@@ -111,9 +111,8 @@ def read_poses(
     """
     name = choose_backend(settings, file, pocket)
     if name == "files":
-        from motionkit.perception.pose import files
-
-        clip = files.read(frames, settings, file=file)
+        assert file is not None
+        clip = files.read(frames, file, settings.person)
     else:
         clip = _checked(Asked("pose", name).read(View(frames, device=device), settings), frames, name)
     return settle(replace(clip, fps=fps or clip.fps), settings, what, name, required)

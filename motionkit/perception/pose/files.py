@@ -20,7 +20,6 @@ from motionkit.errors import UserError
 from motionkit.media.arrays import read_arrays
 from motionkit.media.limits import shown
 from motionkit.perception.pose.clip import PoseClip
-from motionkit.perception.pose.estimate import PoseSettings
 from motionkit.perception.pose.openpose_json import MAX_SIDE, from_frames
 
 SUFFIXES = (".npz", ".json")
@@ -31,9 +30,9 @@ _BROKEN = (ValueError, TypeError, LookupError, AttributeError, OSError, Recursio
 _FAR = 8.0  # fractions of the picture beyond which coordinates must be pixels
 
 
-def check(settings: PoseSettings, file: Path | None = None) -> None:
+def check(file: Path) -> None:
     """Check that the file is there and of a supported kind. Raises: UserError."""
-    path = Path(file) if file is not None else Path()
+    path = Path(file)
     if path.is_dir():
         if not any(path.glob("*.json")):
             raise UserError(f"{shown(path)}: the folder holds no .json files of OpenPose")
@@ -50,14 +49,13 @@ def check(settings: PoseSettings, file: Path | None = None) -> None:
         raise UserError(f"{shown(path)}: {path.stat().st_size >> 20} MiB is too much for poses ({most >> 20} MiB)")
 
 
-def read(frames: np.ndarray, settings: PoseSettings, *, file: Path | None = None, device: str = "cpu") -> PoseClip:
+def read(frames: np.ndarray, file: Path, person: str = "tracked") -> PoseClip:
     """The poses of a file, one for each of the frames (F, H, W, 3).
 
     Raises:
         UserError: what is wrong with the file, or how many poses it has for how many frames.
     """
-    assert file is not None
-    clip = load(file, tuple(frames.shape[1:3]), settings.person)
+    clip = load(file, tuple(frames.shape[1:3]), person)
     if len(clip) != len(frames):
         raise UserError(
             f"{shown(file)} holds {len(clip)} poses, the clip has {len(frames)} frames: give one pose for each frame"
@@ -72,7 +70,7 @@ def load(path: Path, size: tuple[int, int] = (1, 1), person: str = "tracked") ->
         UserError: one line that says what is wrong.
     """
     path = Path(path)
-    check(PoseSettings(), path)
+    check(path)
     try:
         if path.is_dir():
             names = sorted(p for p in path.glob("*.json") if p.is_file())[:MAX_FRAMES]

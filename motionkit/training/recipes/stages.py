@@ -96,13 +96,17 @@ STAGES = (
     Stage("colour-decoder", f"{_HERE}.colour_decoder", 1, "subject PSNR of 26.3 dB", ("--steps", "11500")),
     Stage("fold", f"{_HERE}.fold_latents", 0.05, "latents of unit variance"),
     Stage(
-        "pocket-sd", f"{_HERE}.pocket_sd", 5.5, "kind and colour right in 98 %, gradient 0.85 of the truth's", gpu=_LARGE
+        "pocket-sd",
+        f"{_HERE}.pocket_sd",
+        5.5,
+        "kind and colour right in 98 %, gradient 0.85 of the truth's",
+        gpu=_LARGE,
     ),
     Stage("pocket-pose", f"{_HERE}.pocket_pose", 0.7, "bodies of an unseen style found in 90 % of the clips"),
     Stage(
         "pose-image",
         f"{_METHODS}.animatex.image_stage",
-        6,
+        3.7,
         "subject PSNR of 21.5 dB, keypoint error of 1.5 px",
         gpu=_LARGE,
     ),

@@ -49,7 +49,11 @@ def x0_errors(
 
 @torch.no_grad()
 def clean_errors(
-    predict: Callable[[Tensor, Tensor, slice], Tensor], z: Tensor, near: Tensor, chunk: int = 32
+    predict: Callable[[Tensor, Tensor, slice], Tensor],
+    z: Tensor,
+    near: Tensor,
+    chunk: int = 32,
+    unit: float | None = None,
 ) -> dict[str, float]:
     """Mean squared error of the clean latents that v stands for, over the subject's cells, relative to the variance.
 
@@ -58,9 +62,10 @@ def clean_errors(
     Args:
         predict: v of noisy latents (b, 4, h, w) at steps (b,), for that slice of the batch.
         z: (B, 4, h, w).  near: (B, 1, h, w), the subject's cells.
+        unit: the variance; None takes that of `z` itself, channel by channel, which is another for other pictures.
     """
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(7))
-    spread = z.var((0, 2, 3), keepdim=True)  # (1, 4, 1, 1)
+    spread = z.var((0, 2, 3), keepdim=True) if unit is None else unit  # (1, 4, 1, 1)
     alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
     out = {}
     for sigma in SIGMAS:
