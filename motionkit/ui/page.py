@@ -13,6 +13,8 @@ from motionkit.ui import ahead, asking, comparisons, facts, gallery, maps, table
 from motionkit.ui.parts import QUICK, WORKS, Desk, part, session
 from motionkit.ui.work import one_line
 
+FOLLOWERS = 400  # browsers that may wait in our line at a time; Gradio's own queue would leave the 41st without a word
+
 
 def build(desk: Desk) -> gr.Blocks:
     """The whole page."""
@@ -33,6 +35,8 @@ def build(desk: Desk) -> gr.Blocks:
                 _study(desk)
             with gr.Tab("Doctor", id="doctor"):
                 _doctor(desk)
+    page.max_threads = FOLLOWERS
+    page.queue()  # made anew, with that many places
     return page
 
 
