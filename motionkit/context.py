@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,9 @@ class Progress(Protocol):
     """Receives the progress of a run. `done` counts finished steps of `total`, and never decreases within a stage.
 
     A watcher with an attribute `previews`, a number of seconds, gets at most so often a small picture of the clip as it
-    is denoised: frames evenly spread, side by side.
+    is denoised: frames evenly spread, side by side. One with a method `on_output(stage, tensors, shown)` is given what
+    each step made, from the cache or now: its tensors, and its pictures (F, H, W, 3) uint8, by name. The clips that a
+    run is given come first, as the stage "inputs", and its result last, as "result"; nothing of it may be changed.
     """
 
     def start(self, stage: str, total: int) -> None:
@@ -92,6 +94,12 @@ class Reporter:
         """End a stage, if it is open."""
         if self._open.pop(stage, None) is not None:
             self.progress.end(stage)
+
+    def output(self, stage: str, tensors: Mapping[str, Any], shown: Mapping[str, np.ndarray]) -> None:
+        """Hand what a step made to a watcher with a method `on_output` (see `Progress`)."""
+        look = getattr(self.progress, "on_output", None)
+        if look is not None:
+            look(stage, tensors, shown)
 
     def cancelled(self) -> bool:
         """Whether the run should stop."""

@@ -45,6 +45,7 @@ EXTRAS = {
     "tensorboard": "track",
     "wandb": "track",
     "trackio": "track",
+    "rerun": "viewer",
 }
 CORE = {  # what a run imports: an extra that does not fit breaks it here
     "torch": "import torch",

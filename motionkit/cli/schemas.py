@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from motionkit.running.progress import VIEWERS
 from motionkit.settings.setting import setting
 from motionkit.training.tracker import NAMES as TRACKERS
 
@@ -73,6 +74,9 @@ class TransferConfig(RequestConfig):
         "In which order the frames are shown.",
         "none",
         choices={"none": "forwards", "pingpong": "forwards and backwards"},
+    )
+    viewer: str = setting(
+        "Where clips, points, masks, flow and latents of each step are shown.", "none", choices=VIEWERS
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from motionkit.cli.schemas import TransferConfig
 from motionkit.errors import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from motionkit.cli.hydra_app import JobFolders
     from motionkit.context import Progress
@@ -27,6 +29,7 @@ how
 {told(TransferConfig, "cache=true progress=NAME")}
 output
 {told(TransferConfig, "output=FILE alpha=null audio=true loop=none output_metadata=true")}
+{told(TransferConfig, "viewer=none")}
 
   --cfg job               print the whole configuration and stop
   -m                      sweep: seed=0,1,2 -m  (hydra/launcher=joblib or submitit_slurm runs them side by side);
@@ -51,13 +54,33 @@ def transfer(config: TransferConfig, start: JobFolders) -> None:
     from motionkit.running.request import check
 
     request = request_of(config, start)
-    plan = check(request, progress(config.progress), say)
-    before = [f"  {plan.preflight}"] if plan.preflight else []
-    result = plan.execute(announce=lambda memory: say("\n".join([*memory.lines(), *before])))
+    with watched(config, start.folder) as watch:
+        plan = check(request, watch, say)
+        before = [f"  {plan.preflight}"] if plan.preflight else []
+        result = plan.execute(announce=lambda memory: say("\n".join([*memory.lines(), *before])))
     if result.manifest["plan"] != asdict(plan.memory):
         for line in type(plan.memory)(**result.manifest["plan"]).lines():
             say(line)
     print(request.output or result.folder / "result.mp4")
+
+
+@contextmanager
+def watched(config: TransferConfig, folder: Path) -> Iterator[Progress]:
+    """The progress display, and the viewer where one is asked for. Raises: UserError, as `motionkit.running.viewer`."""
+    watch = progress(config.progress)
+    if config.viewer == "none":
+        yield watch
+        return
+    from motionkit.running import viewer
+    from motionkit.running.progress import Several
+
+    viewer.check(config.viewer)
+    shows = viewer.RerunViewer(folder, config.viewer == "rerun-live")
+    try:
+        yield Several(watch, shows)
+    finally:
+        shows.close()
+    say(f"  {shows.path}: rerun {shows.path} shows it")
 
 
 def say(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from motionkit import media
-from motionkit.data.job_list import read_table
+from motionkit.data.job_rows import read_table
 from motionkit.errors import UserError
 from motionkit.media import Clip, from_frames, read_clip
 from motionkit.transfer import Inputs

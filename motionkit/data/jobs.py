@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motionkit.data.items import Item, Sample, Say
-from motionkit.data.job_list import LONGEST_NAME
+from motionkit.data.job_rows import LONGEST_NAME
 from motionkit.data.lossless import SUFFIX, write_lossless
 from motionkit.errors import UserError
 from motionkit.media import replacing, write_image

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from motionkit.data.job_list import COLUMNS, FILES, Job, named_once, read_table, read_text, row_job
+from motionkit.data.job_rows import COLUMNS, FILES, Job, named_once, read_table, read_text, row_job
 from motionkit.errors import UserError, nearest
 
 NAMES = ("metadata.jsonl", "metadata.csv")

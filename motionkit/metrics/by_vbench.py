@@ -158,5 +158,5 @@ DIS_TEMPORAL_FLICKER = _measure(
     "higher",
     _FLICKER + " DIS tells which stand still, in place of RAFT.",
     _flicker(_dis),
-    by=f"pixels, {_DIS}",
+    by=_DIS,
 )

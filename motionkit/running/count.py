@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from motionkit.transfer import Demand
 
 if TYPE_CHECKING:
     from motionkit.backbones.base import VideoBackbone
-    from motionkit.backbones.pretend.meter import Count, Meter
+    from motionkit.backbones.pretend.meter import Meter
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,18 @@ class Counter:
         gc.collect()
 
     def figure(self, demand: Demand, settings: Any, height: int, width: int, frames: int, clips: int = 1) -> Figure:
-        """One call, with what has to be built for it; only the call's own operations count."""
+        """One call; what has to be built for it stays alive beside it, how that was built does not count."""
         gc.collect()
         self.meter.frames = frames
         run = RunContext(0, frames, height, width, 8.0, self.plan, Path())
-        with self.meter.count() as whole:
-            call = registry.load_object(demand.once)(self.backbone, settings, run, clips)
-            start = self.meter.live - self.weights
-            peak = self._call(call, whole)
-        gc.collect()
-        return replace(peak, start=start, extra=whole.peak - self.weights, weights=self.weights)
-
-    def _call(self, call: Callable[[], Any], whole: Count) -> Figure:
-        meter = self.meter
-        highest = meter.peak
-        with meter.count() as found:
+        call = registry.load_object(demand.once)(self.backbone, settings, run, clips)
+        start = self.meter.live - self.weights
+        with self.meter.count() as found:
             kept = call()
-        del kept
-        meter.peak = max(highest, found.peak)  # for the count around this one
-        return Figure(0, 0, found.flops, found.space, found.time, found.written, found.calls, 0)
+        del kept, call
+        gc.collect()
+        work = (found.flops, found.space, found.time, found.written, found.calls)
+        return Figure(start, found.peak - self.weights, *work, self.weights)
 
 
 def encode_once(backbone: VideoBackbone, settings: Any, run: RunContext, clips: int) -> Callable[[], Any]:
@@ -182,7 +175,10 @@ def row(
     frames: tuple[int, int] = (8, 16),
     sizes: tuple[Size, Size] | None = None,
 ) -> dict[str, list[float]]:
-    """The figure of a demand: a large pass, and a small one where the start of the line is not known.
+    """The figure of a demand: a large pass, and another where the start of the line is not known.
+
+    That is a small one of what is tuned, and one of both halves of guidance: layers that take their tokens in parts do
+    not grow as the clip does.
 
     Args:
         before: the row of the same demand without checkpointing, which begins as high.
@@ -195,4 +191,6 @@ def row(
     if before is None and demand.tunes:
         less = counter.figure(demand, settings, *small, frames[0])
         start = _start((frames[0], *small, less), (frames[1], *large, found))
+    elif demand.guided:
+        start = max(0.0, 2.0 * found.extra - counter.figure(demand, settings, *large, frames[1], clips=2).extra)
     return fit((frames[1], *large, found), start, counter.backbone.factor)

@@ -10,6 +10,12 @@ from typing import Any, TextIO
 
 from motionkit.context import NullProgress, Progress
 
+VIEWERS = {
+    "none": "nothing",
+    "rerun": "viewer.rrd in the run's folder",
+    "rerun-live": "the same, and a window that shows it while it runs",
+}
+
 
 class Announced(NullProgress):
     """Wraps another progress and runs a callback before its first stage, when everything has been checked."""
@@ -35,6 +41,51 @@ class Announced(NullProgress):
     def cancelled(self) -> bool:
         """As the wrapped progress."""
         return self.progress.cancelled()
+
+
+class Several(NullProgress):
+    """Several watchers of one run: each of them is told everything, and each may stop it."""
+
+    def __init__(self, *watchers: Any) -> None:
+        self.watchers = watchers
+
+    @property
+    def previews(self) -> float | None:
+        """The shortest time between two pictures that one of them wants."""
+        return min(filter(None, (getattr(one, "previews", None) for one in self.watchers)), default=None)
+
+    def start(self, stage: str, total: int) -> None:
+        """Tell each."""
+        for one in self.watchers:
+            one.start(stage, total)
+
+    def step(self, stage: str, done: int, preview: Any = None) -> None:
+        """Tell each."""
+        for one in self.watchers:
+            one.step(stage, done, preview)
+
+    def end(self, stage: str) -> None:
+        """Tell each."""
+        for one in self.watchers:
+            one.end(stage)
+
+    def cancelled(self) -> bool:
+        """Whether one of them wants to stop."""
+        return any(one.cancelled() for one in self.watchers)
+
+    def on_latents(self, stage: str, done: int, latents: Any, timestep: float) -> Any:
+        """Give the latents to each that looks at them, in order; returns those to go on with."""
+        for look in self._all("on_latents"):
+            latents = look(stage, done, latents, timestep)
+        return latents
+
+    def on_output(self, *output: Any) -> None:
+        """Give what a step made to each that looks at it."""
+        for look in self._all("on_output"):
+            look(*output)
+
+    def _all(self, name: str) -> list[Callable[..., Any]]:
+        return [getattr(one, name) for one in self.watchers if hasattr(one, name)]
 
 
 class TerminalProgress(NullProgress):

@@ -86,15 +86,21 @@ class StageRunner:
     def _frames(self) -> np.ndarray:
         """The steps in order; returns (F, H, W, 3) uint8 in the input's shape."""
         inputs, transfer = self.on_canvas.inputs, self.transfer
-        shared = self._shared()
+        shared, report = self._shared(), self.run.progress
         self.found()
+        clips = {"reference": inputs.reference, "driving": inputs.driving}
+        report.output("inputs", {}, {name: clip.frames for name, clip in clips.items() if clip is not None})
         prepared = self._stage("prepare", shared, "", lambda: transfer.prepare(inputs))
         fitted = self._stage("fit", shared, prepared.content, lambda: transfer.fit(inputs, prepared.tensors))
         with self._timed("generate"), self._watched():
             self._say_unfamiliar()
+            before = set(self.run.shown)
             video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
             self._check_video(video)
-        return self._cut(_to_uint8(video))
+        report.output("generate", {}, {name: seen for name, seen in self.run.shown.items() if name not in before})
+        frames = self._cut(_to_uint8(video))
+        report.output("result", {}, {"video": frames})
+        return frames
 
     def _say_unfamiliar(self) -> None:
         if self.backbone is None or not self.backbone.own_weights:
@@ -158,6 +164,7 @@ class StageRunner:
                 self.run.shown |= output.shown
                 self.run.notes |= output.notes
             record["content"] = output.content
+        self.run.progress.output(name, output.tensors, output.shown)
         return output
 
     def _make(self, name: str, make: Callable[[], Tensors]) -> StageOutput:

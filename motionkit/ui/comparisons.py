@@ -8,8 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from motionkit.data.job_list import FILES, read_jobs
-from motionkit.data.job_list import Job as Row
+from motionkit.data.job_list import read_jobs
+from motionkit.data.job_rows import FILES
+from motionkit.data.job_rows import Job as Row
 from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import staged
 from motionkit.running.clips import excerpt, read

@@ -238,7 +238,8 @@ def test_a_method_that_tunes_runs_as_a_node(comfy):
     (loaded,) = call("motionkit_load_anamodiff", **given)
     words = {"prompt": "an orange cat running", "source_prompt": "a purple cat", "frames": 4, "seed": 1}
     frames, _, _ = call("motionkit_transfer", method=loaded, reference=clip(1, 64), driving=clip(4, 64), **words)
-    assert frames.shape[0] == 4 and frames.isfinite().all() and len(comfy.bars) > 2
+    assert frames.shape[0] == 4 and frames.isfinite().all()
+    assert any(picture for bar in comfy.bars for _, picture in bar["steps"])
 
 
 def test_without_comfyui_nothing_is_shown_or_cancelled():

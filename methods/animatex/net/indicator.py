@@ -110,7 +110,12 @@ class Resampler(nn.Module):
 
 
 class ImplicitPoseIndicator(nn.Module):
-    """Motion tokens f_i of every frame, slot 0 (the reference) first."""
+    """Motion tokens f_i of every frame, slot 0 (the reference) first.
+
+    exact: it reads coordinates, and stays in float32 where the network is in half precision.
+    """
+
+    exact = True
 
     def __init__(self, config: IndicatorConfig, feature_dim: int, context_dim: int) -> None:
         super().__init__()

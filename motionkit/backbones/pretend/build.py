@@ -39,13 +39,18 @@ def shape_of(spec: BackboneSpec, plan: Plan, configs: Configs | None = None) -> 
 
 
 def weights_of(spec: BackboneSpec) -> dict[str, int]:
-    """Part -> how many values its weights have; nothing is allocated."""
+    """Part -> how many values its weights have; those that stay in float32 count twice. Nothing is allocated."""
     configs = configs_of(spec)
     with on_meta():
         parts = {name: _model(spec, name, config) for name, config in configs.items() if name != "scheduler"}
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    sizes = {name: _values(part) for name, part in parts.items()}
     sizes["unet"] += sizes.pop("motion_adapter", 0)
     return sizes
+
+
+def _values(part: nn.Module) -> int:
+    exact = [module for module in part.modules() if getattr(module, "exact", False)]
+    return sum(p.numel() for module in (part, *exact) for p in module.parameters())
 
 
 def _model(spec: BackboneSpec, name: str, config: dict[str, Any]) -> nn.Module:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motionkit.data.job_list import Job
+from motionkit.data.job_rows import Job
 from motionkit.errors import Cancelled, UserError
 from motionkit.media.output_files import check_writable
 from motionkit.table.compare.index import INDEX, JOBS, Done, write_index
