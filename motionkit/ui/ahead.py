@@ -51,9 +51,10 @@ def ahead(form: Any, clips: Mapping[str, Any], files: Files, session: str) -> di
         chosen = choose(request)
         canvas = placed(request, chosen)
         said["shape"] = f"{canvas.frames} frames of {canvas.width} × {canvas.height}"
+        said |= _figures(request, chosen, canvas, files)
         if _complete(request, chosen.spec):
             said["notes"] = _check(request, chosen, canvas)
-        return said | _figures(request, chosen, canvas, files)
+        return said
     except UserError as error:
         return said | {"wrong": asking.with_names(one_line(error), {**clips, **asking.maps_of(form)})}
 
@@ -111,7 +112,7 @@ def _small(backbone: str | None) -> dict[str, Any]:
     free = free_memory()
     if free is None or (backbone is not None and catalog.get(backbone).hub_id is not None):
         return {}
-    return {"fits": free >= SMALL_GIB * GIB, "memory": f"under {SMALL_GIB:g} of {free / GIB:.1f} GiB free memory"}
+    return {"fits": free >= SMALL_GIB * GIB, "memory": f"under {SMALL_GIB:g} GiB of memory ({free / GIB:.1f} free)"}
 
 
 def _as_before(method: str, backbone: str | None, canvas: CanvasInputs, files: Files) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _memory(need: Need, plan: Plan, chosen: Chosen, canvas: CanvasInputs, reques
         free, wanted = free_memory(), worst.bytes + OWN_GIB * GIB
         if free is None:
             return {"memory": f"about {wanted / GIB:.1f} GiB of memory"}
-        return {"fits": wanted <= free, "memory": f"about {wanted / GIB:.1f} of {free / GIB:.1f} GiB free memory"}
+        return {"fits": wanted <= free, "memory": f"about {wanted / GIB:.1f} GiB of memory ({free / GIB:.1f} free)"}
     vram = _card(plan, request.gpu)
     fits = worst.bytes <= free_bytes(vram)
     memory = f"at most {worst.gib:.1f} of {free_bytes(vram) / GIB:.1f} GiB of the card; {switches(how)}"

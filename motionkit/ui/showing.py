@@ -124,9 +124,12 @@ def view(line: Line, job: Job) -> dict[str, Any]:
 
 
 async def follow(line: Line, job: Job) -> AsyncIterator[dict[str, Any]]:
-    """The job as it goes, until it is over; a browser that goes away leaves it running."""
+    """The job as it goes, until it is over, whenever something changed; a browser that goes away leaves it running."""
+    told: dict[str, Any] = {}
     while (state := view(line, job))["state"] not in OVER:
-        yield state
+        if state != told:
+            yield state
+        told = state
         await asyncio.sleep(BEAT)
     yield state
 

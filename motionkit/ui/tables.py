@@ -83,7 +83,7 @@ def begin(files: Files, names: Any, session: str) -> dict[str, Any]:
         for question in study.QUESTIONS
     ]
     secrets.SystemRandom().shuffle(shown)
-    return {"study": name, "pairs": shown, "questions": study.QUESTIONS, "folder": str(kept)}
+    return {"study": name, "pairs": shown, "questions": study.QUESTIONS, "folder": f"{files.runs.name}/study/{name}"}
 
 
 def _comparison(files: Files, name: Any) -> Path:

@@ -26,12 +26,13 @@ def page(tmp_path_factory, free_port):
     """(address, files) of a page that runs."""
     import uvicorn
 
+    from motionkit.cli import doctor
     from motionkit.ui.server import Wanted, application
 
     place = tmp_path_factory.mktemp("page")
     before = dict(os.environ)
     os.environ["MOTIONKIT_CACHE"] = str(place / "cache")
-    app, files = application(Wanted(port=free_port, runs=place / "runs"))
+    app, files = application(Wanted(port=free_port, runs=place / "runs"), doctor.findings)
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", free_port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,5 +1,6 @@
 """The page in a real browser: Chromium without a window, every request to another host refused and noted."""
 
+import io
 import json
 import os
 import re
@@ -7,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("gradio", reason="the web page needs gradio: pip install 'motionkit[ui]'")
 sync = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright")
 CHROMIUM = Path("/usr/bin/chromium")
 SHOTS = os.environ.get("MOTIONKIT_SCREENSHOTS")  # a folder: the pictures of docs/screenshots are made anew there
-PATIENCE = 120_000  # milliseconds: a page, a browser and a run on one core
+PATIENCE = 300_000  # milliseconds: a page, a browser and a run on one core
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")]
 
 
@@ -54,16 +56,17 @@ def opened(context, address, said):
     return tab
 
 
-def shot(tab, name):
-    """A picture for the docs, where those are asked for."""
-    if SHOTS:
-        import io
-
-        from PIL import Image
-
+def shot(tab, name, whole=True):
+    """Pictures for the docs of the page, or of what is in the window, narrow and wide, where those are asked for."""
+    if not SHOTS:
+        return
+    for width, height in ((375, 780), (1440, 900)):  # the last one is what the tests go on with
+        tab.set_viewport_size({"width": width, "height": height})
         tab.wait_for_timeout(700)
-        image = Image.open(io.BytesIO(tab.screenshot(full_page=True)))
-        image.save(Path(SHOTS) / f"{name}.webp", quality=72, method=6)
+        if not whole:
+            tab.locator(".mk-frame").scroll_into_view_if_needed()
+        image = Image.open(io.BytesIO(tab.screenshot(full_page=whole)))
+        image.save(Path(SHOTS) / f"{name}-{width}.webp", quality=60, method=6)
 
 
 def show(tab, name):
@@ -85,9 +88,19 @@ def run(tab):
     tab.click("#mk-form .mk-run")
 
 
+SCREENS = ("Compare", "Gallery", "Batch", "Tables", "Study", "Doctor", "Transfer")
+
+
+def test_each_screen_when_nothing_has_run(window):
+    tab = window[0]
+    for name in SCREENS:
+        show(tab, name)
+        tab.wait_for_timeout(800)
+        shot(tab, f"{name.lower()}-{'done' if name == 'Doctor' else 'empty'}")
+
+
 def test_the_example_moves_with_one_click_and_is_cancelled(window, page):
     tab = window[0]
-    shot(tab, "transfer-empty")
     began = time.monotonic()
     tab.click(".mk-hero .mk-run")
     tab.wait_for_selector("#mk-stage figure.made video")
@@ -111,8 +124,11 @@ def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, m
     tab = window[0]
     choose(tab, "reference", clips / "me.png")
     choose(tab, "driving", clips / "moves.mp4")
+    tab.wait_for_selector("#mk-form .mk-ready .mk-fine:has-text('fits')")  # before the button, what the run needs
+    assert "6 frames of" in tab.locator("#mk-form .mk-ready").inner_text()
     run(tab)
     tab.wait_for_selector("#mk-stage [data-state=done]")
+    tab.wait_for_selector("#mk-stage figure.made video")
     shot(tab, "transfer-done")
     folder = tab.locator("#mk-stage .mk-facts a", has_text="manifest").get_attribute("href")
     ours = json.loads(tab.request.get(f"{page[0]}/{folder}").text())
@@ -137,6 +153,71 @@ def test_a_bad_file_is_one_line(window, tmp_path):
     run(tab)
     assert "reference" in tab.wait_for_selector("#mk-stage .mk-error").inner_text()
     shot(tab, "transfer-failed")
+
+
+def test_a_part_is_cut_on_the_time_line_and_marks_and_maps_are_given(window, clips):
+    tab = window[0]
+    tab.check("input[name=mk-method][value=vidmp3]", force=True)
+    tab.wait_for_selector("#mk-form .mk-settings >> nth=1")
+    choose(tab, "driving", clips / "moves.mp4")
+    tab.focus("#mk-driving input[aria-label='Motion: start']")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#mk-driving .mk-time output").inner_text().startswith("0.13")
+    tab.click(".mk-settings > summary:has-text('Maps')")
+    tab.set_input_files(".mk-map:has-text('masks') input[type=file]", [str(clips / "me.png")])
+    tab.wait_for_selector(".mk-map:has-text('masks') .mk-meta:has-text('1 picture')")
+    tab.click(".mk-settings > summary:has-text('Settings')")
+    tab.click(".mk-group > summary:has-text('Masks')")
+    drawn(tab, "Box", lambda x, y: (x(0.25), y(0.25), x(0.75), y(0.75)))
+    shot(tab, "transfer-box", whole=False)
+    tab.click("text=Use this box")
+    drawn(tab, "Start", lambda x, y: (x(0.3), y(0.5), x(0.7), y(0.5)))
+    tab.click("text=Use this mask")
+    tab.wait_for_selector(".mk-field:has(label:text-is('Start')) .mk-soft:has-text('mask.png')")
+    tab.click("text=Copy as command")
+    tab.wait_for_selector(".mk-words pre")
+    command = tab.locator(".mk-words pre").inner_text()
+    assert "start=0.125" in command and "masks=me.png" in command and "method.masks.start=mask.png" in command
+    box = re.search(r"method.masks.box=\[([\d.,]+)]", command)
+    assert box and all(
+        abs(float(v) - w) < 0.03 for v, w in zip(box[1].split(","), (0.25, 0.25, 0.75, 0.75), strict=True)
+    )
+
+
+def drawn(tab, label, places):
+    """Drag on the first frame, from the first of two places to the second, which are shares of it."""
+    tab.locator(f".mk-field:has(label:text-is('{label}')) button:has-text('Draw')").click()
+    canvas = tab.wait_for_selector(".mk-frame canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    from_x, from_y, to_x, to_y = places(
+        lambda share: box["x"] + share * box["width"], lambda share: box["y"] + share * box["height"]
+    )
+    tab.mouse.move(from_x, from_y)
+    tab.mouse.down()
+    tab.mouse.move((from_x + to_x) / 2, (from_y + to_y) / 2)
+    tab.mouse.move(to_x, to_y)
+    tab.mouse.up()
+
+
+def test_jobs_of_a_csv_file(window, clips, tmp_path):
+    tab = window[0]
+    show(tab, "Batch")
+    tab.click("#mk-batch .mk-run")
+    assert "CSV" in tab.wait_for_selector("#mk-batched .mk-error").inner_text()
+    shot(tab, "batch-failed")
+    (tmp_path / "jobs.csv").write_text(
+        "name,reference,driving,frames\none,me.png,moves.mp4,4\ntwo,gone.png,moves.mp4,4\n"
+    )
+    sent = [tmp_path / "jobs.csv", clips / "me.png", clips / "moves.mp4"]
+    tab.set_input_files("#mk-batch input[type=file]", [str(path) for path in sent])
+    tab.wait_for_selector("#mk-batch .mk-files li >> nth=2")
+    tab.click("#mk-batch .mk-run")
+    tab.wait_for_selector("#mk-batched td.is-running, #mk-batched td.is-done")
+    shot(tab, "batch-running")
+    tab.wait_for_selector("#mk-batched[data-state=done], #mk-batched [data-state=done]")
+    assert tab.locator("#mk-batched td.is-failed").count() == tab.locator("#mk-batched td.is-done").count() == 1
+    shot(tab, "batch-done")
 
 
 def test_a_drawing_is_made_on_the_pad(window):
@@ -191,24 +272,33 @@ def test_the_keyboard_alone_is_enough(window, clips):
 def test_nothing_is_wider_than_the_window(window, width):
     tab = window[0]
     tab.set_viewport_size({"width": width, "height": 800})
-    for name in ("Compare", "Gallery", "Batch", "Tables", "Study", "Doctor", "Transfer"):
+    for name in SCREENS:
         show(tab, name)
         tab.wait_for_timeout(800)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, name
-        shot(tab, f"{name.lower()}-{width}") if SHOTS and (width == 1440 or name == "Transfer") else None
 
 
 def test_methods_are_compared_and_judged_blind(window, clips):
     tab = window[0]
     choose(tab, "reference", clips / "me.png")
     choose(tab, "driving", clips / "moves.mp4")
-    tab.click("#mk-tabs button[role=tab]:has-text('Compare')")
+    show(tab, "Compare")
+    for name in ("still", "warp"):
+        tab.uncheck(f".mk-choose .mk-ticks input[value={name}]")
     tab.click(".mk-choose .mk-run")
+    assert "tick" in tab.wait_for_selector("#mk-compared .mk-error").inner_text()
+    shot(tab, "compare-failed")
+    for name in ("still", "warp"):
+        tab.check(f".mk-choose .mk-ticks input[value={name}]")
+    tab.click(".mk-choose .mk-run")
+    tab.wait_for_selector("#mk-compared [data-state=running], #mk-compared [data-state=done]")
+    shot(tab, "compare-running")
+    tab.wait_for_selector("#mk-compared [data-state=done]")
     tab.wait_for_selector(".mk-figures table")
     tab.click("#mk-compared button:has-text('Wipe')")
     tab.wait_for_selector(".mk-wipe:visible")
     shot(tab, "compare-done")
-    tab.click("#mk-tabs button[role=tab]:has-text('Study')")
+    show(tab, "Study")
     tab.check(".mk-study .mk-ticks input >> nth=0")
     tab.click(".mk-study .mk-run")
     tab.wait_for_selector(".mk-pair video")
@@ -219,3 +309,19 @@ def test_methods_are_compared_and_judged_blind(window, clips):
     tab.click("text=Stop, and show the rates")
     tab.wait_for_selector(".mk-rate")
     shot(tab, "study-done")
+
+
+def test_what_has_run_is_in_the_gallery(window, page):
+    results = Path(__file__).parents[2] / "benchmarks" / "head_to_head" / "results.json"
+    (page[1].runs / "bench" / "sprites").mkdir(parents=True, exist_ok=True)
+    (page[1].runs / "bench" / "sprites" / "results.json").write_text(results.read_text())
+    tab = window[0]
+    show(tab, "Gallery")
+    tab.wait_for_selector(".mk-run-card")
+    shot(tab, "gallery-done")
+    tab.locator(".mk-run-card.is-complete button:has-text('Open')").first.click()
+    tab.wait_for_selector(".mk-opened video")
+    shot(tab, "gallery-opened")
+    show(tab, "Tables")
+    tab.wait_for_selector(".mk-tables table")
+    shot(tab, "tables-done")

@@ -59,12 +59,28 @@ def test_past_runs_are_listed_opened_asked_for_again_and_deleted(me, clips, page
     assert (again["method"], again["settings"], again["seed"], again["frames"]) == ("warp", {"path": "chain"}, "5", "4")
     assert again["clips"] == ["me", "moves"]
     assert gallery.opened(files, newest["name"])["cells"][0]["video"]
-    assert gallery.last_seconds(files, "warp", None) == newest["seconds"]
     gallery.delete(files, newest["name"])
     assert newest["name"] not in [run["name"] for run in gallery.runs(files)]
     for name in (newest["name"], "..", "", "../../etc", None):
         with pytest.raises(UserError):
             gallery.delete(files, name)
+
+
+def test_a_run_that_vanishes_is_one_line(page):
+    files, name = page[1], "transfer/vanishing"
+    folder = files.runs / name
+    folder.mkdir(parents=True)
+    for text in ("{}", '{"method": {}}', "[", '{"method": "warp"}'):
+        (folder / "manifest.json").write_text(text)
+        assert name not in [run["name"] for run in gallery.runs(files)]
+        for ask in (gallery.opened, gallery.form_of):
+            with pytest.raises(UserError, match="no such run"):
+                ask(files, name)
+    gone = folder / "manifest.json"
+    gone.unlink()
+    assert gallery.newest([gone, files.runs]) == [files.runs]
+    with pytest.raises(UserError, match="no such run"):
+        gallery.opened(files, name)
 
 
 def test_a_part_of_a_comparison_is_not_deleted_by_itself(compared, page):

@@ -63,6 +63,42 @@ def test_cancel_reads_as_cancelled_waiting_or_running():
     assert over(line.add(Job("c", lambda job: None))) == DONE
 
 
+def test_a_cancelled_job_never_starts_whatever_the_moment():
+    line, ran = Line(), []
+    jobs = [line.add(Job(str(number), lambda job: ran.append(job))) for number in range(200)]
+    for job in jobs:
+        line.cancel(job.id)
+    for job in jobs:
+        over(job)
+    assert {job.state for job in jobs} <= {DONE, CANCELLED}
+    until(lambda: line.idle)
+    assert [job for job in jobs if job.state == DONE] == ran  # what reads as cancelled did not run to its end
+
+
+def test_what_is_shown_is_a_copy_that_nothing_changes_any_more():
+    from motionkit.ui.showing import view
+
+    line, stop, problems = Line(), threading.Event(), []
+
+    def work(job):
+        rows = [{"state": "waiting"}]
+        for number in range(3000):
+            rows[0]["state"] = str(number)
+            job.show(**{f"name{number}": rows, "rows": rows})
+            job.add({"method": number, "rows": rows})
+            job.watch.start("stage", 2)
+        stop.set()
+
+    job = line.add(Job("a", work))
+    while not stop.is_set() and job.state not in OVER and not problems:
+        state = view(line, job)
+        problems += [one for one in state["cells"] if one["rows"][0]["state"] != str(one["method"])]
+    assert over(job) == DONE and not problems
+    first = view(line, job)
+    first["rows"][0]["state"] = "changed"
+    assert view(line, job)["rows"][0]["state"] == "2999"
+
+
 @pytest.mark.parametrize(("error", "said"), [(UserError("give\n a clip"), "give a clip"), (ValueError("x"), "defect")])
 def test_a_failure_is_one_line(error, said, caplog):
     line = Line()

@@ -37,6 +37,9 @@ window.mk = (() => {
   // What the server is told of the clips: not their pictures.
   const slim = (clips) => Object.fromEntries(Object.entries(clips).filter(([, c]) => c?.path).map(([name, { path, name: called, start, end, example }]) => [name, { path, name: called, start, end, example }]));
 
+  // Text with what stands between backquotes as code.
+  const coded = (text) => (text || "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
   async function copy(text, button) {
     try { await navigator.clipboard.writeText(text); }
     catch { // a page that is not on this machine has no clipboard
@@ -62,5 +65,5 @@ window.mk = (() => {
   });
 
   document.documentElement.lang = "en";
-  return { failed, slim, h, fill, mount, part, store, tell, hear, seconds, number, say, copy, tab };
+  return { coded, failed, slim, h, fill, mount, part, store, tell, hear, seconds, number, say, copy, tab };
 })();

@@ -39,7 +39,7 @@
       const name = prefix + key;
       if (fact.type === "object" && fact.properties) {
         const inside = fields(fact, name + ".", values, set, tools), changed = Object.keys(values).some((k) => k.startsWith(name + "."));
-        const box = h("details", { class: "mk-group", open: changed || tools.open.has(name), ontoggle: () => (box.open ? tools.open.add(name) : tools.open.delete(name)) }, h("summary", {}, fact.title, h("span", { class: "mk-soft" }, fact.description)), inside);
+        const box = h("details", { class: "mk-group", open: changed || tools.open.has(name), ontoggle: () => (box.open ? tools.open.add(name) : tools.open.delete(name)) }, h("summary", {}, fact.title, h("span", { class: "mk-soft" }, mk.coded(fact.description))), inside);
         return box;
       }
       const mine = name in values, value = mine ? values[name] : fact.default;
@@ -47,7 +47,7 @@
       const put = (next) => { set(name, JSON.stringify(next) === JSON.stringify(fact.default) ? undefined : next); row.classList.toggle("changed", name in values); };
       const meaning = fact.enum ? fact.enumDescriptions?.[fact.enum.indexOf(value)] : "";
       row.append(...[h("label", { htmlFor: "set-" + name }, fact.title, fact["x-unit"] ? h("small", {}, " " + fact["x-unit"]) : ""), control(name, fact, value, put, tools)].flat(),
-        h("p", {}, fact.description, meaning ? h("em", {}, ` ${value}: ${meaning}.`) : ""));
+        h("p", {}, mk.coded(fact.description), meaning ? h("em", {}, ` ${value}: ${meaning}.`) : ""));
       return row;
     });
   }
@@ -130,7 +130,7 @@
       const place = root.querySelector(".mk-ready");
       if (!place) return;
       const gone = missing(), plan = known?.plan || [], lacks = plan.filter((line) => line.startsWith("weights missing"));
-      const more = seen && !seen.wrong ? [seen.shape, seen.memory, seen.seconds && seen.by ? "time as of " + seen.by : ""].filter(Boolean).join(" · ") : "";
+      const more = seen && !seen.wrong && !gone.length ? [seen.shape, seen.memory, seen.seconds && seen.by ? "time from " + seen.by : ""].filter(Boolean).join(" · ") : "";
       const cards = seen && !seen.wrong && seen.cards.length ? h("span", { class: "mk-cards-fit" }, "Cards ", seen.cards.map(([size, fits]) => h("i", { class: fits ? "yes" : "no", title: fits ? "fits" : "does not fit" }, `${size} GB ${fits ? "✓" : "✗"}`))) : "";
       mk.fill(place, verdict(gone), lacks.map((line) => h("span", { class: "mk-need" }, line)), more ? h("span", {}, more) : "", cards, gone.length ? "" : (seen?.notes || []).map((line) => h("span", {}, line)));
       root.querySelector(".mk-run").classList.toggle("waits", gone.length > 0 || seen?.fits === false);
@@ -169,6 +169,7 @@
         text("prompt", "Prompt"), h("div", { class: "mk-two" }, text("source_prompt", "What the motion clip shows"), text("negative_prompt", "To avoid")),
         h("div", { class: "mk-options" },
           item.backbones.length ? choice("backbone", "Backbone", [["", `${item.default} (default)`], ...item.backbones.filter((n) => n !== item.default).map((n) => [n, n + state_of(n)])], { settings: {} }) : "",
+          item.backbones.length ? choice("sampler", "Sampler", facts.samplers.map((word, i) => [i ? word : "", word])) : "",
           presets ? choice("preset", "Preset", [["", presets.default], ...presets.enum.filter((w) => w !== presets.default).map((w) => [w, w])], { settings: {} }) : "",
           option("seed", "Seed", { type: "number", min: 0, placeholder: "0", disabled: !item.seeded }), option("frames", "Frames", { type: "number", min: 1 }),
           option("size", "Size", { placeholder: "auto" }), option("fps", "Rate, fps", { type: "number", min: 1, step: "any" })),
