@@ -22,7 +22,7 @@ SIZES = {
     "within a frame, 64 x 64": (2, 4096, 320, 8),
     "within a frame, 32 x 32": (2, 1024, 640, 8),
     "within a frame, 16 x 16": (2, 256, 1280, 8),
-    "along 16 frames, 64 x 64": (4096, 16, 320, 8),
+    "along 16 frames, 32 x 32": (1024, 16, 640, 8),
     "along 16 frames, 16 x 16": (256, 16, 1280, 8),
 }
 

@@ -37,6 +37,7 @@ _ALPHA = re.compile(r"(?P<layer>.+?)(?:\.lora|\.lora_linear_layer)?\.alpha")
 _MORE = re.compile(
     r"(?P<layer>.+)\.(?P<name>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12])|lora_mid)(?:\.weight)?"
 )
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _WRAPPED = "base_model.model."  # how peft begins its names
 _COMMUNITY = {
     "lora_unet_": "unet",
@@ -215,7 +216,8 @@ def _load(file: Path) -> tuple[dict[str, Tensor] | list[Tensor], dict[str, Any]]
 
 def _said(header: Mapping[str, str]) -> dict[str, Any]:
     """peft's settings from a file's header: all of them where diffusers wrote it, else an alpha by itself."""
-    alone = next(({"lora_alpha": header[key]} for key in ("lora_alpha", "alpha") if key in header), {})
+    numbers = (header[key] for key in ("lora_alpha", "alpha") if _NUMBER.fullmatch(header.get(key, "")))
+    alone = next(({"lora_alpha": number} for number in numbers), {})
     whole = json.loads(header.get("lora_adapter_metadata", "{}"))
     return whole if isinstance(whole, dict) and whole else alone
 

@@ -68,13 +68,19 @@ class CheckedLoader(ConfigLoaderImpl):
 
 @contextlib.contextmanager
 def checked() -> Iterator[None]:
-    """Within the block Hydra loads configurations by `CheckedLoader`."""
-    before = _hydra.ConfigLoaderImpl
+    """Within the block Hydra loads configurations by `CheckedLoader`, and composes none to look up its mode alone."""
+    before = _hydra.ConfigLoaderImpl, _hydra.Hydra.get_mode
+
+    def get_mode(self: _hydra.Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        typed = any(word.startswith("hydra.mode=") for word in overrides)  # nothing else may set it, see `_check_job`
+        return before[1](self, config_name, overrides) if typed else None
+
     _hydra.ConfigLoaderImpl = CheckedLoader  # type: ignore[misc]
+    _hydra.Hydra.get_mode = get_mode  # type: ignore[method-assign]
     try:
         yield
     finally:
-        _hydra.ConfigLoaderImpl = before  # type: ignore[misc]
+        _hydra.ConfigLoaderImpl, _hydra.Hydra.get_mode = before  # type: ignore[misc, method-assign]
 
 
 @contextlib.contextmanager

@@ -74,8 +74,9 @@ class Counter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._world.__exit__(*error)
+        del self.backbone  # its tensors end with the world that they are of
         gc.collect()
+        self._world.__exit__(*error)
 
     def figure(self, demand: Demand, settings: Any, height: int, width: int, frames: int, clips: int = 1) -> Figure:
         """One call; what has to be built for it stays alive beside it, how that was built does not count."""

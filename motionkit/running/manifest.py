@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import sys
@@ -20,6 +21,11 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy",
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on, read from the packages' metadata without importing them."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "motionkit": __version__}
     for name in PACKAGES:
         try:

@@ -82,6 +82,7 @@ class RerunViewer(NullProgress):
         if kind == "masks":
             masks = values.reshape(len(values), *values.shape[-2:]).astype(np.uint8)  # (F, H, W)
             return masks, lambda mask: rr.SegmentationImage(mask)
+        made: dict[str, Callable[[np.ndarray], np.ndarray]]
         made = {"maps": map_pictures, "flow": flow_pictures, "latents": latent_pictures, "pictures": np.asarray}
         return made[kind](values), self._picture
 

@@ -181,7 +181,7 @@ def test_peft_adapters_bring_their_alpha_in_a_file_beside_them(kind, pattern, ti
     assert lora_hash(tmp_path) != before
 
 
-@pytest.mark.parametrize("header", [None, {"lora_alpha": "8"}, {"format": "pt"}])
+@pytest.mark.parametrize("header", [None, {"lora_alpha": "8"}, {"alpha": "None"}])
 def test_peft_adapters_without_their_alpha_count_as_their_rank_and_say_so(header, tiny, tmp_path, caplog):
     unet, _ = tiny
     before = state(unet)

@@ -35,6 +35,7 @@ def test_joblib_runs_cells_side_by_side(small, tmp_path):
     assert len(done.failed) == 1 and "SIGKILL" in done.failed[0].reason
 
 
+@pytest.mark.slow
 def test_submitit_s_local_executor_runs_the_cells_as_jobs(small, tmp_path):
     pytest.importorskip("submitit")
     log = tmp_path / "log"

@@ -158,3 +158,11 @@ def test_the_table_of_resolvers_is_whole_again_afterwards(cli, work, monkeypatch
     monkeypatch.setenv("A_SECRET", SECRET)
     cli("transfer", *REQUEST, "--cfg", "job")
     assert OmegaConf.create({"a": "${oc.env:A_SECRET}"}).a == SECRET
+
+
+def test_a_start_composes_its_configuration_once(cli, work, monkeypatch):
+    from motionkit.cli.guard import CheckedLoader
+
+    composed, load = [], CheckedLoader.load_configuration
+    monkeypatch.setattr(CheckedLoader, "load_configuration", lambda *a, **k: (composed.append(k), load(*a, **k))[1])
+    assert cli("transfer", *REQUEST)[0] == 0 and len(composed) == 1

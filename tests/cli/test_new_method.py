@@ -10,7 +10,7 @@ import pytest
 from motionkit import media, registry
 from motionkit.cli import main, new_method
 from motionkit.errors import UserError
-from motionkit.testing import moving_shapes, picture
+from motionkit.testing import check_backbone, moving_shapes, picture
 
 PYTHON = [sys.executable]
 
@@ -90,17 +90,38 @@ def test_it_runs_from_the_command_line_and_its_settings_count(site, tmp_path, mo
             del sys.modules[name]
 
 
-def test_with_a_backbone_it_brings_one_that_conforms_and_its_tests_pass(tmp_path):
-    folder, site = tmp_path / "string-puppet", tmp_path / "site"
+@pytest.fixture(scope="module")
+def with_backbone(tmp_path_factory):
+    """A package that brings a backbone too, and a folder into which pip has installed it."""
+    folder, site = tmp_path_factory.mktemp("packages") / "string-puppet", tmp_path_factory.mktemp("site")
     files = new_method.write_package("string-puppet", folder, backbone=True)
     package = "motionkit_string_puppet"
     assert {f"{package}/backbone/network.py", f"{package}/conf/backbone/tiny-string-puppet.yaml"} <= set(files)
     pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
     subprocess.run([*PYTHON, *pip, "--no-build-isolation", "--target", str(site), str(folder)], check=True)
-    code = "import sys; from motionkit.cli import main; sys.exit(main(['backbones', 'tiny-string-puppet']))"
-    ran = subprocess.run([*PYTHON, "-c", code], capture_output=True, text=True, env=environment(site))
-    told = " ".join(ran.stdout.split())
-    assert ran.returncode == 0 and "from motionkit-string-puppet" in told and "runs vidmp3" in told
+    return folder, site
+
+
+def test_with_a_backbone_it_brings_one_that_conforms(with_backbone, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(with_backbone[1]))
+    monkeypatch.delenv("MOTIONKIT_DISABLE_PLUGINS", raising=False)
+    registry.refresh()
+    try:
+        assert main(["backbones", "tiny-string-puppet"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert "from motionkit-string-puppet" in told and "runs vidmp3" in told
+        report = check_backbone(registry.BACKBONES.get("tiny-string-puppet")).raise_if_failed()
+        assert all(check.passed for check in report.checks)
+    finally:
+        monkeypatch.undo()
+        registry.refresh()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "motionkit_string_puppet"]:
+            del sys.modules[name]
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_package_with_a_backbone_pass(with_backbone, tmp_path):
+    folder, site = with_backbone
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "runs")]
     ran = subprocess.run([*PYTHON, *words], capture_output=True, text=True, cwd=folder, env=environment())
     assert ran.returncode == 0, ran.stdout

@@ -75,6 +75,7 @@ def test_it_works_from_another_folder(python, tmp_path):
     assert "preset: best" in composed.stdout and "name: 8gb" in composed.stdout, composed.stderr
 
 
+@pytest.mark.slow
 def test_a_transfer_runs_from_the_wheel(python, tmp_path):
     import numpy as np
 

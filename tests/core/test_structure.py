@@ -1,6 +1,7 @@
 """The house rules that can be read off the source."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -29,9 +30,16 @@ LAYERS = (
 )
 
 
+@functools.cache
+def parsed(path):
+    """The tree of a file, and its text."""
+    text = path.read_text(encoding="utf-8")
+    return ast.parse(text), text
+
+
 def imports(path, top_level=False):
     """The modules that a file imports; with top_level, only those imported when it is."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)[0]
     nodes = _executed(tree.body) if top_level else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -77,8 +85,8 @@ def test_methods_import_the_toolkit_and_never_each_other():
 
 @pytest.mark.parametrize("path", [*TOOLKIT, *METHODS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_each_module_says_what_it_is_for_and_is_not_too_long(path):
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    tree, text = parsed(path)
+    assert ast.get_docstring(tree), "no docstring"
     assert text.count("\n") <= 500, "more than 500 lines"
 
 
@@ -101,7 +109,7 @@ def test_methods_walk_no_noise_schedule_of_their_own():
 
 def test_untrusted_files_are_never_unpickled():
     for path in [*TOOLKIT, *METHODS]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)[0]):
             if isinstance(node, ast.Call):
                 call = ast.unparse(node.func)
                 given = {word.arg: ast.unparse(word.value) for word in node.keywords}
@@ -119,9 +127,10 @@ def module_name(path):
 MODULES = {module_name(path): path for path in [*TOOLKIT, *METHODS]}
 
 
+@functools.cache
 def needed(path):
     """The modules of motionkit that a file imports when it runs, inside functions too; not those for types alone."""
-    found, nodes = set(), list(ast.parse(path.read_text(encoding="utf-8")).body)
+    found, nodes = set(), list(parsed(path)[0].body)
     while nodes:
         node = nodes.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -178,7 +187,7 @@ def test_only_the_backbones_name_a_kind_of_backbone():
     for module, path in MODULES.items():
         if room(module) in rooms or not path.is_relative_to(ROOT / "motionkit"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)[0]
         words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         guilty += [(module, word) for word in words if isinstance(word, str) and word in kinds]
         guilty += [(module, name) for name in imports(path) if name in loaders]
@@ -186,5 +195,5 @@ def test_only_the_backbones_name_a_kind_of_backbone():
 
 
 def test_one_module_knows_where_the_package_keeps_its_files():
-    guilty = [m for m, path in MODULES.items() if re.search(r"__file__.*assets", path.read_text(encoding="utf-8"))]
+    guilty = [m for m, path in MODULES.items() if re.search(r"__file__.*assets", parsed(path)[1])]
     assert guilty == ["motionkit.weights.places"]

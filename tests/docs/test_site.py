@@ -146,6 +146,7 @@ def test_a_link_to_a_file_outside_the_site_becomes_its_name():
     assert made == "[x](../i.md) y (`conf/bench.yaml`) [z](none.md)"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("zensical") is None, reason="the extra docs is not installed")
 def test_the_site_is_built_offline_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "docs.generate", str(tmp_path)]

@@ -1,5 +1,7 @@
 """A count at a run's own size, in a process of its own, kept by configuration."""
 
+import contextlib
+import json
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +45,22 @@ def test_another_version_of_a_plugin_is_counted_anew(tmp_path, monkeypatch):
         monkeypatch.setattr(registry, "dist_of", lambda spec, version=version: f"a-plugin {version}")
         exact.exact_need(spec, method_settings(spec), "sd15", 8, 512, 512)
         assert len(counts) == made
+
+
+def test_a_process_that_a_signal_ended_is_started_once_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOTIONKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(early, "can_be", lambda: True)
+    rows = '{"rows": {}, "factor": 8, "weights": {}}'
+    for codes, reason in (([-11, 0], None), ([-11, -11], "the count failed"), ([1], "the count failed")):
+        left = list(codes)
+        monkeypatch.setattr(
+            subprocess,
+            "run",
+            lambda *_, left=left, **__: SimpleNamespace(returncode=left.pop(0), stdout=rows, stderr=""),
+        )
+        with pytest.raises(UserError, match=reason) if reason else contextlib.nullcontext():
+            assert exact._counted({"codes": codes}, []) == json.loads(rows)
+        assert not left
 
 
 def test_where_nothing_can_be_pretended_it_says_what_to_install(tmp_path, monkeypatch):

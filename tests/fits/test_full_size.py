@@ -35,7 +35,10 @@ PAIRS = [(s.name, n) for s in registry.METHODS.every() if s.demands for n in s.b
 
 def passes(method, backbone, dtype, frames, size):
     words = [sys.executable, str(Path(__file__).parent / "pretended.py"), method, backbone, dtype, str(frames), size]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    for _ in range(2):  # see `motionkit.running.exact`: a process that a signal ended is started once more
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode >= 0:
+            break
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if "registered at" not in line)[
         -3000:
     ]

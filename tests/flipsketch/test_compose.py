@@ -231,7 +231,7 @@ def test_a_channel_more_gives_what_the_mask_gives(monkeypatch, ramp, first):
         assert (c.composed(x, 500, words, recording, first) - outs[True]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("mask", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_layers_compile_into_one_graph(mask):
     """`fullgraph` refuses any break; the recording, whose frames change at each step, is not compiled at all."""
     from torch._dynamo.testing import CompileCounter

@@ -48,7 +48,7 @@ def test_a_lost_aspect_is_caught(tmp_path, monkeypatch):
     assert check_transfer(Good, folder=tmp_path, size=32, frames=3).failed == ("shape_follows_the_input",)
 
 
-@pytest.mark.parametrize("kept", ["sdxl", "animatex"])
+@pytest.mark.parametrize("kept", ["sdxl", pytest.param("animatex", marks=pytest.mark.slow)])
 def test_a_backbone_that_is_not_refused_is_caught(kept, tmp_path, monkeypatch):
     from motionkit.running import choices as run
 

@@ -17,7 +17,7 @@ EXAMPLES, PACKAGES = [f"motionkit-example-{kind}" for kind in KINDS], [f"motionk
 RUN = "import sys; from motionkit.cli import main; sys.exit(main())"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """A folder into which pip has installed the examples."""
     sources, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("site")

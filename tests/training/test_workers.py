@@ -54,6 +54,7 @@ def test_two_processes_are_one_with_two_batches_to_a_step(tmp_path):
     assert len((tmp_path / "two" / "curve.csv").read_text().split()) == 5 and not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
     said = launch("loop", tmp_path, 1)  # process 1 gets it in step 1
     assert all(f"rank {i} cancelled: stopped after step 2 of 4" in said for i in range(2)), said
