@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
+from motionkit.cli.keys import keys
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
 from motionkit.cli.schemas import TrainConfig, TransferConfig
@@ -313,6 +314,8 @@ def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> Use
         return _unknown_option(group, name, text)
     if type(error).__name__ == "OverrideParseException":
         return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
+    if no_group := re.match(r"Could not override '(?P<key>[^']+)'", first_line(error)):
+        return unknown_key(verb, no_group["key"], words) or unknown("key", no_group["key"], keys(verb, words))
     if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
         return near
     explained = explain(error)

@@ -50,11 +50,14 @@ def _check_group(verb: str, word: str, key: str, value: str, multirun: bool) -> 
 
 def unknown_key(verb: str, key: str, words: Sequence[str]) -> UserError | None:
     """The error for a key that the verb does not take, with what may have been meant; None when nothing is similar."""
+    given = {word.lstrip("+~").partition("=")[0]: word.partition("=")[2] for word in words}
+    key = next((typed for typed in given if typed.startswith(f"{key}.")), key)  # of an unknown group, as it was typed
     near = nearest(verb, key, words)
     if not near:
         return None
-    given = {word.lstrip("+~").partition("=")[0]: word.partition("=")[2] for word in words}
     value = given.get(key) or "VALUE"
+    if value.startswith("[") and near[0] in _GROUPS:  # which take one name
+        value = "NAME"
     meant = " or ".join(map(repr, near))
     return UserError(f"unknown key {key!r} (did you mean {meant}?): give {near[0]}={value}")
 

@@ -80,7 +80,8 @@ def _training(record: Mapping[str, Any], base: str, own_base: bool) -> str:
     known = ("steps", "seed", "size", "clips", "seconds", "supervision", "rank", "anchors")
     rows |= {name: record[name] for name in known if _short(record.get(name))}
     recipe = record.get("recipe")
-    settings = flat(record.get("options") or {}) | (flat(recipe) if isinstance(recipe, Mapping) else {})
+    tables = [found for found in (record.get("options"), recipe) if isinstance(found, Mapping)]
+    settings = {name: value for found in tables for name, value in flat(found).items()}
     table = _table(rows | {name: value for name, value in settings.items() if name not in rows})
     return f"## Recipe\n\n{table}"
 

@@ -18,7 +18,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises: UserError when it is not one."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"cannot read {path}: not a JSON object")

@@ -62,7 +62,7 @@ def pack(folder: Path, samples: bool = False) -> Parcel:
         raise UserError(f"{folder} has no {RECORD}: give the folder of a finished `motionkit train`")
     record = read_json(folder / RECORD)
     made = record.get("made")
-    if not isinstance(made, dict) or not isinstance(made.get("files"), list):
+    if not isinstance(made, dict) or not isinstance(made.get("files"), list) or not _whole(made):
         raise UserError(
             f"{folder / RECORD} does not say what the weights are (it is of an older version): the same "
             "motionkit train command with that output= writes it anew, without training again"
@@ -81,6 +81,12 @@ def pack(folder: Path, samples: bool = False) -> Parcel:
     return Parcel(clean, {name: files[name] for name in sorted(files)}, tuple(_remarks(record, samples)))
 
 
+def _whole(made: dict[str, Any]) -> bool:
+    """Whether a record says all that the model card needs."""
+    words = ("method", "backbone", "key", *(("setting",) if made.get("data") == "sprites" else ()))
+    return all(isinstance(made.get(word), str) for word in words)
+
+
 def _weights(folder: Path, names: list[str]) -> dict[str, Path | bytes]:
     """Files by their names in the repository, where a folder's files lie at the root."""
     found: dict[str, Path | bytes] = {}
@@ -90,7 +96,12 @@ def _weights(folder: Path, names: list[str]) -> dict[str, Path | bytes]:
             raise UserError(f"{folder / RECORD} names {name}, which is not in {folder}")
         inside = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
         root = place if place.is_dir() else place.parent
-        found |= {file.relative_to(root).as_posix(): file for file in inside}
+        for file in inside:
+            if not file.resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"{file} is a link to a file outside {folder}: it is not sent; remove it")
+            if (inner := file.relative_to(root).as_posix()) in found:
+                raise UserError(f"{folder / RECORD} names two files that would both be {inner} in the repository")
+            found[inner] = file
     if not found:
         raise UserError(f"{folder} holds no weights: the training did not finish")
     return found
@@ -127,7 +138,7 @@ def _metadata(file: Path, start: bytes) -> str:
         head = stream.read(size)
     try:
         return json.dumps(json.loads(head).get("__metadata__", {}), ensure_ascii=False)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{file} is no safetensors file: it is not sent") from error
 
 

@@ -99,7 +99,45 @@ def test_mistakes_get_one_line(cli, work, hub, words, says):
     assert code == 2 and says in err and err.count("\n") == 1 and not hub
 
 
+@pytest.mark.parametrize("lost", ["method", "backbone", "key", "setting"])
+def test_a_record_that_lacks_a_word_gets_one_line(cli, work, hub, lost):
+    trained(work / "run", made={"data": "sprites", lost: None})
+    code, _, err = cli("push", "run", "owner/name")
+    assert code == 2 and "record.json" in err and err.count("\n") == 1
+
+
+def test_odd_parts_of_a_record_are_left_out_of_the_card(cli, work, hub):
+    trained(work / "run", options=[1], figures=[1], recipe="x")
+    code, out, err = cli("push", "run", "owner/name")
+    assert (code, err) == (0, "") and "| steps | 1000 |" in out
+
+
 class TestParcel:
+    def test_a_link_out_of_the_folder_is_refused(self, tmp_path):
+        folder = trained(tmp_path / "run", made={"files": ["model"]})
+        (folder / "model").mkdir()
+        (tmp_path / "own.txt").write_text("notes")
+        (folder / "model" / "notes.txt").symlink_to(tmp_path / "own.txt")
+        with pytest.raises(UserError, match="link"):
+            pack(folder)
+
+    def test_no_file_takes_the_place_of_another(self, tmp_path):
+        folder = trained(tmp_path / "run", made={"files": ["a", "b"]})
+        for name in "ab":
+            (folder / name).mkdir()
+            (folder / name / "model.json").write_text("{}")
+        with pytest.raises(UserError, match="two files"):
+            pack(folder)
+
+    def test_a_header_nested_too_deep_is_refused(self, tmp_path):
+        folder = trained(tmp_path / "run")
+        (folder / "lora.safetensors").write_bytes((200000).to_bytes(8, "little") + b"[" * 200000)
+        with pytest.raises(UserError, match="safetensors"):
+            pack(folder)
+        (folder / "record.json").write_text("[" * 200000)
+        with pytest.raises(UserError, match="record"):
+            pack(folder)
+
     def test_the_record_keeps_no_path(self, tmp_path):
         parcel = pack(trained(tmp_path / "run"))
         sent = json.loads(parcel.files["record.json"])

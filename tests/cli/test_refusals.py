@@ -30,6 +30,10 @@ COMPARE = ["compare", "methods=[still]", "prompt=x", "progress=none"]
         (["bench", "methods=still"], "give methods=[still]"),
         (["bench", "backbones=pocket-sd"], "give backbones=[pocket-sd]"),
         (["bench", "bench.seeds=0"], "give bench.seeds=[0]"),
+        # groups that the verb does not have
+        ([*COMPARE, "metrics=[nope]"], "unknown key 'metrics'"),
+        ([*COMPARE, "backbones=[tiny-sd]"], "give backbone=NAME"),
+        (["train", "method=anamodiff", "trainer.steps=1"], "unknown key 'trainer.steps' (did you mean 'steps'"),
         # several values
         ([*STILL, "seed=1,2"], "seed=1,2: give one value, or add -m for a sweep"),
         ([*STILL, "size=128,64"], "give WIDTHxHEIGHT, size=128x64, or add -m for a sweep"),
