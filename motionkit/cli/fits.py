@@ -83,9 +83,8 @@ def main(argv: list[str]) -> int:
     backbone = choose_backbone(spec, config.backbone)
     if backbone is None:
         raise why_none(spec, None)
-    settings, facts = _gpu(config, words)
-
     size = working_size(Inputs(), catalog.get(backbone), config.size)
+    settings, facts = _gpu(config, words)
     need, asked = asked_for(spec, backbone, config.frames, size, words.method)
     if config.exact:
         need = exact_need(spec, method_settings(spec, words.method), backbone, config.frames, *size)

@@ -39,7 +39,7 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"{word}: give {key}=VALUE")
         if key in found:
             raise UserError(f"{word}: {key} is given twice")
-        if key in _NUMBERS and not value.isdecimal():
+        if key in _NUMBERS and not (value.isascii() and value.isdecimal()):
             raise UserError(f"{word}: give a whole number")
         found[key] = int(value) if key in _NUMBERS else value
     return found

@@ -14,6 +14,9 @@ _FASHION, _TIKTOK = "a person turning around", "a person dancing"  # these sets 
 _TIKTOK_FPS = 30.0  # at which its authors took the pictures from the videos
 
 
+SPLITS = ("test", "train")  # the sub-folders of a set that has them; the first is read unless another is asked for
+
+
 @dataclass(frozen=True)
 class DataSet:
     """One data set.
@@ -88,7 +91,9 @@ def _or_cross(known: DataSet) -> str:
 
 
 def _split(options: ReadOptions) -> str:
-    return options.split or "test"
+    if options.split not in (None, *SPLITS):
+        raise unknown("split", str(options.split), SPLITS)
+    return options.split or SPLITS[0]
 
 
 def _inside(root: Path, *names: str) -> Path:

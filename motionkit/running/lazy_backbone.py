@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from motionkit.transfer import MethodSpec
 
 
+def idle_backbone(spec: MethodSpec, name: str | None) -> str:
+    """A line for a backbone that was asked for and that the method does not have; "" otherwise."""
+    if spec.backbones or name in (None, "", "auto", "pocket", "tiny"):
+        return ""
+    return f"{spec.name} runs without a backbone: backbone={name} changes nothing"
+
+
 def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
     """The backbone's name for a method: the one asked for, its default, or None when it needs none.
 
@@ -27,6 +34,8 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
         UserError: no such backbone, or the method cannot run on it, with the reason and those on which it can.
     """
     if not spec.backbones:
+        if idle_backbone(spec, name):
+            catalog.get(str(name))  # refuses a word that is no backbone
         return None
     if name in (None, "", "auto"):
         return spec.default_backbone or spec.backbones[0]

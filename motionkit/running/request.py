@@ -22,7 +22,7 @@ from motionkit.media.output_files import Finish, check_output, check_writable
 from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
 from motionkit.running.clips import CLIPS
-from motionkit.running.lazy_backbone import LazyBackbone
+from motionkit.running.lazy_backbone import LazyBackbone, idle_backbone
 from motionkit.running.memory import plan_for as plan_for
 from motionkit.running.needs import need_of
 from motionkit.settings.config import check_seed, refuse_empty
@@ -179,6 +179,8 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
 
     check_values(request)
     chosen = choose(request)
+    if not request.common and (idle := idle_backbone(chosen.spec, request.backbone.name)):
+        say(idle)
     chosen.spec.check_inputs(request.inputs)
     most = chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
     if not clips.is_read(request):

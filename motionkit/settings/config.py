@@ -7,7 +7,7 @@ names code: `method.name` is looked up in the registry.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -189,10 +189,19 @@ def _mend(key: str, value: Any, reason: str) -> str:
     if "is not a ListConfig" in reason:
         return f"{key}={value}: a list needs brackets: give {key}=[{value}]"
     if reason.startswith("Cannot convert"):
-        return f"{key}={value}: give {_FORMS.get(key, 'one text')}"
+        form = _FORMS.get(key, "one text")
+        if isinstance(value, Mapping):
+            return f"{key} has no keys of its own, such as {key}.NAME: give {form} as {key}=VALUE"
+        return f"{key}={_typed_list(value)}: give {form}"
     if re.match(r"Cannot assign \w+ to Dict", reason):
         return f"{key}={value}: give {_TABLES.get(key, f'{key}.NAME=VALUE')}"
     return ""
+
+
+def _typed_list(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return f"[{','.join(map(str, value))}]" if listed else str(value)
 
 
 def chain(error: BaseException | None) -> list[BaseException]:

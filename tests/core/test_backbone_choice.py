@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from motionkit.errors import UserError
-from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone
+from motionkit.running.lazy_backbone import LazyBackbone, choose_backbone, idle_backbone
 
 
 @pytest.fixture
@@ -28,6 +28,10 @@ def test_names_and_their_short_forms(spec, asked, gets):
 
 def test_a_method_without_backbones_gets_none(blend):
     assert choose_backbone(blend.SPEC, "sd15") is None
+    assert "backbone=sd15" in idle_backbone(blend.SPEC, "sd15")
+    assert not idle_backbone(blend.SPEC, "auto") and not idle_backbone(blend.SPEC, None)
+    with pytest.raises(UserError, match="sd15"):
+        choose_backbone(blend.SPEC, "sd155")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_mistakes_of_the_call_are_said(mgif):
         ("tiktok", ReadOptions(pairs="/nowhere.csv"), "leave it out, or give task=cross"),
         ("videoswap", ReadOptions(pairs="/nowhere.csv"), "task=edit has no pairs; leave it out"),
         ("mgif", ReadOptions(pairs="a.csv", ids="a.txt"), "ids=a.txt"),
+        ("mgif", ReadOptions(split="../train"), "unknown split"),
         ("tiktok", ReadOptions(split="test"), "split=test: TikTok has no splits"),
         ("a2bench", ReadOptions(split="train"), "A2Bench has no splits"),
         ("videoswap", ReadOptions(split="train"), "VideoSwap-30 has no splits"),

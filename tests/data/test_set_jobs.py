@@ -170,6 +170,7 @@ def test_the_command_writes_jobs_and_says_what_is_wrong(a2bench, tmp_path, capsy
         (["tsk=self"], "did you mean 'task'"),
         (["frames=two"], "whole number"),
         (["frames=\u00b2"], "whole number"),
+        (["frames=\u0661"], "whole number"),
         (["task="], "VALUE"),
         (["task=self", "task=cross"], "task is given twice"),
         (["split=test"], "has no splits"),

@@ -48,6 +48,7 @@ def test_a_rate_changes_the_time_alone(capsys):
         (("gpu=24gb",), "method=NAME"),
         ((*RUN, "gpu=24gb", "sise=512"), "did you mean 'size'"),
         ((*RUN, "gpu=24gb", "size=500"), "multiples of 64"),
+        ((*RUN, "size=500"), "multiples of 64"),  # told before the card that this machine lacks
         ((*RUN, "gpu=24gb", "frames=none"), "frames"),
         ((*RUN, "gpu=cpu"), "<N>gb"),
         (("method=still", "gpu=24gb"), "declares nothing"),
