@@ -32,10 +32,11 @@ test: setup ## the tests
 test-slow: setup ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-lint: setup ## formatter, linter and types
+lint: setup ## formatter, linter, types, and the order of imports
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: setup ## build these pages, with every method's settings and figures, into build/docs/site
 	$(BIN)/python -m docs.generate
