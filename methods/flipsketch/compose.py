@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from motionkit.backbones.base import attention_sites
 
+from .eager import eager
+
 _PROBLEMS = 65535  # attention problems, each a row of the batch and a head, that CUDA's fused kernels take in one call
 Denoise = Callable[[Tensor, float, Tensor], Tensor]  # latents (B, C, F, h, w), timestep, text (B, L, C) -> prediction
 
@@ -131,7 +133,7 @@ class Composer:
         if len(latents) != 1:
             raise ValueError(f"one reference, not {len(latents)}")
         recording = Recording()
-        with torch.compiler.set_stance("force_eager"):  # its frames change from call to call: compiling never pays
+        with eager():  # its frames change from call to call: compiling never pays
             return self._call(latents, t, text, save=recording), recording
 
     def composed(self, latents: Tensor, t: float, text: Tensor, recording: Recording, first: int = 0) -> Tensor:

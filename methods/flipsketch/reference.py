@@ -18,6 +18,7 @@ from motionkit.diffusion.samplers import Sampler
 from motionkit.diffusion.schedule import OnStep, Step
 
 from .compose import Composer, Recording
+from .eager import eager
 
 _QUERY, _KEY = "query", "key"
 
@@ -216,7 +217,7 @@ class _Branch:
         return recording if self.room_mb >= 0 else recording.map(lambda tensor: tensor.cpu())
 
     def _plain(self, ref: Tensor, step: Step, text: Tensor) -> Tensor:
-        with torch.compiler.set_stance("force_eager"):  # as in a recording
+        with eager():  # as in a recording
             return self.composer.plain(ref, step.t, text)
 
     def reference(self, noise: Tensor) -> Reference:

@@ -231,6 +231,23 @@ def test_a_channel_more_gives_what_the_mask_gives(monkeypatch, ramp, first):
         assert (c.composed(x, 500, words, recording, first) - outs[True]).abs().max() > 1e-3
 
 
+def test_threads_that_overlap_leave_the_compiler_on():
+    from torch._dynamo.testing import CompileCounter
+
+    from motionkit.methods.flipsketch.eager import eager
+
+    first, second, graphs = eager(), eager(), CompileCounter()
+    double = torch.compile(lambda x: x * 2, backend=graphs)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    double(torch.ones(2))
+    assert graphs.frame_count == 0
+    second.__exit__(None, None, None)
+    double(torch.ones(2))
+    assert graphs.frame_count == 1
+
+
 @pytest.mark.parametrize("mask", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_layers_compile_into_one_graph(mask):
     """`fullgraph` refuses any break; the recording, whose frames change at each step, is not compiled at all."""
