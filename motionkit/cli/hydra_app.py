@@ -314,7 +314,7 @@ def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> Use
         return _unknown_option(group, name, text)
     if type(error).__name__ == "OverrideParseException":
         return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
-    if no_group := re.match(r"Could not override '(?P<key>[^']+)'", first_line(error)):
+    if no_group := re.match(r"Could not override '(?P<key>[^']+)'\.\s+No match", str(error)):
         return unknown_key(verb, no_group["key"], words) or unknown("key", no_group["key"], keys(verb, words))
     if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
         return near

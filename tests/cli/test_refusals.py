@@ -38,7 +38,7 @@ COMPARE = ["compare", "methods=[still]", "prompt=x", "progress=none"]
         ([*STILL, "seed=1,2"], "seed=1,2: give one value, or add -m for a sweep"),
         ([*STILL, "size=128,64"], "give WIDTHxHEIGHT, size=128x64, or add -m for a sweep"),
         ([*COMPARE, "seed=1,2"], "seed=1,2: give one value\n"),
-        ([*STILL, "size=[128,64]"], "size=[128, 64]: give a side in pixels, or WIDTHxHEIGHT"),
+        ([*STILL, "size=[128,64]"], "size=[128,64]: give a side in pixels, or WIDTHxHEIGHT"),
         # values of another type
         ([*STILL, "prompt=null"], "prompt=null: give a value, or leave prompt= out"),
         ([*STILL, "cache=maybe"], "cache=maybe: give true or false"),
