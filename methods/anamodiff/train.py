@@ -123,7 +123,7 @@ def run_phases(
 
         def validate(average: Any, both: bool = both, detector: KPDetector = detector) -> Shown:
             found = evaluate(average["detector"] if both else detector, average["flow"], source, 1)
-            return Shown({key: found[key] for key in ("warp", "still")})
+            return Shown({key: found[key] for key in ("warp", "still")}, held_out=bool(found["held_out"]))
 
         more = {"tracker": PhaseTracker(job.tracker, name, first), "validate": validate}
         trained: Any = Loop(model, loss, settings, workers=workers, before=before, **more).to_the_end()

@@ -29,7 +29,7 @@ def validation(examples: Examples, backbone: AnimateXBackbone, options: TrainOpt
     def validate(average: Any) -> Shown:
         figures = measure(average, examples, backbone, options)
         clip = _made(average, examples, backbone, options)
-        return Shown({name: figures[name] for name in ("error", "without")}, {"clip": clip})
+        return Shown({name: figures[name] for name in ("error", "without")}, {"clip": clip}, figures["held_out"])
 
     return validate
 

@@ -31,7 +31,8 @@ def validation(backbone: VideoBackbone, clips: DrawingClips, options: TrainOptio
         factors.take(average)
         try:
             figures = measure(backbone, clips, options.recipe)
-            return Shown({k: v for k, v in figures.items() if k in ("error", "without")}, _drawn(backbone, clips))
+            errors = {name: figures[name] for name in ("error", "without")}
+            return Shown(errors, _drawn(backbone, clips), figures["held_out"])
         finally:
             with torch.no_grad():
                 for weight, value in zip(factors.parameters(), kept, strict=True):

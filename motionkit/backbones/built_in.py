@@ -11,6 +11,7 @@ _SD = "motionkit.backbones.sd:load"
 _MODELSCOPE = "motionkit.backbones.modelscope:load"
 _MOTION, _TINY_MOTION = "motionkit.backbones.animatediff:load", "motionkit.backbones.tiny_motion:load"
 _OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
+_XL_UPCAST = ("vae",)  # overflows in float16, its card says
 _SD1 = (("cross_attention_dim", 768),)
 _PIPELINE, _PIPELINE_XL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 _VIDEO: dict[str, Any] = {"makes_clips": True, "roles": ROLES}
@@ -94,6 +95,7 @@ TINY_SDXL = BackboneSpec(
     pipeline=_PIPELINE_XL,
     xl_unet=True,
     row=4.5,
+    upcast=_XL_UPCAST,
 )
 SDXL = BackboneSpec(
     "sdxl",
@@ -113,6 +115,7 @@ SDXL = BackboneSpec(
     xl_unet=True,
     one_file="sdxl",
     row=5,
+    upcast=_XL_UPCAST,
 )
 TINY_MODELSCOPE = BackboneSpec(
     "tiny-modelscope",
@@ -196,6 +199,7 @@ TINY_ANIMATEDIFF_SDXL = BackboneSpec(
     pipeline=_PIPELINE_XL,
     **_VIDEO,
     row=10,
+    upcast=_XL_UPCAST,
 )
 POCKET_ANIMATEDIFF = BackboneSpec(
     "pocket-animatediff",
@@ -257,4 +261,5 @@ ANIMATEDIFF_SDXL = BackboneSpec(
     **_VIDEO,
     one_file="sdxl",
     row=13,
+    upcast=_XL_UPCAST,
 )

@@ -34,6 +34,7 @@ class BackboneSpec:
         reads_text: whether a prompt guides it.  makes_clips: whether it denoises the frames of a clip together.
         roles: of its attention layers, some of ROLES.
         sd1_unet, xl_unet: whether its layers within a frame are SD 1.x's or XL's, under diffusers' names.
+        upcast: parts that stay in float32 where the others are float16, such as an autoencoder that overflows.
         familiar_db: for a model of a small world: the PSNR in dB at which its autoencoder reproduces pictures of it; a
             picture below that is unlike them.
         latent_channels: of its autoencoder.  time_stride: frames of video for each frame of latents after the first.
@@ -81,6 +82,7 @@ class BackboneSpec:
     roles: tuple[str, ...] = (SPATIAL, CROSS)
     sd1_unet: bool = False
     xl_unet: bool = False
+    upcast: tuple[str, ...] = ()
     shapes: str = ""
     conf: str | None = None
     row: float = 1000
@@ -107,11 +109,6 @@ class BackboneSpec:
     def made_up(self) -> bool:
         """Whether its weights are drawn from a seed."""
         return self.hub_id is None and self.asset is None
-
-    @property
-    def upcast(self) -> tuple[str, ...]:
-        """Parts that stay in float32 where the others are float16: XL's autoencoder overflows (its card says so)."""
-        return ("vae",) if "xl" in self.family else ()
 
     @property
     def default_frame(self) -> tuple[int, int]:

@@ -7,13 +7,14 @@ al. 2021, arXiv 2104.14294 (weights Apache-2.0). Nothing is downloaded unless MO
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -115,6 +116,28 @@ def load(kind: str, folder: Path) -> Any:
     except Exception as error:  # damaged files end in many kinds of error
         raise UserError(f"{folder} is not a usable {known.title} folder: {first_line(error)}") from error
     return model.float().eval().requires_grad_(False)
+
+
+def check_pictures(frames: np.ndarray) -> None:
+    """Raises: ValueError for what is not pictures (F, H, W, 3) uint8."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
+
+
+def consistency(
+    embedding: Callable[[np.ndarray], np.ndarray], video: np.ndarray, reference: np.ndarray, first: int
+) -> float:
+    """Mean cosine between a reference picture (h, w, 3) and the frames (F, H, W, 3) from `first` on, uint8 both.
+
+    Args:
+        embedding: unit vectors (F, E) of pictures (F, H, W, 3).
+
+    Raises:
+        ValueError: no frame is left; else as `embedding`.
+    """
+    if len(video) <= first:
+        raise ValueError(f"no frame from {first} on in a clip of {len(video)}")
+    return float((embedding(video[first:]) @ embedding(reference[None])[0]).mean())
 
 
 def resized(pictures: Tensor, kind: str, folder: Path, size: tuple[int, int], mode: str, antialias: bool) -> Tensor:

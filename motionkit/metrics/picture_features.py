@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from motionkit.metrics.hub_models import load, locate, resized
+from motionkit.metrics.hub_models import check_pictures, consistency, load, locate, resized
 
 _BATCH = 16  # pictures at once, to bound memory
 
@@ -28,8 +28,7 @@ def dino_embedding(frames: np.ndarray, path: str | Path | None = None) -> np.nda
     Raises:
         MissingWeights: not on this machine; UserError: damaged or another model; ValueError: not pictures.
     """
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
+    check_pictures(frames)
     folder = locate("dino", path)
     model = load("dino", folder)
     side, shorter = model.config.image_size, min(frames.shape[1:3])
@@ -50,6 +49,4 @@ def dino_consistency(video: np.ndarray, reference: np.ndarray, path: str | Path 
     Raises:
         ValueError: no frame is left; else as `dino_embedding`.
     """
-    if len(video) <= first:
-        raise ValueError(f"no frame from {first} on in a clip of {len(video)}")
-    return float((dino_embedding(video[first:], path) @ dino_embedding(reference[None], path)[0]).mean())
+    return consistency(lambda frames: dino_embedding(frames, path), video, reference, first)

@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motionkit.media import from_frames, letterbox
-from motionkit.metrics.hub_models import load, locate, resized
+from motionkit.metrics.hub_models import check_pictures, consistency, load, locate, resized
 
 _BATCH = 16  # pictures at once, to bound memory
 
 
 def _pictures(model: Any, folder: Path, frames: np.ndarray, kind: str = "clip") -> Tensor:
     """(F, H, W, 3) uint8 to (F, 3, s, s) as the model expects; padded to a square with their border colour first."""
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise ValueError(f"pictures are (F, H, W, 3) uint8, got {frames.dtype} {frames.shape}")
+    check_pictures(frames)
     side, longest = model.config.vision_config.image_size, max(frames.shape[1:3])
     square = letterbox(from_frames(frames), longest, longest)[0].frames
     x = torch.from_numpy(square).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, H)
@@ -51,9 +50,7 @@ def clip_consistency(video: np.ndarray, reference: np.ndarray, path: str | Path 
     Raises:
         ValueError: no frame is left; else as `locate`.
     """
-    if len(video) <= first:
-        raise ValueError(f"no frame from {first} on in a clip of {len(video)}")
-    return float((clip_embedding(video[first:], path) @ clip_embedding(reference[None], path)[0]).mean())
+    return consistency(lambda frames: clip_embedding(frames, path), video, reference, first)
 
 
 @torch.no_grad()

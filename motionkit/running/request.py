@@ -175,22 +175,14 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     Raises:
         UserError: anything that the user can fix, in one line.
     """
-    from motionkit.running import canvas, clips
+    from motionkit.running import canvas
 
     check_values(request)
     chosen = choose(request)
     if not request.common and (idle := idle_backbone(chosen.spec, request.backbone.name)):
         say(idle)
     chosen.spec.check_inputs(request.inputs)
-    most = chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
-    if not clips.is_read(request):
-        request = clips.read(request, chosen.spec.stride, say, most)
-    chosen.spec.check_length(request.inputs, request.frames)
-    backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
-    shaping = canvas.SHAPING if request.common else chosen.spec.used(request.inputs)
-    shape = (request.frames, request.size, request.fps, shaping, chosen.spec.stride)
-    own = chosen.spec.edits and not request.common
-    on_canvas = canvas.place_inputs(request.inputs, backbone, *shape, most=most, edits=own)
+    request, on_canvas = place(request, chosen, say)
     canvas.check_matte(chosen.spec, on_canvas, request.alpha)
     plan = plan_run(request, chosen, on_canvas, progress, say)
     plan.transfer.check(on_canvas.inputs)
@@ -200,13 +192,38 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     return plan
 
 
-def _tell_unknown_words(plan: RunPlan) -> None:
-    """Warn, and note in the manifest, where a small text encoder was not trained on a word of the request."""
+def place(request: Request, chosen: Chosen, say: Callable[[str], None] = silent) -> tuple[Request, CanvasInputs]:
+    """The request with its clips read, and they at the working size; maps and texts as they are.
+
+    Raises:
+        UserError: a clip that cannot be read, or numbers that do not go together.
+    """
+    from motionkit.running import canvas, clips
+
+    spec, name = chosen.spec, chosen.backbone.name
+    most = spec.most_frames(name, chosen.settings)
+    if not clips.is_read(request):
+        request = clips.read(request, spec.stride, say, most)
+    spec.check_length(request.inputs, request.frames)
+    shaping = canvas.SHAPING if request.common else spec.used(request.inputs)
+    shape = (request.frames, request.size, request.fps, shaping, spec.stride)
+    own = spec.edits and not request.common
+    backbone = catalog.get(name) if name else None
+    return request, canvas.place_inputs(request.inputs, backbone, *shape, most=most, edits=own)
+
+
+def unknown_words(plan: RunPlan) -> list[str]:
+    """Words of the request that a small text encoder was not trained on. Raises: UserError: damaged taught words."""
     if plan.backbone is None:
-        return
-    inputs, name = plan.on_canvas.inputs, plan.backbone.spec.name
-    texts = [getattr(inputs, text) for text in TEXTS if text in plan.spec.used(inputs)]
-    if unknown := plan.backbone.unknown_words(*texts):
+        return []
+    inputs = plan.on_canvas.inputs
+    return plan.backbone.unknown_words(*(getattr(inputs, text) for text in TEXTS if text in plan.spec.used(inputs)))
+
+
+def _tell_unknown_words(plan: RunPlan) -> None:
+    """Warn of them, and note them in the manifest."""
+    if plan.backbone is not None and (unknown := unknown_words(plan)):
+        name = plan.backbone.spec.name
         plan.context.note("unknown_words", unknown)
         _log.warning(
             "%s was not trained on the word%s %s: `motionkit backbones %s` lists those that it knows",

@@ -139,7 +139,7 @@ class AccelerateTracker:
         from motionkit.media import write_video
 
         self._report()
-        figures = {f"held_out/{key}": float(value) for key, value in shown.figures.items()}
+        figures = {f"{shown.where}/{key}": float(value) for key, value in shown.figures.items()}
         if figures:
             self._tracker.log(figures, step=step)
         for name, clip in shown.clips.items():
@@ -147,7 +147,7 @@ class AccelerateTracker:
             path = self.folder / "samples" / f"{name.replace('/', '-')}-{step:07d}.mp4"
             path.parent.mkdir(exist_ok=True)
             write_video(path, frames, FPS)
-            self._clip(f"held_out/{name}", step, path, frames)
+            self._clip(f"{shown.where}/{name}", step, path, frames)
 
     def _clip(self, name: str, step: int, path: Path, frames: np.ndarray) -> None:
         if self.name == "tensorboard":

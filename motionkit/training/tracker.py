@@ -34,10 +34,19 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """What the averaged weights make of held-out clips: figures, and clips (F, 3, H, W) in [0, 1] by name."""
+    """What the averaged weights make of clips: figures, and clips (F, 3, H, W) in [0, 1] by name.
+
+    held_out: whether training does not show them; too small a folder has none that it could hold out.
+    """
 
     figures: Mapping[str, float]
     clips: Mapping[str, Tensor] = field(default_factory=dict)
+    held_out: bool = True
+
+    @property
+    def where(self) -> str:
+        """How they are called in curves."""
+        return "held_out" if self.held_out else "training_clips"
 
 
 Validate = Callable[["nn.Module"], Shown]  # of the averaged weights
@@ -76,7 +85,9 @@ class PhaseTracker:
     def on_validation(self, step: int, shown: Shown) -> None:
         """The same of held-out clips."""
         told: Any = self.tracker
-        told.on_validation(self.first + step, Shown(self._named(shown.figures), self._named(shown.clips)))
+        told.on_validation(
+            self.first + step, Shown(self._named(shown.figures), self._named(shown.clips), shown.held_out)
+        )
 
     def on_end(self) -> None:
         """Nothing."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit.backbones import catalog
@@ -61,17 +59,12 @@ def ahead(form: Any, clips: Mapping[str, Any], files: Files, session: str) -> di
 
 def placed(request: Request, chosen: Chosen) -> CanvasInputs:
     """The clips that are there already, as the run will have them. Raises: UserError: as `motionkit.running.check`."""
-    from motionkit.running import canvas, clips
+    from motionkit.running.request import place
 
-    spec, most = chosen.spec, chosen.spec.most_frames(chosen.backbone.name, chosen.settings)
     given = request.inputs
     parts: dict[str, Any] = {} if given.driving else {"start": None, "end": None}
     parts |= {} if given.reference else {"reference_start": None, "reference_end": None}
-    read = clips.read(replace(request, **parts), spec.stride, most=most)
-    spec.check_length(read.inputs, read.frames)
-    backbone = catalog.get(chosen.backbone.name) if chosen.backbone.name else None
-    shape = (read.frames, read.size, read.fps, spec.used(read.inputs), spec.stride)
-    return canvas.place_inputs(read.inputs, backbone, *shape, most=most, edits=spec.edits)
+    return place(replace(request, **parts), chosen)[1]
 
 
 def _complete(request: Request, spec: MethodSpec) -> bool:
@@ -80,16 +73,14 @@ def _complete(request: Request, spec: MethodSpec) -> bool:
 
 def _check(request: Request, chosen: Chosen, canvas: CanvasInputs) -> list[str]:
     """What the run itself would refuse; returns what its user should know."""
-    from motionkit.running.request import TEXTS, check_values, plan_run
+    from motionkit.running.request import check_values, plan_run, unknown_words
 
     check_values(request)
     plan = plan_run(request, chosen, canvas)
     plan.transfer.check(canvas.inputs)
     notes = [*canvas.lines, *plan.context.remarks]
-    if plan.backbone is not None:
-        texts = [getattr(canvas.inputs, name) for name in TEXTS if name in chosen.spec.used(canvas.inputs)]
-        if unknown := plan.backbone.unknown_words(*texts):
-            notes.append(f"{plan.backbone.spec.name} does not know the words {', '.join(unknown)}")
+    if plan.backbone is not None and (unknown := unknown_words(plan)):
+        notes.append(f"{plan.backbone.spec.name} does not know the words {', '.join(unknown)}")
     return notes
 
 
@@ -109,9 +100,9 @@ def _figures(request: Request, chosen: Chosen, canvas: CanvasInputs, files: File
 
 def _small(backbone: str | None) -> dict[str, Any]:
     """Whether memory holds a run of which there are no figures, for the shipped weights and for no weights at all."""
-    free = free_memory()
-    if free is None or (backbone is not None and catalog.get(backbone).hub_id is not None):
+    if backbone is not None and catalog.get(backbone).hub_id is not None:
         return {}
+    free = free_memory()
     return {"fits": free >= SMALL_GIB * GIB, "memory": f"under {SMALL_GIB:g} GiB of memory ({free / GIB:.1f} free)"}
 
 
@@ -140,8 +131,6 @@ def _memory(need: Need, plan: Plan, chosen: Chosen, canvas: CanvasInputs, reques
     worst = need.peak(how)
     if not plan.device.startswith("cuda"):
         free, wanted = free_memory(), worst.bytes + OWN_GIB * GIB
-        if free is None:
-            return {"memory": f"about {wanted / GIB:.1f} GiB of memory"}
         return {"fits": wanted <= free, "memory": f"about {wanted / GIB:.1f} GiB of memory ({free / GIB:.1f} free)"}
     vram = _card(plan, request.gpu)
     fits = worst.bytes <= free_bytes(vram)
@@ -235,14 +224,8 @@ def processor_rate() -> float:
     return REACHED * 2 * side**3 / best / 1e12
 
 
-def free_memory() -> float | None:
-    """Bytes of this machine's memory that are free; None where that cannot be told."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        pass
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return None
+def free_memory() -> float:
+    """Bytes of this machine's memory that a program can still have."""
+    import psutil
+
+    return float(psutil.virtual_memory().available)

@@ -33,7 +33,7 @@ class Uploads:
         self.quota = quota or Quota()
         self._kept: defaultdict[str, dict[Path, int]] = defaultdict(dict)
         self._coming: defaultdict[str, list[int]] = defaultdict(list)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `begin` asks and takes in one
 
     def refusal(self, session: str, size: int) -> str:
         """Why that browser may not send so many more bytes, in one line; "" where it may."""
@@ -59,11 +59,11 @@ class Uploads:
 
     def begin(self, session: str, size: int) -> str:
         """Take room for an upload of so many bytes; a refusal where there is none."""
-        if why := self.refusal(session, size):
-            return why
         with self._lock:
-            self._coming[session].append(size)
-        return ""
+            why = self.refusal(session, size)
+            if not why:
+                self._coming[session].append(size)
+        return why
 
     def end(self, session: str, size: int, paths: list[str]) -> None:
         """An upload is over: give its room back, and note the files that came of it."""

@@ -184,7 +184,7 @@ class TestParcel:
             pack(folder)
 
     def test_words_in_a_weights_file_count_too(self, tmp_path):
-        folder = trained(tmp_path / "run", {"motionkit": json.dumps({"base": "/root/models/x"})})
+        folder = trained(tmp_path / "run", {"motionkit": json.dumps({"base": "/srv/models/x"})})
         with pytest.raises(UserError, match="lora.safetensors holds a path"):
             pack(folder)
         (folder / "lora.safetensors").write_bytes(b"\xff" * 40)

@@ -66,8 +66,9 @@ def test_every_call_passes_on_cuda_as_the_table_says(method, backbone, dtype):
         said = need.width(work.part) * row.bytes(one["frames"] * one["clips"], work.places)
         held = sum(need.width(part) * size for part, size in need.weights.items())
         assert held == pytest.approx(one["weights"], rel=0.01)
-        # of layers that take their tokens in parts memory is no line: then the whole peak is right to a twentieth
-        assert said == pytest.approx(one["extra"], rel=0.1, abs=0.05 * (one["weights"] + one["extra"]))
+        # Animate-X's layers take their tokens in parts, so that memory is no line: its peak is right to a twentieth
+        off = 0.05 * (one["weights"] + one["extra"]) if method == "animatex" else 0
+        assert said == pytest.approx(one["extra"], rel=0.1, abs=off)
         assert one["clips"] * row.flops(one["frames"], work.places) == pytest.approx(one["flops"], rel=0.05)
     assert any(one["clips"] == 2 for one in found) or not any(work.guided for work in works.values())
     assert any(one["checkpointing"] for one in found) == any(work.again is not None for work in works.values())

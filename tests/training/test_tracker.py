@@ -89,7 +89,9 @@ def test_a_phase_names_what_its_validation_finds():
     phase = PhaseTracker(told, "joint", 100)
     assert phase.every == 2
     phase.on_validation(4, Shown({"error": 1.0}))
-    assert told.shown == [(104, Shown({"joint/error": 1.0}))]
+    phase.on_validation(6, Shown({"error": 2.0}, held_out=False))
+    assert told.shown == [(104, Shown({"joint/error": 1.0})), (106, Shown({"joint/error": 2.0}, held_out=False))]
+    assert [shown.where for _, shown in told.shown] == ["held_out", "training_clips"]
 
 
 def test_losses_fall_into_bands_of_noise_levels():

@@ -51,7 +51,9 @@ class AnimateXBackbone(StableDiffusion):
         self, *arguments: Any, network: AnimateXNetwork, image_encoder: CLIPVisionModelWithProjection, **parts: Any
     ) -> None:
         self.network, self.image_encoder = network, image_encoder
-        network.indicator.float()  # it reads coordinates
+        for module in network.modules():
+            if getattr(module, "exact", False):  # such as what reads coordinates
+                module.float()
         super().__init__(*arguments, unet=network.unet, **parts)
         if self.factor != network.config.factor:
             raise UserError(

@@ -112,7 +112,8 @@ class Resampler(nn.Module):
 class ImplicitPoseIndicator(nn.Module):
     """Motion tokens f_i of every frame, slot 0 (the reference) first.
 
-    exact: it reads coordinates, and stays in float32 where the network is in half precision.
+    Attributes:
+        exact: that it stays in float32 where the network is in half precision, since it reads coordinates.
     """
 
     exact = True
