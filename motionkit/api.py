@@ -49,7 +49,7 @@ class Method:
         backbone_embeddings: str | Sequence[str] | None = None,
         **words: Any,
     ) -> None:
-        spec = registry.spec(name) if isinstance(name, str) else name
+        spec = registry.spec_of(name)
         from motionkit.backbones.lora_files import loras_of
         from motionkit.backbones.motion_files import MotionOptions
         from motionkit.backbones.part_files import parts_of
@@ -59,11 +59,13 @@ class Method:
         if isinstance(words.get("motion"), MotionOptions):
             warnings.warn("MotionOptions are given as motion_adapter= now, not as motion=", FutureWarning, stacklevel=3)
             motion_adapter = words.pop("motion")
-        known = keywords.sort(registry.load_object(spec.config), words, ("backbone",), _LATER)
+        known = keywords.sort(registry.settings_class(spec), words, ("backbone",), _LATER)
         if backbone is None:
             backbone = known.fields.get("backbone")
-        if isinstance(motion_adapter, str):
-            motion_adapter = MotionOptions(motion_adapter)
+        if isinstance(motion_adapter, str | os.PathLike):
+            motion_adapter = MotionOptions(os.fspath(motion_adapter))
+        if not isinstance(motion_adapter, MotionOptions | None):
+            raise UserError(f"motion_adapter is a {type(motion_adapter).__name__}: give a path, or MotionOptions")
         named, place = backbone_of(spec, backbone, backbone_path)
         parts = parts_of(backbone_vae, backbone_embeddings)
         asked = BackboneChoice(named, place, motion=motion_adapter, lora=loras_of(backbone_lora), parts=parts)

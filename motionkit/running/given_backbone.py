@@ -75,7 +75,8 @@ def _fits(known: BackboneSpec, unet: dict[str, Any]) -> bool:
 
 
 def _how(spec: MethodSpec, place: str) -> str:
-    name = next((n for n in reversed(spec.backbones) if catalog.get(n).hub_id), spec.backbones[-1])
+    known = [n for n in spec.backbones if n in catalog.specs()]
+    name = next((n for n in reversed(known) if catalog.get(n).hub_id), spec.backbones[-1])
     return (
         f'say which kind it is, as backbone="{name}", backbone_path="{place}" '
         f"({spec.name} runs on {', '.join(backbones_of(spec))})"
