@@ -163,7 +163,7 @@ def test_another_backbone_and_own_settings_reach_the_method(cli, work):
 
 
 def test_a_stop_while_torch_is_being_imported_imports_no_more():
-    """A scheduler's signal may come at any time: torch is then half there, and importing on would end in a traceback."""
+    """A signal may come at any time: torch is then half there, and importing on would end in a traceback."""
     code = (
         "import sys, types\nimport motionkit.cli as cli\n"
         "for name in ('torch', 'torch.distributed'):\n    sys.modules[name] = types.ModuleType(name)\n"
