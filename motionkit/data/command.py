@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,9 @@ def make(words: Sequence[str], say: Callable[[str], None]) -> str:
         raise UserError(f"data takes NAME ROOT JOBS (got {' '.join(words)}); motionkit data alone lists the sets")
     name, root, jobs, *rest = words
     items = open_set(name, root, ReadOptions(**_options(rest)), say)
-    folder = write_jobs(items, jobs, say)
-    return f"{folder}: {len(items)} jobs; compare on them with: motionkit compare methods=[...] jobs={folder}"
+    folder = write_jobs(items, jobs, say).absolute()  # the command below may be given in another folder
+    command = f"motionkit compare methods=[...] {shlex.quote(f'jobs={folder}')}"
+    return f"{folder}: {len(items)} jobs; compare on them with: {command}"
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def open_set(
         raise unknown(f"task for {name}", task, known.tasks)
     _check_options(known, task, options)
     if not folder.is_dir():
-        raise UserError(f"{known.title}: no folder {folder}")
+        raise UserError(f"{known.title}: no folder {folder.absolute()}")
     try:
         items = known.read(folder, replace(options, task=task), say)
     except UserError as error:

@@ -1,6 +1,7 @@
 """A set as a folder of jobs: pixels and timing kept, notes said, one call a folder, and the command that writes it."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_at_its_own_rate_no_picture_of_a_set_is_repeated(tmp_path, monkeypatch):
         (result,) = (tmp_path / f"out{fps}" / "jobs" / "00001" / "cells").rglob("result.mp4")
         shown = media.read_clip(result)
         assert len(shown) == count and shown.fps == pytest.approx(fps) and shown.duration == pytest.approx(1)
+
+
+def test_the_command_that_comes_next_can_be_given_in_any_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    media.write_frames(tmp_path / "set" / "00001" / "images", clip(1, 3))
+    assert __main__.main(["tiktok", "set", "my jobs"]) == 0
+    words = shlex.split(capsys.readouterr().out.strip().rpartition(": ")[2])
+    assert words[:2] == ["motionkit", "compare"] and words[-1] == f"jobs={tmp_path / 'my jobs'}"
+    with pytest.raises(UserError, match=str(tmp_path / "nothing")):
+        open_set("tiktok", "nothing")
 
 
 def test_what_reading_had_to_repair_is_said_and_kept(mgif, tmp_path):
