@@ -80,7 +80,7 @@ def copy_to(folder: Path, source: Path) -> None:
 
 
 def opened(path: Path, device: torch.device) -> Any:
-    """A state from its file or index; for a network on a card it is mapped: processes that share a machine hold it once.
+    """A state from its file or index; for a network on a card it is mapped, so that several processes hold it once.
 
     Raises:
         UserError: a file that an index names is missing or damaged.

@@ -19,7 +19,7 @@ def found(folder: Path) -> Path | None:
 
 
 def remove(folder: Path, kept: Collection[str] = ()) -> None:
-    """Remove every state in a folder but for the files `kept`, and what a killed run left; an index before its files."""
+    """Remove every state in a folder but for the files `kept`, and what a killed run left; an index goes first."""
     slots = (file for slot in SLOTS for file in of_slot(folder, slot))
     for old in (folder / INDEX, folder / SINGLE, *slots):
         if old.name not in kept:
