@@ -19,6 +19,7 @@ ALSO = {
     "resolution": "size",
     "frame_rate": "fps",
     "image": "reference",
+    "input": "reference",
     "source": "reference",
     "ref": "reference",
     "video": "driving",
