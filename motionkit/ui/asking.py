@@ -14,6 +14,7 @@ from motionkit import registry
 from motionkit.errors import UserError
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.request import Request
+from motionkit.settings import named_files
 from motionkit.settings.schema import shown
 from motionkit.transfer import MAPS, Inputs
 from motionkit.ui.facts import TEXTS
@@ -45,7 +46,7 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
     return Request(
         spec,
         Inputs(**{name: value for name, value in (paths | texts).items() if value}),  # type: ignore[arg-type]
-        config={"name": spec.name} | settings_of(form, lambda value: files.given(value, session)),
+        config={"name": spec.name} | allowed_settings(form, files, session),
         backbone=BackboneChoice(str(form.get("backbone") or "auto")),
         gpu=str(form.get("gpu") or "auto"),
         **_options(form),
@@ -78,6 +79,14 @@ def settings_of(form: Mapping[str, Any], file: Callable[[Any], Any] = _called) -
         raise UserError("settings is a table of names and values")
     preset = {"preset": str(form["preset"])} if form.get("preset") else {}
     return preset | _nested(given, file)
+
+
+def allowed_settings(form: Mapping[str, Any], files: Files, session: str) -> dict[str, Any]:
+    """The same with uploads at their places. Raises: UserError: a place that this browser may not name."""
+    given = settings_of(form, lambda value: files.given(value, session))
+    config = registry.load_object(registry.spec(str(form["method"])).config)
+    named_files.check(config, given, lambda place, kind: files.may_name(place, session, kind), files.HOW)
+    return given
 
 
 def _nested(flat: Mapping[str, Any], file: Callable[[Any], Any]) -> dict[str, Any]:
