@@ -37,7 +37,7 @@ class SketchConfig:
     weights: str = setting(
         "With source=lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.",
         "lllyasviel/Annotators",
-        file="read",
+        file="folder",
     )
     coarse: bool = setting("With source=lineart: draw fewer lines.", False)
 
@@ -235,7 +235,7 @@ class FlipSketchConfig(PresetSettings):
     clip: str | None = setting(
         "Folder with CLIP weights for the ranking; null searches this machine, else uses the sprite judge.",
         None,
-        file="read",
+        file="folder",
     )
     binarise: str = setting(
         "How the finished frames are drawn.",

@@ -42,7 +42,7 @@ class CorrespondenceSettings:
         file="read",
     )
     weights: str | None = setting(
-        "Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None, file="read"
+        "Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None, file="folder"
     )
     sd_side: int = setting("Longer side at which the UNet sees the frames.", 960, low=64, high=2048, unit="px")
     dino_side: int = setting("Longer side at which DINOv2 sees the frames.", 840, low=56, high=2048, unit="px")

@@ -39,7 +39,7 @@ class DepthSettings:
         file="read",
     )
     weights: str | None = setting(
-        "Weights of Depth Anything: a folder or hub id; null is the authors' hub id.", None, file="read"
+        "Weights of Depth Anything: a folder or hub id; null is the authors' hub id.", None, file="folder"
     )
     size: int = setting(
         "Side of the frames as the network sees them; the other side keeps the aspect.",

@@ -44,7 +44,7 @@ class MaskSettings:
         file="read",
     )
     weights: str | None = setting(
-        "SAM 2, BiRefNet or RMBG: a folder or hub id; null is the authors' hub id.", None, file="read"
+        "SAM 2, BiRefNet or RMBG: a folder or hub id; null is the authors' hub id.", None, file="folder"
     )
     seen_as: str = setting(
         "What Mask2Former looks for in the subject's place, one of COCO's classes such as dog for a fox; empty is the "
@@ -55,7 +55,7 @@ class MaskSettings:
         "Weights of Mask2Former (used by sam2 in frame 0 unless box, point or start is given): a folder or hub id; "
         "null is the authors' hub id.",
         None,
-        file="read",
+        file="folder",
     )
     box: tuple[float, ...] | None = setting(
         "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "

@@ -10,7 +10,7 @@ from typing import Any
 from motionkit.errors import UserError
 from motionkit.settings.setting import declared
 
-READ, WRITE = "read", "write"  # what `Setting.file` says
+READ, WRITE = "read", "write"
 Allow = Callable[[str, str], bool]  # (a place, READ or WRITE) -> whether whoever asks may name it
 _WORD = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # auto, none, or a repository of the hub, owner/name
 
@@ -41,7 +41,7 @@ def check(config: type, given: Mapping[str, Any], allow: Allow, how: str, prefix
     Raises:
         UserError: one line, which does not say whether the place is there.
     """
-    kinds = {name: known.file for name, known in declared(config).items() if known.file}
+    kinds = {name: WRITE if known.file == WRITE else READ for name, known in declared(config).items() if known.file}
     for name, value in _flat(given):
         if (kind := kinds.get(name)) and is_place(value) and not allow(value, kind):
             raise UserError(f"{prefix}{name}={value}: this place may not be named here: {how}")

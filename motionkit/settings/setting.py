@@ -28,8 +28,8 @@ class Setting:
         later: whether it came after runs were kept: at its default it is no part of what they are known by.
         drawn: "box", "point" or "mask" where its value is a mark on frame 0 of the driving clip, which a form may let
             its user draw: shares [left, top, right, bottom] or [x, y] of the frame, or a white-on-black picture's path.
-        file: "read" or "write" where its value may name a file or folder for that, which a page or a graph that others
-            reach does not let them choose freely (`motionkit.settings.named_files`); "" for none.
+        file: "read", "folder" or "write" where its value may name what is read (a file or folder, or a folder alone) or
+            written: a page that others reach does not let them choose it freely (`motionkit.settings.named_files`).
     """
 
     help: str

@@ -23,8 +23,7 @@ from motionkit.weights.hashing import hash_json
 
 CLIPS = ("reference", "driving")
 NUMBERS: dict[str, Any] = {"seed": int, "frames": int, "fps": float}
-WORDS = ("size", "gpu", "sampler", "loop")
-_LATER = ("preset", "settings")
+CALLED = {"reference": "a character (reference)", "driving": "a motion (driving)"}
 
 
 def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) -> Request:
@@ -52,6 +51,14 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
         **_options(form),
         **_parts(clips),
     )
+
+
+def complete(request: Request) -> None:
+    """Refuse a request that lacks what its method needs, in the page's words. Raises: UserError."""
+    assert not isinstance(request.method, str)
+    there, spec = request.inputs.present(), request.method
+    if gone := [CALLED.get(need.name, f"a {need.name}") for need in spec.requires if need.name not in there]:
+        raise UserError(f"{spec.title} still needs {' and '.join(gone).replace('_', ' ')}")
 
 
 def maps_of(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class PoseSettings:
 
     backend: str = setting("Estimator of poses.", "auto", choices=BACKENDS)
     weights: str = setting(
-        "The estimator's weights: a folder or hub id; empty is the authors' hub id.", "", file="read"
+        "The estimator's weights: a folder or hub id; empty is the authors' hub id.", "", file="folder"
     )
     person: str = setting(
         "Which person's poses are used where there are several people.",
