@@ -12,6 +12,7 @@ from typing import Any
 
 from motionkit import registry
 from motionkit.errors import UserError
+from motionkit.media.part import HOW
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.request import Request
 from motionkit.settings import named_files
@@ -51,6 +52,13 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
         **_options(form),
         **_parts(clips),
     )
+
+
+def told(line: str) -> str:
+    """A remark on a run in the page's words: its names of the clips, and what changes the part that is used."""
+    for name, shown_as in (("driving", "motion"), ("reference", "character")):
+        line = f"{shown_as}:{line.removeprefix(f'{name}:')}" if line.startswith(f"{name}:") else line
+    return line.replace(HOW, "the time line, Frames and Rate change that")
 
 
 def complete(request: Request) -> None:

@@ -96,6 +96,8 @@ def test_each_screen_when_nothing_has_run(window):
     for name in SCREENS:
         show(tab, name)
         tab.wait_for_timeout(800)
+        if name == "Doctor":
+            tab.wait_for_selector(".mk-doctor .mk-group")
         shot(tab, f"{name.lower()}-{'done' if name == 'Doctor' else 'empty'}")
 
 
@@ -159,6 +161,7 @@ def test_a_part_is_cut_on_the_time_line_and_marks_and_maps_are_given(window, cli
     tab = window[0]
     tab.check("input[name=mk-method][value=vidmp3]", force=True)
     tab.wait_for_selector("#mk-form .mk-settings >> nth=1")
+    tab.wait_for_selector("#mk-reference .mk-clip.unread")  # what the method does not read is greyed
     choose(tab, "driving", clips / "moves.mp4")
     tab.focus("#mk-driving input[aria-label='Motion: start']")
     tab.keyboard.press("ArrowRight")

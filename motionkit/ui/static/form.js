@@ -67,8 +67,8 @@
     // What the run would be refused for, whether it fits and how long it takes: asked anew a moment after each change.
     function look_ahead() {
       clearTimeout(timer);
+      const mine = ++turn; // what was asked before has no say any more
       timer = setTimeout(async () => {
-        const mine = ++turn;
         let got = null;
         try { got = await server.ahead_of(asks()); } catch { got = null; }
         if (mine === turn) { seen = got; readiness(); }
@@ -97,7 +97,7 @@
     }
 
     function text(name, label) {
-      const on = reads(name), box = h(name === "prompt" ? "textarea" : "input", { value: state[name] || "", disabled: !on, rows: 2, id: "mk-" + name, placeholder: on ? method().needs[name] || method().uses[name] || "" : `not read by ${method().title}` });
+      const on = reads(name), box = h(name === "prompt" ? "textarea" : "input", { value: state[name] || "", disabled: !on, rows: 2, id: "mk-" + name, placeholder: on ? method().needs[name] || method().uses[name] || "" : "not read" });
       box.addEventListener("input", () => { state[name] = box.value; push(); readiness(); });
       return h("div", { class: "mk-text" + (on ? "" : " off") }, h("label", { htmlFor: "mk-" + name }, label, name in method().needs ? h("small", {}, " needed") : ""), box);
     }

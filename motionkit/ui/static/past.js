@@ -7,14 +7,15 @@
 
   // What stands in place of a list that the server did not give.
   const unread = (what, error) => `${what} cannot be read: ${mk.failed(error)}. Does motionkit ui still run?`;
+  const answered = (list) => { if (!list) throw new Error("no answer came"); return list; }; // Gradio keeps a broken call to itself
   const again_after = (wrong, load) => [h("p", { class: "mk-error", role: "alert" }, wrong), h("p", {}, h("button", { type: "button", class: "mk-small", onclick: load }, "Look again"))];
 
   part("gallery", (root, { server }) => {
     let runs = null, wanted = "", most = 24, open = null, wrong = "";
-    async function load() { try { runs = await server.runs_of(); wrong = ""; } catch (error) { wrong = unread("The runs", error); } draw(); }
+    async function load() { try { runs = answered(await server.runs_of()); wrong = ""; } catch (error) { wrong = unread("The runs", error); } draw(); }
     function card(run) {
       const film = run.video ? h("video", { src: run.video + "#t=0.3", muted: true, loop: true, playsInline: true, preload: "metadata", ariaLabel: run.method }) : h("div", { class: "mk-none" }, run.status === "complete" ? "" : run.status);
-      if (run.video) { film.muted = true; film.addEventListener("mouseenter", () => film.play()); film.addEventListener("mouseleave", () => film.pause()); }
+      if (run.video) { film.muted = true; film.addEventListener("mouseenter", () => film.play().catch(() => {})); film.addEventListener("mouseleave", () => film.pause()); }
       const note = h("p", { class: "mk-error", hidden: true });
       const fail = (error) => { note.textContent = error; note.hidden = false; };
       const again = async () => { const form = await server.form_of_run(run.name); if (form.error) return fail(form.error); mk.again(form); };
@@ -41,7 +42,7 @@
 
   part("tables", (root, { server }) => {
     let tables = null, wrong = "";
-    async function load() { try { tables = await server.tables_of(); wrong = ""; } catch (error) { wrong = unread("The tables", error); } draw(); }
+    async function load() { try { tables = answered(await server.tables_of()); wrong = ""; } catch (error) { wrong = unread("The tables", error); } draw(); }
     function figure(f) { return !f || f.mean === null || f.mean === undefined ? "–" : h("span", { title: f.low !== null ? `${number(f.low)} to ${number(f.high)}` : "" }, number(f.mean), f.low !== null && f.low !== undefined ? h("small", {}, `${number(f.low)} – ${number(f.high)}`) : ""); }
     function draw() {
       if (wrong) return mk.fill(root, ...again_after(wrong, load));
@@ -57,7 +58,7 @@
   part("study", (root, { props, trigger, watch, server }) => {
     let found = null, chosen = [], at = 0, rates = null, wrong = "";
     const voter = Math.random().toString(16).slice(2, 12);
-    async function load() { if (props.value?.pairs) return; try { found = await server.comparisons_of(); wrong = ""; } catch (error) { wrong = unread("The comparisons", error); } draw(); }
+    async function load() { if (props.value?.pairs) return; try { found = answered(await server.comparisons_of()); wrong = ""; } catch (error) { wrong = unread("The comparisons", error); } draw(); }
     const film = (url) => { if (/\.png$/.test(url)) return h("img", { src: url, alt: "" }); const v = h("video", { src: url, loop: true, autoplay: true, playsInline: true }); v.muted = true; return v; };
     async function vote(pair, choice) {
       const answer = await server.vote_of({ study: props.value.study, pair: pair.id, question: pair.question, choice, voter });
@@ -65,8 +66,8 @@
       rates = answer.rates; at += 1; draw();
     }
     function result() {
-      return h("div", {}, h("h2", {}, at ? "Preferred" : "No vote yet"), Object.entries(props.value.questions).map(([name, question]) => h("section", {}, h("h3", {}, question), (rates || []).filter((r) => r.question === name).map((r) => h("div", { class: "mk-rate" }, h("span", {}, r.method), h("div", {}, h("i", { style: `left:${100 * r.low}%;width:${100 * (r.high - r.low)}%` }), h("b", { style: `left:${100 * r.rate}%` })), h("span", { class: "mk-num" }, `${Math.round(100 * r.rate)}%  ${Math.round(100 * r.low)}–${Math.round(100 * r.high)}  n ${r.n}`))))),
-        h("p", { class: "mk-soft" }, "Bars are 95% Wilson intervals. Votes: ", props.value.folder, "/votes.csv"), h("button", { type: "button", class: "mk-small", onclick: () => { props.value = null; at = 0; rates = null; load(); } }, "Another study"));
+      return h("div", {}, h("h2", {}, at ? "Preferred" : "No vote yet"), Object.entries(props.value.questions).map(([name, question]) => h("section", {}, h("h3", {}, question), (rates || []).some((r) => r.question === name) ? "" : h("p", { class: "mk-soft" }, "No vote yet."), (rates || []).filter((r) => r.question === name).map((r) => h("div", { class: "mk-rate" }, h("span", {}, r.method), h("div", {}, h("i", { style: `left:${100 * r.low}%;width:${100 * (r.high - r.low)}%` }), h("b", { style: `left:${100 * r.rate}%` })), h("span", { class: "mk-num" }, `${Math.round(100 * r.rate)}% (${Math.round(100 * r.low)}–${Math.round(100 * r.high)}), ${r.n} vote${r.n > 1 ? "s" : ""}`))))),
+        h("p", { class: "mk-soft" }, "The mark is how often a method was preferred, the bar its 95% Wilson interval. Votes: ", props.value.folder, "/votes.csv"), h("p", {}, h("button", { type: "button", class: "mk-small", onclick: () => { props.value = null; at = 0; rates = null; load(); } }, "Another study")));
     }
     function draw() {
       const value = props.value;
@@ -89,10 +90,10 @@
   });
 
   part("doctor", (root, { server }) => {
-    let rows = null, wrong = "";
-    async function load() { if (rows) return; try { rows = await server.health_of(); wrong = ""; } catch (error) { wrong = unread("This installation", error); } draw(); }
+    let rows = null, unheard = "";
+    async function load() { if (rows) return; try { rows = answered(await server.health_of()); unheard = ""; } catch (error) { unheard = unread("This installation", error); } draw(); }
     function draw() {
-      if (wrong) return mk.fill(root, ...again_after(wrong, load));
+      if (unheard) return mk.fill(root, ...again_after(unheard, load));
       if (!rows) return mk.fill(root, h("p", { class: "mk-soft" }, "Looking at this installation…"));
       const wrong = rows.filter((r) => r[1] === "WRONG").length, groups = [["WRONG", "Wrong", true], ["missing", "Optional, not here", innerWidth > 560], ["ok", "In order", false]];
       mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, wrong ? `${wrong} thing${wrong > 1 ? "s" : ""} wrong` : "All is well"), h("span", { class: "mk-soft mk-hint" }, "what ", h("code", {}, "motionkit doctor"), " finds on this machine")),
