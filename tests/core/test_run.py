@@ -175,6 +175,12 @@ def test_a_cached_stage_loads_no_backbone(blend, inputs, tmp_path, monkeypatch):
     assert made == [1] and (again.frames == first.frames).all()
 
 
+def test_what_is_not_read_of_a_prompt_is_in_the_manifest(blend, inputs, tmp_path):
+    for words, cut in (("a red horse " * 12, True), ("a red horse", False)):
+        made = execute(blend.ON_TINY, replace(inputs, prompt=words), folder=tmp_path / str(cut), use_cache=False)
+        assert ("its end is cut" in made.manifest["notes"].get("cut_prompts", {}).get("prompt", "")) == cut
+
+
 def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tmp_path, monkeypatch):
     import torch
 
