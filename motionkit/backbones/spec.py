@@ -128,11 +128,15 @@ class BackboneConfig:
 
     name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
     path: str | None = setting(
-        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.", None
+        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.",
+        None,
+        file="read",
     )
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
-        "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.", None
+        "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.",
+        None,
+        file="read",
     )
     per_frame_motion_norm: bool | None = setting(
         "AnimateDiff: whether the modules normalise each frame separately; null is as they were trained.", None
@@ -142,11 +146,13 @@ class BackboneConfig:
         "module",
         choices={"module": "the one that the modules were trained with", "base": "the image model's"},
     )
-    vae: str | None = setting("A file or folder with another autoencoder; null is the backbone's own.", None)
-    embeddings: Any = setting(
-        "A textual inversion file, or [A,B] for several; prompts use it by its word; null for none.", None
+    vae: str | None = setting(
+        "A file or folder with another autoencoder; null is the backbone's own.", None, file="read"
     )
-    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
+    embeddings: Any = setting(
+        "A textual inversion file, or [A,B] for several; prompts use it by its word; null for none.", None, file="read"
+    )
+    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None, file="read")
     lora_scale: Any = setting(
         "The LoRA's strength; 1 is as it was trained; [0.8,0.5] gives one number for each of several.", 1.0
     )

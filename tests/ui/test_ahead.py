@@ -47,6 +47,12 @@ def test_it_says_what_the_run_would_be_and_what_it_would_be_refused_for(files):
     assert "upload" in said["wrong"]
 
 
+def test_remarks_are_in_the_pages_words(files):
+    notes = told(files, {"method": "warp", "frames": "4"})["notes"]
+    assert any(note.startswith("motion: frames") and "time line" in note for note in notes), notes
+    assert not any("start=" in note for note in notes)
+
+
 def test_what_is_missing_is_no_refusal_yet(files):
     said = told(files, {"method": "warp"}, {"reference": CLIPS["reference"]})
     assert said["wrong"] == "" and said["shape"]

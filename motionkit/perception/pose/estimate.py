@@ -29,7 +29,9 @@ class PoseSettings:
     """How poses are found."""
 
     backend: str = setting("Estimator of poses.", "auto", choices=BACKENDS)
-    weights: str = setting("The estimator's weights: a folder or hub id; empty is the authors' hub id.", "")
+    weights: str = setting(
+        "The estimator's weights: a folder or hub id; empty is the authors' hub id.", "", file="folder"
+    )
     person: str = setting(
         "Which person's poses are used where there are several people.",
         "tracked",
