@@ -17,7 +17,8 @@ from motionkit.running.given_backbone import backbone_of
 from motionkit.running.given_clips import INPUTS, inputs_of
 from motionkit.running.request import OPTIONS, Request, check_values, execute
 from motionkit.running.step_callback import StepCallback
-from motionkit.transfer import Result
+from motionkit.settings.synonyms import PIPELINE
+from motionkit.transfer import MethodSpec, Result
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora_files import LoraOptions, LoraStack
@@ -49,6 +50,8 @@ class Method:
         backbone_embeddings: str | Sequence[str] | None = None,
         **words: Any,
     ) -> None:
+        if not isinstance(name, str | MethodSpec):
+            raise UserError(f"method {name!r}: give a name, one of {', '.join(registry.names())}")
         spec = registry.spec(name) if isinstance(name, str) else name
         from motionkit.backbones.lora_files import loras_of
         from motionkit.backbones.motion_files import MotionOptions
@@ -76,6 +79,10 @@ class Method:
     def __repr__(self) -> str:
         on = f", backbone={self.request.backbone.name!r}" if self.request.backbone.name else ""
         return f"<motionkit.load({self.spec.name!r}{on}), gpu: {keywords.short(self.request.gpu)}>"
+
+    def __getattr__(self, name: str) -> Any:
+        more = f": {PIPELINE[name]} does that" if name in PIPELINE else ""
+        raise AttributeError(f"a method of motionkit has no {name}{more}")
 
     def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Method:
         """Move the method to another device ("cuda", "mps", "cpu") or dtype; nothing loads.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from motionkit.errors import UserError
 from motionkit.running import keywords
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.clips import excerpt, read
@@ -27,7 +28,7 @@ class _NoSettings:
 
 
 def compare(
-    methods: Sequence[str],
+    methods: Sequence[str] | str,
     reference: Any = None,
     driving: Any = None,
     prompt: str = "",
@@ -57,6 +58,7 @@ def compare(
     """
     from motionkit.table.compare.engine import choose_methods, compare_request
 
+    methods = names_of(methods)
     choose_methods(methods, settings or {})  # before any file is read, which may take a while
     given = {"reference": reference, "driving": driving, "prompt": prompt}
     words = {name: value for name, value in given.items() if value is not None} | options
@@ -78,9 +80,27 @@ class Benchmark(NamedTuple):
     outcome: Outcome
     page: Path
 
+    def __repr__(self) -> str:
+        rows = ", ".join(row.entry.label for row in self.outcome.rows)
+        return f"<Benchmark {self.outcome.protocol.name} of {rows}: {self.page}>"
+
+    def _repr_html_(self) -> str:
+        from motionkit.report.text import file_in_notebook
+
+        return file_in_notebook(self.page.with_suffix(".png"), repr(self))
+
+
+def names_of(methods: Any) -> list[str]:
+    """The names of methods; one name is a list of it. Raises: UserError: something else than names."""
+    named = [methods] if isinstance(methods, str) else list(methods)
+    for name in named:
+        if not isinstance(name, str):
+            raise UserError(f"methods has {name!r}: give names, and their settings as settings={{NAME: {{...}}}}")
+    return named
+
 
 def bench(
-    methods: Sequence[str],
+    methods: Sequence[str] | str,
     name: str = "sprites",
     *,
     backbones: Sequence[str] = (),
@@ -119,10 +139,11 @@ def bench(
     from motionkit.table.bench.rows import entries_of_rows
     from motionkit.table.bench.runners import make_runner
 
+    methods = names_of(methods)
     changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": None if seeds is None else list(seeds)}
     chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
     who = (list(backbones), settings or {}, BackboneChoice(online=online))
-    entries = entries_of(list(methods), *who) if methods or not chosen.rows else entries_of_rows(chosen, *who)
+    entries = entries_of(methods, *who) if methods or not chosen.rows else entries_of_rows(chosen, *who)
     place = Path(folder) if folder is not None else Path("runs") / "bench" / name
     runner = make_runner("serial" if workers == 1 else "joblib", place, workers, threads)
     options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))
