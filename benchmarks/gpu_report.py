@@ -4,27 +4,32 @@
     python benchmarks/gpu_report.py --cases vidmp3:sdxl --again
     python benchmarks/gpu_report.py --tiny             # the same on the CPU with tiny networks: shows that it works
 
-A case is a method on a backbone under one plan, or diffusers' own pipeline on that backbone; it runs in a process of
-its own with a time limit and is kept when it ends, so that a second start goes on. Weights are random and made on the
-device, since neither speed nor memory depends on them: nothing is downloaded. GiB held are the allocator's peak with
-the backbone's weights, preflight what `motionkit fits` says of that call. Seconds are of one call after a first one; a
-tuning step's call also builds what a run builds once, so that for it the time of the GPU's kernels stands beside it.
+A case is a method on a backbone under one plan (nothing held back, +checkpointing, +offload), or diffusers' pipeline on
+that backbone; it runs in a process of its own with a time limit and is kept when it ends, so that a second start goes
+on. Calls that were measured before the limit, or before one that the card is too small for, are kept too. Weights
+are random and made on the device, since neither speed nor memory depends on them: nothing is downloaded. GiB held are
+the allocator's peak with the backbone's weights, preflight what `motionkit fits` says of that call. Seconds are of one
+call after a first one; a tuning step's call also builds what a run builds once, so that for it the time of the GPU's
+kernels stands beside it.
 Results: gpu_report.json and gpu_report.md in the folder of `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-PIPELINE, AGAIN = "diffusers", "+checkpointing"
+PIPELINE, AGAIN, APART = "diffusers", "+checkpointing", "+offload"
 FRAMES = 16
 FIRST = ("vidmp3:animatediff-sd15", "flipsketch:modelscope", "animatex:animatex", "anamodiff:sd15")
 THEN = ("vidmp3:sdxl", "anamodiff:sdxl", "flipsketch:animatediff-sdxl", "vidmp3:animatediff-sdxl")
@@ -40,26 +45,31 @@ def cases() -> list[str]:
     pairs = [f"{s.name}:{b}" for s in registry.METHODS.every() if s.demands for b in s.backbones]
     pairs = [pair for pair in pairs if catalog.get(pair.split(":")[1]).hub_id or pair == "animatex:animatex"]
     plain = [f"{PIPELINE}:{b}" for b in ("animatediff-sd15", "modelscope", "sd15", "sdxl", "animatediff-sdxl")]
-    leading = [*FIRST, *plain[:3], *(f"{case}{AGAIN}" for case in FIRST if "animatex" not in case), *THEN, *plain[3:]]
+    leading = [*FIRST, *plain[:3], *(f"{case}{AGAIN}" for case in FIRST if "animatex" not in case)]
+    leading += [*THEN, *plain[3:], *(f"{case}{APART}" for case in (*FIRST, *THEN))]
     rest = [pair for pair in pairs if not pair.endswith(":sd14")]
-    return list(dict.fromkeys([*leading, *rest, *(f"{p}{AGAIN}" for p in rest if not p.startswith("animatex"))]))
+    again = [f"{pair}{AGAIN}" for pair in rest if not pair.startswith("animatex")]
+    return list(dict.fromkeys([*leading, *rest, *again, *(f"{pair}{APART}" for pair in rest)]))
 
 
-def measure(case: str, device: str) -> list[dict[str, Any]]:
-    """A row for each kind of call of a case."""
+def measure(case: str, device: str) -> Iterator[dict[str, Any]]:
+    """A row for each kind of call of a case, as soon as it is measured."""
     from motionkit.backbones import catalog
     from motionkit.running.count import plan_on
     from motionkit.settings import gpu
 
-    method, _, backbone = case.removesuffix(AGAIN).partition(":")
-    facts, plan = catalog.get(backbone), plan_on(backbone, device, case.endswith(AGAIN))
+    pair, *switches = case.split("+")
+    method, _, backbone = pair.partition(":")
+    facts, plan = catalog.get(backbone), plan_on(backbone, device, "checkpointing" in switches)
+    plan = replace(plan, offload="model") if "offload" in switches else plan
     if device == "cuda" and not gpu.detect().bf16:
         plan = replace(plan, dtype="float16", autocast="float16")
     built = random_backbone(facts, plan)
     frames = 4 if device == "cpu" else FRAMES
     if method == PIPELINE:
-        return [pipeline_row(built, frames, *facts.default_frame)]
-    return method_rows(method, built, frames, *facts.default_frame)
+        yield pipeline_row(built, frames, *facts.default_frame)
+    else:
+        yield from method_rows(method, built, frames, *facts.default_frame)
 
 
 def random_backbone(facts: Any, plan: Any) -> Any:
@@ -79,7 +89,7 @@ def random_backbone(facts: Any, plan: Any) -> Any:
     return built
 
 
-def method_rows(method: str, built: Any, frames: int, height: int, width: int) -> list[dict[str, Any]]:
+def method_rows(method: str, built: Any, frames: int, height: int, width: int) -> Iterator[dict[str, Any]]:
     """Each kind of call of a method: measured, and as the preflight has it."""
     from motionkit import registry
     from motionkit.context import RunContext
@@ -87,7 +97,7 @@ def method_rows(method: str, built: Any, frames: int, height: int, width: int) -
     from motionkit.running.needs import demands_of, need_of
     from motionkit.settings.presets import resolved
 
-    spec, plan, rows = registry.spec(method), built.plan, []
+    spec, plan = registry.spec(method), built.plan
     settings = resolved(method_settings(spec), built.spec.name)
     need = need_of(spec, settings, built.spec.name, frames, height, width)
     for demand in demands_of(spec, settings, frames):
@@ -98,10 +108,22 @@ def method_rows(method: str, built: Any, frames: int, height: int, width: int) -
         row = {"what": demand.what, "frames": demand.frames, "clips": clips, "tunes": demand.tunes}
         if need:
             row |= said(replace(need, dtype=plan.dtype), plan, demand.what, clips)
-        call = registry.load_object(demand.once)(built, settings, run, clips)
-        rows.append(row | timed(call, str(built.device), demand.tunes))
-        del call
-    return rows
+        made = partial(registry.load_object(demand.once), built, settings, run, clips)
+        yield row | within_memory(made, str(built.device), demand.tunes)
+
+
+def within_memory(made: Callable[[], Callable[[], Any]], device: str, tunes: bool) -> dict[str, Any]:
+    """`timed` of the call that `made` builds, or its error where the card is too small; what it took is freed."""
+    import torch
+
+    try:
+        return timed(made(), device, tunes)
+    except torch.OutOfMemoryError as error:
+        return {"error": f"out of memory: {str(error).partition('. GPU')[0][:120]}"}
+    finally:
+        gc.collect()
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
 
 def said(need: Any, plan: Any, what: str, clips: int) -> dict[str, float]:
@@ -125,8 +147,9 @@ def pipeline_row(built: Any, frames: int, height: int, width: int) -> dict[str, 
         given |= {"pooled_prompt_embeds": pooled, "negative_pooled_prompt_embeds": pooled}
     given |= {"height": height, "width": width, "num_inference_steps": steps, "output_type": "latent"}
     given |= {"num_frames": frames} if clip else {"num_images_per_prompt": frames}
-    found = timed(lambda: pipe(guidance_scale=7.5, **given), str(built.device), False)
-    found["seconds"] /= steps
+    found = within_memory(lambda: lambda: pipe(guidance_scale=7.5, **given), str(built.device), False)
+    if "seconds" in found:
+        found["seconds"] /= steps
     return {"what": "denoising step", "frames": frames, "clips": 2, "tunes": False} | found
 
 
@@ -151,6 +174,7 @@ def pipeline_of(built: Any) -> Any:
 def timed(call: Callable[[], Any], device: str, tunes: bool) -> dict[str, float]:
     """Seconds of a call, the second of two, and on a GPU the allocator's peak and for tuning the kernels' own time."""
     import torch
+    from torch.autograd import DeviceType
 
     wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     call()
@@ -168,37 +192,47 @@ def timed(call: Callable[[], Any], device: str, tunes: bool) -> dict[str, float]
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
             call()
             wait()
-        found["kernel_seconds"] = sum(event.self_device_time_total for event in seen.key_averages()) / 1e6
+        kernels = [e for e in seen.key_averages() if e.device_type != DeviceType.CPU and not e.is_user_annotation]
+        taken = sum(event.self_device_time_total for event in kernels) / 1e6
+        found |= {"kernel_seconds": taken} if taken else {}  # not every driver lets itself be asked
     return found
 
 
 def run(case: str, device: str, limit: float) -> dict[str, Any]:
-    """A case in a process of its own; what went wrong is kept as its error."""
+    """A case in a process of its own; what went wrong is kept as its error, beside the rows that there were."""
     words = [sys.executable, __file__, "--case", case, "--device", device]
-    began = time.monotonic()
+    began, error = time.monotonic(), ""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return {"error": f"not done after {limit:.0f} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["?"])[-1][:300]}
-    return {"rows": json.loads(done.stdout.splitlines()[-1]), "wall_s": round(time.monotonic() - began, 1)}
+        said = done.stdout
+        if done.returncode:
+            error = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:300]
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"").decode(errors="replace") if not isinstance(late.stdout, str) else late.stdout
+        error = f"not done after {limit:.0f} s"
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith('{"what"') and line.endswith("}")]
+    found: dict[str, Any] = {"wall_s": round(time.monotonic() - began, 1)}
+    return found | ({"rows": rows} if rows else {}) | ({"error": error} if error else {})
 
 
 def page(kept: dict[str, Any]) -> str:
     """The results as a markdown table, each denoising step over that of diffusers' pipeline on its backbone."""
-    plain = {c.split(":")[1]: r["rows"][0]["seconds"] for c, r in kept["cases"].items() if _is_plain(c) and "rows" in r}
+    plain = {c.split(":")[1]: found["rows"][0].get("seconds") for c, found in _with_rows(kept) if _is_plain(c)}
     columns = ("case", "call", "frames x clips", "GiB held", "preflight", "held over it", "s", "kernels, s", "TFLOP/s")
     columns += ("over diffusers",)
     lines = [f"{kept['device']}, torch {kept['torch']}; random weights, full size.\n", f"| {' | '.join(columns)} |"]
     lines.append("|---" * len(columns) + "|")
     for case, found in kept["cases"].items():
-        if "error" in found:
-            lines.append(f"| {case} | {found['error'].replace('|', ' ')} |" + " |" * (len(columns) - 2))
         for row in found.get("rows", ()):
             base = plain.get(case.split(":")[1]) if row["clips"] == 2 and not _is_plain(case) else None
             lines.append(_line(case, row, base))
+        if "error" in found:
+            lines.append(f"| {case} | {found['error'].replace('|', ' ')} |" + " |" * (len(columns) - 2))
     return "\n".join(lines) + "\n"
+
+
+def _with_rows(kept: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(case, found) for case, found in kept["cases"].items() if found.get("rows")]
 
 
 def _is_plain(case: str) -> bool:
@@ -206,12 +240,13 @@ def _is_plain(case: str) -> bool:
 
 
 def _line(case: str, row: dict[str, Any], base: float | None) -> str:
-    held, asked, seconds = row.get("held_gib"), row.get("preflight_gib"), row["seconds"]
-    rate = row["tflop"] / row.get("kernel_seconds", seconds) if "tflop" in row else None
-    ratios = (held / asked if held and asked else None, seconds / base if base else None)
+    held, asked, seconds = row.get("held_gib"), row.get("preflight_gib"), row.get("seconds")
+    rate = row["tflop"] / row.get("kernel_seconds", seconds) if "tflop" in row and seconds else None
+    ratios = (held / asked if held and asked else None, seconds / base if seconds and base else None)
     values = (held, asked, ratios[0], seconds, row.get("kernel_seconds"), rate, ratios[1])
     shown = ["" if value is None else f"{value:.3g}" for value in values]
-    return f"| {case} | {row['what']} | {row['frames']} x {row['clips']} | " + " | ".join(shown) + " |"
+    what = f"{row['what']}: {row['error'].replace('|', ' ')}" if "error" in row else row["what"]
+    return f"| {case} | {what} | {row['frames']} x {row['clips']} | " + " | ".join(shown) + " |"
 
 
 def report(wanted: list[str], device: str, out: Path, minutes: float, each: float, again: bool) -> dict[str, Any]:
@@ -224,19 +259,27 @@ def report(wanted: list[str], device: str, out: Path, minutes: float, each: floa
     if kept["cases"] and kept["device"] != name:
         raise SystemExit(f"{file} is of {kept['device']}, this is {name}: give another --out")
     kept |= {"device": name, "torch": torch.__version__}
-    end = time.monotonic() + 60 * minutes
+    end, done = time.monotonic() + 60 * minutes, 0
     for case in wanted:
         left = end - time.monotonic()
         if left > 0 and (again or case not in kept["cases"]):
             found = run(case, device, min(each, left))
-            if "error" in found and left < each:  # it was cut short by the whole time: the next start tries it again
+            if "error" in found and left < each and done:  # the whole time cut it short: the next start tries it again
                 break
             kept["cases"][case] = found
+            done += 1
             print(case, found.get("error", "done"), flush=True)
             out.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(kept, indent=1) + "\n")
-            (out / "gpu_report.md").write_text(page(kept))
+            _write(file, json.dumps(kept, indent=1) + "\n")
+            _write(out / "gpu_report.md", page(kept))
     return kept
+
+
+def _write(file: Path, text: str) -> None:
+    """Under a temporary name first: whoever limits this command's time may end it here."""
+    part = file.with_suffix(f"{file.suffix}.part")
+    part.write_text(text)
+    os.replace(part, file)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -251,7 +294,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda", help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     if asked.case:
-        return print(json.dumps(measure(asked.case, asked.device)))
+        for row in measure(asked.case, asked.device):
+            print(json.dumps(row), flush=True)
+        return None
     import torch
 
     if not asked.tiny and not torch.cuda.is_available():

@@ -9,6 +9,7 @@ values of text, image and motion tokens).  plain: the same weights, everything c
 the reference's branch at once, diffusers' own transformers and three-dimensional convolutions. Both give the same v.
 
 cached_over_plain_time: median CPU seconds of a guided step, 32 frames, the variants taking turns.
+cached_over_plain_rounds: the least and the greatest of that ratio in a round, of one step of each.
 cached_over_plain_memory: peak memory of a process that makes one guided step, above what it held once loaded.
 clip_over_plain_time: a whole clip of 31 steps, the preparation included.
 seconds_by_frames, prepare_by_frames: CPU seconds of cached guided steps, and of the preparation, by frames.
@@ -174,7 +175,7 @@ def measured_memory(name: str, frames: int) -> dict[str, float]:
 
 
 def compare(frames: int, rounds: int) -> dict[str, float]:
-    """Median seconds of both, one of each in turn, and of the preparation; they have to agree."""
+    """Median seconds of both, one of each in turn, and of the preparation; they have to agree. The ratio's extremes."""
     variants, (x, given) = {name: make() for name, make in VARIANTS.items()}, clip(frames)
     taken: dict[str, list[float]] = {"cached": [], "plain": [], "prepare": []}
     taken["prepare"].append(seconds(lambda: variants["cached"].prepare(given)))
@@ -184,7 +185,9 @@ def compare(frames: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         for name in VARIANTS:
             taken[name].append(seconds(lambda name=name: variants[name].step(x)))
-    return {name: float(np.median(values)) for name, values in taken.items()}
+    ratios = np.divide(taken["cached"], taken["plain"])  # (rounds,)
+    spread = {"least": float(ratios.min()), "most": float(ratios.max())}
+    return {name: float(np.median(values)) for name, values in taken.items()} | spread
 
 
 def main() -> None:
@@ -221,6 +224,7 @@ def main() -> None:
         json.dumps(
             {
                 "cached_over_plain_time": round(times["cached"] / times["plain"], 3),
+                "cached_over_plain_rounds": [round(times[end], 3) for end in ("least", "most")],
                 "cached_over_plain_memory": round(held["cached"]["above"] / held["plain"]["above"], 3),
                 "clip_over_plain_time": round(whole, 3),
                 "frames": options.frames,

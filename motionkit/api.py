@@ -17,6 +17,7 @@ from motionkit.running.given_backbone import backbone_of
 from motionkit.running.given_clips import INPUTS, inputs_of
 from motionkit.running.request import OPTIONS, Request, check_values, execute
 from motionkit.running.step_callback import StepCallback
+from motionkit.settings.synonyms import PIPELINE
 from motionkit.transfer import Result
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class Method:
     def __repr__(self) -> str:
         on = f", backbone={self.request.backbone.name!r}" if self.request.backbone.name else ""
         return f"<motionkit.load({self.spec.name!r}{on}), gpu: {keywords.short(self.request.gpu)}>"
+
+    def __getattr__(self, name: str) -> Any:
+        more = f": {PIPELINE[name]} does that" if name in PIPELINE else ""
+        raise AttributeError(f"a method of motionkit has no {name}{more}")
 
     def to(self, *places: Any, device: Any = None, dtype: Any = None) -> Method:
         """Move the method to another device ("cuda", "mps", "cpu") or dtype; nothing loads.

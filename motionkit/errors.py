@@ -34,8 +34,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question with the most similar known word, to be appended to a message; "" where none is similar."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    folded = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 
 
 def _listed(names: list[str]) -> str:

@@ -77,6 +77,10 @@ class Stage:
     seeded: bool = True
 
 
+# What `MethodSpec.status` may be, and what a user should know of it.
+STATUSES = {"working": "", "reproducing": "the paper's numbers are not reached yet"}
+
+
 @dataclass(frozen=True)
 class MethodSpec:
     """The facts about a method: everything that can be known without loading it.
@@ -94,7 +98,7 @@ class MethodSpec:
         samplers: names of the samplers that its mathematics allows, () for any; `sampler_reason` says why no other.
         any_sampler: settings by dotted name, and the value of each with which any sampler is allowed all the same.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
-        status: "working", or "reproducing" while the paper's numbers are not reached.
+        status: one of `STATUSES`.
         stochastic: whether another seed gives another video.
         stride: every so many frames of a driving video at 24 frames per second or so, as the paper takes them; None
             where it does not say: a fast clip is then lowered to 8 frames per second.

@@ -13,7 +13,7 @@ from motionkit.cli.methods import kind, shown
 from motionkit.settings.presets import PresetSettings
 from motionkit.settings.schema import Fact, facts, summary
 from motionkit.settings.setting import walk
-from motionkit.transfer import MethodSpec, Requirement
+from motionkit.transfer import STATUSES, MethodSpec, Requirement
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 
@@ -97,7 +97,7 @@ def _facts(spec: MethodSpec) -> str:
     rows = [
         ("paper", f"[{spec.paper_url}]({spec.paper_url}) ({spec.year})" if spec.paper_url else "none"),
         ("licence of the code", spec.licence),
-        ("state", {"reproducing": "the paper's numbers are not reached yet"}.get(spec.status, spec.status)),
+        ("state", STATUSES.get(spec.status) or spec.status),
         ("samplers", samplers if spec.backbones else "none needed"),
         ("training", code(f"motionkit train method={spec.name}") if spec.trainer else "nothing to train"),
         ("cached stages", ", ".join(code(stage.name) for stage in spec.stages) or "none"),

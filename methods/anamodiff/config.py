@@ -280,6 +280,7 @@ class AnaMoDiffConfig(PresetSettings):
         "Networks for keypoints and flow: auto (chosen by the backbone), pocket, random, or a folder or hub id "
         "with keypoints.safetensors and lofnet.safetensors.",
         "auto",
+        file="folder",
     )
     source_frame: str = setting(
         "The source frame to warp: a number from 0, auto (the closest to all poses), or nearest (for "

@@ -150,6 +150,7 @@ class AnimateXSettings(PresetSettings):
         "The reference's pose: auto (estimated, else the driving's first), strict (estimated, else an error), driving "
         "(the driving's first), or a pose file.",
         "auto",
+        file="read",
     )
     nobody: str = setting(
         "What happens if no body is found in the driving clip.",

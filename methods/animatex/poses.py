@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from motionkit.errors import UserError
-from motionkit.media import Clip
+from motionkit.media import Clip, box_of, unletterbox
 from motionkit.perception.pose import PoseClip, PoseSettings, align, draw, read_poses
 from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import BODY
@@ -95,7 +95,8 @@ def read_driving(
     """
     required, frames = config.nobody == "refuse", clip.frames
     if file is None:
-        return read_poses(frames, config.pose, pocket=pocket, fps=fps, device=device, required=required)
+        found = read_poses(without_bars(clip), config.pose, pocket=pocket, fps=fps, device=device, required=required)
+        return placed(found, *frames.shape[1:3])
     poses = placed(pose_files.load(file, clip.source_size, config.pose.person), *frames.shape[1:3])
     if len(poses) != len(frames):  # the clip's frames were sampled evenly to this number, and so are its poses
         chosen = np.floor(np.arange(len(frames)) * len(poses) / len(frames) + 1e-6).astype(int)
@@ -110,21 +111,28 @@ def read_reference(clip: Clip, config: AnimateXSettings, pocket: bool, device: s
     Raises:
         UserError: none was found, with reference_pose=strict; a file that cannot be read.
     """
-    word, picture = config.reference_pose, clip.frames[0]
+    word, size = config.reference_pose, (clip.height, clip.width)
     if word == "driving":
         return None
     if word not in WORDS:
         given = pose_files.load(Path(word).expanduser(), clip.source_size, config.pose.person)
-        pose = placed(given, *picture.shape[:2])
+        pose = placed(given, *size)
         return settle(pose.frames([0]), config.pose, "the reference", word)
     estimator, strict = estimator_of(config), word == "strict"
-    pose = read_poses(picture[None], estimator, pocket=pocket, device=device, what="the reference", required=strict)
-    return None if pose.empty.all() else pose
+    picture = without_bars(clip)[:1]
+    pose = read_poses(picture, estimator, pocket=pocket, device=device, what="the reference", required=strict)
+    return None if pose.empty.all() else placed(pose, *size)
 
 
 def estimator_of(config: AnimateXSettings) -> PoseSettings:
     """The settings to estimate the reference's pose; backend=files applies to the driving clip only."""
     return replace(config.pose, backend="auto") if config.pose.backend == "files" else config.pose
+
+
+def without_bars(clip: Clip) -> np.ndarray:
+    """The frames (F, h, w, 3) of a letterboxed clip as far as they show something: estimators look for a large body."""
+    height, width = clip.frames.shape[1:3]
+    return unletterbox(clip.frames, box_of(clip.source_size, height, width))
 
 
 def placed(poses: PoseClip, height: int, width: int) -> PoseClip:

@@ -173,6 +173,7 @@ def _loop(
         accumulate=options.accumulate,
         save_steps=options.save_steps,
         half=options.checkpoint == "half",
+        shard=round(options.shard * 1e9),
     )
 
     def before(step: int) -> None:
@@ -195,6 +196,7 @@ def _same_run(
         "save_every",
         "save_steps",
         "checkpoint",
+        "shard",
         "log_every",
         "half",
         "backbone_path",

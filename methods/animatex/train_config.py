@@ -171,6 +171,13 @@ class TrainOptions:
             "half": "averages and moments in half precision, 5/8 of the size; almost the same result",
         },
     )
+    shard: float = setting(
+        "Largest file of a checkpoint; a larger state is written as several files; 0 writes one file always.",
+        5.0,
+        low=0,
+        high=1e6,
+        unit="GB",
+    )
     log_every: int = setting("Steps between lines of the training curve.", 20, low=1, high=1_000_000, unit="steps")
 
     def __post_init__(self) -> None:

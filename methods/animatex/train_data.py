@@ -29,7 +29,7 @@ from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import POINTS
 from motionkit.weights.hashing import hash_path
 
-from .poses import placed
+from .poses import placed, without_bars
 
 VIDEOS = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".webp", ".apng")
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -218,10 +218,13 @@ def _known(file: Path) -> tuple[int, int] | None:
 
 def _encode(clip: Clip, given: PoseClip | None, encoders: Encoders, file: Path) -> tuple[int, int]:
     """Encode a clip to its file; returns its frames and the number of readings of its poses."""
-    frames = letterbox(clip, *encoders.size)[0].frames
+    fitted = letterbox(clip, *encoders.size)[0]
+    frames = fitted.frames
     readings = [placed(given, *encoders.size)] if given is not None and not given.empty.all() else []
     if encoders.poses != "given":
-        poses = read_poses(frames, encoders.pose, pocket=encoders.pocket, device=encoders.device, required=False)
+        shown, where = without_bars(fitted), encoders.device
+        poses = read_poses(shown, encoders.pose, pocket=encoders.pocket, device=where, required=False)
+        poses = placed(poses, *encoders.size)
         readings += [poses] if not poses.empty.all() else []
     pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255  # (N, 3, H, W)
     packed = [cv2.imencode(".png", np.ascontiguousarray(f[..., ::-1]))[1].reshape(-1) for f in frames]

@@ -35,7 +35,9 @@ class SketchConfig:
         "Width of all strokes; null keeps their own widths.", None, low=0.5, high=64, unit="px"
     )
     weights: str = setting(
-        "With source=lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
+        "With source=lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.",
+        "lllyasviel/Annotators",
+        file="folder",
     )
     coarse: bool = setting("With source=lineart: draw fewer lines.", False)
 
@@ -231,7 +233,9 @@ class FlipSketchConfig(PresetSettings):
     )
     threshold: float = setting("Videos with a lower consistency are marked in the ranking.", 0.9, low=-1, high=1)
     clip: str | None = setting(
-        "Folder with CLIP weights for the ranking; null searches this machine, else uses the sprite judge.", None
+        "Folder with CLIP weights for the ranking; null searches this machine, else uses the sprite judge.",
+        None,
+        file="folder",
     )
     binarise: str = setting(
         "How the finished frames are drawn.",
@@ -244,7 +248,9 @@ class FlipSketchConfig(PresetSettings):
         "Share of the reference's noise in the other frames' initial noise; 0 in the paper.", low=0, high=1
     )
     lora: str = setting(
-        "The sketch LoRA: auto (the shipped one on pocket backbones), none, or a file, folder or hub id.", "auto"
+        "The sketch LoRA: auto (the shipped one on pocket backbones), none, or a file, folder or hub id.",
+        "auto",
+        file="read",
     )
     store_mb: int = setting(
         "The reference's queries and keys are stored on disk up to this size, else in memory.",

@@ -193,9 +193,11 @@ class VidMP3Config(PresetSettings):
     )
     subject: str = setting("The moving subject, in the words of source_prompt, such as silver jeep.", "")
     subjects: list[str] = setting("Several subjects, each with its own mask and guide.", factory=list)
-    pack: str | None = setting("Folder of a tuned pack to use (see save_pack); null tunes on this request.", None)
+    pack: str | None = setting(
+        "Folder of a tuned pack to use (see save_pack); null tunes on this request.", None, file="folder"
+    )
     save_pack: str | None = setting(
-        "Folder to save the tuned weights to, for later runs (a pack); null saves none.", None
+        "Folder to save the tuned weights to, for later runs (a pack); null saves none.", None, file="write"
     )
     steps: int = setting("DDIM steps, of both inversion and edit.", low=1, high=1000)
     start_t: int = setting(

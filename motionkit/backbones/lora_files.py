@@ -83,11 +83,13 @@ def loras_of(given: Any, scales: Any = None, place: Callable[[str], str] = str) 
         place: resolves a path as it was given.
 
     Raises:
-        UserError: an empty path, a scale that is not a number, or not as many scales as LoRAs.
+        UserError: an empty path, a scale that is not a number or of no LoRA, or not as many scales as LoRAs.
     """
     if isinstance(given, LoraOptions | LoraStack):
         return given
     if given is None or isinstance(given, str) and not given:
+        if scales not in (None, 1):
+            raise UserError(f"backbone.lora_scale={scales} has no LoRA to scale: give backbone.lora=FILE too")
         return None
     items = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not items:

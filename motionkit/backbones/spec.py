@@ -45,6 +45,7 @@ class BackboneSpec:
         sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
         shapes: "package.module" of a network that is no class of diffusers', for counts without weights:
             `network(config)` makes it, `assemble(spec, plan, parts)` the backbone, `toy(name)` its toy configuration.
+        quick_decoder: the hub's repository of a small decoder of its latents, for looks at what is being made.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         row: where it stands in lists, lowest first; those of other packages come after motionkit's own.
     """
@@ -84,6 +85,7 @@ class BackboneSpec:
     xl_unet: bool = False
     upcast: tuple[str, ...] = ()
     shapes: str = ""
+    quick_decoder: str | None = None
     conf: str | None = None
     row: float = 1000
 
@@ -128,11 +130,15 @@ class BackboneConfig:
 
     name: str = setting("Which backbone; `motionkit backbones` lists them.", "pocket-sd")
     path: str | None = setting(
-        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.", None
+        "The weights: a local folder in the hub's layout, a hub id or, for some, one file; null is the default.",
+        None,
+        file="read",
     )
     online: bool = setting("Whether missing files may be downloaded (also: MOTIONKIT_ONLINE=1).", False)
     motion_adapter: str | None = setting(
-        "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.", None
+        "AnimateDiff's motion modules: a folder, the authors' file or a hub id; null is the backbone's own.",
+        None,
+        file="read",
     )
     per_frame_motion_norm: bool | None = setting(
         "AnimateDiff: whether the modules normalise each frame separately; null is as they were trained.", None
@@ -142,11 +148,13 @@ class BackboneConfig:
         "module",
         choices={"module": "the one that the modules were trained with", "base": "the image model's"},
     )
-    vae: str | None = setting("A file or folder with another autoencoder; null is the backbone's own.", None)
-    embeddings: Any = setting(
-        "A textual inversion file, or [A,B] for several; prompts use it by its word; null for none.", None
+    vae: str | None = setting(
+        "A file or folder with another autoencoder; null is the backbone's own.", None, file="read"
     )
-    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None)
+    embeddings: Any = setting(
+        "A textual inversion file, or [A,B] for several; prompts use it by its word; null for none.", None, file="read"
+    )
+    lora: Any = setting("A LoRA file, or a folder that holds one; [A,B] for several; null for none.", None, file="read")
     lora_scale: Any = setting(
         "The LoRA's strength; 1 is as it was trained; [0.8,0.5] gives one number for each of several.", 1.0
     )

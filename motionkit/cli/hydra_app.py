@@ -231,7 +231,11 @@ def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> Use
     if type(error).__name__ == "OverrideParseException":
         return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
     if no_group := re.match(r"Could not override '(?P<key>[^']+)'\.\s+No match", str(error)):
-        return unknown_key(verb, no_group["key"], words) or unknown("key", no_group["key"], keys(verb, words))
+        key, known = no_group["key"], keys(verb, words)
+        listed = known if "." in key else [name for name in known if "." not in name]
+        return unknown_key(verb, key, words) or unknown("key", key, listed)
+    if there := re.match(r"Could not append to config\. An item is already at '(?P<key>[^']+)'", text):
+        return UserError(f"{there['key']} is there without +: give {there['key']}=VALUE")
     if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
         return near
     explained = " ".join(str(explain(error)).split())

@@ -17,7 +17,7 @@ from motionkit.running.choices import usual_settings
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
 from motionkit.settings.schema import Fact, facts, schema, shown, summary
 from motionkit.settings.setting import nested
-from motionkit.transfer import MethodSpec
+from motionkit.transfer import STATUSES, MethodSpec
 
 HELP = """usage: motionkit methods [NAME ...] [key=value ...]
 
@@ -70,6 +70,7 @@ def overview() -> str:
         rows.append((name, needs, ", ".join(backbones_of(spec)) or _none(spec), spec.status, spec.summary))
     text = table(("method", "needs (uses)", "backbones", "status", "what"), rows)
     text += "\n\n" + table(("sampler", "runs", "what"), [sampler_row(spec) for spec in registry.SAMPLERS.every()])
+    text += "".join(f"\n\n{status}: {said}" for status, said in STATUSES.items() if said)
     text += "\n\n`motionkit methods NAME` shows the details, `motionkit cite NAME` the BibTeX."
     return text + broken()
 
@@ -103,7 +104,7 @@ def detail(name: str, backbone: str | None = None, preset: str | None = None) ->
         ("what", spec.summary),
         ("paper", f"{spec.title} ({spec.year or 'no year'}) {spec.paper_url}"),
         ("licence", spec.licence),
-        ("status", spec.status),
+        ("status", ": ".join(filter(None, (spec.status, STATUSES.get(spec.status))))),
         ("from", f"{found.dist}, {spec.transfer}"),
         *(("needs", _need(need.name, need.note)) for need in spec.requires),
         *(("uses", _need(need.name, need.note)) for need in spec.uses),

@@ -49,7 +49,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
             _check_value(*flags[-2:])
         elif word.startswith("-"):
             raise _no_flag(name, value if equals else next(iter(rest), ""))
-        elif not equals and not word.startswith("~"):
+        elif not name or not equals and not word.startswith("~"):
             raise UserError(f'{word!r} is not key=value (a value with spaces needs quotes around it: key="two words")')
         else:
             overrides.append(word)
@@ -83,6 +83,8 @@ def _check_together(flags: list[str]) -> None:
         raise UserError(f"{modes[0]} cannot be combined with {modes[1]}: give only one of them")
     if "--resolve" in flags and not {"-c", "--cfg"} & set(flags):
         raise UserError("--resolve needs --cfg job: it only changes how a configuration is printed")
+    if {"-p", "--package"} & set(flags) and not {"-c", "--cfg"} & set(flags):
+        raise UserError("--package needs --cfg job: it only chooses what of a configuration is printed")
 
 
 def is_multirun(flags: list[str]) -> bool:

@@ -165,9 +165,9 @@ def _drawings(folder: Path, options: dict[str, str], numbers: dict[str, int]) ->
     from motionkit.sprites.export import write_drawings
 
     thickness = _thickness(options["lines"] or "2-3")
-    _claim(folder, options)
     if options["pen"] not in ("ruler", "hand"):
         raise unknown("pen", options["pen"], ("ruler", "hand"))
+    _claim(folder, options)
     shape = (numbers["seed"], numbers["frames"], numbers["size"], options["setting"])
     count = write_drawings(folder, numbers["count"], options["split"], *shape, thickness, options["pen"] == "hand")
     return f": {count} drawings of the {options['split']} split, with captions"

@@ -15,6 +15,8 @@ pip install 'motionkit[ui]'.
 
   port=7860               the page is http://127.0.0.1:PORT
   runs=runs               folder that results go to; what lies there is shown in the gallery
+  files=FOLDER[,FOLDER]   whose files settings and tables of jobs may name where others use the page (host=, password=);
+                          else those are their own uploads, the runs and the shipped files
   open=true               whether a browser is opened
   host=127.0.0.1          another interface (0.0.0.0 for all) lets other machines in, and needs a password
   password=TEXT           asked for by the browser, with any user name; better as MOTIONKIT_PASSWORD, which no list of
@@ -22,7 +24,7 @@ pip install 'motionkit[ui]'.
 
 Nothing is sent to any other host, and nothing is shared.
 """
-_KEYS = ("port", "runs", "open", "host", "password")
+_KEYS = ("port", "runs", "files", "open", "host", "password")
 
 
 def main(argv: list[str]) -> int:
@@ -47,5 +49,6 @@ def main(argv: list[str]) -> int:
 
             webbrowser.open(address)
 
-    serve(Wanted(host, port, given.get("runs", "runs"), password), ready, doctor.findings)
+    folders = tuple(filter(None, given.get("files", "").split(",")))
+    serve(Wanted(host, port, given.get("runs", "runs"), password, folders), ready, doctor.findings)
     return 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from motionkit.media.clip import from_frames as from_frames
     from motionkit.media.framing import Box as Box
     from motionkit.media.framing import border_colour as border_colour
+    from motionkit.media.framing import box_of as box_of
     from motionkit.media.framing import letterbox as letterbox
     from motionkit.media.framing import spills as spills
     from motionkit.media.framing import unletterbox as unletterbox
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "animated": "write_animation write_gif",
     "clip": "Clip Sound from_frames",
-    "framing": "Box border_colour letterbox spills unletterbox",
+    "framing": "Box border_colour box_of letterbox spills unletterbox",
     "limits": "Limits",
     "matte": "subject_mask",
     "part": "Wanted",

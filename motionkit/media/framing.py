@@ -38,6 +38,14 @@ def border_colour(frames: np.ndarray) -> np.ndarray:
     return np.median(np.concatenate([rows, columns]), axis=0).astype(np.uint8)
 
 
+def box_of(source: tuple[int, int], height: int, width: int) -> Box:
+    """Where `letterbox` puts the content of a clip of (height, width) `source` on a canvas."""
+    scale = min(height / source[0], width / source[1])
+    inner_h = min(height, max(1, round(source[0] * scale)))
+    inner_w = min(width, max(1, round(source[1] * scale)))
+    return Box((height - inner_h) // 2, (width - inner_w) // 2, inner_h, inner_w, (height, width), source)
+
+
 def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     """Scale the clip into (height, width), centred, the rest filled with the clip's own border colour.
 
@@ -51,10 +59,8 @@ def letterbox(clip: Clip, height: int, width: int) -> tuple[Clip, Box]:
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, got {height} x {width}")
     source = (clip.height, clip.width)
-    scale = min(height / source[0], width / source[1])
-    inner_h = min(height, max(1, round(source[0] * scale)))
-    inner_w = min(width, max(1, round(source[1] * scale)))
-    box = Box((height - inner_h) // 2, (width - inner_w) // 2, inner_h, inner_w, (height, width), source)
+    box = box_of(source, height, width)
+    inner_h, inner_w = box.height, box.width
     if source == (height, width):
         return clip, box
     frames = np.empty((len(clip), height, width, 3), np.uint8)

@@ -57,7 +57,7 @@ def local_path(text: str) -> Path:
         UserError: it is an address on the network, or an unknown home folder.
     """
     if "\0" in text:
-        raise UserError("a path must not contain a zero byte")
+        raise UserError(f"{text[:200]!r}: a path must not contain a zero byte")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):  # before Path makes one slash of the two
         raise UserError(f"{text}: only local files are read and written; download it first")
     path = Path(text)

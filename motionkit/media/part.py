@@ -12,6 +12,7 @@ import numpy as np
 from motionkit.errors import UserError
 
 MOST = 10  # frames, where no number is given
+HOW = "change it with start=, end=, frames= or fps="  # what a line says where a part is taken
 USABLE = 8.0  # frames per second that a faster clip is lowered to
 FAST = 2 * USABLE  # up to this rate a clip keeps its own: leaving out single frames would judder
 Moment = float | int | str  # seconds as a number or as text: "2.5", "2.5s", "1:05.5"; or frames: "60f"
@@ -74,7 +75,7 @@ class Part:
             return ""
         return (
             f"frames {_seconds(self.start)}-{_seconds(min(self.end, self.whole))} s of {_seconds(self.whole)} s at "
-            f"{_seconds(self.fps)} fps; change it with start=, end=, frames= or fps="
+            f"{_seconds(self.fps)} fps; {HOW}"
         )
 
 

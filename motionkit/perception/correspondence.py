@@ -37,9 +37,13 @@ class CorrespondenceSettings:
 
     backend: str = setting("Estimator of the correspondence.", "auto", choices=BACKENDS)
     path: str | None = setting(
-        "A ready-made correspondence: a file or folder of `files.read_correspondence`; null for none.", None
+        "A ready-made correspondence: a file or folder of `files.read_correspondence`; null for none.",
+        None,
+        file="read",
     )
-    weights: str | None = setting("Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting(
+        "Weights of DINOv2: a folder or hub id; null is the authors' hub id.", None, file="folder"
+    )
     sd_side: int = setting("Longer side at which the UNet sees the frames.", 960, low=64, high=2048, unit="px")
     dino_side: int = setting("Longer side at which DINOv2 sees the frames.", 840, low=56, high=2048, unit="px")
     grid: int = setting("Longer side of the grid on which pixels are matched.", 96, low=8, high=256)

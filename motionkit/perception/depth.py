@@ -36,8 +36,11 @@ class DepthSettings:
     path: str | None = setting(
         "Ready-made depth, brighter is nearer: one picture per frame in a folder, a video, npy or npz; null for none.",
         None,
+        file="read",
     )
-    weights: str | None = setting("Weights of Depth Anything: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting(
+        "Weights of Depth Anything: a folder or hub id; null is the authors' hub id.", None, file="folder"
+    )
     size: int = setting(
         "Side of the frames as the network sees them; the other side keeps the aspect.",
         518,

@@ -39,9 +39,13 @@ class MaskSettings:
 
     backend: str = setting("Estimator of the subject's masks.", "auto", choices=BACKENDS)
     path: str | None = setting(
-        "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.", None
+        "Ready-made masks: one white-on-black picture per frame in a folder, a video, npy or npz; null for none.",
+        None,
+        file="read",
     )
-    weights: str | None = setting("SAM 2, BiRefNet or RMBG: a folder or hub id; null is the authors' hub id.", None)
+    weights: str | None = setting(
+        "SAM 2, BiRefNet or RMBG: a folder or hub id; null is the authors' hub id.", None, file="folder"
+    )
     seen_as: str = setting(
         "What Mask2Former looks for in the subject's place, one of COCO's classes such as dog for a fox; empty is the "
         "subject's own words.",
@@ -51,6 +55,7 @@ class MaskSettings:
         "Weights of Mask2Former (used by sam2 in frame 0 unless box, point or start is given): a folder or hub id; "
         "null is the authors' hub id.",
         None,
+        file="folder",
     )
     box: tuple[float, ...] | None = setting(
         "The subject in frame 0 as [left, top, right, bottom], each from 0 to 1 of the frame, for sam2 and pocket; "
@@ -68,6 +73,7 @@ class MaskSettings:
         "The subject's mask in frame 0 as a picture, for sam2 and pocket; null finds it automatically.",
         None,
         drawn="mask",
+        file="read",
     )
     smallest: float = setting("Smallest share of the frame that counts as a subject.", 0.001, low=0, high=1)
 

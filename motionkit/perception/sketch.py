@@ -44,7 +44,9 @@ class SketchSettings:
         "Without thickness: no stroke is drawn narrower than this.", 1.5, low=0.5, high=64, unit="px"
     )
     weights: str = setting(
-        "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.", "lllyasviel/Annotators"
+        "For lineart: a folder with sk_model.pth and sk_model2.pth, or a hub id.",
+        "lllyasviel/Annotators",
+        file="folder",
     )
     coarse: bool = setting("For lineart: draw fewer lines.", False)
 

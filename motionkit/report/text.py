@@ -68,8 +68,22 @@ def in_notebook(frames: np.ndarray, fps: float, caption: str, most: int = NOTEBO
     Where that is too large too, the caption alone.
     """
     video = mp4(frames, fps)
-    shown = f'<video src="{video}" controls autoplay loop muted playsinline></video>'
+    shown = _player(video)
     if len(shown) > most:
         shown = f'<img src="{png(frames[0])}" alt="the first frame">'
         caption += f": the video is over {most >> 20} MiB, which is too large to be shown here; save() writes it"
     return f"<figure>{shown if len(shown) <= most else ''}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def file_in_notebook(path: Path, caption: str, most: int = NOTEBOOK_BYTES) -> str:
+    """A file of a video (.mp4) or of a picture (.png) as HTML; the caption alone where it is absent or too large."""
+    shown = ""
+    if path.is_file() and path.stat().st_size * 4 <= most * 3:  # as base64
+        kind = "image/png" if path.suffix == ".png" else "video/mp4"
+        address = data(kind, path.read_bytes())
+        shown = f'<img src="{address}" alt="the table">' if kind == "image/png" else _player(address)
+    return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _player(address: str) -> str:
+    return f'<video src="{address}" controls autoplay loop muted playsinline></video>'

@@ -10,6 +10,7 @@ from motionkit.backbones import catalog
 from motionkit.errors import UserError
 from motionkit.running.lazy_backbone import backbones_of
 from motionkit.weights.model_files import read_json
+from motionkit.weights.places import other_names
 
 if TYPE_CHECKING:
     from motionkit.backbones.catalog import BackboneSpec
@@ -43,10 +44,15 @@ def backbone_of(spec: MethodSpec, given: Any, path: str | os.PathLike[str] | Non
         )
     if Path(given).expanduser().is_dir():
         return _recognised(spec, Path(given).expanduser()).name, given
-    named = [known for name in backbones_of(spec) if (known := catalog.get(name)).hub_id == given]
+    named = [known for name in backbones_of(spec) if given in _ids(known := catalog.get(name))]
     if named:
         return min(named, key=lambda known: known.base is not None).name, None
     raise UserError(f"backbone={given} is neither a folder nor a known backbone: {_how(spec, given)}")
+
+
+def _ids(known: BackboneSpec) -> list[str]:
+    """The hub ids of a backbone's weights, also those from before they moved."""
+    return [known.hub_id, *other_names(known.hub_id)] if known.hub_id else []
 
 
 def _is_place(given: str) -> bool:
@@ -75,8 +81,11 @@ def _fits(known: BackboneSpec, unet: dict[str, Any]) -> bool:
 
 
 def _how(spec: MethodSpec, place: str) -> str:
-    known = [n for n in spec.backbones if n in catalog.specs()]
-    name = next((n for n in reversed(known) if catalog.get(n).hub_id), spec.backbones[-1])
+    known = [name for name in spec.backbones if name in catalog.specs()]
+    published = [name for name in known if catalog.get(name).hub_id]
+    large = [name for name in published if ("xl" in name) == ("xl" in place.lower())] or published
+    pictures = [name for name in large if not catalog.get(name).makes_clips]
+    name = [*spec.backbones, *large, *pictures][-1]
     return (
         f'say which kind it is, as backbone="{name}", backbone_path="{place}" '
         f"({spec.name} runs on {', '.join(backbones_of(spec))})"

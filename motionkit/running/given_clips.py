@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INPUTS = (*CLIPS, *TEXTS, *MAPS)
 FPS = 8.0  # frames per second of frames that come without a rate
 _SLACK = 1e-3  # by which rounding may leave [0, 1]
-_FORMS = "a path, a clip of motionkit.media, a Pillow picture, an array or a tensor, or a list of pictures or arrays"
+_FORMS = "a path, a clip of motionkit.media, a Pillow picture, an array or a tensor, or a list of pictures"
 
 
 def inputs_of(words: dict[str, Any]) -> Inputs:
@@ -37,8 +37,9 @@ def clip_of(value: Any, name: str, fps: float | None = None) -> Clip | str | Pat
 
     Args:
         value: besides those, a `Result`; a Pillow picture; an array or tensor (H, W, C), (F, H, W, C), (C, H, W) or
-            (F, C, H, W), C 1, 3 or 4, or (H, W), of uint8 or of floats in [0, 1]; or a list of single pictures of one
-            size. A tensor that could be read both ways has its channels first, an array last. Alpha is laid over white.
+            (F, C, H, W), C 1, 3 or 4, or (H, W), of uint8 or of floats in [0, 1]; or a list of single pictures, or
+            paths of them, of one size. A tensor that could be read both ways has its channels first, an array last.
+            Alpha is laid over white.
         name: the input's, for messages and reports.
         fps: of frames that come without a rate; None is 8.
 
@@ -99,7 +100,7 @@ def _stacked(values: Sequence[Any], name: str) -> np.ndarray:
         raise UserError(f"{name} is an empty list: give at least one picture")
     if len(values) == 1 and isinstance(values[0], list | tuple):  # a batch of one, as diffusers returns it
         return _stacked(values[0], name)
-    frames = [_picture(v, name).frames if _is_picture(v) else _frames(v, f"{name}[{i}]") for i, v in enumerate(values)]
+    frames = [_one(value, f"{name}[{i}]") for i, value in enumerate(values)]
     if len(frames) > 1 and any(len(frame) > 1 for frame in frames):
         raise UserError(f"{name} is a list of several clips: give one clip, or a list of single pictures")
     if sizes := {
@@ -110,6 +111,15 @@ def _stacked(values: Sequence[Any], name: str) -> np.ndarray:
             f"{', '.join(sorted(sizes))}): bring them to one size first"
         )
     return np.concatenate(frames)  # (F, H, W, 3)
+
+
+def _one(value: Any, name: str) -> np.ndarray:
+    """A picture, an array, or the file of one, as (F, H, W, 3) uint8."""
+    if isinstance(value, str | os.PathLike):
+        from motionkit.media import read_clip
+
+        return read_clip(os.fspath(value)).frames
+    return _picture(value, name).frames if _is_picture(value) else _frames(value, name)
 
 
 def _frames(value: Any, name: str) -> np.ndarray:

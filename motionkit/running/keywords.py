@@ -9,7 +9,7 @@ from typing import Any
 
 from motionkit.errors import UserError, unknown
 from motionkit.settings.setting import walk
-from motionkit.settings.synonyms import ALSO, setting_for
+from motionkit.settings.synonyms import ALSO, INSTEAD, setting_for
 
 MEMORY = ("device", "dtype")  # of the gpu group
 _SIDES = ("height", "width")
@@ -46,12 +46,13 @@ def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewher
     fields, names = tuple(fields), [name for name, _, _ in walk(config)]
     tops = {name.partition(".")[0] for name in names}
     found = Sorted()
-    for word, value in sorted(_sides(words).items(), key=lambda item: item[0] not in tops):
+    for word, given in sorted(_sides(words).items(), key=lambda item: item[0] not in tops):
+        value = _plain(given)
         if word in fields:
             _put(found.fields, word, value, word)
         elif word in tops or word in names:
             _put_setting(found.settings, word, value, word)
-        elif word in (*MEMORY, *ALSO) and value is None:
+        elif word in (*MEMORY, *ALSO, *INSTEAD) and value is None:
             continue
         elif word in MEMORY or ALSO.get(word) in MEMORY:
             _put(found.memory, ALSO.get(word, word), memory_word(value), word)
@@ -64,10 +65,19 @@ def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewher
     return found
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy or torch, also in a pair, as Python's; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_plain(one) for one in value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 def _refusal(word: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> UserError:
     own = ALSO.get(word, word)
     if own in elsewhere:
         return UserError(f"{word}= is given {elsewhere[own]}" + (f", as {own}=" if own != word else ""))
+    if word in INSTEAD:
+        return UserError(f"{word}= is not taken here: {INSTEAD[word]}")
     if word in ALSO:
         return UserError(f"{word}= stands for {own} here, which cannot be set in this call: leave it out")
     return unknown("keyword", word, {*known, *ALSO})

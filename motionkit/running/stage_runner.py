@@ -100,6 +100,7 @@ class StageRunner:
             with noted(self.spec, "generate"):
                 video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
                 check_video(self.spec.name, video, (self.run.frames, 3, self.run.height, self.run.width))
+            self._note_cut_prompts()
         report.output("generate", {}, {name: seen for name, seen in self.run.shown.items() if name not in before})
         frames = self._cut(_to_uint8(video))
         report.output("result", {}, {"video": frames})
@@ -112,6 +113,15 @@ class StageRunner:
             picture = self.transfer.picture(self.on_canvas.inputs)
         if line := unfamiliar(self.backbone, picture):
             self.facts["remarks"].append(line)
+
+    def _note_cut_prompts(self) -> None:
+        """Put into the manifest what is not read of a prompt; stderr has heard it from the text encoder."""
+        if self.backbone is None or not self.backbone.loaded or not self.backbone.spec.reads_text:
+            return
+        inputs = self.on_canvas.inputs
+        texts = {name: getattr(inputs, name) for name in self.spec.used(inputs) if name.endswith("prompt")}
+        if cut := {name: line for name, text in texts.items() if (line := self.backbone.cut_of(text))}:
+            self.run.note("cut_prompts", cut)
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
         """The frames in the input's shape; the whole canvas where a wide or tall input is too narrow for what moves."""

@@ -155,6 +155,8 @@ def explain(error: Exception, prefix: str = "") -> UserError:
         reason = first_line(link)
         if unsupported := re.search(r"Unsupported interpolation type (?P<name>\S+)", reason):
             return forbidden(unsupported["name"], f"${{{unsupported['name']}:...}}")
+        if reason.startswith("Recursive interpolation"):
+            return UserError("a value ${KEY} leads back to its own key: write the value itself")
         if missing := re.match(r"Interpolation key '(?P<name>.*)' not found", reason):
             return UserError(f"${{{missing['name']}}} refers to no key: write the value itself")
         return UserError(_mend(f"{prefix}{key}", link.value, reason) or f"{prefix}{key}: {reason}")
@@ -182,6 +184,10 @@ def unknown_of(error: Exception) -> str:
 
 def _mend(key: str, value: Any, reason: str) -> str:
     """What to give in place of a value of the wrong type; "" for a reason of another kind."""
+    if isinstance(value, Mapping) and ("could not be converted" in reason or "is not a valid" in reason):
+        return f"{key} has no keys of its own, such as {key}.NAME: give {key}=VALUE"
+    if re.match(r"Invalid type assigned: \w+ is not a subclass of", reason):
+        return f"{key}={value}: give one of its settings, as {key}.KEY=VALUE"
     if wrong := re.match(r"Value '(?P<value>.*)' of type .* could not be converted to (?P<kind>\w+)", reason):
         return f"{key}={wrong['value']}: give {_KINDS.get(wrong['kind'], wrong['kind'])}"
     if wrong := re.match(r"Value '(?P<value>.*)' is not a valid (?P<kind>\w+)", reason):

@@ -60,8 +60,8 @@ def facts(config_class: type, backbone: str | None = None, preset: str | None = 
 def schema(config_class: type, backbone: str | None = None, preset: str | None = None) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a configuration dataclass; the arguments and errors are those of `facts`.
 
-    Groups are objects. A word's meaning is in `enumDescriptions`, as editors read it, a unit in `x-unit`, and
-    in `x-drawn` what may be drawn on the driving clip's first frame (`Setting.drawn`).
+    Groups are objects. A word's meaning is in `enumDescriptions`, as editors read it, a unit in `x-unit`; in
+    `x-drawn` is what may be drawn on the driving clip's first frame, in `x-file` whether it names files (`Setting`).
     """
     known = {fact.name: fact for fact in facts(config_class, backbone, preset)}
     return {"$schema": DIALECT} | _object(config_class, known, "")
@@ -120,7 +120,7 @@ def _value(fact: Fact) -> dict[str, Any]:
     for key, limit in (("minimum", known.low), ("maximum", known.high)):
         if limit is not None and abs(limit) != float("inf"):
             target[key] = limit
-    marks = {"x-unit": known.unit, "x-drawn": known.drawn}
+    marks = {"x-unit": known.unit, "x-drawn": known.drawn, "x-file": known.file}
     return out | {name: mark for name, mark in marks.items() if mark} | {"default": default}
 
 

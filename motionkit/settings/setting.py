@@ -28,6 +28,8 @@ class Setting:
         later: whether it came after runs were kept: at its default it is no part of what they are known by.
         drawn: "box", "point" or "mask" where its value is a mark on frame 0 of the driving clip, which a form may let
             its user draw: shares [left, top, right, bottom] or [x, y] of the frame, or a white-on-black picture's path.
+        file: "read", "folder" or "write" where its value may name what is read (a file or folder, or a folder alone) or
+            written: a page that others reach does not let them choose it freely (`motionkit.settings.named_files`).
     """
 
     help: str
@@ -37,6 +39,7 @@ class Setting:
     unit: str = ""
     later: bool = False
     drawn: str = ""
+    file: str = ""
 
     @property
     def span(self) -> str:
@@ -59,6 +62,7 @@ def setting(
     unit: str = "",
     later: bool = False,
     drawn: str = "",
+    file: str = "",
 ) -> Any:
     """A dataclass field that is a declared setting.
 
@@ -68,7 +72,7 @@ def setting(
         factory: makes the default, for lists and tables.
         choices: the words that it takes, each with what it does, or just the words.
         low, high: limits, both included.
-        later, drawn: see `Setting`; the default of a later one must change no result.
+        later, drawn, file: see `Setting`; the default of a later one must change no result.
 
     >>> @dataclass
     ... class Config:
@@ -77,7 +81,7 @@ def setting(
     '1 to 1000'
     """
     words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")  # uncopied: a table may grow
-    metadata = {_KEY: Setting(help, words, low, high, unit, later, drawn)}
+    metadata = {_KEY: Setting(help, words, low, high, unit, later, drawn, file)}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

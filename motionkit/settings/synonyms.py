@@ -19,6 +19,7 @@ ALSO = {
     "resolution": "size",
     "frame_rate": "fps",
     "image": "reference",
+    "input": "reference",
     "source": "reference",
     "ref": "reference",
     "video": "driving",
@@ -36,6 +37,44 @@ ALSO = {
     "batch_size": "batch",
     "max_steps": "steps",
     "dataset": "data",
+}
+# Words of diffusers' calls that nothing here stands for -> what to do; the value None is always taken.
+INSTEAD = {
+    "output_type": "a result has .frames, and .to_pil() for pictures",
+    "return_dict": "a call gives a Result, with .frames, .to_pil() and .save()",
+    "num_videos_per_prompt": "call it once for each seed=",
+    "num_images_per_prompt": "call it once for each seed=",
+    "callback": "give callback_on_step_end=",
+    "callback_steps": "give callback_on_step_end=",
+    "callback_on_step_end_tensor_inputs": "the callback is given the latents, leave it out",
+    "prompt_embeds": "prompts are texts",
+    "negative_prompt_embeds": "prompts are texts",
+    "latents": "noise is drawn from seed=",
+    "eta": "give sampler=",
+    "scheduler": "give sampler= in the call",
+    "variant": "whatever files are there are taken, and torch_dtype= says the precision",
+    "use_safetensors": "safetensors are taken, and no pickle is run",
+    "safety_checker": "none is loaded",
+    "feature_extractor": "none is loaded",
+    "local_files_only": "files are local unless online=True is given in the call",
+    "device_map": "give device= or gpu=",
+}
+# What a pipeline of diffusers can do -> how a method is told.
+PIPELINE = {
+    "from_pretrained": "motionkit.load(NAME, backbone=FOLDER)",
+    "from_single_file": "motionkit.load(NAME, backbone=NAME, backbone_path=FILE)",
+    "load_lora_weights": "motionkit.load(NAME, backbone_lora=FILE)",
+    "load_textual_inversion": "motionkit.load(NAME, backbone_embeddings=FILE)",
+    "enable_model_cpu_offload": 'motionkit.load(NAME, gpu={"offload": "model"})',
+    "enable_sequential_cpu_offload": 'motionkit.load(NAME, gpu={"offload": "group"})',
+    "enable_group_offload": 'motionkit.load(NAME, gpu={"offload": "group"})',
+    "enable_vae_slicing": 'motionkit.load(NAME, gpu={"vae_slicing": True})',
+    "enable_vae_tiling": 'motionkit.load(NAME, gpu={"vae_tiling": True})',
+    "enable_xformers_memory_efficient_attention": 'motionkit.load(NAME, gpu={"attention": "xformers"})',
+    "scheduler": "sampler=NAME in the call",
+    "cuda": '.to("cuda")',
+    "cpu": '.to("cpu")',
+    "half": '.to("float16")',
 }
 _FIRST = ("sample", "generate", "recipe")  # of settings of one name, those of these parts are meant most often
 

@@ -32,7 +32,7 @@ class _NoSettings:
 
 
 def compare(
-    methods: Sequence[str],
+    methods: Sequence[str] | str,
     reference: Any = None,
     driving: Any = None,
     prompt: str = "",
@@ -62,7 +62,7 @@ def compare(
     """
     from motionkit.table.compare.engine import choose_methods, compare_request
 
-    methods = _listed("methods", methods)
+    methods = names_of("methods", methods)
     choose_methods(methods, settings or {})  # before any file is read, which may take a while
     place = _folder(folder)
     given = {"reference": reference, "driving": driving, "prompt": prompt}
@@ -85,9 +85,29 @@ class Benchmark(NamedTuple):
     outcome: Outcome
     page: Path
 
+    def __repr__(self) -> str:
+        rows = ", ".join(row.entry.label for row in self.outcome.rows)
+        return f"<Benchmark {self.outcome.protocol.name} of {rows}: {self.page}>"
+
+    def _repr_html_(self) -> str:
+        from motionkit.report.text import file_in_notebook
+
+        return file_in_notebook(self.page.with_suffix(".png"), repr(self))
+
+
+def names_of(what: str, names: Any) -> list[str]:
+    """The names of methods or backbones; one name is a list of it. Raises: UserError: something else than names."""
+    if not isinstance(names, Iterable):
+        raise UserError(f"{what}={names!r}: give a list of names")
+    named = [names] if isinstance(names, str) else list(names)
+    for name in named:
+        if not isinstance(name, str):
+            raise UserError(f"{what} has {name!r}: give names, and settings of methods as settings={{NAME: {{...}}}}")
+    return named
+
 
 def bench(
-    methods: Sequence[str],
+    methods: Sequence[str] | str,
     name: str = "sprites",
     *,
     backbones: Sequence[str] = (),
@@ -129,21 +149,14 @@ def bench(
     changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": seeds}
     changed = {key: _plain(value) for key, value in changed.items()}
     chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
-    who = (_listed("backbones", backbones), settings or {}, BackboneChoice(online=online))
-    methods = _listed("methods", methods)
+    who = (names_of("backbones", backbones), settings or {}, BackboneChoice(online=online))
+    methods = names_of("methods", methods)
     entries = entries_of(methods, *who) if methods or not chosen.rows else entries_of_rows(chosen, *who)
     place = _folder(folder) if folder is not None else Path("runs") / "bench" / name
     runner = make_runner("serial" if workers == 1 else "joblib", place, workers, threads)
     options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))
     outcome = engine.run(chosen, entries, place, options, runner, may_be_empty=False)
     return Benchmark(outcome, write_results(place, outcome))
-
-
-def _listed(what: str, names: Iterable[str]) -> list[str]:
-    """Names as a list. Raises: UserError for one name, which Python takes as a list of letters, and for no list."""
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise UserError(f"{what}={names!r}: give a list of names, such as {what}=['{names}']")
-    return list(names)
 
 
 def _plain(value: Any) -> Any:

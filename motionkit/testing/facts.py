@@ -15,10 +15,9 @@ from motionkit.running.cache import pick_settings
 from motionkit.running.choices import method_settings
 from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
-from motionkit.transfer import Inputs, Transfer
+from motionkit.transfer import STATUSES, Inputs, Transfer
 
 _FACTS = tuple(field.name for field in fields(BackboneSpec))
-STATUSES = ("working", "reproducing")
 
 
 @rule()

@@ -11,6 +11,7 @@ from motionkit.context import NullProgress, Reporter
 from motionkit.errors import UserError
 from motionkit.media import replacing
 from motionkit.settings.setting import setting
+from motionkit.training import state_files
 from motionkit.training.tracker import NullTracker, Tracker
 from motionkit.weights.model_files import read_json
 
@@ -115,10 +116,10 @@ class TrainJob:
         facts = json.loads(json.dumps(facts))  # as they will be read again
         if not self.resume:
             for phase in phases:
-                for old in ("last.pt", "curve.csv"):
-                    (self.folder / phase / old).unlink(missing_ok=True)
+                state_files.remove(self.folder / phase)
+                (self.folder / phase / "curve.csv").unlink(missing_ok=True)
             file.unlink(missing_ok=True)
-        if file.exists() and any((self.folder / phase / "last.pt").exists() for phase in phases):
+        if file.exists() and any(state_files.found(self.folder / phase) for phase in phases):
             held = read_json(file)
             if other := [key for key, value in facts.items() if held.get(key) != value]:
                 raise UserError(

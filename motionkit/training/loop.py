@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from motionkit.errors import Cancelled, UserError
-from motionkit.training import checkpoint, curve
+from motionkit.training import checkpoint, curve, state_files
 from motionkit.training.command import arguments, write_record
 from motionkit.training.loop_settings import LoopSettings
 from motionkit.training.loss_scale import LossScale
@@ -97,9 +97,9 @@ class Loop:
         s.folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def checkpoint(self) -> Path:
-        """The checkpoint file, with the whole state of the run."""
-        return self.settings.folder / "last.pt"
+    def checkpoint(self) -> Path | None:
+        """The file or index with the whole state of the run, if there is one."""
+        return state_files.found(self.settings.folder)
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then the schedule."""
@@ -107,11 +107,11 @@ class Loop:
         return s.lr * warmth(step - self.begun, s.warmup) * self.schedule(min(1.0, step / max(s.steps, 1)))
 
     def save(self) -> None:
-        """Write the whole state under a temporary name, then rename it; of several processes only the first writes."""
+        """Write the whole state under temporary names, then rename it; of several processes only the first writes."""
         if not self.workers.rank:
-            checkpoint.write(self, self.checkpoint)
+            checkpoint.write(self, self.settings.folder)
             if self.settings.second:
-                checkpoint.copy_to(self.settings.second, self.checkpoint)
+                checkpoint.copy_to(self.settings.second, self.settings.folder)
 
     def resume(self) -> bool:
         """Load the last checkpoint if there is one; later lines of the curve are removed.
@@ -119,11 +119,11 @@ class Loop:
         Raises:
             UserError: the checkpoint belongs to another model.
         """
-        found = self.checkpoint.exists()
+        found = self.checkpoint
         if found:
-            checkpoint.read(self, self.checkpoint)
+            checkpoint.read(self, found)
         self._trim()
-        return found
+        return found is not None
 
     def _trim(self) -> None:
         if (

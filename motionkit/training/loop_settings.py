@@ -23,6 +23,7 @@ class LoopSettings:
         save_steps: steps between checkpoints as well; 0 saves by time alone.
         half: whether a checkpoint stores the averages and the optimisers' moments in bfloat16: 10 bytes per weight
             instead of 16; a resumed training then continues almost, but not exactly, as it would have.
+        shard: bytes of a checkpoint's file; a larger state is written as several with an index; 0 is one file always.
         log_every: steps between lines of the curve.
         scale: factor on the learning rate for a parameter of that name (None: 1 for all).
         fused: AdamW in one kernel (a little faster; rounds differently).
@@ -55,3 +56,4 @@ class LoopSettings:
     accumulate: int = 1
     save_steps: int = 0
     half: bool = False
+    shard: int = 5 * 10**9

@@ -51,7 +51,7 @@ def ahead(form: Any, clips: Mapping[str, Any], files: Files, session: str) -> di
         said["shape"] = f"{canvas.frames} frames of {canvas.width} × {canvas.height}"
         said |= _figures(request, chosen, canvas, files)
         if _complete(request, chosen.spec):
-            said["notes"] = _check(request, chosen, canvas)
+            said["notes"] = list(map(asking.told, _check(request, chosen, canvas)))
         return said
     except UserError as error:
         return said | {"wrong": asking.with_names(one_line(error), {**clips, **asking.maps_of(form)})}

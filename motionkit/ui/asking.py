@@ -12,8 +12,10 @@ from typing import Any
 
 from motionkit import registry
 from motionkit.errors import UserError
+from motionkit.media.part import HOW
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.request import Request
+from motionkit.settings import named_files
 from motionkit.settings.schema import shown
 from motionkit.transfer import MAPS, Inputs
 from motionkit.ui.facts import TEXTS
@@ -22,8 +24,7 @@ from motionkit.weights.hashing import hash_json
 
 CLIPS = ("reference", "driving")
 NUMBERS: dict[str, Any] = {"seed": int, "frames": int, "fps": float}
-WORDS = ("size", "gpu", "sampler", "loop")
-_LATER = ("preset", "settings")
+CALLED = {"reference": "a character (reference)", "driving": "a motion (driving)"}
 
 
 def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) -> Request:
@@ -45,12 +46,27 @@ def request_of(form: Any, clips: Mapping[str, Any], files: Files, session: str) 
     return Request(
         spec,
         Inputs(**{name: value for name, value in (paths | texts).items() if value}),  # type: ignore[arg-type]
-        config={"name": spec.name} | settings_of(form, lambda value: files.given(value, session)),
+        config={"name": spec.name} | allowed_settings(form, files, session),
         backbone=BackboneChoice(str(form.get("backbone") or "auto")),
         gpu=str(form.get("gpu") or "auto"),
         **_options(form),
         **_parts(clips),
     )
+
+
+def told(line: str) -> str:
+    """A remark on a run in the page's words: its names of the clips, and what changes the part that is used."""
+    for name, shown_as in (("driving", "motion"), ("reference", "character")):
+        line = f"{shown_as}:{line.removeprefix(f'{name}:')}" if line.startswith(f"{name}:") else line
+    return line.replace(HOW, "the time line, Frames and Rate change that")
+
+
+def complete(request: Request) -> None:
+    """Refuse a request that lacks what its method needs, in the page's words. Raises: UserError."""
+    assert not isinstance(request.method, str)
+    there, spec = request.inputs.present(), request.method
+    if gone := [CALLED.get(need.name, f"a {need.name}") for need in spec.requires if need.name not in there]:
+        raise UserError(f"{spec.title} still needs {' and '.join(gone).replace('_', ' ')}")
 
 
 def maps_of(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +94,14 @@ def settings_of(form: Mapping[str, Any], file: Callable[[Any], Any] = _called) -
         raise UserError("settings is a table of names and values")
     preset = {"preset": str(form["preset"])} if form.get("preset") else {}
     return preset | _nested(given, file)
+
+
+def allowed_settings(form: Mapping[str, Any], files: Files, session: str) -> dict[str, Any]:
+    """The same with uploads at their places. Raises: UserError: a place that this browser may not name."""
+    given = settings_of(form, lambda value: files.given(value, session))
+    config = registry.load_object(registry.spec(str(form["method"])).config)
+    named_files.check(config, given, lambda place, kind: files.may_name(place, session, kind), files.HOW)
+    return given
 
 
 def _nested(flat: Mapping[str, Any], file: Callable[[Any], Any]) -> dict[str, Any]:

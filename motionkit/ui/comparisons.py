@@ -48,12 +48,10 @@ def shared_request(form: Mapping[str, Any], clips: Mapping[str, Any], files: Fil
     return replace(asking.request_of(common, clips, files, session), method="", config=None, audio=False)
 
 
-def settings_of(
-    form: Mapping[str, Any], methods: Sequence[str], file: Callable[[Any], Any] = lambda value: None
-) -> dict[str, Any]:
-    """The settings of the form's method, where it is one of those; `file` as of `asking.settings_of`."""
-    given = asking.settings_of(form, file)
-    return {form["method"]: given} if given and form.get("method") in methods else {}
+def settings_of(form: Mapping[str, Any], methods: Sequence[str], files: Files, session: str) -> dict[str, Any]:
+    """The settings of the form's method, where it is one of those. Raises: UserError, as `asking.allowed_settings`."""
+    given = asking.allowed_settings(form, files, session) if form.get("method") in methods else {}
+    return {form["method"]: given} if given else {}
 
 
 async def compare(
@@ -69,7 +67,7 @@ async def compare(
         if not methods:
             raise UserError("tick at least one method")
         request = shared_request(form, clips, files, session)
-        settings = settings_of(form, methods, lambda value: files.given(value, session))
+        settings = settings_of(form, methods, files, session)
     except UserError as error:
         yield refused(one_line(error))
         return
@@ -181,7 +179,7 @@ def compare_row(row: Row, methods: Sequence[str], folder: Path, job: Job) -> Com
 
 
 def rows_of(given: Sequence[Any], files: Files, session: str) -> list[Row]:
-    """The jobs of the one CSV file among uploaded files; its clips are other uploads, or lie below the working folder.
+    """The jobs of the one CSV file among uploaded files; its clips are other uploads, or what this browser may name.
 
     Raises:
         UserError: no CSV file, or one that cannot be read.
@@ -192,21 +190,20 @@ def rows_of(given: Sequence[Any], files: Files, session: str) -> list[Row]:
         raise UserError("choose one CSV file, and beside it the clips that it names")
     table = Path(str(sent[tables[0]]))
     try:
-        return [_placed(row, table.parent, sent) for row in read_jobs(table)]
+        return [_placed(row, table.parent, sent, files, session) for row in read_jobs(table)]
     except UserError as error:
         raise UserError(one_line(error).replace(str(table), tables[0])) from error
 
 
-def _placed(row: Row, base: Path, sent: Mapping[str, str | None]) -> Row:
+def _placed(row: Row, base: Path, sent: Mapping[str, str | None], files: Files, session: str) -> Row:
     values = dict(row.values)
     for key in FILES:
         if key not in values:
             continue
         path = Path(values[key])
-        here = (Path.cwd() / path.relative_to(base)) if path.is_relative_to(base) else path
         if path.name in sent:
             values[key] = sent[path.name]
-        elif here.resolve().is_relative_to(Path.cwd()) and here.exists():
+        elif here := files.found(path.relative_to(base) if path.is_relative_to(base) else path, session):
             values[key] = str(here)
         else:
             return Row(row.name, wrong=f"{key}={path.name} was not chosen beside the CSV file: choose it too")

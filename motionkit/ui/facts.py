@@ -11,7 +11,7 @@ from motionkit.errors import UserError
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
 from motionkit.settings.gpu import TIERS
 from motionkit.settings.schema import schema
-from motionkit.transfer import MAPS, MethodSpec
+from motionkit.transfer import MAPS, STATUSES, MethodSpec
 
 TEXTS = ("prompt", "source_prompt", "negative_prompt")
 
@@ -37,7 +37,7 @@ def card(spec: MethodSpec) -> dict[str, Any]:
         "licence": spec.licence,
         "paper": spec.paper_url,
         "year": spec.year,
-        "status": spec.status,
+        "state": STATUSES.get(spec.status, spec.status),
         "seeded": spec.stochastic,
         "from": registry.registered(spec.name).dist,
     }

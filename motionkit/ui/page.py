@@ -19,7 +19,7 @@ FOLLOWERS = 400  # browsers that may wait in our line at a time; Gradio's own qu
 def build(desk: Desk) -> gr.Blocks:
     """The whole page."""
     with gr.Blocks(title="motionkit", analytics_enabled=False, fill_width=True) as page:
-        part("head", {"version": __version__})
+        part("head", {"version": __version__, "alone": desk.files.alone})
         with gr.Tabs(elem_id="mk-tabs"):
             with gr.Tab("Transfer", id="transfer"):
                 _transfer(desk)

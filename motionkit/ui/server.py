@@ -32,12 +32,19 @@ class Wanted:
     Attributes:
         host: of the network interface; another one than this machine's own needs a password.
         runs: the folder that results go to, and whose earlier results are shown.
+        folders: whose files may be named by settings, and by tables of jobs, where others use the page too.
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
     runs: str | Path = "runs"
     password: str | None = None
+    folders: tuple[str | Path, ...] = ()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else is let in: no other interface, and no password, which is asked of a proxy's visitors."""
+        return self.host in LOOPBACK and not self.password
 
     def check(self) -> None:
         """Refuse what is not safe. Raises: UserError."""
@@ -50,6 +57,9 @@ class Wanted:
             raise UserError("password= is too short: give at least 8 characters")
         if not 0 < self.port < 65536:
             raise UserError(f"port={self.port}: give a number from 1 to 65535")
+        for folder in self.folders:
+            if not Path(folder).is_dir():
+                raise UserError(f"files={folder}: there is no such folder")
 
 
 def application(wanted: Wanted, health: Callable[[], list[tuple[str, str, str]]] | None = None) -> tuple[Any, Files]:
@@ -59,7 +69,7 @@ def application(wanted: Wanted, health: Callable[[], list[tuple[str, str, str]]]
         UserError: Gradio is not installed, or what is wanted is not safe.
     """
     wanted.check()
-    files = Files(wanted.runs)
+    files = Files(wanted.runs, wanted.folders, wanted.alone)
     os.environ |= {"GRADIO_TEMP_DIR": str(files.uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:

@@ -12,6 +12,7 @@ import numpy as np
 from motionkit import media
 from motionkit.media.framing import resize
 from motionkit.running.stage_runner import MANIFEST, RESULT, SHOWN
+from motionkit.ui.asking import told
 from motionkit.ui.files import Files, url
 from motionkit.ui.work import OVER, Job, Line
 
@@ -117,7 +118,7 @@ def view(line: Line, job: Job) -> dict[str, Any]:
         "seconds": round(job.seconds, 2),
         "stages": job.watch.facts() if going else [],
         "picture": job.watch.picture if going else "",
-        "notes": list(job.watch.notes),
+        "notes": list(map(told, job.watch.notes)),
         "cells": cells,
         **shown,
     }

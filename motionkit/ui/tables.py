@@ -35,17 +35,24 @@ def benches(files: Files) -> list[dict[str, Any]]:
 
 def _table(files: Files, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     protocol, page = facts["protocol"], path.with_suffix(".html")
+    seeds = _seeds(protocol["seeds"])
     rows = [
         {key: row.get(key) for key in ("label", "method", "backbone", "refused", "figures", "costs", "failed", "cells")}
         for row in facts["rows"]
     ]
     return {
         "name": str(path.parent.relative_to(files.runs)),
-        "title": f"{protocol['name']} · {protocol['pairs']} cases · {protocol['size']} px · seeds {protocol['seeds']}",
+        "title": " · ".join([protocol["name"], f"{protocol['pairs']} cases", f"{protocol['size']} px", seeds]),
         "columns": list(facts["columns"].values()),
         "rows": rows,
         "page": page_of(files, page) if page.is_file() else None,
     }
+
+
+def _seeds(seeds: Any) -> str:
+    """One or several seeds, in words."""
+    every = seeds if isinstance(seeds, list) else [seeds]
+    return f"seed{'s' if len(every) > 1 else ''} {', '.join(map(str, every))}"
 
 
 def comparisons(files: Files) -> list[dict[str, Any]]:
@@ -66,6 +73,8 @@ def comparisons(files: Files) -> list[dict[str, Any]]:
 
 def begin(files: Files, names: Any, session: str) -> dict[str, Any]:
     """A study of those comparisons: pairs whose files do not say what they are; {"error": why} where there is none."""
+    if not names:
+        return {"error": "tick at least one comparison"}
     try:
         folders = [_comparison(files, name) for name in names or ()]
         every = study.cases(folders)

@@ -59,6 +59,7 @@ async def transfer(
     """One run, as the page shows it while it goes."""
     try:
         request = asking.request_of(form, clips, files, session)
+        asking.complete(request)
     except UserError as error:
         yield refused(one_line(error))
         return

@@ -195,3 +195,27 @@ def test_the_face_follows_the_neck():
     rescale.neck(xy, 2.0)
     moved = xy[:, FACE] - poses.xy[:, FACE]
     assert np.allclose(moved, (xy[:, 0] - poses.xy[:, 0])[:, None]) and np.abs(moved).max() > 0.01
+
+
+@pytest.mark.parametrize("size", [(60, 140), (150, 90)])
+def test_a_body_is_changed_alike_in_frames_of_any_shape(size):
+    """The same pixels of a square, a wide and a tall frame end at the same pixels: no length is one of fractions."""
+
+    def inside(poses):
+        return poses.with_points(poses.pixels() / size[::-1], poses.seen, size=size)
+
+    driving = clip(5, (0.8, 0.9), hidden=(3, 4, 9, 10, *range(14, 18)), seed=3)
+    square = pool_of()
+    other = PosePool([inside(pose) for pose in square.poses], per_clip=1)
+    assert len(other) == len(square)
+    other.poses = [inside(pose) for pose in square.poses]  # in the same order
+    done = set()
+    for seed in range(16):
+        a, b = (
+            transform(poses, pool, IndicatorSettings(1.0), np.random.default_rng(seed))
+            for poses, pool in ((driving, square), (inside(driving), other))
+        )
+        assert a[1] == b[1] and np.array_equal(a[0].seen, b[0].seen) and b[0].size == size
+        assert np.allclose(a[0].pixels(), b[0].pixels(), atol=1e-6, equal_nan=True)
+        done |= {name for name, _ in a[1].operations}
+    assert done == set(rescale.ORDER)

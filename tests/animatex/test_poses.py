@@ -21,6 +21,7 @@ from motionkit.methods.animatex.poses import (
 )
 from motionkit.perception.pose import PoseClip, PoseSettings
 from motionkit.perception.pose.files import save
+from motionkit.sprites import Motion, character, render_clip
 from tests.standing import STANDING
 
 
@@ -118,6 +119,18 @@ class TestReading:
         blank = read_driving(grey, AnimateXSettings(nobody="blank"), None, True, "cpu", 8.0)
         assert blank.empty.all() and "nobody was found in 2 of 2 frames" in blank.notes[-1]
         assert skeletons(blank, 64, 64, 0, False).max() == 0
+
+    def test_bars_around_a_clip_are_not_looked_at(self):
+        """A tall clip on a wide canvas: an estimator that looks for a body that fills its picture still finds it."""
+        made, pad = render_clip(character(12, "person"), Motion("walk"), 2), 48
+        tall = from_frames(np.pad(made.frames, ((0, 0), (pad, pad), (0, 0), (0, 0)), mode="edge"))
+        clip, box = letterbox(tall, 128, 160)
+        wanted = (made.openpose + [0, pad]) * box.height / tall.height + [box.left, box.top]
+        driving = read_driving(clip, AnimateXSettings(), None, True, "cpu", 8.0)
+        reference = read_reference(clip, AnimateXSettings(reference_pose="strict"), True, "cpu")
+        for found, truth in ((driving, wanted), (reference, wanted[:1])):
+            assert found.size == (128, 160) and not found.empty.any()
+            assert np.linalg.norm(found.pixels()[:, :18] - truth, axis=-1).mean() < 3
 
     def test_the_references_pose_by_word(self, horse, tmp_path):
         picture, grey = from_frames(horse.frames[0]), from_frames(np.full((64, 64, 3), 127, np.uint8))

@@ -14,19 +14,20 @@ from safetensors.torch import load_file
 from motionkit.backbones import load
 from motionkit.context import NullProgress, Reporter
 from motionkit.errors import Cancelled, UserError
-from motionkit.media import from_frames, read_clip, write_video
+from motionkit.media import from_frames, read_clip, write_image, write_video
 from motionkit.methods.animatex.config import AnimateXSettings
 from motionkit.methods.animatex.pool import IndicatorSettings
 from motionkit.methods.animatex.train import _clips, _examples, _loop, train
 from motionkit.methods.animatex.train_batch import recoloured
 from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
-from motionkit.methods.animatex.train_data import clips_in, pictures_of, read_given, tensor_of
+from motionkit.methods.animatex.train_data import Encoders, PoseClips, clips_in, pictures_of, read_given, tensor_of
 from motionkit.methods.animatex.train_loss import complete, make_loss, noised
 from motionkit.methods.animatex.train_model import denoiser, learns, start
-from motionkit.perception.pose import PoseClip
+from motionkit.perception.pose import PoseClip, PoseSettings
 from motionkit.perception.pose.files import save
 from motionkit.running.execute import execute
 from motionkit.settings.gpu import Plan
+from motionkit.sprites import Motion, character, render_clip
 from motionkit.sprites.export import write_dataset
 from motionkit.training.job import DataConfig, TrainJob
 from motionkit.training.loop import Loop, LoopSettings
@@ -100,6 +101,33 @@ class TestClips:
         pixels = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()).float() / 255
         assert torch.allclose(tensor_of(entry, "latents", [0, 1, 2, 3]), backbone.encode(pixels), atol=2e-2)
         assert entry.length == 4 and entry.readings == 1
+
+    def test_poses_of_clips_of_any_aspect_lie_on_their_bodies(self, tmp_path):
+        """A wide and a tall clip in frames of another shape: from a file and estimated, both fall on the same body."""
+        made = render_clip(character(12, "person"), Motion("walk"), 3)  # 128 x 128
+        for name, pad in (("wide", (0, 48)), ("tall", (48, 0))):
+            around = [(0, 0), *((n, n) for n in pad), (0, 0)]
+            for i, frame in enumerate(np.pad(made.frames, around, mode="edge")):
+                write_image(tmp_path / "in" / name / f"{i}.png", frame)
+            size = (128 + 2 * pad[0], 128 + 2 * pad[1])
+            points = (made.openpose + pad[::-1]) / size[::-1]
+            save(PoseClip.of(points, size), tmp_path / "in" / f"{name}.npz")
+        size = (128, 160)
+
+        def no_latents(pixels):
+            return torch.zeros(len(pixels), 4, 16, 20)
+
+        encoders = Encoders(no_latents, None, size, None, "both", PoseSettings("pocket"), True, "cpu", "x")
+        clips = PoseClips(tmp_path / "in", encoders, tmp_path / "cache")
+        assert sorted(entry.name for entry in clips.train) == ["tall", "wide"] and not clips.notes
+        for entry, scale in zip(sorted(clips.train, key=lambda entry: entry.name), (128 / 224, 160 / 224), strict=True):
+            given, found = (clips.poses(entry, reading) for reading in range(entry.readings))
+            frames = pictures_of(entry, [0, 1, 2])
+            assert frames.shape == (3, *size, 3) and given.size == found.size == size
+            middle = given.pixels()[:, :18].mean((0, 1))
+            assert np.allclose(middle, (made.openpose.mean((0, 1)) - 64) * scale + [80, 64], atol=0.6)
+            apart = np.linalg.norm(given.pixels()[:, :18] - found.pixels()[:, :18], axis=-1)
+            assert np.nanmean(apart) < 0.1 * np.ptp(given.pixels()[:, :18, 1]), entry.name
 
     def test_a_pose_file_beside_a_video_counts_and_its_length_is_checked(self, tmp_path, parts):
         backbone, this, *_ = parts

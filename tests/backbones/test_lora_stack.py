@@ -165,3 +165,30 @@ def test_a_row_of_the_benchmark_names_every_one(two):
     done = SimpleNamespace(record={"backbone": {"name": "tiny-sd", "fingerprint": "0" * 64}})
     row = SimpleNamespace(cells=[done], entry=SimpleNamespace(backbone_path=None, lora=stack))
     assert "with LoRA style.safetensors, person.safetensors" in _weights(row)
+
+
+@torch.no_grad()
+def test_a_weighted_stack_computes_what_diffusers_adapters_do(two):
+    """peft's layers beside the weights, with `set_adapters`, against the weights with both merged: UNet and words."""
+    from diffusers import StableDiffusionPipeline
+
+    plain, style, person = two
+    theirs = StableDiffusionPipeline(
+        plain.vae, plain.text_encoder, plain.tokenizer, plain.unet, plain.scheduler, None, None, None, False
+    )
+    x, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor(500)
+
+    def outputs(unet, words):
+        return words, unet(x, t, words).sample
+
+    before = outputs(plain.unet, plain.encode_text(["a cat", "a red horse"]))
+    for name, file in (("style", style), ("person", person)):
+        theirs.load_lora_weights(str(file), adapter_name=name)
+    for scales in ([0.03, 0.02], [-0.01, 0.05]):
+        theirs.set_adapters(["style", "person"], scales)
+        expected = outputs(theirs.unet, plain.encode_text(["a cat", "a red horse"]))
+        merged = load("tiny-sd", Plan(), lora=loras_of([str(style), str(person)], scales))
+        found = outputs(merged.unet, merged.encode_text(["a cat", "a red horse"]))
+        for ours, adapters, unchanged in zip(found, expected, before, strict=True):
+            torch.testing.assert_close(ours, adapters, rtol=1e-4, atol=2e-5)
+            assert (adapters - unchanged).abs().max() > 1e-2

@@ -26,6 +26,9 @@ def test_mistakes_are_seen_before_the_first_call():
     for arguments, says in ((("wrap",), "did you mean 'warp'"), (("anamodiff", "animatex"), "does not run on anim")):
         with pytest.raises(UserError, match=says):
             motionkit.load(*arguments)
+    for name in (3, None, ["warp"]):
+        with pytest.raises(UserError, match="given by its name"):
+            motionkit.load(name)
     with pytest.raises(UserError, match="unknown keyword 'nothing'"):
         motionkit.load("still", nothing=1)
 

@@ -34,15 +34,16 @@ def test_a_folder_is_told_by_its_unet(tmp_path, method, kind, dim, more, name):
 
 
 def test_a_hub_id_of_the_list_is_its_backbone():
-    choice = motionkit.load("anamodiff", backbone="stable-diffusion-v1-5/stable-diffusion-v1-5").request.backbone
-    assert (choice.name, choice.path) == ("sd15", None)
+    for place in ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"):  # before it moved
+        choice = motionkit.load("anamodiff", backbone=place).request.backbone
+        assert (choice.name, choice.path) == ("sd15", None)
 
 
 def test_another_hub_id_goes_beside_the_name_of_its_kind():
-    with pytest.raises(
-        UserError, match='backbone="sd15", backbone_path="someone/dreams"|backbone_path="someone/dreams"'
-    ):
+    with pytest.raises(UserError, match='backbone="sd15", backbone_path="someone/dreams"'):
         motionkit.load("anamodiff", backbone="someone/dreams")
+    with pytest.raises(UserError, match='backbone="sdxl", backbone_path="someone/dreams-XL"'):
+        motionkit.load("anamodiff", backbone="someone/dreams-XL")
     choice = motionkit.load("anamodiff", backbone="sd15", backbone_path="someone/dreams").request.backbone
     assert (choice.name, choice.path) == ("sd15", "someone/dreams")
 

@@ -45,6 +45,16 @@ def test_frames_in_any_form_are_one_clip(value):
     assert clip.sha256 == media.from_frames(VIDEO, 12.0).sha256
 
 
+def test_files_of_pictures_are_one_clip(tmp_path):
+    for index, picture in enumerate(PICTURES):
+        picture.save(tmp_path / f"{index}.png")
+    paths = sorted(tmp_path.glob("*.png"))
+    for given in (paths, [str(path) for path in paths]):
+        assert np.array_equal(clip_of(given, "driving").frames, VIDEO)
+    with pytest.raises(UserError, match="nothing.png"):
+        clip_of([tmp_path / "nothing.png"], "driving")
+
+
 def test_a_rate_may_be_any_number_and_frames_without_one_have_eight():
     assert clip_of(VIDEO, "driving", Fraction(25, 2)).fps == 12.5
     assert (

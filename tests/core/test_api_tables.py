@@ -17,14 +17,17 @@ def test_compare_as_a_function(inputs, tmp_path):
     done = motionkit.compare(
         methods, picture, inputs.driving, truth=inputs.driving, folder=tmp_path, gpu="cpu", num_frames=4
     )
+    assert len(repr(done)) < 200 and "still, warp" in repr(done) and "video/mp4" in done._repr_html_()
     assert done.report.is_file() and [entry.name for entry in done.entries] == methods and not done.failed
     for words, says in (
         ({"num_inference_steps": 3}, "settings="),
         ({"nothing": 3}, "unknown keyword 'nothing'"),
+        ({"methods": [motionkit.load("still")]}, "give names"),
         ({"settings": {"warp": {"nothing": 1}}}, "settings.warp.nothing"),
     ):
         with pytest.raises(UserError, match=says):
-            motionkit.compare(methods, picture, inputs.driving, folder=tmp_path, gpu="cpu", **words)
+            given = {"methods": methods, "reference": picture, "driving": inputs.driving} | words
+            motionkit.compare(folder=tmp_path, gpu="cpu", **given)
     with pytest.raises(UserError, match="truth is a int"):
         motionkit.compare(methods, picture, inputs.driving, truth=3, folder=tmp_path, gpu="cpu")
 
@@ -33,7 +36,8 @@ def test_bench_as_a_function(tmp_path):
     done = motionkit.bench(["still"], pairs=1, frames=4, size=64, folder=tmp_path, gpu="cpu")
     assert done.page.is_file() and not done.outcome.failed
     assert [row.entry.label for row in done.outcome.rows] == ["still"]
-    again = motionkit.bench(["still"], pairs=1, frames=4, size=64, folder=tmp_path, gpu="cpu")
+    assert len(repr(done)) < 200 and "sprites of still" in repr(done) and "image/png" in done._repr_html_()
+    again = motionkit.bench("still", pairs=1, frames=4, size=64, folder=tmp_path, gpu="cpu")
     assert again.page == done.page
     for words, says in (({"name": "sprits"}, "did you mean 'sprites'"), ({"pairs": 0}, "bench.pairs=0")):
         with pytest.raises(UserError, match=says):

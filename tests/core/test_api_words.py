@@ -1,6 +1,8 @@
 """Python calls in the words of diffusers: settings, memory, seed, size, callbacks, and what is refused."""
 
+import copy
 import json
+import re
 import types
 import warnings
 
@@ -10,6 +12,7 @@ import motionkit
 from motionkit.errors import Cancelled, UserError
 from motionkit.running import keywords
 from motionkit.running.step_callback import StepCallback
+from motionkit.settings import synonyms
 
 
 def test_a_setting_of_the_method_goes_before_the_old_keyword_of_the_same_name():
@@ -102,6 +105,33 @@ def test_seed_frames_and_size_of_a_call(inputs, tmp_path):
     assert (asked.frames, asked.size, asked.seed) == (3, (16, 32), 41)
     same, _ = method._asked({"generator": None, "height": None, "width": None}, False)
     assert (same.size, same.seed) == (None, 0)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(inputs, tmp_path):
+    import numpy as np
+    import torch
+
+    words = {"seed": np.int64(3), "frames": torch.tensor(4), "size": (np.int32(16), np.int32(32)), "fps": np.float64(5)}
+    result = motionkit.load("warp", gpu="cpu")(inputs.reference, inputs.driving, folder=tmp_path, **words)
+    assert result.frames.shape[0] == 4 and json.loads((tmp_path / "manifest.json").read_text())["seed"] == 3
+    assert motionkit.load("flipsketch", motion=np.float64(0.25)).settings.motion == 0.25
+
+
+@pytest.mark.parametrize("word", synonyms.INSTEAD)
+def test_words_of_diffusers_without_a_meaning_say_what_to_do_and_none_is_taken(word):
+    method = motionkit.load("warp", **{word: None})
+    method._asked({word: None}, False)
+    for call in (method, lambda **words: motionkit.load("warp", **words)):
+        with pytest.raises(UserError, match=f"{word}= is not taken here: "):
+            call(**{word: "x"})
+
+
+def test_what_a_pipeline_can_do_is_named_in_its_refusal():
+    method = motionkit.load("warp")
+    for name, instead in synonyms.PIPELINE.items():
+        with pytest.raises(AttributeError, match=re.escape(instead)):
+            getattr(method, name)
+    assert not hasattr(method, "nothing") and copy.deepcopy(method).request == method.request
 
 
 def test_other_tools_names_of_the_inputs(inputs):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,3 +95,27 @@ def test_this_process_is_too_late():
         pytest.skip("a build for CUDA can always pretend")
     with pytest.raises(RuntimeError, match="imported already"):
         early.ready()
+
+
+THREAD = """
+from motionkit.backbones.pretend import early
+early.ready()
+import threading
+import torch
+from motionkit.backbones.pretend.device import world
+seen = []
+with world("cuda"):
+    x = torch.ones(2, device="cuda", requires_grad=True)
+    y = 2 * x
+    y.register_hook(lambda _: seen.append(threading.get_ident()))
+    y.sum().backward()
+print(seen == [threading.get_ident()])
+"""
+
+
+@pytest.mark.slow
+@NEEDS_CUDA
+def test_a_backward_pass_on_a_card_that_is_not_there_has_no_thread_of_its_own():
+    """Tensors that end in the engine's thread while the first one uses them ended some counts by a signal."""
+    done = subprocess.run([sys.executable, "-c", THREAD], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]

@@ -330,3 +330,24 @@ def test_a_new_method_is_a_node_with_no_further_line(monkeypatch, tmp_path):
     finally:
         monkeypatch.undo()
         registry.refresh()
+
+
+def test_settings_name_no_file_of_a_machine_that_others_reach(comfy, tmp_path, monkeypatch):
+    node = NODE_CLASS_MAPPINGS["motionkit_load_vidmp3"]()
+    elsewhere = str(tmp_path / "elsewhere")
+    assert node.load(masks__path=elsewhere)[0].settings == {"masks.path": elsewhere}
+    arguments = types.ModuleType("comfy.cli_args")
+    arguments.args = types.SimpleNamespace(listen="127.0.0.1,0.0.0.0")
+    monkeypatch.setitem(sys.modules, "comfy.cli_args", arguments)
+    for name in ("masks__path", "pack", "save_pack"):
+        with pytest.raises(UserError, match="MOTIONKIT_FILES"):
+            node.load(**{name: elsewhere})
+    below = str(tmp_path / "input" / "masks.npy")
+    assert node.load(masks__path=below, save_pack=str(tmp_path / "output" / "pack"))
+    with pytest.raises(UserError):
+        node.load(save_pack=below)
+    monkeypatch.setenv("MOTIONKIT_FILES", str(tmp_path))
+    assert node.load(masks__path=elsewhere)
+    arguments.args.listen = "127.0.0.1"
+    monkeypatch.delenv("MOTIONKIT_FILES")
+    assert node.load(masks__path=elsewhere)

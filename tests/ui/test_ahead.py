@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from motionkit.media.part import Part
 from motionkit.ui import ahead, asking, facts, maps
 from motionkit.ui.files import EXAMPLE, Files
 
@@ -45,6 +46,14 @@ def test_it_says_what_the_run_would_be_and_what_it_would_be_refused_for(files):
         assert said["wrong"] and "\n" not in said["wrong"], form
     said = told(files, {"method": "warp"}, CLIPS | {"driving": {"path": "/etc/hostname"}})
     assert "upload" in said["wrong"]
+
+
+def test_remarks_are_in_the_pages_words():
+    part = Part(start=0.0, fps=8.0, count=10, whole=2.0)
+    said = asking.told(f"driving: {part.line}")
+    assert said.startswith("motion: frames 0-1.25 s of 2 s") and "time line" in said and "start=" not in said
+    assert asking.told("reference: it is small") == "character: it is small"
+    assert asking.told("the driving: as it is") == "the driving: as it is"
 
 
 def test_what_is_missing_is_no_refusal_yet(files):

@@ -96,6 +96,8 @@ def test_each_screen_when_nothing_has_run(window):
     for name in SCREENS:
         show(tab, name)
         tab.wait_for_timeout(800)
+        if name == "Doctor":
+            tab.wait_for_selector(".mk-doctor .mk-group")
         shot(tab, f"{name.lower()}-{'done' if name == 'Doctor' else 'empty'}")
 
 
@@ -130,6 +132,7 @@ def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, m
     tab.wait_for_selector("#mk-stage [data-state=done]")
     tab.wait_for_selector("#mk-stage figure.made video")
     shot(tab, "transfer-done")
+    players_wait(tab)
     folder = tab.locator("#mk-stage .mk-facts a", has_text="manifest").get_attribute("href")
     ours = json.loads(tab.request.get(f"{page[0]}/{folder}").text())
     tab.click("text=Copy as command")
@@ -141,6 +144,20 @@ def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, m
     theirs = json.loads(newest.read_text())
     for key in ("config", "inputs", "seed", "frames", "size", "fps", "plan", "versions", "method", "weights"):
         assert ours.get(key) == theirs.get(key), key
+
+
+def players_wait(tab):
+    """Players wait for frames that are still being decoded, else a slow machine would never show one."""
+    at = "document.querySelector('#mk-stage .mk-seek').value"
+    tab.evaluate(
+        "Object.defineProperty(HTMLMediaElement.prototype, 'seeking', { configurable: true, get: () => true })"
+    )
+    tab.wait_for_timeout(400)
+    before = tab.evaluate(at)
+    tab.wait_for_timeout(1000)  # eight frames
+    assert tab.evaluate(at) == before
+    tab.evaluate("Object.defineProperty(HTMLMediaElement.prototype, 'seeking', { get: () => false })")
+    tab.wait_for_function(f"{at} != {before!r}")
 
 
 def test_a_bad_file_is_one_line(window, tmp_path):
@@ -159,6 +176,7 @@ def test_a_part_is_cut_on_the_time_line_and_marks_and_maps_are_given(window, cli
     tab = window[0]
     tab.check("input[name=mk-method][value=vidmp3]", force=True)
     tab.wait_for_selector("#mk-form .mk-settings >> nth=1")
+    tab.wait_for_selector("#mk-reference .mk-clip.unread")  # what the method does not read is greyed
     choose(tab, "driving", clips / "moves.mp4")
     tab.focus("#mk-driving input[aria-label='Motion: start']")
     tab.keyboard.press("ArrowRight")
@@ -170,6 +188,9 @@ def test_a_part_is_cut_on_the_time_line_and_marks_and_maps_are_given(window, cli
     tab.click(".mk-group > summary:has-text('Masks')")
     drawn(tab, "Box", lambda x, y: (x(0.25), y(0.25), x(0.75), y(0.75)))
     shot(tab, "transfer-box", whole=False)
+    field = tab.locator(".mk-field:has(label:text-is('Path'))").first
+    field.locator("input[type=file]").set_input_files(str(clips / "me.png"))
+    assert "me.png" in field.locator(".mk-soft").inner_text()
     tab.click("text=Use this box")
     drawn(tab, "Start", lambda x, y: (x(0.3), y(0.5), x(0.7), y(0.5)))
     tab.click("text=Use this mask")
@@ -178,6 +199,7 @@ def test_a_part_is_cut_on_the_time_line_and_marks_and_maps_are_given(window, cli
     tab.wait_for_selector(".mk-words pre")
     command = tab.locator(".mk-words pre").inner_text()
     assert "start=0.125" in command and "masks=me.png" in command and "method.masks.start=mask.png" in command
+    assert "method.masks.path=me.png" in command
     box = re.search(r"method.masks.box=\[([\d.,]+)]", command)
     assert box and all(
         abs(float(v) - w) < 0.03 for v, w in zip(box[1].split(","), (0.25, 0.25, 0.75, 0.75), strict=True)
@@ -299,6 +321,9 @@ def test_methods_are_compared_and_judged_blind(window, clips):
     tab.wait_for_selector(".mk-wipe:visible")
     shot(tab, "compare-done")
     show(tab, "Study")
+    tab.click(".mk-study .mk-run")
+    assert "tick" in tab.wait_for_selector(".mk-study .mk-error").inner_text()
+    shot(tab, "study-failed")
     tab.check(".mk-study .mk-ticks input >> nth=0")
     tab.click(".mk-study .mk-run")
     tab.wait_for_selector(".mk-pair video")
@@ -309,6 +334,21 @@ def test_methods_are_compared_and_judged_blind(window, clips):
     tab.click("text=Stop, and show the rates")
     tab.wait_for_selector(".mk-rate")
     shot(tab, "study-done")
+
+
+def test_lists_that_the_server_does_not_give_are_not_shown_as_empty(window):
+    tab, _, said = window
+    tab.route("**/component_server**", lambda route: route.abort())
+    for name in ("Gallery", "Tables", "Study", "Doctor"):
+        show(tab, name)
+        line = tab.wait_for_selector(f".mk-{name.lower()} .mk-error").inner_text()
+        assert "cannot be read" in line and "\n" not in line
+        if name != "Study":
+            shot(tab, f"{name.lower()}-failed")
+    tab.unroute("**/component_server**")
+    tab.click(".mk-doctor button:has-text('Look again')")
+    tab.wait_for_selector(".mk-doctor .mk-group")
+    said[:] = [line for line in said if "ERR_FAILED" not in line]
 
 
 def test_what_has_run_is_in_the_gallery(window, page):

@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import re
+from pathlib import Path
 
 import pytest
 
 from motionkit.cli import main
 from motionkit.errors import UserError
-from motionkit.ui import gallery
+from motionkit.ui import asking, comparisons, gallery
 from motionkit.ui.files import Files
 from motionkit.ui.guard import Guard, session_of
 from motionkit.ui.server import Wanted
@@ -112,6 +113,81 @@ def test_files_by_links_and_short_secrets(files, tmp_path):
         with pytest.raises(UserError):
             files.run(name)
         assert page_file(files, name) is None
+
+
+def asked_for(files, session="s" * 24, **settings):
+    form = {"method": "vidmp3", "prompt": "a horse", "source_prompt": "a cat", "settings": settings}
+    return asking.request_of(form, {}, files, session).config
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """The files of a page that others use, and where the folders lie that it was started with, and was not."""
+    for name in ("mine", "given", "runs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "masks.npy").write_text("x")
+    made = Files(tmp_path / "runs", [tmp_path / "given"], alone=False)
+    yield made, tmp_path
+    made.close()
+
+
+def test_settings_of_a_shared_page_name_only_what_its_visitors_may_have(shared, monkeypatch):
+    files, place = shared
+    (place / "given" / "out").symlink_to(place / "mine")
+    monkeypatch.chdir(place)
+    upload = files.uploads / "m.npy"
+    upload.write_text("x")
+    files.belongs(upload, "s" * 24)
+    for good in (place / "given/masks.npy", place / "runs/masks.npy", upload, "owner/name"):
+        assert asked_for(files, **{"masks.path": str(good)})["masks"]["path"] == str(good)
+    bad = [
+        place / "mine/masks.npy",
+        place / "given/../mine",
+        place / "given/out/masks.npy",
+        "mine",
+        "~",
+        "/etc/no-such",
+    ]
+    for path in (*bad, place / "runs/.hidden", files.made("t" * 24)):
+        for name in ("masks.path", "masks.weights", "depth.path", "pack", "save_pack"):
+            with pytest.raises(UserError, match=f"{name}=.*files=") as said:
+                asked_for(files, **{name: str(path)})
+            assert "no such" not in str(said.value).replace(str(path), "")
+    with pytest.raises(UserError):
+        asked_for(files, session="t" * 24, **{"masks.path": str(upload)})
+    with pytest.raises(UserError):
+        asked_for(files, masks={"path": str(place / "mine/masks.npy"), "name": "m"})
+    with pytest.raises(UserError):
+        asked_for(files, save_pack=str(place / "given/pack"))  # only read
+    assert asked_for(files, save_pack=str(place / "runs/pack"))["save_pack"]
+    with pytest.raises(UserError):
+        comparisons.settings_of(
+            {"method": "vidmp3", "settings": {"pack": str(place / "mine")}}, ["vidmp3"], files, "s" * 24
+        )
+    alone = Files(place / "runs")
+    assert asked_for(alone, **{"masks.path": str(bad[0])})  # who started the page has all files of the machine anyway
+    alone.close()
+
+
+def test_jobs_of_a_shared_page_name_clips_of_its_folders_alone(shared, monkeypatch):
+    files, place = shared
+    monkeypatch.chdir(place / "mine")
+    assert files.found(Path("masks.npy"), "s" * 24) == place / "given/masks.npy"
+    assert files.found(place / "mine/masks.npy", "s" * 24) is None
+    assert files.found(place / "runs/masks.npy", "s" * 24)
+    (place / "given/masks.npy").unlink()
+    assert files.found(Path("masks.npy"), "s" * 24) is None is files.found(Path("a\0b"), "s" * 24)
+    alone = Files(place / "runs")
+    assert alone.found(Path("masks.npy"), "") == place / "mine/masks.npy"
+    assert alone.found(place / "given", "") is None
+    alone.close()
+
+
+def test_who_is_alone_and_which_folders_there_are(tmp_path):
+    assert Wanted().alone and not Wanted(password="correct horse").alone
+    assert not Wanted("0.0.0.0", password="correct horse").alone
+    with pytest.raises(UserError, match="files="):
+        Wanted(folders=(tmp_path / "no",)).check()
 
 
 def test_a_run_is_deleted_and_nothing_around_it(files):

@@ -27,6 +27,9 @@ def world(device: str = "cuda") -> Iterator[Meter]:
     """
     meter = Meter(device)
     with ExitStack() as stack:
+        # Backward passes stay in this thread: beside one of the engine's, whose tensors are freed there, processes have
+        # been seen to end in TensorImpl::_fw_grad, which read a tensor that was gone (once in some twenty counts).
+        stack.enter_context(torch.autograd.set_multithreading_enabled(False))
         stack.enter_context(mock.patch.object(nn.Module, "_apply", _apply))
         if meter.device == "cuda":
             if not early.is_ready():

@@ -6,6 +6,7 @@ Its modules are looked up when a node runs. Without ComfyUI there are no folders
 from __future__ import annotations
 
 import importlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,16 @@ import numpy as np
 
 from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, UserError
+from motionkit.settings.named_files import READ
+from motionkit.weights.places import assets
 
 NONE = "(none)"  # no file of a list
+FOLDERS = "MOTIONKIT_FILES"  # folders that settings may name too where others reach ComfyUI, as PATH lists its own
+HOW = (
+    f"put it below ComfyUI's input or models folder, or list its folder in {FOLDERS} where ComfyUI starts; what is "
+    "saved goes below its output folder"
+)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PREVIEW_SIDE = 512  # pixels, as ComfyUI's own previews
 
 
@@ -69,6 +78,22 @@ def in_input(name: str, text: str) -> str | None:
     if not found.is_relative_to(root) or not found.exists():
         raise UserError(f"{name}={text}: give a file or folder below ComfyUI's input folder, {root}")
     return str(found)
+
+
+def may_name(place_named: str, kind: str) -> bool:
+    """Whether a setting of a graph may name a place, to be read or written; any, where ComfyUI listens here alone."""
+    arguments, folders = _module("comfy.cli_args"), _module("folder_paths")
+    listens = str(getattr(getattr(arguments, "args", None), "listen", "127.0.0.1"))
+    if all(name.strip() in _LOOPBACK for name in listens.split(",")):
+        return True
+    try:
+        real = Path(place_named).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError):
+        return False
+    given = [Path(name) for name in os.environ.get(FOLDERS, "").split(os.pathsep) if name]
+    readable = [*map(place, ("input", "temp")), Path(getattr(folders, "models_dir", assets())), assets(), *given]
+    allowed = [place("output"), *(readable if kind == READ else ())]
+    return any(real.is_relative_to(folder.resolve()) for folder in allowed)
 
 
 class Watcher(NullProgress):

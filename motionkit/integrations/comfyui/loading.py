@@ -11,6 +11,7 @@ from motionkit.api import Method, load
 from motionkit.errors import UserError
 from motionkit.integrations.comfyui import host, widgets
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
+from motionkit.settings import named_files
 from motionkit.settings.gpu import TIERS
 from motionkit.transfer import MethodSpec
 
@@ -85,7 +86,9 @@ class Load:
     ) -> tuple[Loaded]:
         """The method with what was chosen. Raises: UserError, for settings that do not fit it."""
         path, tuned = host.chosen("checkpoints", backbone_checkpoint), host.chosen("loras", backbone_lora)
-        settings = widgets.given(*self._config(), values)
+        config, usual = self._config()
+        settings = widgets.given(config, usual, values)
+        named_files.check(config, settings, host.may_name, host.HOW, prefix="")
         loaded = Loaded(self.spec.name, backbone, gpu, path, (tuned, backbone_lora_scale) if tuned else None, settings)
         loaded.method()  # refuses now what cannot work
         return (loaded,)

@@ -82,7 +82,10 @@ def load(path: Path, size: tuple[int, int] = (1, 1), person: str = "tracked") ->
             return from_frames(data, size, person)
         return _clip(data, size)
     except _BROKEN as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        if isinstance(error, AttributeError | TypeError):
+            reason = "it is laid out in another way"
+        else:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{shown(path)} holds no poses that can be read ({reason})") from error
 
 

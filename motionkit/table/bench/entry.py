@@ -129,14 +129,14 @@ def entries_of(
     for name in settings or {}:
         if name not in methods:
             raise unknown("method in settings", name, methods)
-    made = []
+    made, wanted = [], expand(backbones)
     for name in methods:
         spec, own = registry.spec(name), dict((settings or {}).get(name) or {})
         method_settings(spec, own, f"settings.{name}.")
         if not spec.backbones:
             made.append(Entry(name, name, None, own))
             continue
-        chosen: list[str | None] = [*expand(backbones)] or [None]
+        chosen: list[str | None] = [*wanted] or [None]
         more = (weights.path, weights.motion, weights.lora, weights.parts) if weights else ()
         made += [Entry(f"{name} on {b}" if len(chosen) > 1 else name, name, b, own, *more) for b in chosen]
     return made

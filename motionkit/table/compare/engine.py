@@ -23,7 +23,7 @@ from motionkit.running.lazy_backbone import choose_backbone
 from motionkit.running.preflight import Row, before
 from motionkit.running.request import Request, check_values, plan_for
 from motionkit.table.compare.cell import Cell, Shared
-from motionkit.table.compare.outcome import REPORT, measured, place_truth, write
+from motionkit.table.compare.outcome import GRID, REPORT, measured, place_truth, write
 from motionkit.table.store import CELLS
 from motionkit.transfer import Inputs, MethodSpec
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from motionkit.running.canvas import CanvasInputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of a comparison: its folder, an entry per method, and why some failed (method -> reason).
 
@@ -52,6 +52,16 @@ class Comparison:
     def report(self) -> Path:
         """The page."""
         return self.folder / REPORT
+
+    def __repr__(self) -> str:
+        made = ", ".join(entry.name for entry in self.entries if entry.name not in self.failed)
+        lost = f"; failed: {', '.join(self.failed)}" if self.failed else ""
+        return f"<Comparison of {made}{lost}: {self.report}>"
+
+    def _repr_html_(self) -> str:
+        from motionkit.report.text import file_in_notebook
+
+        return file_in_notebook(self.folder / GRID, repr(self))
 
 
 def compare(

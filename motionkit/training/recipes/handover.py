@@ -40,7 +40,7 @@ def take_over(loop: Loop, folder: Path) -> bool:
         UserError: the weights are of another model.
     """
     file = folder / "weights.safetensors"
-    if loop.checkpoint.exists() or not file.exists():
+    if loop.checkpoint or not file.exists():
         return False
     weights = eight_bit.unpack_all(load_file(file))
     try:

@@ -15,9 +15,9 @@
 
   part("choose", (root, { props, trigger, watch }) => {
     function draw() {
-      const given = ["driving", "reference"].map((name) => { const clip = store.clips[name]; return h("figure", {}, clip?.still ? h("img", { src: clip.still, alt: clip.name }) : h("div", { class: "mk-none" }, "none yet"), h("figcaption", {}, h("b", {}, name), h("span", {}, clip?.name || ""))); });
+      const given = ["driving", "reference"].map((name) => { const clip = store.clips[name]; return h("figure", {}, clip?.still ? h("img", { src: clip.still, alt: clip.name }) : h("div", { class: "mk-none" }, "none yet"), h("figcaption", {}, h("b", {}, say(name)), h("span", {}, clip?.name || ""))); });
       const button = h("button", { type: "button", class: "mk-run", onclick: () => trigger("run") }, "Compare");
-      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Compare"), h("span", { class: "mk-soft" }, "the clips, texts and sizes of Transfer, through each ticked method")),
+      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Compare"), h("span", { class: "mk-soft mk-hint" }, "the clips, texts and sizes of Transfer, through each ticked method")),
         h("div", { class: "mk-given" }, given), store.form.prompt ? h("p", { class: "mk-soft" }, "“" + store.form.prompt + "”") : "",
         ticks(props.value?.methods || [], (methods) => { props.value = { ...props.value, methods }; }), button);
     }
@@ -55,7 +55,7 @@
       const zone = h("div", { class: "mk-drop" }, said || [h("label", { class: "mk-pick" }, input, h("span", {}, "Choose files")), h("span", { class: "mk-soft" }, "one CSV, and the clips it names")]);
       zone.addEventListener("dragover", (event) => event.preventDefault());
       zone.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
-      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Batch"), h("span", { class: "mk-soft" }, "a row is a job: columns name, reference, driving, prompt, truth, seed, …")), zone, wrong ? h("p", { class: "mk-error", role: "alert" }, wrong) : "",
+      mk.fill(root, h("div", { class: "mk-title" }, h("h2", {}, "Batch"), h("span", { class: "mk-soft mk-hint" }, "a row of the CSV is a job: columns name, reference, driving, prompt, truth, seed, …")), zone, wrong ? h("p", { class: "mk-error", role: "alert" }, wrong) : "",
         files.length ? h("ul", { class: "mk-files" }, files.map((f) => h("li", {}, f.name, h("button", { type: "button", class: "mk-link", onclick: () => { put({ files: files.filter((g) => g !== f) }); draw(); } }, "remove")))) : "",
         ticks(props.value?.methods || [], (methods) => put({ methods })), h("button", { type: "button", class: "mk-run", onclick: () => trigger("run") }, "Run the jobs"));
     }

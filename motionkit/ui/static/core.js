@@ -30,7 +30,8 @@ window.mk = (() => {
   const hear = (name, then) => bus.addEventListener(name, (event) => then(event.detail));
   const seconds = (value) => value === null || value === undefined ? "" : value < 99.5 ? value.toFixed(value < 10 ? 1 : 0) + " s" : Math.floor(value / 60) + " min " + Math.round(value % 60) + " s";
   const number = (value) => value === null || value === undefined ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(2) : value.toFixed(3);
-  const say = (name) => name.replaceAll("_", " ");
+  const SAID = { reference: "character", driving: "motion", source_prompt: "what the motion clip shows", negative_prompt: "what to avoid" };
+  const say = (name) => SAID[name] || name.replaceAll("_", " ");
 
   // A refusal of the server, without what the transport puts before it.
   const failed = (error) => String(error?.message || error).replace(/^(Error: )?(HTTP \d+: )?/, "");
@@ -61,7 +62,7 @@ window.mk = (() => {
       h("span", { class: "mk-mark", ariaHidden: "true" }, h("i"), h("i"), h("i"), h("i")),
       h("strong", {}, "motionkit"),
       h("span", { class: "mk-version" }, props.value.version)),
-    h("p", {}, "One character, another clip’s motion. On this machine alone."));
+    h("p", {}, "One character, another clip’s motion." + (props.value.alone ? " On this machine alone." : "")));
   });
 
   document.documentElement.lang = "en";

@@ -5,6 +5,7 @@
   function control(name, fact, value, set, tools) {
     const drawn = fact["x-drawn"];
     if (drawn && tools) return mk.marked(drawn, name, value, set, { ...tools, typed: (now, put) => control(name, fact, now, put) });
+    if (fact["x-file"] === "read" && tools) return mk.filed(name, value, set, { upload: tools.upload, usual: fact.default, typed: (now, put) => control(name, fact, now, put) });
     const kinds = [fact.type].flat(), id = "set-" + name;
     const common = { id, ariaLabel: name, title: fact.description || "" };
     if (fact.enum) {
@@ -66,8 +67,8 @@
     // What the run would be refused for, whether it fits and how long it takes: asked anew a moment after each change.
     function look_ahead() {
       clearTimeout(timer);
+      const mine = ++turn; // what was asked before has no say any more
       timer = setTimeout(async () => {
-        const mine = ++turn;
         let got = null;
         try { got = await server.ahead_of(asks()); } catch { got = null; }
         if (mine === turn) { seen = got; readiness(); }
@@ -89,14 +90,14 @@
       const input = h("input", { type: "radio", name: "mk-method", value: item.name, checked: chosen, onchange: () => change({ method: item.name, backbone: "", preset: "", settings: {} }) });
       const chips = [...Object.keys(item.needs).map((n) => [n, "need", "needs " + (item.needs[n] || say(n))]), ...Object.keys(item.uses).map((n) => [n, "use", "takes " + (item.uses[n] || say(n))])];
       return h("label", { class: "mk-card" + (chosen ? " on" : "") }, input,
-        h("span", { class: "mk-name" }, item.title, item.year ? h("small", {}, item.year) : "", item.status !== "working" ? h("small", { class: "mk-flag" }, item.status) : ""),
+        h("span", { class: "mk-name" }, item.title, item.year ? h("small", {}, item.year) : "", item.state ? h("small", { class: "mk-flag", title: item.state }, "paper’s figures not reached") : ""),
         h("span", { class: "mk-what" }, item.summary),
         h("span", { class: "mk-chips" }, chips.map(([n, kind, told]) => h("span", { class: "mk-chip " + kind, title: told }, say(n))), item.from !== "motionkit" ? h("span", { class: "mk-chip from" }, "from " + item.from) : ""),
         chosen ? h("span", { class: "mk-licence" }, item.licence, item.paper ? [" · ", h("a", { href: item.paper, target: "_blank", rel: "noreferrer" }, "paper")] : "") : "");
     }
 
     function text(name, label) {
-      const on = reads(name), box = h(name === "prompt" ? "textarea" : "input", { value: state[name] || "", disabled: !on, rows: 2, id: "mk-" + name, placeholder: on ? method().needs[name] || method().uses[name] || "" : `not read by ${method().title}` });
+      const on = reads(name), box = h(name === "prompt" ? "textarea" : "input", { value: state[name] || "", disabled: !on, rows: 2, id: "mk-" + name, placeholder: on ? method().needs[name] || method().uses[name] || "" : "not read" });
       box.addEventListener("input", () => { state[name] = box.value; push(); readiness(); });
       return h("div", { class: "mk-text" + (on ? "" : " off") }, h("label", { htmlFor: "mk-" + name }, label, name in method().needs ? h("small", {}, " needed") : ""), box);
     }
@@ -163,7 +164,7 @@
       const presets = known?.schema?.properties?.preset;
       const state_of = (name) => ({ missing: " (weights missing)", unusable: " (weights unusable)" })[facts.backbones[name]?.state] || "";
       mk.fill(root, 
-        h("div", { class: "mk-title" }, h("h2", {}, "Method"), h("span", { class: "mk-soft" }, "filled: needed · outlined: taken when given")),
+        h("div", { class: "mk-title" }, h("h2", {}, "Method"), h("span", { class: "mk-soft mk-hint" }, "filled: needed · outlined: taken when given")),
         h("div", { class: "mk-cards", role: "radiogroup", ariaLabel: "method" }, facts.methods.map(card)),
         facts.broken.map((line) => h("p", { class: "mk-soft" }, "not loaded: " + line)),
         text("prompt", "Prompt"), h("div", { class: "mk-two" }, text("source_prompt", "What the motion clip shows"), text("negative_prompt", "To avoid")),

@@ -85,6 +85,24 @@
     return [tools, place];
   };
 
+  // The control of a setting that may name a file: typed, as a word or a place, or uploaded.
+  mk.filed = (name, value, set, { upload, usual, typed }) => {
+    const line = h("span", { class: "mk-row" }), note = h("p", { class: "mk-error", hidden: true });
+    let now = value;
+    function put(next) { now = next; note.hidden = true; set(next); draw(); }
+    async function take(file) {
+      if (!file) return;
+      try { const sent = await upload(file); put({ path: sent.path, name: file.name }); } catch (error) { note.textContent = mk.failed(error); note.hidden = false; }
+    }
+    function draw() {
+      const picked = h("input", { type: "file", ariaLabel: "choose a file for " + name, onchange: () => take(picked.files[0]) }), sent = now?.path;
+      fill(line, sent ? h("span", { class: "mk-soft" }, now.name) : typed(now ?? usual, put), h("label", { class: "mk-pick" }, picked, h("span", {}, "Upload")),
+        sent ? h("button", { type: "button", class: "mk-small", ariaLabel: "remove " + name, onclick: () => put(undefined) }, "×") : "");
+    }
+    draw();
+    return [line, note];
+  };
+
   // A row for each map that the method reads; `put` gets all that are given.
   mk.maps = (card, names, given, put, { map, upload, opened, toggled }) => {
     const notes = { ...card.needs, ...card.uses }, rows = names.filter((name) => name in notes || given[name]);
