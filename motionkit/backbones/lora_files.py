@@ -18,6 +18,7 @@ PEFT = "adapter_model"  # peft's file, whose alpha is in the configuration besid
 _KNOWN = ("pytorch_lora_weights.safetensors", f"{PEFT}.safetensors")  # diffusers, peft
 # What trainers leave beside a LoRA, by the beginning of its name: arguments and states, no weights.
 _TRAINERS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler")
+_STATE = "last.pt"  # what motionkit's own trainings resume from
 _UNET, _TEXT = "_unet.pt", "_text_encoder.pt"  # the two halves that the FlipSketch authors' trainer writes
 ADAPTER = "adapter_config.json"
 
@@ -152,6 +153,7 @@ def lora_files(path: str | Path) -> list[Path]:
 def _in_folder(folder: Path) -> Path:
     """The one LoRA file of a folder: no file of a trainer's state, and no pickle of which the tensors lie beside it."""
     held = {file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(_TRAINERS)}
+    held = {file for file in held if file.name != _STATE}
     files = sorted(file for file in held if file.suffix == SUFFIXES[0] or file.with_suffix(SUFFIXES[0]) not in held)
     for chosen in (
         [file for file in files if file.name in _KNOWN],

@@ -185,7 +185,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
     except FileNotFoundError:
         lost, why = True, "the current folder no longer exists"
     except UserError as error:
-        lost, why = False, str(error)
+        lost, why = False, str(error).removesuffix("; choose another folder")
     if lost and shows:
         os.chdir("/")
     if shows:

@@ -206,9 +206,9 @@ def check_writable(folder: Path) -> None:
     while not os.path.exists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        raise UserError(f"cannot write into {folder}: {there} is not a folder")
+        raise UserError(f"cannot write into {folder}: {there} is not a folder; choose another folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {folder}: permission denied")
+        raise UserError(f"cannot write into {folder}: permission denied; choose another folder")
 
 
 def _check_name(path: Path) -> None:

@@ -205,7 +205,7 @@ def test_diffusers_files_mean_their_rank_and_nothing_is_said(tiny, tmp_path, cap
 
 def test_what_a_trainer_leaves_beside_is_not_taken_for_the_lora(tiny, tmp_path):
     """A folder as trainers write it: the adapter, its pickled twin, arguments and states."""
-    for name in ("training_args.bin", "optimizer.pt", "rng_state_0.pt", "my.bin"):
+    for name in ("training_args.bin", "optimizer.pt", "rng_state_0.pt", "last.pt", "my.bin"):
         (tmp_path / name).write_bytes(b"cposix\nsystem\n(S'touch pwned'\ntR.")
     save_file(peft_names(make(tiny[0], UNET)[0], {}), tmp_path / "my.safetensors")
     assert [file.name for file in lora_files(tmp_path)] == ["my.safetensors"]

@@ -43,7 +43,7 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is not a folder"):
         check_writable(tmp_path / "file" / "deeper")
     monkeypatch.setattr(os, "access", lambda *a: False)
-    with pytest.raises(UserError, match="permission denied"):
+    with pytest.raises(UserError, match="permission denied; choose another"):
         check_writable(tmp_path / "new" / "deeper")
 
 
