@@ -96,7 +96,7 @@ def _register_method(store: Any, name: str) -> None:
         trainer = registry.load_object(spec.train_config) if spec.train_config else None
         if "name" not in {field.name for field in dataclasses.fields(schema)}:
             schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
-        nodes = {"method": nullable(schema), "trainer": nullable(trainer) if trainer else {}}
+        nodes: dict[str, Any] = {"method": nullable(schema), "trainer": nullable(trainer) if trainer else {}}
         for group, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node)
     except Exception as error:
