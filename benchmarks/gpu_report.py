@@ -4,12 +4,13 @@
     python benchmarks/gpu_report.py --cases vidmp3:sdxl --again
     python benchmarks/gpu_report.py --tiny             # the same on the CPU with tiny networks: shows that it works
 
-A case is a method on a backbone under one plan, or diffusers' own pipeline on that backbone; it runs in a process of
-its own with a time limit and is kept when it ends, so that a second start goes on. Calls that were measured before the
-limit, or before one that the card is too small for, are kept too. Weights are random and made on the
-device, since neither speed nor memory depends on them: nothing is downloaded. GiB held are the allocator's peak with
-the backbone's weights, preflight what `motionkit fits` says of that call. Seconds are of one call after a first one; a
-tuning step's call also builds what a run builds once, so that for it the time of the GPU's kernels stands beside it.
+A case is a method on a backbone under one plan (nothing held back, +checkpointing, +offload), or diffusers' pipeline on
+that backbone; it runs in a process of its own with a time limit and is kept when it ends, so that a second start goes
+on. Calls that were measured before the limit, or before one that the card is too small for, are kept too. Weights
+are random and made on the device, since neither speed nor memory depends on them: nothing is downloaded. GiB held are
+the allocator's peak with the backbone's weights, preflight what `motionkit fits` says of that call. Seconds are of one
+call after a first one; a tuning step's call also builds what a run builds once, so that for it the time of the GPU's
+kernels stands beside it.
 Results: gpu_report.json and gpu_report.md in the folder of `--out`.
 """
 
@@ -28,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-PIPELINE, AGAIN = "diffusers", "+checkpointing"
+PIPELINE, AGAIN, APART = "diffusers", "+checkpointing", "+offload"
 FRAMES = 16
 FIRST = ("vidmp3:animatediff-sd15", "flipsketch:modelscope", "animatex:animatex", "anamodiff:sd15")
 THEN = ("vidmp3:sdxl", "anamodiff:sdxl", "flipsketch:animatediff-sdxl", "vidmp3:animatediff-sdxl")
@@ -44,9 +45,11 @@ def cases() -> list[str]:
     pairs = [f"{s.name}:{b}" for s in registry.METHODS.every() if s.demands for b in s.backbones]
     pairs = [pair for pair in pairs if catalog.get(pair.split(":")[1]).hub_id or pair == "animatex:animatex"]
     plain = [f"{PIPELINE}:{b}" for b in ("animatediff-sd15", "modelscope", "sd15", "sdxl", "animatediff-sdxl")]
-    leading = [*FIRST, *plain[:3], *(f"{case}{AGAIN}" for case in FIRST if "animatex" not in case), *THEN, *plain[3:]]
+    leading = [*FIRST, *plain[:3], *(f"{case}{AGAIN}" for case in FIRST if "animatex" not in case)]
+    leading += [*THEN, *plain[3:], *(f"{case}{APART}" for case in (*FIRST, *THEN))]
     rest = [pair for pair in pairs if not pair.endswith(":sd14")]
-    return list(dict.fromkeys([*leading, *rest, *(f"{p}{AGAIN}" for p in rest if not p.startswith("animatex"))]))
+    again = [f"{pair}{AGAIN}" for pair in rest if not pair.startswith("animatex")]
+    return list(dict.fromkeys([*leading, *rest, *again, *(f"{pair}{APART}" for pair in rest)]))
 
 
 def measure(case: str, device: str) -> Iterator[dict[str, Any]]:
@@ -55,8 +58,10 @@ def measure(case: str, device: str) -> Iterator[dict[str, Any]]:
     from motionkit.running.count import plan_on
     from motionkit.settings import gpu
 
-    method, _, backbone = case.removesuffix(AGAIN).partition(":")
-    facts, plan = catalog.get(backbone), plan_on(backbone, device, case.endswith(AGAIN))
+    pair, *switches = case.split("+")
+    method, _, backbone = pair.partition(":")
+    facts, plan = catalog.get(backbone), plan_on(backbone, device, "checkpointing" in switches)
+    plan = replace(plan, offload="model") if "offload" in switches else plan
     if device == "cuda" and not gpu.detect().bf16:
         plan = replace(plan, dtype="float16", autocast="float16")
     built = random_backbone(facts, plan)

@@ -93,6 +93,7 @@ ANIMATEX = BackboneSpec(
     hub_id="Shuaishuai0219/Animate-X",
     converter=f"{_NET}.convert:run",
     portrait=True,
+    quick_decoder="madebyollin/taesd",
     **_NETWORK,
     row=18,
 )

@@ -13,6 +13,7 @@ _MOTION, _TINY_MOTION = "motionkit.backbones.animatediff:load", "motionkit.backb
 _OPENRAIL = "CreativeML Open RAIL-M (use restrictions)"
 _XL_UPCAST = ("vae",)  # overflows in float16, its card says
 _SD1 = (("cross_attention_dim", 768),)
+_TAESD, _TAESD_XL = "madebyollin/taesd", "madebyollin/taesdxl"
 _PIPELINE, _PIPELINE_XL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 _VIDEO: dict[str, Any] = {"makes_clips": True, "roles": ROLES}
 
@@ -61,6 +62,7 @@ SD14 = BackboneSpec(
     pipeline=_PIPELINE,
     sd1_unet=True,
     one_file="sd15",
+    quick_decoder=_TAESD,
     row=3,
 )
 SD15 = BackboneSpec(
@@ -79,6 +81,7 @@ SD15 = BackboneSpec(
     pipeline=_PIPELINE,
     sd1_unet=True,
     one_file="sd15",
+    quick_decoder=_TAESD,
     row=4,
 )
 TINY_SDXL = BackboneSpec(
@@ -114,6 +117,7 @@ SDXL = BackboneSpec(
     pipeline=_PIPELINE_XL,
     xl_unet=True,
     one_file="sdxl",
+    quick_decoder=_TAESD_XL,
     row=5,
     upcast=_XL_UPCAST,
 )
@@ -165,6 +169,7 @@ MODELSCOPE = BackboneSpec(
     layout=layouts.OLDER,
     **_VIDEO,
     unet_class="UNet3DConditionModel",
+    quick_decoder=_TAESD,
     row=8,
 )
 TINY_ANIMATEDIFF_SD15 = BackboneSpec(
@@ -239,6 +244,7 @@ ANIMATEDIFF_SD15 = BackboneSpec(
     sd1_unet=True,
     **_VIDEO,
     one_file="sd15",
+    quick_decoder=_TAESD,
     row=12,
 )
 ANIMATEDIFF_SDXL = BackboneSpec(
@@ -260,6 +266,7 @@ ANIMATEDIFF_SDXL = BackboneSpec(
     pipeline=_PIPELINE_XL,
     **_VIDEO,
     one_file="sdxl",
+    quick_decoder=_TAESD_XL,
     row=13,
     upcast=_XL_UPCAST,
 )

@@ -45,6 +45,7 @@ class BackboneSpec:
         sizes: "package.module:function" of the family -> all sizes of a model whose weights are drawn from the seed.
         shapes: "package.module" of a network that is no class of diffusers', for counts without weights:
             `network(config)` makes it, `assemble(spec, plan, parts)` the backbone, `toy(name)` its toy configuration.
+        quick_decoder: the hub's repository of a small decoder of its latents, for looks at what is being made.
         conf: a Hydra search path of a third party, such as "pkg://their_package.conf".
         row: where it stands in lists, lowest first; those of other packages come after motionkit's own.
     """
@@ -84,6 +85,7 @@ class BackboneSpec:
     xl_unet: bool = False
     upcast: tuple[str, ...] = ()
     shapes: str = ""
+    quick_decoder: str | None = None
     conf: str | None = None
     row: float = 1000
 

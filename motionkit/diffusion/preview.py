@@ -1,4 +1,7 @@
-"""What a clip looks like while it is denoised: a watcher of the loop, and a linear map from latents to colours."""
+"""What a clip looks like while it is denoised: a watcher of the loop, and a linear map from latents to colours.
+
+Where a small decoder of the latents is at hand on a GPU (`motionkit.backbones.quick_decoder`), it makes the pictures.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from motionkit.backbones.base import VideoBackbone
 from motionkit.backbones.noise_levels import to_eps_x0
+from motionkit.backbones.quick_decoder import Decoder, quick_decoder
 from motionkit.diffusion.schedule import Step
 
 Watcher = Callable[[Callable[[], Tensor]], None]  # gets a call that makes the clean latents, (B, C, F, h, w)
@@ -53,12 +57,27 @@ def colours(latents: Tensor, frames: Tensor) -> Tensor:
 
 def picture(latents: Tensor, weights: Tensor, most: int = MOST) -> np.ndarray:
     """Frames of clean latents (C, F, h, w), evenly spread, side by side: (h, n w, 3) uint8."""
-    picks = np.unique(np.linspace(0, latents.shape[1] - 1, min(most, latents.shape[1])).round().astype(int))
-    chosen = latents[:, picks].movedim(1, 0).float()  # (n, C, h, w)
+    chosen = _some(latents, most).float()  # (n, C, h, w)
     n, _, h, w = chosen.shape
-    rgb = (_columns(chosen) @ weights.to(chosen)).reshape(n, h, w, 3)  # (n, h, w, 3)
+    return _side_by_side((_columns(chosen) @ weights.to(chosen)).reshape(n, h, w, 3))  # (n, h, w, 3) given
+
+
+def decoded(latents: Tensor, decoder: Decoder, most: int = MOST) -> np.ndarray:
+    """The same by a decoder, a frame at a time: (H, n W, 3) uint8."""
+    frames = [decoder(frame[None]) for frame in _some(latents, most)]
+    return _side_by_side(torch.cat(frames).movedim(1, -1))  # (n, H, W, 3) given
+
+
+def _some(latents: Tensor, most: int) -> Tensor:
+    """Up to `most` frames of (C, F, h, w), evenly spread: (n, C, h, w)."""
+    picks = np.unique(np.linspace(0, latents.shape[1] - 1, min(most, latents.shape[1])).round().astype(int))
+    return latents[:, picks].movedim(1, 0)
+
+
+def _side_by_side(rgb: Tensor) -> np.ndarray:
+    """(n, H, W, 3) in [0, 1] to one picture (H, n W, 3) uint8."""
     seen = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    return np.concatenate(list(seen), axis=1)  # (h, n w, 3)
+    return np.concatenate(list(seen), axis=1)
 
 
 def _columns(latents: Tensor) -> Tensor:
@@ -68,27 +87,49 @@ def _columns(latents: Tensor) -> Tensor:
 
 
 def watcher_of(
-    backbone: VideoBackbone, frames: np.ndarray, show: Callable[[np.ndarray], None], every: float
+    backbone: VideoBackbone,
+    frames: np.ndarray,
+    show: Callable[[np.ndarray], None],
+    every: float,
+    find: Callable[[VideoBackbone], Decoder | None] = quick_decoder,
 ) -> Watcher:
     """A watcher that shows a picture at most every `every` seconds; draws no random number and changes no tensor.
 
     Args:
         frames: (F, H, W, 3) uint8 at the working size: what the colours of this backbone's latents are fitted to, once,
             when the first picture is made.
-        show: gets (h, n w, 3) uint8.
+        show: gets (h, n w, 3) uint8, or (H, n W, 3) of a decoder.
+        find: the backbone's small decoder, if there is one; asked when the first picture is made.
     """
-    weights: Tensor | None = None
+    painter: _Painter | None = None
     last = float("-inf")
 
     @torch.no_grad()
     def watch(clean: Callable[[], Tensor]) -> None:
-        nonlocal weights, last
+        nonlocal painter, last
         if time.monotonic() - last < every:
             return
-        if weights is None:
-            known = torch.from_numpy(frames).movedim(-1, 1).float() / 255  # (F, 3, H, W)
-            weights = colours(backbone.encode(known), known)
-        show(picture(clean()[0], weights))
+        painter = painter or _Painter(backbone, frames, find(backbone))
+        show(painter(clean()[0]))
         last = time.monotonic()
 
     return watch
+
+
+class _Painter:
+    """Pictures of clean latents (C, F, h, w), by the decoder while there is room for it, else by the linear map."""
+
+    def __init__(self, backbone: VideoBackbone, frames: np.ndarray, decoder: Decoder | None) -> None:
+        self.backbone, self.frames, self.decoder = backbone, frames, decoder
+        self.weights: Tensor | None = None
+
+    def __call__(self, latents: Tensor) -> np.ndarray:
+        if self.decoder is not None:
+            try:
+                return decoded(latents, self.decoder)
+            except torch.OutOfMemoryError:  # the card is full of what is being made, which no look is worth
+                self.decoder = None
+        if self.weights is None:
+            known = torch.from_numpy(self.frames).movedim(-1, 1).float() / 255  # (F, 3, H, W)
+            self.weights = colours(self.backbone.encode(known), known)
+        return picture(latents, self.weights)

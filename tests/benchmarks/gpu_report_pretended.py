@@ -15,8 +15,17 @@ import torch  # noqa: E402
 from motionkit.backbones.pretend.device import world  # noqa: E402
 from motionkit.settings import gpu  # noqa: E402
 
-CASES = ("anamodiff:tiny-sd", "anamodiff:tiny-sd+checkpointing", "flipsketch:tiny-modelscope", "animatex:tiny-animatex")
-CASES += ("vidmp3:tiny-animatediff-sd15", "diffusers:tiny-sdxl", "diffusers:tiny-animatediff-sd15")
+CASES = (
+    "anamodiff:tiny-sd",
+    "anamodiff:tiny-sd+checkpointing",
+    "animatex:tiny-animatex",
+    "animatex:tiny-animatex+offload",
+    "flipsketch:tiny-modelscope",
+    "vidmp3:tiny-animatediff-sd15",
+    "vidmp3:tiny-animatediff-sd15+offload",
+    "diffusers:tiny-sdxl",
+    "diffusers:tiny-animatediff-sd15",
+)
 kernel = SimpleNamespace(device_type=torch.autograd.DeviceType.CUDA, is_user_annotation=False)
 kernel.self_device_time_total = 2e6
 seen = mock.MagicMock()

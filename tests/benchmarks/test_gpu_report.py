@@ -41,6 +41,8 @@ def test_diffusers_own_pipelines_stand_beside(report, backbone):
 def test_the_first_cases_have_every_method(report):
     first = report.cases()
     assert {case.split(":")[0] for case in first[:4]} == {"anamodiff", "animatex", "flipsketch", "vidmp3"}
+    for switch in ("+checkpointing", "+offload"):
+        assert {case.split(":")[0] for case in first if case.endswith(switch)} >= {"anamodiff", "flipsketch", "vidmp3"}
     assert len(first) == len(set(first)) and not any("tiny" in case or "pocket" in case for case in first)
 
 
