@@ -18,7 +18,7 @@ from motionkit.running.given_clips import INPUTS, inputs_of
 from motionkit.running.request import OPTIONS, Request, check_values, execute
 from motionkit.running.step_callback import StepCallback
 from motionkit.settings.synonyms import PIPELINE
-from motionkit.transfer import MethodSpec, Result
+from motionkit.transfer import Result
 
 if TYPE_CHECKING:
     from motionkit.backbones.lora_files import LoraOptions, LoraStack
@@ -50,9 +50,7 @@ class Method:
         backbone_embeddings: str | Sequence[str] | None = None,
         **words: Any,
     ) -> None:
-        if not isinstance(name, str | MethodSpec):
-            raise UserError(f"method {name!r}: give a name, one of {', '.join(registry.names())}")
-        spec = registry.spec(name) if isinstance(name, str) else name
+        spec = registry.spec_of(name)
         from motionkit.backbones.lora_files import loras_of
         from motionkit.backbones.motion_files import MotionOptions
         from motionkit.backbones.part_files import parts_of
@@ -62,11 +60,13 @@ class Method:
         if isinstance(words.get("motion"), MotionOptions):
             warnings.warn("MotionOptions are given as motion_adapter= now, not as motion=", FutureWarning, stacklevel=3)
             motion_adapter = words.pop("motion")
-        known = keywords.sort(registry.load_object(spec.config), words, ("backbone",), _LATER)
+        known = keywords.sort(registry.settings_class(spec), words, ("backbone",), _LATER)
         if backbone is None:
             backbone = known.fields.get("backbone")
-        if isinstance(motion_adapter, str):
-            motion_adapter = MotionOptions(motion_adapter)
+        if isinstance(motion_adapter, str | os.PathLike):
+            motion_adapter = MotionOptions(os.fspath(motion_adapter))
+        if not isinstance(motion_adapter, MotionOptions | None):
+            raise UserError(f"motion_adapter is a {type(motion_adapter).__name__}: give a path, or MotionOptions")
         named, place = backbone_of(spec, backbone, backbone_path)
         parts = parts_of(backbone_vae, backbone_embeddings)
         asked = BackboneChoice(named, place, motion=motion_adapter, lora=loras_of(backbone_lora), parts=parts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from motionkit.errors import Cancelled
+from motionkit.errors import Cancelled, UserError
 from motionkit.weights.hashing import seed_from
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class Reporter:
     """A method's view of a `Progress`: keeps the calls in order, and adds `tick`, which also cancels."""
 
     def __init__(self, progress: Progress) -> None:
+        if missing := [word for word in ("start", "step", "end", "cancelled") if not hasattr(progress, word)]:
+            kind = type(progress).__name__
+            raise UserError(f"progress is a {kind}, which lacks {', '.join(missing)}: see motionkit.context.Progress")
         self.progress = progress
         self.picture: Any = None  # of the clip as it is now; goes out with the next step
         self._open: dict[str, int] = {}

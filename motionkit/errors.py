@@ -20,6 +20,12 @@ class Cancelled(Exception):
     """The user stopped the run; the command line exits with code 130."""
 
 
+def told(error: BaseException) -> str:
+    """An error that nobody expected, in one line: its kind, what it says, and the notes on where it came up."""
+    said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return ", ".join([said, *getattr(error, "__notes__", [])])
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """The error for an unknown name, with the nearest known name and the list of known ones."""
     known = sorted(known)

@@ -8,11 +8,13 @@ motionkit distribution itself.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.metadata
 import os
 import traceback
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from motionkit.transfer import MethodSpec, Transfer
 
 OWN = "motionkit"
+_MISFIT = "motionkit.settings.fact_types:misfit"  # in a room above this one
 
 
 class Part(Protocol):
@@ -127,6 +130,8 @@ class Group(Generic[Kind]):
             raise TypeError(f"{point.value} is {type(value).__name__}, not a {kind.__name__}")
         if value.name != point.name:
             raise ValueError(f"{point.value} calls itself {value.name!r}, its entry point {point.name!r}")
+        if _dist(point) != OWN and (wrong := load_object(_MISFIT)(value, kind)):
+            raise TypeError(f"{point.value}: {wrong}")
         return value
 
 
@@ -170,17 +175,46 @@ def transfer_class(name: str) -> type[Transfer]:
     return load_object(spec(name).transfer)
 
 
+def spec_of(method: Any) -> MethodSpec:
+    """The facts of a method that is given by its name, or by themselves; raises as `Group.get` does."""
+    if isinstance(method, str):
+        return METHODS.get(method)
+    if isinstance(method, load_object(METHODS.kind)):
+        return method  # type: ignore[no-any-return]
+    raise UserError(f"a method is given by its name, such as 'warp', not as {type(method).__name__}")
+
+
+def settings_class(spec: MethodSpec) -> type:
+    """The dataclass of a method's settings.
+
+    Raises:
+        UserError: it cannot be imported, or is none, or its types cannot be read.
+    """
+    found, whose = load_object(spec.config), f"method {spec.name!r}: its settings {spec.config}"
+    if not isinstance(found, type) or not dataclasses.is_dataclass(found):
+        raise UserError(f"{whose} are no dataclass, which its package has to mend")
+    try:
+        typing.get_type_hints(found)
+    except Exception as error:
+        raise UserError(f"{whose} have a type that cannot be read ({error}), which its package has to mend") from error
+    return found
+
+
 def load_object(path: str) -> Any:
     """Import "package.module:attribute".
 
     Raises:
-        UserError: the module or the attribute is not there.
+        UserError: the module or the attribute is not there, or the module fails in any way.
     """
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
+    except UserError:
+        raise
     except (ImportError, AttributeError) as error:
         raise UserError(f"cannot import {path}: {error}") from error
+    except (Exception, SystemExit) as error:  # another package's module may fail in any way
+        raise UserError(f"cannot import {path}: {type(error).__name__}: {error}") from error
 
 
 def plugins_disabled() -> bool:

@@ -55,8 +55,8 @@ class Need:
     why: str
 
     def met(self, backbone: BackboneSpec) -> bool:
-        """Whether that backbone has it."""
-        value = getattr(backbone, self.fact)
+        """Whether that backbone has it; none has a fact that is not there."""
+        value = getattr(backbone, self.fact, None)
         return not set(self.among).isdisjoint(value if isinstance(value, tuple) else (value,))
 
 
@@ -332,7 +332,8 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write the video by suffix: mp4, webm, mov, gif, webp, png, or none for a folder of numbered png frames."""
-        from motionkit.media.output_files import write_result
+        from motionkit.media.output_files import local_path, write_result
 
         more: dict[str, Any] = {"alpha": self.alpha, "sound": self.sound, "loop": self.loop}
-        return write_result(Path(path), self.frames, self.fps, self.label, **more)
+        place = local_path(path) if isinstance(path, str) and path.startswith("~") else Path(path)
+        return write_result(place, self.frames, self.fps, self.label, **more)

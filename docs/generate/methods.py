@@ -48,7 +48,7 @@ def overview(written: str) -> str:
 def page(spec: MethodSpec, written: str) -> str:
     """One method's page."""
     text = written.partition("\n")[2] if written.startswith("# ") else written
-    settings = registry.load_object(spec.config)
+    settings = registry.settings_class(spec)
     return paragraphs(
         f"# {spec.title}",
         HEAD,

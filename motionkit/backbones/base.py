@@ -173,6 +173,10 @@ class VideoBackbone(abc.ABC):
     def encode_text(self, prompts: list[str]) -> Tensor:
         """Text states (B, L, C) for B prompts; too long a prompt is cut, and the log says so."""
 
+    def cut_of(self, prompt: str) -> str:
+        """One line where a prompt is longer than what is read of it; else ""."""
+        return ""
+
     def denoise(
         self, latents: Tensor, t: float | Tensor, text: Tensor, *, unet: Any = None, **unet_arguments: Any
     ) -> Tensor:

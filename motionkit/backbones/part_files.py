@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ class PartOptions:
 
 def parts_of(vae: Any = None, embeddings: Any = None) -> PartOptions | None:
     """What was asked for; None for nothing. `embeddings`: one path or a list of them."""
-    listed = [embeddings] if isinstance(embeddings, str | os.PathLike) else list(embeddings or ())
+    listed = [embeddings] if isinstance(embeddings, str | os.PathLike) else embeddings or ()
+    if not isinstance(listed, Iterable):
+        raise UserError(f"backbone.embeddings={embeddings!r}: give a path or a list of paths")
     said = PartOptions(str(vae) if vae else None, tuple(str(path) for path in listed))
     return said if said != PartOptions() else None
 

@@ -39,12 +39,19 @@ class StableDiffusion(VideoBackbone):
         ids = self._tokens(self.tokenizer, prompts)
         return self._use(self.text_encoder)(ids)[0].float()
 
+    def cut_of(self, prompt: str, tokenizer: CLIPTokenizer | None = None) -> str:
+        """One line where a prompt has more tokens than are read; else ""."""
+        reads = tokenizer or self.tokenizer
+        found, length = len(reads(spelled(prompt, self.taught), verbose=False)["input_ids"]), reads.model_max_length
+        return (
+            f"the prompt has {found} tokens, {self.spec.name} reads {length}: its end is cut" if found > length else ""
+        )
+
     def _tokens(self, tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
         length = tokenizer.model_max_length
+        for line in filter(None, (self.cut_of(prompt, tokenizer) for prompt in prompts)):
+            _log.warning(line)
         prompts = [spelled(prompt, self.taught) for prompt in prompts]
-        for prompt in prompts:
-            if (found := len(tokenizer(prompt, verbose=False)["input_ids"])) > length:
-                _log.warning("the prompt has %d tokens, %s reads %d: its end is cut", found, self.spec.name, length)
         padded = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         return padded.input_ids.to(self.device)  # (B, L)
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 
-from motionkit.errors import Cancelled, UserError, unknown
+from motionkit.errors import Cancelled, UserError, told, unknown
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,8 @@ def console() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     code = main()
-    if "torch.distributed" in sys.modules:  # --help and its like have not imported torch
-        from motionkit.training.workers import leave
-
-        leave(code)
-    sys.exit(code)
+    leave = getattr(sys.modules.get("motionkit.training.workers"), "leave", sys.exit)
+    leave(code)  # that of workers where a training may have shared its work; importing it now could fail
 
 
 def _open_streams() -> None:
@@ -146,8 +143,8 @@ def _report(error: BaseException) -> int:
             file=sys.stderr,
         )
         return 2
-    what = f"{type(error).__name__}: {_one_line(error)}"
-    print(f"motionkit: error: {what} (an internal error: run again with --debug for the traceback)", file=sys.stderr)
+    again = "run again with --debug for the traceback"
+    print(f"motionkit: error: {told(error)} (an internal error: {again})", file=sys.stderr)
     return 1
 
 
@@ -155,7 +152,9 @@ def _place(error: OSError) -> str:
     """An error of the file system, with the path."""
     if error.filename:
         path = str(error.filename)
-        return f"{path if len(path) <= 200 else path[:80] + '...'}: {error.strerror}: check the path, or use another"
+        where = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+        path = path if len(path) <= 200 else path[:80] + "..."
+        return f"{path}: {error.strerror}{where}: check the path, or use another"
     if isinstance(error, FileNotFoundError):
         return "the current folder no longer exists: change to another one"
     return f"the output cannot be written: {error.strerror}"

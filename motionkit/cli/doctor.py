@@ -268,6 +268,25 @@ def plugins() -> list[Row]:
     for group in registry.GROUPS:
         for name in group.names() if group is not registry.ESTIMATORS else ():  # they have rows of their own
             dist = group.registered(name).dist
-            rows.append((f"{group.what} {name}", "ok", f"{dist} {importlib.metadata.version(dist)}{off}"))
+            wrong = _unusable(name) if group is registry.METHODS and dist != registry.OWN else ""
+            from_ = f"{dist} {importlib.metadata.version(dist)}{off}"
+            rows.append((f"{group.what} {name}", "WRONG" if wrong else "ok", f"{from_}: {wrong}" if wrong else from_))
         rows += [(f"{group.what} {f.name}", "WRONG", f"{f.dist}: {f.error}") for f in group.failures()]
     return rows
+
+
+def _unusable(name: str) -> str:
+    """Why a method whose facts can be read cannot be used; "" for one that can. Its code is not imported."""
+    from motionkit.cli.part_options import folder_of
+    from motionkit.running.choices import usual_settings
+    from motionkit.running.lazy_backbone import choose_backbone
+
+    spec = registry.spec(name)
+    try:
+        if spec.conf:
+            folder_of(spec.conf, "method", name)
+        usual_settings(spec)
+        choose_backbone(spec, None)
+    except UserError as error:
+        return str(error)
+    return ""

@@ -5,26 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.keys import keys
+from motionkit.cli.part_options import CONFIG, broken_part, own_hash, register
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
 from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.media.output_files import check_writable, local_path
 from motionkit.settings.config import chain, explain, first_line, typed, unknown_of
-from motionkit.settings.setting import nullable
-from motionkit.training.job import DataConfig
-from motionkit.weights.hashing import hash_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
     from motionkit.backbones.motion_files import MotionOptions
     from motionkit.backbones.part_files import PartOptions
 
-CONFIG = "pkg://motionkit.conf"
 SCHEMAS: dict[str, type] = {"transfer": TransferConfig, "train": TrainConfig}
 
 
@@ -92,87 +87,6 @@ class JobFolders:
         from motionkit.backbones.lora_files import loras_of
 
         return loras_of(backbone.get("lora"), backbone.get("lora_scale"), lambda path: str(self.resolve(path)))
-
-
-def register(verb: str, schema: type, words: Sequence[str] = ()) -> None:
-    """Give Hydra the schemas of a verb, of every method, and of the groups, and the search paths of third parties.
-
-    Args:
-        words: as they were typed: gpu=16gb names a size of a card that no file is written for.
-    """
-    from hydra.core.config_store import ConfigStore
-    from omegaconf import OmegaConf
-
-    from motionkit.settings.gpu import TIERS, GpuConfig
-
-    store = ConfigStore.instance()
-    for group in ("schema", "method", "backbone", "gpu"):
-        store.repo.pop(group, None)  # of an earlier call in this process
-    store.store(group="schema", name=verb, node=schema)
-    store.store(group="schema/backbone", name="any", node=catalog.BackboneConfig)
-    store.store(group="schema/gpu", name="any", node=GpuConfig)
-    store.store(group="schema/data", name="any", node=DataConfig)
-    sizes = [size for word in words if word.startswith("gpu=") for size in re.findall(r"\b\d{1,4}gb\b", word)]
-    groups = {"backbone": ("auto", "pocket", "tiny"), "gpu": ("auto", *TIERS, *sizes)}
-    for group, names in groups.items():
-        for name in names:
-            _register_option(store, group, name)
-    for name, spec in catalog.specs().items():
-        _register_option(store, "backbone", name, spec.conf)
-    for name in registry.names():
-        _register_method(store, name)
-    OmegaConf.register_new_resolver("motionkit.hash", _own_hash, use_cache=True, replace=True)
-    _search_paths()
-
-
-def _own_hash(words: Any) -> str:
-    """A hash for this start alone: the same words twice in a second get a folder each."""
-    return hash_json([*words, secrets.token_hex(8)])[:8]
-
-
-def _register_option(store: Any, group: str, name: str, conf: str | None = None) -> None:
-    """An option without a YAML file is its name and the defaults of its schema."""
-    for path in filter(None, (CONFIG, conf)):
-        kind, _, place = path.rpartition("://")
-        folder = resources.files(place) if kind == "pkg" else Path(place)
-        if (folder / group / f"{name}.yaml").is_file():
-            return
-    store.store(group=group, name=name, node={"name": name})
-
-
-def _register_method(store: Any, name: str) -> None:
-    spec = registry.spec(name)
-    _register_option(store, "method", name, spec.conf)
-    try:
-        schema = registry.load_object(spec.config)
-        trainer = registry.load_object(spec.train_config) if spec.train_config else None
-    except UserError:
-        return  # said in full when this method is asked for
-    if "name" not in {field.name for field in dataclasses.fields(schema)}:
-        schema = dataclasses.make_dataclass(f"Named{schema.__name__}", [("name", str, name)], bases=(schema,))
-    store.store(group="schema/method", name=name, node=nullable(schema))
-    store.store(group="schema/trainer", name=name, node=nullable(trainer) if trainer else {})
-
-
-def _search_paths() -> None:
-    from hydra.core.config_search_path import ConfigSearchPath
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-    class PartSearchPath(SearchPathPlugin):
-        """Adds the configuration folders that third-party methods and backbones declare."""
-
-        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            """Append each of them once."""
-            declared = {f"method-{name}": registry.spec(name).conf for name in registry.names()}
-            declared |= {f"backbone-{name}": spec.conf for name, spec in catalog.specs().items()}
-            for name, conf in declared.items():
-                if conf:
-                    search_path.append(name, conf)
-
-    known = Plugins.instance().discover(SearchPathPlugin)
-    if not any(plugin.__name__ == PartSearchPath.__name__ for plugin in known):
-        Plugins.instance().register(PartSearchPath)
 
 
 def compose(verb: str, schema: type, words: list[str]) -> Any:
@@ -287,7 +201,7 @@ def settle(verb: str, overrides: list[str], multirun: bool = False, shows: bool 
         os.chdir("/")  # Hydra asks where it is; relative paths cannot be resolved any more
     base = output.absolute().parent
     check_writable(base)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{_own_hash(overrides)}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{own_hash(overrides)}"
     return [f"hydra.run.dir={as_text(str(base / 'runs' / verb / name))}"]
 
 
@@ -299,7 +213,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _from_hydra(error: BaseException) -> bool:
-    return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.")) for link in chain(error))
+    return any(type(link).__module__.startswith(("hydra.", "omegaconf.", "antlr4.", "yaml.")) for link in chain(error))
 
 
 def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> UserError:
@@ -310,8 +224,10 @@ def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> Use
     if missing := re.search(r"Could not find '(?P<group>.+)/(?P<name>[^/']*)'", text):
         group, name = missing["group"], missing["name"]
         if group in ("schema/method", "schema/trainer"):
-            return _broken_method(name)
+            return broken_part("method", name)
         return _unknown_option(group, name, text)
+    if wrong := _in_yaml(error):
+        return wrong
     if type(error).__name__ == "OverrideParseException":
         return UserError(f"cannot read the command line: {first_line(error)} (quote the value: key=\"'...'\")")
     if no_group := re.match(r"Could not override '(?P<key>[^']+)'\.\s+No match", str(error)):
@@ -322,8 +238,22 @@ def one_line(error: Exception, verb: str = "", words: Sequence[str] = ()) -> Use
         return UserError(f"{there['key']} is there without +: give {there['key']}=VALUE")
     if (key := unknown_of(error)) and (near := unknown_key(verb, key, words)):
         return near
-    explained = explain(error)
-    return UserError(" ".join(str(explained).split()))
+    explained = " ".join(str(explain(error)).split())
+    return UserError(explained)
+
+
+def _in_yaml(error: Exception) -> UserError | None:
+    """The error for a file of a group that cannot be used, as one of another package may be; None for any other."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        what = getattr(error, "problem", None) or first_line(error)
+        return UserError(f"{mark.name}, line {mark.line + 1}: {what}: that file has to be mended")
+    if inside := re.match(r"In '(?P<file>\w+/[^']+)': \w+ raised while composing config:", str(error)):
+        said = " ".join(str(explain(error)).split())
+        if said.startswith("In '"):  # no key is at fault, but the file as a whole
+            said = next(iter(str(error).splitlines()[1:]), said)
+        return UserError(f"{inside['file']}.yaml, which its package has to mend: {said}")
+    return None
 
 
 def _unknown_option(group: str, name: str, text: str) -> UserError:
@@ -331,16 +261,8 @@ def _unknown_option(group: str, name: str, text: str) -> UserError:
         for failure in registry.failures():
             if failure.name == name:
                 return UserError(f"method {name!r} of {failure.dist} cannot be loaded: {failure.error}")
+    if group in ("method", "backbone") and name in (registry.names() if group == "method" else catalog.specs()):
+        return broken_part(group, name)
     listed = text.partition("Available options in")[2].partition("Config search path")[0]
     found = re.findall(r"^\t([^_\s]\S*)", listed, re.MULTILINE)
     return unknown(group, name, [*found, "<N>gb"] if group == "gpu" else found)
-
-
-def _broken_method(name: str) -> UserError:
-    try:
-        spec = registry.spec(name)
-        for path in filter(None, (spec.config, spec.train_config)):
-            registry.load_object(path)
-    except UserError as error:
-        return error
-    return UserError(f"method {name!r} has no configuration")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import typing
@@ -54,7 +55,8 @@ def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
         found += ["method", *_method_keys(verb, method_of(words))]
     if verb in ("compare", "bench"):
         for name in registry.names():
-            found += [f"settings.{key.replace('method', name, 1)}" for key in _method_keys("transfer", name)]
+            with contextlib.suppress(UserError):  # of a broken package, which says so where its method is asked for
+                found += [f"settings.{key.replace('method', name, 1)}" for key in _method_keys("transfer", name)]
     return found
 
 
@@ -66,7 +68,7 @@ def method_of(words: Iterable[str]) -> str:
 
 def _method_keys(verb: str, name: str) -> list[str]:
     spec = registry.spec(name)
-    found = [f"method.{key}" for key in dotted(registry.load_object(spec.config)) if key != "name"]
+    found = [f"method.{key}" for key in dotted(registry.settings_class(spec)) if key != "name"]
     if verb == "train" and spec.train_config:
         found += [f"train.{key}" for key in dotted(registry.load_object(spec.train_config))]
     return found

@@ -13,6 +13,7 @@ from motionkit.backbones import catalog
 from motionkit.cli.table import table
 from motionkit.diffusion.samplers import SamplerSpec, refusal, walks
 from motionkit.errors import UserError, unknown
+from motionkit.running.choices import usual_settings
 from motionkit.running.lazy_backbone import backbones_of, choose_backbone
 from motionkit.settings.schema import Fact, facts, schema, shown, summary
 from motionkit.settings.setting import nested
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
 def as_schema(name: str, backbone: str | None = None, preset: str | None = None) -> dict[str, Any]:
     """The JSON schema of a method's settings, as they will be used on a backbone. Raises: UserError."""
     spec = registry.spec(name)
-    return schema(registry.load_object(spec.config), choose_backbone(spec, backbone), preset)
+    return schema(registry.settings_class(spec), choose_backbone(spec, backbone), preset)
 
 
 def overview() -> str:
@@ -66,7 +67,7 @@ def overview() -> str:
         spec = registry.spec(name)
         uses = f" ({', '.join(need.name for need in spec.uses)})" if spec.uses else ""
         needs = ", ".join(need.name for need in spec.requires) + uses
-        rows.append((name, needs, ", ".join(backbones_of(spec)) or "none needed", spec.status, spec.summary))
+        rows.append((name, needs, ", ".join(backbones_of(spec)) or _none(spec), spec.status, spec.summary))
     text = table(("method", "needs (uses)", "backbones", "status", "what"), rows)
     text += "\n\n" + table(("sampler", "runs", "what"), [sampler_row(spec) for spec in registry.SAMPLERS.every()])
     text += "".join(f"\n\n{status}: {said}" for status, said in STATUSES.items() if said)
@@ -112,9 +113,11 @@ def detail(name: str, backbone: str | None = None, preset: str | None = None) ->
         *_samplers(spec),
         ("trainable", f"motionkit train method={name}" if spec.trainer else "no"),
     ]
-    chosen = choose_backbone(spec, backbone)
+    if backbone:
+        choose_backbone(spec, backbone)  # refuses one that was typed, where the rest can be shown without one
     try:
-        schema_class = registry.load_object(spec.config)
+        chosen, schema_class = choose_backbone(spec, backbone), registry.settings_class(spec)
+        usual_settings(spec)  # as its own class makes and checks them
     except UserError as error:
         return table((name, ""), [*rows, ("settings", str(error))])
     known = [fact for fact in facts(schema_class, chosen, preset) if fact.name != "name"]
@@ -136,7 +139,11 @@ def _need(name: str, note: str) -> str:
 
 
 def _backbones(spec: MethodSpec) -> str:
-    return ", ".join(f"{b} (default)" if b == spec.default_backbone else b for b in backbones_of(spec)) or "none needed"
+    return ", ".join(f"{b} (default)" if b == spec.default_backbone else b for b in backbones_of(spec)) or _none(spec)
+
+
+def _none(spec: MethodSpec) -> str:
+    return f"none installed of {', '.join(spec.backbones)}" if spec.backbones else "none needed"
 
 
 def _refusals(spec: MethodSpec) -> list[tuple[str, str]]:

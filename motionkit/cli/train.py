@@ -68,6 +68,7 @@ def train(config: TrainConfig, start: JobFolders) -> None:
     from motionkit.running.choices import method_settings
     from motionkit.running.progress import Announced
     from motionkit.running.request import plan_for
+    from motionkit.running.step_errors import noted
     from motionkit.settings.config import refuse_empty, typed
     from motionkit.settings.setting import plain
     from motionkit.sprites.kinds import SETTINGS
@@ -112,7 +113,10 @@ def train(config: TrainConfig, start: JobFolders) -> None:
         accelerate_tracker.make(config.tracker, folder, run, facts, every, plan.device),
     )
     try:
-        print(registry.load_object(spec.trainer)(job))
+        trainer = registry.load_object(spec.trainer)
+        with noted(spec, "training"):
+            made = trainer(job)
+        print(made)
     except (Cancelled, KeyboardInterrupt):
         raise Cancelled(_how_to_go_on(config, folder)) from None
 

@@ -166,7 +166,8 @@ def refusal(method: MethodSpec, sampler: SamplerSpec) -> str:
 
 def walks(method: MethodSpec, sampler: SamplerSpec) -> bool:
     """Whether one of the backbones that a method names predicts what the sampler works with."""
-    named = [BACKBONES.get(name) for name in method.backbones]
+    there = set(BACKBONES.names())  # a package may name a backbone of another one, which is not installed
+    named = [BACKBONES.get(name) for name in method.backbones if name in there]
     return any(set(sampler.predictions) & set(backbone.predictions) for backbone in named)
 
 
@@ -182,6 +183,8 @@ def choose_sampler(
         UserError: no such sampler, or the method or the backbone cannot use it, with the reason.
     """
     if backbone is None:
+        if name not in (None, "", "auto"):
+            SAMPLERS.get(str(name))  # refuses a word that is no sampler
         return None
     chosen = SAMPLERS.get(backbone.sampler if name in (None, "", "auto") else str(name))
     free = any((settings or {}).get(key) == value for key, value in method.any_sampler.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def moment(given: Moment, name: str = "start") -> tuple[float, str]:
     Raises:
         UserError: it is not a time.
     """
-    if not isinstance(given, str) and not isinstance(given, bool) and np.isfinite(given) and given >= 0:
+    if isinstance(given, Real) and not isinstance(given, bool) and np.isfinite(given) and given >= 0:
         return float(given), "s"
     text = str(given).strip().lower()
     if clock := re.fullmatch(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{1,2}(?:\.\d*)?)", text):

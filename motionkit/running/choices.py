@@ -89,7 +89,7 @@ def choose(request: Request, prefix: str = "method.") -> Chosen:
     Raises:
         UserError: no such method, setting or backbone, or the method does not run on it.
     """
-    spec = registry.spec(request.method) if isinstance(request.method, str) else request.method
+    spec = registry.spec_of(request.method)
     settings = method_settings(spec, request.config, prefix)
     return Chosen(spec, settings, replace(request.backbone, name=choose_backbone(spec, request.backbone.name)))
 
@@ -100,9 +100,27 @@ def method_settings(spec: MethodSpec, given: Any = None, prefix: str = "method."
     Raises:
         UserError: an unknown setting (with the nearest one) or a value that does not fit; keys begin with `prefix`.
     """
+    schema = registry.settings_class(spec)
     try:
-        return typed(registry.load_object(spec.config), given, "method.")
+        return typed(schema, given, "method.")
     except UserError as error:
         if prefix == "method.":
             raise
         raise UserError(str(error).replace("method.", prefix)) from error
+    except Exception as error:  # of another package's dataclass, where it refuses a value in its own way
+        raise _refused(spec, error) from error
+
+
+def usual_settings(spec: MethodSpec) -> Any:
+    """A method's settings where nothing is given, made by their class alone. Raises: UserError."""
+    schema = registry.settings_class(spec)
+    try:
+        return schema()
+    except UserError:
+        raise
+    except Exception as error:
+        raise _refused(spec, error) from error
+
+
+def _refused(spec: MethodSpec, error: Exception) -> UserError:
+    return UserError(f"the settings of {spec.name} are refused: {type(error).__name__}: {error}")

@@ -81,9 +81,11 @@ def _fits(known: BackboneSpec, unet: dict[str, Any]) -> bool:
 
 
 def _how(spec: MethodSpec, place: str) -> str:
-    published = [name for name in spec.backbones if catalog.get(name).hub_id]
+    known = [name for name in spec.backbones if name in catalog.specs()]
+    published = [name for name in known if catalog.get(name).hub_id]
     large = [name for name in published if ("xl" in name) == ("xl" in place.lower())] or published
-    name = next((name for name in ("sd15", "sdxl") if name in large), [*spec.backbones, *large][-1])
+    pictures = [name for name in large if not catalog.get(name).makes_clips]
+    name = [*spec.backbones, *large, *pictures][-1]
     return (
         f'say which kind it is, as backbone="{name}", backbone_path="{place}" '
         f"({spec.name} runs on {', '.join(backbones_of(spec))})"

@@ -54,7 +54,7 @@ def clip_of(value: Any, name: str, fps: float | None = None) -> Clip | str | Pat
         return Path(value)
     if isinstance(getattr(value, "frames", None), _array_type()) and hasattr(value, "fps"):  # a Result
         return media.from_frames(value.frames, value.fps, name)
-    rate = FPS if not isinstance(fps, Real) or isinstance(fps, bool) or not fps > 0 else float(fps)
+    rate = FPS if not isinstance(fps, Real) or isinstance(fps, bool) or not 0 < fps < float("inf") else float(fps)
     if isinstance(value, list | tuple):
         return media.from_frames(_stacked(value, name), rate, name)
     if _is_picture(value):
@@ -79,9 +79,14 @@ def _picture(image: Any, name: str) -> Clip:
     """A Pillow picture as one that is read from a file: upright, in sRGB, transparency over white."""
     from PIL import ImageOps
 
+    from motionkit import media
     from motionkit.media.images import read_still
     from motionkit.media.limits import Limits
 
+    if image.mode == "F":  # Pillow would take them as whole numbers, and 0 to 1 as black
+        import numpy as np
+
+        return media.from_frames(_frames(np.asarray(image), name), name=name, is_image=True)
     limits = Limits()
     limits.check_picture(Path(name), *image.size)
     return read_still(Path(name), ImageOps.exif_transpose(image), limits)  # a copy: the caller's stays as it is
@@ -124,8 +129,11 @@ def _frames(value: Any, name: str) -> np.ndarray:
     torch = sys.modules.get("torch")
     tensor = torch is not None and isinstance(value, torch.Tensor)
     if tensor:
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
+        try:
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        except (TypeError, NotImplementedError, RuntimeError) as error:
+            raise UserError(f"{name} is a tensor whose numbers cannot be read ({error}): give a dense one") from error
     if not isinstance(value, np.ndarray):
         raise UserError(f"{name} is a {type(value).__name__}: give {_FORMS}")
     frames = _bytes(_channels_last(value, name, tensor), name)

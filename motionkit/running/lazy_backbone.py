@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.errors import UserError
 
@@ -38,11 +39,11 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
             catalog.get(str(name))  # refuses a word that is no backbone
         return None
     if name in (None, "", "auto"):
-        return spec.default_backbone or spec.backbones[0]
+        return _installed(spec, spec.default_backbone or spec.backbones[0])
     assert name is not None
     for candidate in spec.backbones:
         if name == candidate or (name in ("pocket", "tiny") and candidate.startswith(f"{name}-")):
-            return candidate
+            return _installed(spec, candidate)
     if spec.runs_on(backbone := catalog.get(name)):
         return name
     reason = spec.refusal(backbone)
@@ -50,10 +51,21 @@ def choose_backbone(spec: MethodSpec, name: str | None) -> str | None:
     raise UserError(f"{spec.name} does not run on {name}{because}; it runs on {', '.join(backbones_of(spec))}")
 
 
+def _installed(spec: MethodSpec, name: str) -> str:
+    """The name of a backbone of a method's own list. Raises: UserError where no installed package has it."""
+    if name not in catalog.specs():
+        broken = [f for f in registry.BACKBONES.failures() if f.name == name]
+        why = f"cannot be loaded: {broken[0].error}" if broken else "is of no installed package"
+        instead = f"give backbone={there[0]}" if (there := backbones_of(spec)) else "install the package that has it"
+        raise UserError(f"{spec.name} names the backbone {name}, which {why}: {instead}")
+    return name
+
+
 def backbones_of(spec: MethodSpec) -> list[str]:
-    """Every backbone that a method runs on: those that it names, then those of other packages that suit it."""
-    others = [name for name, found in catalog.specs().items() if name not in spec.backbones and spec.runs_on(found)]
-    return [*spec.backbones, *others]
+    """Every installed backbone that a method runs on: those that it names, then other packages' that suit it."""
+    known = catalog.specs()
+    others = [name for name, found in known.items() if name not in spec.backbones and spec.runs_on(found)]
+    return [*(name for name in spec.backbones if name in known), *others]
 
 
 class LazyBackbone:

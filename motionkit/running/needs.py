@@ -11,6 +11,7 @@ from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.backbones.spec import BackboneSpec
 from motionkit.errors import UserError
+from motionkit.running.step_errors import noted
 from motionkit.settings.need import Need, Row, Work
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Demand, MethodSpec
@@ -53,7 +54,9 @@ def demands_of(spec: MethodSpec, settings: Any, frames: int) -> list[Demand]:
     """The method's calls, with the autoencoder's around them; [] for a method that declares none."""
     if not spec.demands:
         return []
-    made: list[Demand] = registry.load_object(spec.demands)(settings, frames)
+    count = registry.load_object(spec.demands)
+    with noted(spec, "demands"):
+        made: list[Demand] = list(count(settings, frames))
     once = "motionkit.running.count"
     first = Demand("prepare", ENCODE, 1, frames, f"{once}:encode_once", part="vae", smaller="size")
     return [first, *made, Demand("generate", DECODE, 1, frames, f"{once}:decode_once", part="vae", smaller="size")]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -18,13 +19,14 @@ from motionkit.backbones import catalog
 from motionkit.context import NullProgress, Progress, Reporter, RunContext
 from motionkit.diffusion.samplers import choose_sampler
 from motionkit.errors import UserError
-from motionkit.media.output_files import Finish, check_output, check_writable
+from motionkit.media.output_files import Finish, check_output, check_writable, local_path
 from motionkit.running import cache_files
 from motionkit.running.choices import BackboneChoice, Chosen, choose
 from motionkit.running.clips import CLIPS
 from motionkit.running.lazy_backbone import LazyBackbone, idle_backbone
 from motionkit.running.memory import plan_for as plan_for
 from motionkit.running.needs import need_of
+from motionkit.running.step_errors import noted
 from motionkit.settings.config import check_seed, refuse_empty
 from motionkit.settings.presets import resolved
 from motionkit.settings.presets import settings as values
@@ -88,6 +90,16 @@ class Request:
     output_metadata: bool = True
     use_cache: bool = True
     common: bool = False
+
+    def __post_init__(self) -> None:
+        """Numbers of numpy as Python's own, which a manifest can hold; paths as they are typed, "~" filled in."""
+        for name in ("seed", "frames"):
+            value = getattr(self, name)
+            if isinstance(value, Integral) and not isinstance(value, bool):
+                object.__setattr__(self, name, int(value))
+        for name in ("folder", "output"):
+            if isinstance(value := getattr(self, name), str) and value.startswith("~"):
+                object.__setattr__(self, name, local_path(value))
 
     @property
     def finish(self) -> Finish:
@@ -185,7 +197,8 @@ def check(request: Request, progress: Progress | None = None, say: Callable[[str
     request, on_canvas = place(request, chosen, say)
     canvas.check_matte(chosen.spec, on_canvas, request.alpha)
     plan = plan_run(request, chosen, on_canvas, progress, say)
-    plan.transfer.check(on_canvas.inputs)
+    with noted(chosen.spec, "check"):
+        plan.transfer.check(on_canvas.inputs)
     _tell_unknown_words(plan)
     for line in (*on_canvas.lines, *plan.context.remarks):
         say(line)
@@ -272,6 +285,15 @@ def _check_types(request: Request) -> None:
     for name in TEXTS:
         if not isinstance(value := getattr(request.inputs, name), str):
             raise UserError(f"{name}={value!r}: give text")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"{name} holds characters that are no text (half of a pair): type it again")
+    for owner, names in ((request.inputs, MAPS), (request, ("folder", "output"))):
+        for name in names:
+            if not isinstance(value := getattr(owner, name), str | os.PathLike | None):
+                raise UserError(f"{name} is a {type(value).__name__}: give a path")
+    for name in ("audio", "use_cache", "output_metadata", "alpha"):
+        if not isinstance(value := getattr(request, name), bool) and not (value is None and name == "alpha"):
+            raise UserError(f"{name}={value!r}: give True or False")
 
 
 def plan_run(
@@ -297,7 +319,9 @@ def plan_run(
     context = RunContext(request.seed, *shape, memory, folder, Reporter(progress or NullProgress()))
     asked = values(resolved(settings, choice.name))
     context.sampler = choose_sampler(spec, backbone.spec if backbone else None, request.sampler, asked) or "auto"
-    transfer = registry.load_object(spec.transfer)(settings, backbone, context)
+    made = registry.load_object(spec.transfer)
+    with noted(spec, "start"):
+        transfer = made(settings, backbone, context)
     return RunPlan(request, spec, settings, request.inputs, on_canvas, memory, backbone, context, transfer, say, need)
 
 

@@ -24,6 +24,8 @@ from motionkit.running.canvas import CanvasInputs
 from motionkit.running.familiar import unfamiliar
 from motionkit.running.lazy_backbone import LazyBackbone
 from motionkit.running.out_of_memory import explained, is_full
+from motionkit.running.step_errors import noted
+from motionkit.running.step_outputs import check_video, refuse_nan, table
 from motionkit.settings.presets import resolved
 from motionkit.transfer import Inputs, MethodSpec, Result, Tensors, Transfer
 from motionkit.weights.hashing import hash_path
@@ -95,8 +97,10 @@ class StageRunner:
         with self._timed("generate"), self._watched():
             self._say_unfamiliar()
             before = set(self.run.shown)
-            video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
-            self._check_video(video)
+            with noted(self.spec, "generate"):
+                video = transfer.generate(inputs, prepared.tensors, fitted.tensors)
+                check_video(self.spec.name, video, (self.run.frames, 3, self.run.height, self.run.width))
+            self._note_cut_prompts()
         report.output("generate", {}, {name: seen for name, seen in self.run.shown.items() if name not in before})
         frames = self._cut(_to_uint8(video))
         report.output("result", {}, {"video": frames})
@@ -105,8 +109,19 @@ class StageRunner:
     def _say_unfamiliar(self) -> None:
         if self.backbone is None or not self.backbone.own_weights:
             return
-        if line := unfamiliar(self.backbone, self.transfer.picture(self.on_canvas.inputs)):
+        with noted(self.spec, "picture"):
+            picture = self.transfer.picture(self.on_canvas.inputs)
+        if line := unfamiliar(self.backbone, picture):
             self.facts["remarks"].append(line)
+
+    def _note_cut_prompts(self) -> None:
+        """Put into the manifest what is not read of a prompt; stderr has heard it from the text encoder."""
+        if self.backbone is None or not self.backbone.loaded or not self.backbone.spec.reads_text:
+            return
+        inputs = self.on_canvas.inputs
+        texts = {name: getattr(inputs, name) for name in self.spec.used(inputs) if name.endswith("prompt")}
+        if cut := {name: line for name, text in texts.items() if (line := self.backbone.cut_of(text))}:
+            self.run.note("cut_prompts", cut)
 
     def _cut(self, frames: np.ndarray) -> np.ndarray:
         """The frames in the input's shape; the whole canvas where a wide or tall input is too narrow for what moves."""
@@ -168,14 +183,15 @@ class StageRunner:
         return output
 
     def _make(self, name: str, make: Callable[[], Tensors]) -> StageOutput:
-        with self.run.collect() as (shown, notes):
-            tensors = normalise(make())
-        self._refuse_nan(name, tensors)
+        with self.run.collect() as (shown, notes), noted(self.spec, name):
+            tensors = normalise(table(f"{self.spec.name}.{name}", make()))
+        refuse_nan(self.spec.name, name, tensors)
         return StageOutput(tensors, shown, notes, content_hash(tensors))
 
     def _shared(self) -> dict[str, Any]:
         """The facts that enter every stage's key; the hashes of all weights go into the manifest as well."""
-        weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
+        with noted(self.spec, "weights"):
+            weights = {name: hash_path(path) for name, path in sorted(self.transfer.weights().items())}
         self.facts["weights"] = weights
         if self.backbone:
             self.facts["backbone"]["fingerprint"] = self.backbone.fingerprint()
@@ -216,22 +232,6 @@ class StageRunner:
 
         backbone = cast("VideoBackbone", self.backbone)
         return preview.watched(preview.watcher_of(backbone, np.concatenate(clips), show, every))
-
-    def _check_video(self, video: torch.Tensor) -> None:
-        wanted = (self.run.frames, 3, self.run.height, self.run.width)
-        if tuple(video.shape) != wanted or not video.is_floating_point():
-            raise TypeError(
-                f"{self.spec.name}.generate returned {video.dtype} {tuple(video.shape)}, not float {wanted}"
-            )
-        self._refuse_nan("generate", {"video": video})
-
-    def _refuse_nan(self, stage: str, tensors: Tensors) -> None:
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and tensor.isnan().any():
-                raise UserError(
-                    f"{self.spec.name}: the step {stage!r} produced NaN (in {name!r}); "
-                    "nothing was written: try another seed, or gpu.dtype=float32"
-                )
 
     def _before(self, given: Inputs) -> dict[str, Any]:
         spec, run = self.spec, self.run

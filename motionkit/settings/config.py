@@ -160,6 +160,8 @@ def explain(error: Exception, prefix: str = "") -> UserError:
         if missing := re.match(r"Interpolation key '(?P<name>.*)' not found", reason):
             return UserError(f"${{{missing['name']}}} refers to no key: write the value itself")
         return UserError(_mend(f"{prefix}{key}", link.value, reason) or f"{prefix}{key}: {reason}")
+    if group := re.search(r"Merge error: \w+ is not a subclass of \w+. value: (?P<value>.*)", first_line(error)):
+        return UserError(f"{prefix}NAME={group['value']}: NAME has settings of its own: give {prefix}NAME.KEY=VALUE")
     return UserError(f"{prefix.rstrip('.')}: {first_line(error)}".lstrip(": "))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from motionkit.errors import UserError
+from motionkit.media.output_files import local_path
 from motionkit.running import keywords
 from motionkit.running.choices import BackboneChoice
 from motionkit.running.clips import excerpt, read
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from motionkit.table.compare import Comparison
 
 _PER_METHOD = dict.fromkeys(("steps", "guidance"), "for each method, in settings={NAME: {...}}")
+_PER_METHOD["output"] = "as folder=, which holds the whole comparison"
 
 
 @dataclass
@@ -58,11 +62,12 @@ def compare(
     """
     from motionkit.table.compare.engine import choose_methods, compare_request
 
-    methods = names_of(methods)
+    methods = names_of("methods", methods)
     choose_methods(methods, settings or {})  # before any file is read, which may take a while
+    place = _folder(folder)
     given = {"reference": reference, "driving": driving, "prompt": prompt}
     words = {name: value for name, value in given.items() if value is not None} | options
-    asked = keywords.sort(_NoSettings, words, (*INPUTS, *OPTIONS), _PER_METHOD)
+    asked = keywords.sort(_NoSettings, words, (*INPUTS, *(name for name in OPTIONS if name != "output")), _PER_METHOD)
     choice = BackboneChoice(backbone, backbone_path, online=online)
     inputs, memory = inputs_of(asked.fields), keywords.with_memory(gpu, asked.memory)
     request = Request("", inputs, backbone=choice, gpu=memory, **asked.fields)
@@ -71,7 +76,7 @@ def compare(
     true = clip_of(truth, "truth", request.fps)
     if isinstance(true, str | Path):
         true = excerpt(request).truth(true)
-    return compare_request(methods, whole, settings, folder, true, progress)
+    return compare_request(methods, whole, settings, place, true, progress)
 
 
 class Benchmark(NamedTuple):
@@ -90,12 +95,14 @@ class Benchmark(NamedTuple):
         return file_in_notebook(self.page.with_suffix(".png"), repr(self))
 
 
-def names_of(methods: Any) -> list[str]:
-    """The names of methods; one name is a list of it. Raises: UserError: something else than names."""
-    named = [methods] if isinstance(methods, str) else list(methods)
+def names_of(what: str, names: Any) -> list[str]:
+    """The names of methods or backbones; one name is a list of it. Raises: UserError: something else than names."""
+    if not isinstance(names, Iterable):
+        raise UserError(f"{what}={names!r}: give a list of names")
+    named = [names] if isinstance(names, str) else list(names)
     for name in named:
         if not isinstance(name, str):
-            raise UserError(f"methods has {name!r}: give names, and their settings as settings={{NAME: {{...}}}}")
+            raise UserError(f"{what} has {name!r}: give names, and settings of methods as settings={{NAME: {{...}}}}")
     return named
 
 
@@ -139,13 +146,28 @@ def bench(
     from motionkit.table.bench.rows import entries_of_rows
     from motionkit.table.bench.runners import make_runner
 
-    methods = names_of(methods)
-    changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": None if seeds is None else list(seeds)}
+    changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": seeds}
+    changed = {key: _plain(value) for key, value in changed.items()}
     chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
-    who = (list(backbones), settings or {}, BackboneChoice(online=online))
+    who = (names_of("backbones", backbones), settings or {}, BackboneChoice(online=online))
+    methods = names_of("methods", methods)
     entries = entries_of(methods, *who) if methods or not chosen.rows else entries_of_rows(chosen, *who)
-    place = Path(folder) if folder is not None else Path("runs") / "bench" / name
+    place = _folder(folder) if folder is not None else Path("runs") / "bench" / name
     runner = make_runner("serial" if workers == 1 else "joblib", place, workers, threads)
     options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))
     outcome = engine.run(chosen, entries, place, options, runner, may_be_empty=False)
     return Benchmark(outcome, write_results(place, outcome))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as Python's own, in lists too."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+def _folder(given: Any) -> Path:
+    """A folder as it is typed. Raises: UserError."""
+    if not isinstance(given, str | os.PathLike):
+        raise UserError(f"folder={given!r}: give a path")
+    return local_path(os.fspath(given))

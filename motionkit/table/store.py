@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from motionkit import __version__, media
-from motionkit.errors import Cancelled, UserError
+from motionkit.errors import Cancelled, UserError, told
 from motionkit.media.output_files import writing
 from motionkit.running.request import RunPlan
 from motionkit.running.stage_runner import MANIFEST, SHOWN
@@ -125,7 +125,7 @@ def reason_of(error: BaseException, folder: CellFolder | None = None) -> str:
         raise Cancelled(STOPPED) from None
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = told(error)
     if folder is None:
         return reason
     folder.path.mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,15 @@
 """The processes that share a training: each computes its part of the batches, and the first one writes files.
 
-`torchrun --nproc_per_node N -m motionkit train ... output=FOLDER` starts N of them (as does `accelerate launch`).
+`torchrun --nproc_per_node N -m motionkit train ... output=FOLDER` starts N of them (`accelerate launch` too, on GPUs).
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import NoReturn
@@ -17,8 +18,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+_log = logging.getLogger(__name__)
 _BUCKET = 25 << 20  # bytes of gradients in one exchange: a network has thousands of small ones
 _PATIENCE = timedelta(days=2)  # while the first process encodes all clips
+
+
+def _is_alone(environment: Mapping[str, str]) -> bool:
+    """Whether `accelerate launch` was asked for several processes and started one: only then is there an address."""
+    return "ACCELERATE_USE_CPU" in environment and "MASTER_ADDR" in environment and "WORLD_SIZE" not in environment
 
 
 class Workers:
@@ -36,6 +43,11 @@ class Workers:
         self.rank, self.device = 0, torch.device("cpu")
         self.world = 1 if device is None else int(os.environ.get("WORLD_SIZE", "1"))
         if device is None or self.world == 1:
+            if device is not None and _is_alone(os.environ):
+                _log.warning(
+                    "accelerate started one process, whatever number was asked for, as it does on a CPU: "
+                    "torchrun --nproc_per_node N -m motionkit train ... starts several"
+                )
             return
         if device.startswith("cuda"):
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

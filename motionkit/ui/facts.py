@@ -62,7 +62,7 @@ def form(method: str, backbone: str | None = None, preset: str | None = None) ->
     try:
         spec = registry.spec(method)
         chosen = choose_backbone(spec, backbone)
-        made = schema(registry.load_object(spec.config), chosen, preset)
+        made = schema(registry.settings_class(spec), chosen, preset)
         return {"schema": made, "wrong": "", "plan": _plan(chosen), "backbone": chosen}
     except UserError as error:
         return {"schema": None, "wrong": str(error), "plan": [], "backbone": None}

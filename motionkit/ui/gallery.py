@@ -106,7 +106,7 @@ def form_of(files: Files, name: Any) -> dict[str, Any]:
     spec, inputs = registry.spec(method), manifest.get("inputs") or {}
     config = dict(manifest.get("config") or {})
     preset = config.pop("preset", None)
-    usual = {fact.name: fact.value for fact in facts(registry.load_object(spec.config), backbone, preset)}
+    usual = {fact.name: fact.value for fact in facts(registry.settings_class(spec), backbone, preset)}
     differs = {key: value for key, value in _flat(config).items() if key in usual and _plain(usual[key]) != value}
     differs.pop("name", None)
     size = manifest.get("size") or {}

@@ -162,6 +162,17 @@ def test_another_backbone_and_own_settings_reach_the_method(cli, work):
     assert facts["fps"] == 3 and facts["size"] == {"height": 32, "width": 32}
 
 
+def test_a_stop_while_torch_is_being_imported_imports_no_more():
+    """A signal may come at any time: torch is then half there, and importing on would end in a traceback."""
+    code = (
+        "import sys, types\nimport motionkit.cli as cli\n"
+        "for name in ('torch', 'torch.distributed'):\n    sys.modules[name] = types.ModuleType(name)\n"
+        "cli.main = lambda: 130\ncli.console()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_ctrl_c_leaves_a_manifest_and_exit_code_130(work, tmp_path):
     """A real signal to a real process, in the middle of a long stage."""
     script = tmp_path / "slow.py"

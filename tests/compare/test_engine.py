@@ -58,7 +58,7 @@ def test_a_failed_cell_is_reported_and_stops_nothing(inputs):
     said = []
     done = run(inputs, (fakes.MENDABLE, fakes.BROKEN, fakes.NEEDY, fakes.SHIFT), say=said.append)
     assert done.failed["mendable"] == "mendable needs a bigger reference"
-    assert done.failed["broken"].startswith("ZeroDivisionError: oh no (an internal error")
+    assert done.failed["broken"].startswith("ZeroDivisionError: oh no, in generate of broken (an internal error")
     assert done.failed["needy"].startswith("needy needs masks (a folder of masks)")
     assert [entry.name for entry in done.entries if entry.frames is not None] == ["shift"]
     page = done.report.read_text()

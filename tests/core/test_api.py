@@ -27,7 +27,7 @@ def test_mistakes_are_seen_before_the_first_call():
         with pytest.raises(UserError, match=says):
             motionkit.load(*arguments)
     for name in (3, None, ["warp"]):
-        with pytest.raises(UserError, match="give a name, one of anamodiff"):
+        with pytest.raises(UserError, match="given by its name"):
             motionkit.load(name)
     with pytest.raises(UserError, match="unknown keyword 'nothing'"):
         motionkit.load("still", nothing=1)

@@ -40,7 +40,7 @@ def test_values_land_in_the_dataclass():
         ({"text": {"name": "a"}}, "x.text has no keys of its own"),
         ({"text": ["a", "b"]}, r"x.text=\[a,b\]: give one text"),
         ({"inner": {"steps": "abc"}}, "x.inner.steps=abc: give a whole number"),
-        ({"inner": 3}, "int is not a subclass of Inner"),
+        ({"inner": 3}, "3: NAME has settings of its own"),
         ({"ratio": "wide"}, "x.ratio=wide: give a number"),
         ({"ratio": 2}, "ratio=2.0 is above 1"),
         ([1, 2], "give them as x.KEY=VALUE"),

@@ -45,6 +45,17 @@ def test_sprites_are_familiar_and_photographs_are_not(name):
     assert not unfamiliar(backbone, None)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pocket-sd", "pocket-modelscope"])
+def test_the_rate_of_false_alarms_that_is_stated(name, capsys):
+    backbone = load(name, Plan())
+    alarms = sum(bool(unfamiliar(backbone, frame)) for frame in sprites(150))
+    told = sum(bool(unfamiliar(backbone, photograph(seed))) for seed in range(60))
+    with capsys.disabled():
+        print(f"\n{name}: {alarms} of 150 held-out sprites called unlike, {told} of 60 photographs")
+    assert alarms <= 3 and told == 60
+
+
 def test_real_weights_are_not_asked():
     backbone = load("tiny-sd", Plan())
     assert not unfamiliar(backbone, photograph(0))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from motionkit import media
 from motionkit.context import NullProgress
 from motionkit.errors import Cancelled, UserError
 from motionkit.running.execute import execute
@@ -173,6 +174,30 @@ def test_a_cached_stage_loads_no_backbone(blend, inputs, tmp_path, monkeypatch):
     assert first.manifest["size"] == {"height": 64, "width": 64} and first.frames.shape == (6, 48, 64, 3)
     again = execute(spec, inputs, folder=tmp_path / "2")
     assert made == [1] and (again.frames == first.frames).all()
+
+
+@pytest.mark.parametrize("leaps", [True, False])
+def test_a_wide_picture_is_not_cut_where_the_motion_leaves_it(blend, inputs, tmp_path, monkeypatch, leaps):
+    """Of a strip, the whole canvas comes back when something moves above or below it, and a line says so."""
+    strip = media.from_frames(inputs.reference.frames[:, :7], is_image=True)
+    generate = blend.BlendOnBackbone.generate
+
+    def leap(self, *given):
+        video = 0 * generate(self, *given) + 0.8  # a plain stage
+        video[2:, :, 26:38, 10:30] = 0  # a body within the strip
+        video[2:, :, 38:60, 10:30] = 0 if leaps else 0.8  # legs below it
+        return video
+
+    monkeypatch.setattr(blend.BlendOnBackbone, "generate", leap)
+    made = execute(blend.ON_TINY, replace(inputs, reference=strip), folder=tmp_path / "run", use_cache=False)
+    assert made.frames.shape[1:3] == ((64, 64) if leaps else (14, 64))
+    assert any("too narrow for this motion" in line for line in made.manifest["remarks"]) == leaps
+
+
+def test_what_is_not_read_of_a_prompt_is_in_the_manifest(blend, inputs, tmp_path):
+    for words, cut in (("a red horse " * 12, True), ("a red horse", False)):
+        made = execute(blend.ON_TINY, replace(inputs, prompt=words), folder=tmp_path / str(cut), use_cache=False)
+        assert ("its end is cut" in made.manifest["notes"].get("cut_prompts", {}).get("prompt", "")) == cut
 
 
 def test_a_result_of_the_wrong_shape_is_a_defect_of_the_method(blend, inputs, tmp_path, monkeypatch):

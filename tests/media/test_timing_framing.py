@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motionkit.media import border_colour, from_frames, letterbox, resample, unletterbox
+from motionkit.media import Box, border_colour, from_frames, letterbox, resample, spills, unletterbox
 from motionkit.media.timing import spread
 
 
@@ -106,6 +106,15 @@ def test_the_fill_is_the_clips_own_border_colour():
     assert border_colour(frames).tolist() == [250, 240, 200]
     boxed, box = letterbox(clip, 40, 40)
     assert (boxed.frames[:, :10] == (250, 240, 200)).all() and (box.top, box.height) == (10, 20)
+
+
+def test_what_lies_outside_a_narrow_box_is_seen():
+    narrow, wide = Box(24, 0, 16, 64, (64, 64), (32, 128)), Box(8, 0, 48, 64, (64, 64), (48, 64))
+    frames = np.full((4, 64, 64, 3), 230, np.uint8)
+    frames[:, 26:38, 20:40] = 10  # in both boxes
+    assert not spills(frames, narrow) and not spills(frames, wide)
+    frames[1:, 44:64, 30:36] = 10  # legs, below both
+    assert spills(frames, narrow) and not spills(frames, wide)  # narrow bars of a network say nothing
 
 
 def test_unletterbox_refuses_another_size():

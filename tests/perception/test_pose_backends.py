@@ -288,8 +288,14 @@ def test_empty_pictures_hold_nobody(sprite):
     frames[2] = 255
     poses = read_poses(frames, PoseSettings("pocket"))
     assert list(np.flatnonzero(poses.empty)) == [2] and "1 of 6 frames" in poses.notes[0]
-    with pytest.raises(UserError, match="nobody was found"):
+    with pytest.raises(
+        UserError, match="nobody was found.*knows sprites only.*one whole body.*backend=dwpose or openp"
+    ):
         read_poses(np.full_like(frames, 255), PoseSettings("pocket"))
+    half = np.full_like(frames, 255)
+    half[:, -40:] = sprite[0].frames[:, 20:60]  # the head and shoulders, at the lower edge
+    with pytest.raises(UserError, match="nobody was found.*pocket.*whole body"):
+        read_poses(half, PoseSettings("pocket"))
     with pytest.raises(UserError, match="own weights"):
         check(PoseSettings("pocket", weights="x"))
 

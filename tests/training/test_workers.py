@@ -44,6 +44,27 @@ def test_alone_nothing_is_asked_of_others(monkeypatch):
         workers.wait()
 
 
+def test_several_of_accelerate_that_are_one_are_told(monkeypatch, caplog):
+    from argparse import Namespace
+
+    launch = pytest.importorskip("accelerate.utils.launch")
+    asked = dict.fromkeys(
+        "no_python module mpirun_hostfile debug main_process_ip main_process_port use_mps_device".split()
+    )
+    asked |= dict.fromkeys("dynamo_backend dynamo_mode".split(), "no") | dict.fromkeys("gpu_ids".split(), "all")
+    asked |= {"cpu": True, "use_cpu": True, "num_machines": 1, "mixed_precision": "no", "training_script": "x"}
+    asked |= {"training_script_args": [], "num_cpu_threads_per_process": 1, "enable_cpu_affinity": False}
+    asked |= {f"dynamo_use_{word}": False for word in ("fullgraph", "dynamic", "regional_compilation")}
+    for count, told in ((2, True), (1, False)):
+        caplog.clear()
+        monkeypatch.setattr(os, "environ", dict(os.environ))
+        _, environment = launch.prepare_simple_launcher_cmd_env(Namespace(**asked, num_processes=count))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "environ", environment)
+            assert Workers("cpu").world == 1
+        assert ("torchrun" in caplog.text) == told
+
+
 def test_two_processes_are_one_with_two_batches_to_a_step(tmp_path):
     said = launch("loop", tmp_path / "two")
     assert "rank 0 done" in said and "rank 1 done" in said

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from motionkit.media.part import Part
 from motionkit.ui import ahead, asking, facts, maps
 from motionkit.ui.files import EXAMPLE, Files
 
@@ -47,10 +48,12 @@ def test_it_says_what_the_run_would_be_and_what_it_would_be_refused_for(files):
     assert "upload" in said["wrong"]
 
 
-def test_remarks_are_in_the_pages_words(files):
-    notes = told(files, {"method": "warp", "frames": "4"})["notes"]
-    assert any(note.startswith("motion: frames") and "time line" in note for note in notes), notes
-    assert not any("start=" in note for note in notes)
+def test_remarks_are_in_the_pages_words():
+    part = Part(start=0.0, fps=8.0, count=10, whole=2.0)
+    said = asking.told(f"driving: {part.line}")
+    assert said.startswith("motion: frames 0-1.25 s of 2 s") and "time line" in said and "start=" not in said
+    assert asking.told("reference: it is small") == "character: it is small"
+    assert asking.told("the driving: as it is") == "the driving: as it is"
 
 
 def test_what_is_missing_is_no_refusal_yet(files):

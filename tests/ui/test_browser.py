@@ -132,6 +132,7 @@ def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, m
     tab.wait_for_selector("#mk-stage [data-state=done]")
     tab.wait_for_selector("#mk-stage figure.made video")
     shot(tab, "transfer-done")
+    players_wait(tab)
     folder = tab.locator("#mk-stage .mk-facts a", has_text="manifest").get_attribute("href")
     ours = json.loads(tab.request.get(f"{page[0]}/{folder}").text())
     tab.click("text=Copy as command")
@@ -143,6 +144,20 @@ def test_own_clips_run_as_the_command_line_says(window, page, clips, tmp_path, m
     theirs = json.loads(newest.read_text())
     for key in ("config", "inputs", "seed", "frames", "size", "fps", "plan", "versions", "method", "weights"):
         assert ours.get(key) == theirs.get(key), key
+
+
+def players_wait(tab):
+    """Players wait for frames that are still being decoded, else a slow machine would never show one."""
+    at = "document.querySelector('#mk-stage .mk-seek').value"
+    tab.evaluate(
+        "Object.defineProperty(HTMLMediaElement.prototype, 'seeking', { configurable: true, get: () => true })"
+    )
+    tab.wait_for_timeout(400)
+    before = tab.evaluate(at)
+    tab.wait_for_timeout(1000)  # eight frames
+    assert tab.evaluate(at) == before
+    tab.evaluate("Object.defineProperty(HTMLMediaElement.prototype, 'seeking', { get: () => false })")
+    tab.wait_for_function(f"{at} != {before!r}")
 
 
 def test_a_bad_file_is_one_line(window, tmp_path):

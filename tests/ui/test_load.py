@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from motionkit.ui import transfers
+from motionkit.ui.files import EXAMPLE
 
 pytest.importorskip("gradio", reason="the web page needs gradio: pip install 'motionkit[ui]'")
 QUEUED = 50
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.slow
 def test_with_fifty_queued_requests_the_page_answers(page, me, monkeypatch):
     go = threading.Event()
     monkeypatch.setattr(transfers, "run_one", lambda *given: go.wait(600))
-    jobs = [me.client.submit({"method": "warp"}, None, None, api_name="/transfer") for _ in range(QUEUED)]
+    clips = [{"path": str(EXAMPLE / name)} for name in ("source.png", "driving.mp4")]
+    jobs = [me.client.submit({"method": "warp"}, *clips, api_name="/transfer") for _ in range(QUEUED)]
     try:
         states = wait_for(jobs, lambda found: max(found, default=0) >= QUEUED - 1)
         assert states == QUEUED, states

@@ -73,7 +73,7 @@ class Load:
 
     @classmethod
     def _config(cls) -> tuple[type, str | None]:
-        return registry.load_object(cls.spec.config), choose_backbone(cls.spec, None)
+        return registry.settings_class(cls.spec), choose_backbone(cls.spec, None)
 
     def load(
         self,

@@ -173,7 +173,7 @@ def _shared(methods: list[Loaded]) -> dict[str, Any]:
 
 
 def _nested(method: Loaded) -> dict[str, Any]:
-    config = registry.load_object(registry.spec(method.name).config)
+    config = registry.settings_class(registry.spec(method.name))
     return keywords.sort(config, method.settings, (), {}).settings
 
 

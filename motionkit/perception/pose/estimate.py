@@ -15,6 +15,7 @@ from motionkit.perception.estimators import Asked, View, Words
 from motionkit.perception.pose import files
 from motionkit.perception.pose.clip import PoseClip
 from motionkit.perception.pose.people import CHOICES
+from motionkit.registry import ESTIMATORS
 from motionkit.settings.setting import setting
 
 BACKENDS = Words(
@@ -131,16 +132,22 @@ def settle(clip: PoseClip, settings: PoseSettings, what: str, how: str, required
     """
     empty = clip.empty
     if empty.all() and required:
-        raise UserError(
-            f"nobody was found in {what} ({len(clip)} frames, {how}): use a clip that shows the body, "
-            "another pose backend, or give the poses as a file"
-        )
+        raise UserError(f"nobody was found in {what} ({len(clip)} frames, {how}{_instead_of(how)}")
     notes = list(clip.notes)
     if empty.any():
         done = "filled from their neighbours" if settings.gaps == "fill" else "left without a pose"
         notes.append(f"nobody was found in {empty.sum()} of {len(clip)} frames of {what} ({_listed(empty)}): {done}")
         clip = clip.filled() if settings.gaps == "fill" else clip
     return replace(clip, notes=tuple(notes))
+
+
+def _instead_of(how: str) -> str:
+    """What the estimator `how` knows, and which others to take for what it does not."""
+    known = {spec.word: spec.knows for spec in ESTIMATORS.every() if spec.kind == "pose"}
+    people = [word for word, knows in known.items() if word != how and "people" in knows]
+    other = f"method.pose.backend={' or '.join(people)} for people, " if how in known and people else ""
+    knows = f", which knows {known[how]}" if how in known else ""
+    return f"{knows}): use a clip that shows one whole body, {other}or give the poses as a file (poses=FILE)"
 
 
 def _checked(clip: PoseClip, frames: np.ndarray, name: str) -> PoseClip:

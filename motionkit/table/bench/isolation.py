@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 from motionkit.errors import Cancelled
@@ -46,7 +47,8 @@ def isolated(cell: Cell, threads: int | None = None) -> Cell:
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOADED)  # heeded by the first call alone
         process = context.Process(target=_child, args=(cell, threads, dict(os.environ)))  # type: ignore[attr-defined]
-        process.start()
+        with _without_script():
+            process.start()
     try:
         process.join()
     except KeyboardInterrupt:
@@ -100,6 +102,20 @@ def _die_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG; the parent is the server, which goes with it
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Processes that are started inside do not run the user's script again, as they would to know what it defines.
+
+    A cell holds nothing of the script, and one that calls `motionkit.bench` at its top would start all over.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 @contextlib.contextmanager

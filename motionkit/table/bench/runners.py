@@ -177,7 +177,7 @@ def make_runner(
     if name not in NAMES:
         raise unknown("runner", name, NAMES)
     for what, value in (("workers", workers), ("threads", 1 if threads is None else threads)):
-        if value < 1:
+        if not isinstance(value, int) or value < 1:
             raise UserError(f"{what}={value}: give a whole number from 1 on")
     cluster = cluster or Cluster()
     if name == "serial":

@@ -160,7 +160,9 @@ def choose_methods(methods: Sequence[str | MethodSpec], settings: Mapping[str, A
     Raises:
         UserError: no method, an unknown one, one twice, or a setting that does not fit.
     """
-    specs = [registry.spec(method) if isinstance(method, str) else method for method in methods]
+    if isinstance(methods, str):
+        raise UserError(f"methods={methods!r}: give a list of names, such as ['{methods}']")
+    specs = [registry.spec_of(method) for method in methods]
     names = [spec.name for spec in specs]
     if not names:
         raise UserError("no method to compare: give methods=[still,warp]")

@@ -5,7 +5,7 @@
   // Players in step: one clock, a slider, a wipe between any two.
   function wall(state) {
     const frames = state.frames || 1, fps = state.fps || 8;
-    let at = 0, playing = true, speed = 1, last = null;
+    let at = 0, playing = true, speed = 1, last = null, late = 0;
     const films = [], strips = [];
     const panels = [...Object.entries(state.inputs || {}).map(([name, url]) => ({ name, label: say(name), url, input: true })), ...state.cells.filter((c) => c.video).map((c) => ({ name: c.method, label: c.method, url: c.video, cell: c }))];
     const media = (panel) => {
@@ -35,7 +35,9 @@
     });
     function tick(now) {
       if (!root.isConnected && last !== null) return;
-      if (playing && (last === null || now - last >= 1000 / fps / speed)) { show((at + (last === null ? 0 : 1)) % frames); last = now; }
+      // The clock waits for a frame that is still being decoded: seeking on would put it off for ever on a slow machine.
+      if (now - last < 3000 && films.some((film) => film.isConnected && film.seeking)) late = now;
+      if (playing && (last === null || (now - last >= 1000 / fps / speed && now - late >= 40))) { show((at + (last === null ? 0 : 1)) % frames); last = now; }
       requestAnimationFrame(tick);
     }
     const rate = h("select", { ariaLabel: "speed", onchange: () => { speed = +rate.value; } }, [[0.25, "¼×"], [0.5, "½×"], [1, "1×"], [2, "2×"]].map(([v, t]) => h("option", { value: v, selected: v === 1 }, t)));
