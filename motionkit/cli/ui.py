@@ -50,5 +50,8 @@ def main(argv: list[str]) -> int:
             webbrowser.open(address)
 
     folders = tuple(filter(None, given.get("files", "").split(",")))
-    serve(Wanted(host, port, given.get("runs", "runs"), password, folders), ready, doctor.findings)
+    wanted = Wanted(host, port, given.get("runs", "runs"), password, folders)
+    wanted.check()
+    print("starting the page ...", file=sys.stderr, flush=True)
+    serve(wanted, ready, doctor.findings)
     return 0

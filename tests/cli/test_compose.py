@@ -91,5 +91,5 @@ def test_yaml_cannot_name_code():
 def test_a_card_of_any_size_is_an_option(name):
     found = compose("transfer", SCHEMAS["transfer"], [f"gpu={name}", "gpu.compile=true"]).gpu
     assert found["name"] == name and found["compile"] is True
-    with pytest.raises(UserError, match="unknown gpu '16g'"):
+    with pytest.raises(UserError, match="give gpu=16gb"):
         compose("transfer", SCHEMAS["transfer"], ["gpu=16g"])

@@ -70,7 +70,7 @@ def test_other_interfaces_need_a_password():
 def test_the_verb_refuses_what_it_does_not_know(capsys):
     assert main(["ui", "share=true"]) == 2 and "unknown key" in capsys.readouterr().err
     assert main(["ui", "host=0.0.0.0"]) == 2 and "password" in capsys.readouterr().err
-    for word in ("port=web", "port=²", "runs=", "runs", "password="):
+    for word in ("port=web", "port=²", "runs=", "runs", "password=", "files=/no/such/folder"):
         assert main(["ui", word]) == 2 and word.partition("=")[0] in capsys.readouterr().err
 
 
