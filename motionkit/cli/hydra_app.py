@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.keys import keys
-from motionkit.cli.part_options import CONFIG, broken_part, own_hash, register
+from motionkit.cli.part_options import CONFIG, broken_part, own_hash, own_value, register
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
 from motionkit.cli.schemas import TrainConfig, TransferConfig
@@ -86,7 +86,11 @@ class JobFolders:
         """The LoRA, or the several, that the `backbone` group names, or None. Raises: UserError, as `loras_of`."""
         from motionkit.backbones.lora_files import loras_of
 
-        return loras_of(backbone.get("lora"), backbone.get("lora_scale"), lambda path: str(self.resolve(path)))
+        given, scale = backbone.get("lora"), backbone.get("lora_scale")
+        known = catalog.specs().get(backbone.get("name") or "")
+        if given is None and known is not None and scale == own_value(known, "backbone", "lora_scale"):
+            scale = None  # nobody typed it: its package says how strongly a LoRA counts, where one is given
+        return loras_of(given, scale, lambda path: str(self.resolve(path)))
 
 
 def compose(verb: str, schema: type, words: list[str]) -> Any:

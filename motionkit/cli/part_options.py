@@ -87,6 +87,15 @@ def folder_of(path: str, group: str, name: str) -> resources.abc.Traversable:
     return folder
 
 
+def own_value(spec: MethodSpec | catalog.BackboneSpec, group: str, key: str) -> Any:
+    """What the YAML of a part of another package says of a key, whatever was typed; None where it says nothing."""
+    import yaml
+
+    file = folder_of(spec.conf, group, spec.name) / group / f"{spec.name}.yaml" if spec.conf else None
+    found = yaml.safe_load(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else None
+    return found.get(key) if isinstance(found, dict) else None
+
+
 def _register_method(store: Any, name: str) -> None:
     """Give Hydra a method; one whose package is broken is left out, and says so in full when it is asked for."""
     spec = registry.spec(name)
