@@ -137,8 +137,12 @@ class Measure:
 
     def of(self, request: Request) -> float | None:
         """The figure; None where there is none or it is not finite. Raises what the function raises."""
-        value = self.call(request)
-        return float(value) if value is not None and np.isfinite(value) else None
+        try:
+            value = self.call(request)
+            return float(value) if value is not None and np.isfinite(value) else None
+        except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
+            error.add_note(f"in the metric {self.name}")
+            raise
 
 
 def lacks(fact: Fact, judges: Sequence[str], needs: Sequence[str], weights: Weights) -> str:

@@ -6,11 +6,16 @@ registered as an entry point of `motionkit.metrics`; comparisons and protocols b
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
+from motionkit.errors import UserError, told
 from motionkit.metrics.measure import Measure, Request, lacks
-from motionkit.registry import METRICS
+from motionkit.registry import METRICS, OWN
 from motionkit.settings.fact import Fact
+
+_log = logging.getLogger(__name__)
 
 
 def columns() -> list[Measure]:
@@ -22,6 +27,19 @@ def columns() -> list[Measure]:
 def facts() -> dict[str, Fact]:
     """Name -> what a comparison's table says about it, in the order of its columns."""
     return {spec.name: spec.fact for spec in columns()}
+
+
+def _figure(spec: Measure, request: Request) -> float | None:
+    """A measure's figure; None, and a warning, where the measure of another package fails. Raises: as its function."""
+    try:
+        return spec.of(request)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if (dist := METRICS.dist_of(spec)).partition(" ")[0] in ("", OWN):
+            raise
+        _log.warning("the metric %s of %s fails and is left out: %s", spec.name, dist, told(error))
+        return None
 
 
 def measure(
@@ -48,7 +66,7 @@ def measure(
     for spec in columns():
         if not request.has(spec.fact.needs) or lacks(spec.fact, spec.judges, spec.needs, request.weights):
             continue
-        value = spec.of(request)
+        value = _figure(spec, request)
         if value is not None or not spec.sparse:
             values[spec.name] = value
     return values

@@ -178,6 +178,11 @@ class Words(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def broken(self, word: str) -> str:
+        """Why the package of that word cannot be used; "" for any other word."""
+        found = [f for f in ESTIMATORS.failures() if f.name == f"{self.kind}.{word}"]
+        return f"its package {found[0].dist} cannot be loaded: {found[0].error}" if found else ""
+
     def check(self, word: str) -> None:
         """Refuse a word that is none of these. Raises: UserError with the nearest, or why its plugin is broken."""
         if word in self:

@@ -159,7 +159,10 @@ class LazyBackbone:
             from motionkit import backbones
 
             gc.collect()  # frees the weights of an earlier run before these are loaded
-            self._loaded = backbones.load(
-                self.spec, self._plan, self._path, motion=self._motion, lora=self.lora, parts=self.parts_given
-            )
+            more = {"motion": self._motion, "lora": self.lora, "parts": self.parts_given}
+            try:
+                self._loaded = backbones.load(self.spec, self._plan, self._path, **more)
+            except Exception as error:
+                error.add_note(f"while {self.spec.name} of {registry.BACKBONES.dist_of(self.spec)} was loaded")
+                raise
         return getattr(self._loaded, name)

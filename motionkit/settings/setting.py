@@ -156,6 +156,8 @@ def check(config: Any, prefix: str = "method.") -> None:
 def check_choice(key: str, value: Any, options: Iterable[str]) -> None:
     """Raises: UserError with the options where the value is none of them."""
     if value not in options:
+        if why := getattr(options, "broken", lambda _: "")(str(value)):  # of words that packages add
+            raise UserError(f"{key}={value}: {why}")
         raise UserError(f"{key}={value} is unknown: choose {', '.join(options)}{nearest(str(value), options)}")
 
 

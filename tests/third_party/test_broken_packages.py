@@ -178,3 +178,62 @@ def test_facts_of_a_method_are_shown_though_its_settings_are_broken(broken, caps
     name = broken(CONFIG, "        check(self)", "        raise ValueError('odd')")
     assert main(["methods", name]) == 0
     assert "odd" in capsys.readouterr().out
+
+
+@pytest.fixture
+def part(tmp_path, clips, monkeypatch):
+    """Puts a module with one declared part on the path: (group, entry point, text of the module)."""
+
+    def put(group, name, text):
+        module, site = f"motionkit_part{next(COUNT)}", tmp_path / "parts"
+        site.mkdir(exist_ok=True)
+        (site / f"{module}.py").write_text(text.replace("MODULE", module))
+        info = site / f"{module}-0.1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 0.1.0\n")
+        (info / "entry_points.txt").write_text(f"[motionkit.{group}]\n{name} = {module}:PART\n")
+        monkeypatch.syspath_prepend(str(site))
+        registry.refresh()
+        return module
+
+    yield put
+    monkeypatch.undo()
+    registry.refresh()
+
+
+METRIC = """
+from motionkit.metrics import Fact, Measure
+PART = Measure(Fact("dim", "Dim", "", "0 to 1", "none", "nothing", "How dim it is.", "nobody"), lambda request: {}["k"])
+"""
+BACKBONE = """
+from dataclasses import replace
+from motionkit.backbones.built_in import TINY_SD
+PART = replace(TINY_SD, name="tiny-broken", loader="MODULE:load")
+def load(*given, **more):
+    raise KeyError("k")
+"""
+
+
+def test_a_metric_that_fails_is_left_out_with_a_word(part, caplog):
+    from motionkit.metrics import measures
+    from motionkit.testing import moving_shapes
+
+    module = part("metrics", "dim", METRIC)
+    figures = measures.measure(moving_shapes(4, 32, 32).frames)
+    assert figures["dim"] is None and figures["motion_amount"] > 0
+    assert f"dim of {module} 0.1.0" in caplog.text and "KeyError" in caplog.text
+
+
+def test_a_backbone_that_cannot_be_loaded_is_named(part, capsys):
+    module = part("backbones", "tiny-broken", BACKBONE)
+    words = ("method=vidmp3", "backbone=tiny-broken", "driving=moves.mp4", "prompt=a", "source_prompt=b", "frames=4")
+    assert main(["transfer", *words, "size=32", "gpu=cpu", "progress=none"]) == 1
+    assert f"while tiny-broken of {module} 0.1.0 was loaded" in last_line(capsys)
+
+
+def test_a_word_of_an_estimator_that_is_broken_says_so(part, capsys):
+    module = part("estimators", "pose.lost", "raise RuntimeError('boom')\n")
+    words = ("method=animatex", "backbone=tiny-animatex", "method.pose.backend=lost", "reference=me.png")
+    assert main(["transfer", *words, "driving=moves.mp4", "gpu=cpu", "progress=none"]) == 2
+    line = last_line(capsys)
+    assert module in line and "boom" in line
