@@ -159,7 +159,7 @@ class LazyBackbone:
             from motionkit import backbones
 
             gc.collect()  # frees the weights of an earlier run before these are loaded
-            more = {"motion": self._motion, "lora": self.lora, "parts": self.parts_given}
+            more: dict[str, Any] = {"motion": self._motion, "lora": self.lora, "parts": self.parts_given}
             try:
                 self._loaded = backbones.load(self.spec, self._plan, self._path, **more)
             except Exception as error:
