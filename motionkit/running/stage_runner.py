@@ -166,7 +166,8 @@ class StageRunner:
         stage, cache, key = self.spec.stage(name), StageCache(self.spec.name), None
         if stage and self.use_cache:
             facts = shared | {"parent": parent, "seed": self.run.seed}
-            key = stage_key(self.spec, stage, self.on_canvas.inputs, self.settings, facts)
+            with noted(self.spec, name):
+                key = stage_key(self.spec, stage, self.on_canvas.inputs, self.settings, facts)
         self.run.checkpoints = _checkpoints(cache, name, key)
         with self._timed(name) as record:
             output = cache.load(name, key) if key else None

@@ -117,6 +117,8 @@ IN_A_STEP = {
     "generate": (METHOD, MADE, "        raise KeyError('k')\n", "KeyError: 'k'"),
     "weights": (METHOD, CHECK, f"    def weights(self):\n        return None\n\n{CHECK}", "NoneType"),
     "start": (METHOD, CHECK, f"    def __init__(self):\n        pass\n\n{CHECK}", "argument"),
+    "prepare of an input that is none": (SPEC, '("driving",), ', '("drivin",), ', "drivin"),
+    "prepare by a setting that is none": (SPEC, '("threshold",)', '("treshold",)', "treshold"),
     "prepare that leaves": (METHOD, PREPARE, "        raise SystemExit(3)\n", "sys.exit"),
     "prepare of nothing": (METHOD, TABLE, "return None", "NoneType"),
     "prepare of numbers": (METHOD, TABLE, "return {'path': 3}", "int"),
