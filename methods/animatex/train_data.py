@@ -23,7 +23,7 @@ from torch import Tensor
 
 from motionkit.context import Reporter
 from motionkit.errors import UserError
-from motionkit.media import Clip, letterbox, read_clip, replacing, resample
+from motionkit.media import Clip, letterbox, read_clip, replacing, resample, steady
 from motionkit.perception.pose import PoseClip, PoseSettings, read_poses
 from motionkit.perception.pose import files as pose_files
 from motionkit.perception.pose.clip import POINTS
@@ -122,6 +122,8 @@ class PoseClips:
             given = read_given(beside[0], clip) if beside and encoders.poses != "estimated" else None
             if encoders.fps:
                 clip, given = _at_rate(clip, given, encoders.fps)
+            elif given is None:  # else each frame of the file has its own poses
+                clip = steady(clip)
             known = _encode(clip, given, encoders, file)
         return EncodedClip(name, file, *known)
 

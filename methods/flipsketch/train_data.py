@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from motionkit.errors import UserError
-from motionkit.media import Clip, letterbox, read_clip, replacing, resample
+from motionkit.media import Clip, letterbox, read_clip, replacing, resample, steady
 from motionkit.weights.hashing import hash_path
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class DrawingClips:
         known = _known(file)
         if known is None:
             clip = read_clip(path)
-            known = _encode(resample(clip, fps=fps) if fps else clip, backbone, size, file)
+            known = _encode(resample(clip, fps=fps) if fps else steady(clip), backbone, size, file)
         length, drawn = known
         if length < self.frames:
             raise UserError(

@@ -30,8 +30,8 @@ class BenchConfig:
         "A protocol of conf/bench: sprites (one request for every method), drawing, edit, pose-self, pose-cross (and "
         "-64: at 64 px), transfer-still; with rows of their own anamodiff, flipsketch, vidmp3, animatex-self and "
         "-cross, animatex-variants-self and -cross (bench.variants=FOLDER), captions, captions-16, captions-drawing; "
-        "or ablations: the papers' rows. Fewer cases (bench.pairs=4), other frames=, size= and seeds=[0,1] make "
-        "another protocol with another hash.",
+        "or ablations: the papers' rows. Fewer cases (bench.pairs=4), other bench.frames=, bench.size= and "
+        "bench.seeds=[0,1] make another protocol with another hash.",
         None,
     )
     methods: list[str] = setting(

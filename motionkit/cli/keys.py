@@ -53,6 +53,8 @@ def keys(verb: str, words: Sequence[str] = ()) -> list[str]:
             found += [f"{group}.{name}" for name in dotted(registry.load_object(path)) if name != "name"]
     if verb in ("transfer", "train"):
         found += ["method", *_method_keys(verb, method_of(words))]
+    if verb == "bench":
+        found += [f"bench.{name}" for name in ("pairs", "frames", "size", "seeds", "variants")]
     if verb in ("compare", "bench"):
         for name in registry.names():
             with contextlib.suppress(UserError):  # of a broken package, which says so where its method is asked for
@@ -150,4 +152,4 @@ def nearest(verb: str, key: str, words: Sequence[str] = ()) -> list[str]:
         ends = {name.rpartition(".")[2] for name in known}
         close = difflib.get_close_matches(last, ends, n=2, cutoff=0.75)
         return whole or [name for name in sorted(known, key=likeliest) if name.rpartition(".")[2] in close][:3]
-    return sorted(same, key=likeliest)[:3]
+    return sorted(same, key=lambda name: (not name.startswith("bench."), *likeliest(name)))[:3]

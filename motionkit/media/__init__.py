@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from motionkit.media.part import Wanted as Wanted
     from motionkit.media.reading import read_clip as read_clip
     from motionkit.media.timing import resample as resample
+    from motionkit.media.timing import steady as steady
     from motionkit.media.timing import take as take
     from motionkit.media.writing import replacing as replacing
     from motionkit.media.writing import write_frames as write_frames
@@ -40,7 +41,7 @@ _ROOMS = {
     "matte": "subject_mask",
     "part": "Wanted",
     "reading": "read_clip",
-    "timing": "resample take",
+    "timing": "resample steady take",
     "writing": "replacing write_frames write_image write_video",
 }
 _MODULE = {name: module for module, names in _ROOMS.items() for name in names.split()}

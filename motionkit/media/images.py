@@ -19,7 +19,7 @@ from motionkit.media.limits import Limits, shown
 from motionkit.media.part import Part, Wanted, choose
 from motionkit.media.sniff import IMAGES
 from motionkit.media.store import Store
-from motionkit.media.timing import part_notes, spread
+from motionkit.media.timing import on_grid, part_notes, spread
 
 _BROKEN = (
     OSError,
@@ -136,7 +136,7 @@ def _see_through(image: Image.Image) -> bool:
 
 def _read_animation(path: Path, image: Image.Image, limits: Limits, wanted: Wanted | None, shows: Timing) -> Clip:
     width, height = limits.shrunk(*image.size)
-    edges = np.concatenate([[0.0], np.cumsum(shows.seconds)])
+    edges = on_grid(np.concatenate([[0.0], np.cumsum(shows.seconds)]))[0]
     times, fps = spread(edges)
     part = choose(wanted, float(edges[-1]), fps, times) if wanted else None
     if part is None:
@@ -146,7 +146,7 @@ def _read_animation(path: Path, image: Image.Image, limits: Limits, wanted: Want
     else:
         part = part.without_repeats(fps)
         limits.check_frames(path, part.count, width, height)
-        wanted_frames = (np.searchsorted(edges, part.instants, side="right") - 1).clip(0, len(edges) - 2)
+        wanted_frames = (np.searchsorted(edges, part.instants + 1e-6, side="right") - 1).clip(0, len(edges) - 2)
     limits.check_animation(path, image.size, int(wanted_frames[-1]) + 1)
     store, seconds, trouble, clear = _pick(path, image, limits, wanted_frames)
     return _assembled(path, store, seconds, trouble, clear, shows, part, wanted_frames)

@@ -9,6 +9,34 @@ import numpy as np
 from motionkit.media.clip import Clip, from_frames
 from motionkit.media.part import Part, Wanted, choose
 
+ROUNDING = 0.0051  # seconds: times in hundredths, as gifs have them, are off by up to half of one
+
+
+def on_grid(edges: np.ndarray) -> tuple[np.ndarray, int]:
+    """The edges of frames, from 0 s, on the even grid that they were rounded from, and how many steps it has.
+
+    Equal neighbours are often stored once with their joint time: the other frames then show the step. Edges that are
+    not on a grid to within `ROUNDING` stay as they are, with as many steps as frames.
+    """
+    lengths, whole = np.diff(edges), float(edges[-1])
+    usual = float(lengths[lengths < 1.5 * np.median(lengths)].mean())
+    steps = max(1, round(whole / usual))
+    even = np.rint(edges * steps / whole) * whole / steps
+    if np.abs(even - edges).max() <= ROUNDING and (np.diff(even) > 0).all():
+        return even, steps
+    return edges, len(lengths)
+
+
+def steady(clip: Clip) -> Clip:
+    """A clip of even timing: one frame for every step of its grid, repeated where it is shown for several.
+
+    A clip whose times are on no grid stays as it is.
+    """
+    if clip.times is None:
+        return clip
+    steps = on_grid(np.append(clip.times, clip.duration))[1]
+    return clip if steps == len(clip) else resample(clip, fps=steps / clip.duration)
+
 
 def spread(edges: np.ndarray) -> tuple[np.ndarray | None, float]:
     """Timing of frames from their edges: frame i is shown from edges[i] to edges[i + 1] seconds.
@@ -21,7 +49,7 @@ def spread(edges: np.ndarray) -> tuple[np.ndarray | None, float]:
     fps = count / float(edges[-1] - edges[0])
     times = np.asarray(edges[:-1], dtype=np.float64) - edges[0]
     even = np.abs(times - np.arange(count) / fps).max() <= 0.25 / fps
-    return (None if even else times), fps
+    return (None if even else on_grid(np.append(times, count / fps))[0][:-1]), fps
 
 
 def resample(clip: Clip, frames: int | None = None, fps: float | None = None) -> Clip:

@@ -50,7 +50,7 @@ class Wanted:
         """Refuse what is not safe. Raises: UserError."""
         if self.host not in LOOPBACK and not self.password:
             raise UserError(
-                f"host={self.host} lets other machines in: set MOTIONKIT_PASSWORD, or give password=TEXT, or leave "
+                f"host={self.host} lets other machines in: set MOTIONKIT_PASSWORD, or give password=PASSWORD, or leave "
                 "host= out for this machine alone"
             )
         if self.password is not None and len(self.password) < 8:

@@ -40,6 +40,8 @@ COMPARE = ["compare", "methods=[still]", "prompt=x", "progress=none"]
         ([*COMPARE, "methods=[[still]]"], "give one list, methods=[NAME,NAME]"),
         ([*COMPARE, "methods=[still,null]"], "give one list, methods=[NAME,NAME]"),
         ([*COMPARE, "methods={still:1}"], "give one list, methods=[NAME,NAME]"),
+        (["bench", "methods=[still]", "frames=4"], "give bench.frames=4"),
+        (["bench", "methods=[still]", "size=64"], "give bench.size=64"),
         (["bench", "methods=[still]", "backbones=[tiny-sdd]"], "unknown backbone 'tiny-sdd' (did you mean 'tiny-sd'?)"),
         ([*STILL, "=4"], "'=4' is not key=value"),
         ([*STILL, "+seed=4"], "give seed=VALUE"),

@@ -37,6 +37,16 @@ def read(folder, backbone, tmp_path, frames=4, **more):
     return DrawingClips(folder, backbone, 64, frames, tmp_path / "cache", **more)
 
 
+def test_a_gif_that_stores_equal_frames_once_has_them_all(backbone, tmp_path):
+    frames = drawing(10)
+    frames[4] = frames[3]
+    (tmp_path / "clips").mkdir()
+    write_gif(tmp_path / "clips" / "a.gif", frames, 8)
+    (tmp_path / "clips" / "a.txt").write_text("a cat walking")
+    assert len(read_clip(tmp_path / "clips" / "a.gif")) == 9
+    assert [clip.length for clip in read(tmp_path / "clips", backbone, tmp_path, frames=10).train] == [10]
+
+
 class TestCaptions:
     def test_a_text_beside_a_clip_or_a_folder_of_pictures_or_a_row_of_the_table(self, tmp_path):
         write_video(tmp_path / "a.mp4", drawing(), 8)

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motionkit.media import Box, border_colour, from_frames, letterbox, resample, spills, unletterbox
+from motionkit.media import Box, border_colour, from_frames, letterbox, resample, spills, steady, unletterbox
 from motionkit.media.timing import spread
+
+HUNDREDTHS = np.rint(np.arange(11) * 12.5) / 100  # edges of ten frames at 8 a second, as a gif has them
 
 
 def numbered(count, fps=8.0, times=None):
@@ -36,6 +38,22 @@ def test_resample_respects_uneven_times():
     clip = numbered(4, fps, times)
     assert ids(resample(clip, frames=8)) == [0, 1, 2, 2, 2, 2, 2, 3]
     assert resample(clip, frames=8).times is None
+
+
+def test_a_frame_that_is_stored_once_for_two_moves_no_other_frame():
+    times, fps = spread(np.delete(HUNDREDTHS, 4))
+    clip = numbered(9, fps, times)
+    wanted = [0, 1, 2, 3, 3, 4, 5, 6, 7, 8]
+    assert ids(resample(clip, fps=8)) == wanted
+    even = steady(clip)
+    assert (ids(even), even.fps, even.times) == (wanted, pytest.approx(8), None)
+
+
+def test_times_on_no_grid_stay_as_they_are():
+    times, fps = spread(np.array([0.0, 0.1, 0.2, 0.73, 0.8]))
+    clip = numbered(4, fps, times)
+    assert times.tolist() == [0.0, 0.1, 0.2, 0.73] and steady(clip) is clip
+    assert steady(same := numbered(4)) is same
 
 
 @settings(max_examples=60, deadline=None)
