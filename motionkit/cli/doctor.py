@@ -277,9 +277,9 @@ def plugins() -> list[Row]:
 
 def _unusable(name: str) -> str:
     """Why a method whose facts can be read cannot be used; "" for one that can. Its code is not imported."""
-    from motionkit.cli.part_options import folder_of
     from motionkit.running.choices import usual_settings
     from motionkit.running.lazy_backbone import choose_backbone
+    from motionkit.settings.conf_folders import folder_of
 
     spec = registry.spec(name)
     try:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.cli.keys import keys
-from motionkit.cli.part_options import CONFIG, broken_part, own_hash, own_value, register
+from motionkit.cli.part_options import broken_part, own_hash, own_value, register
 from motionkit.cli.quoting import SHOWS, as_text, is_multirun, quote, split
 from motionkit.cli.refusals import check_words, several, unknown_key
 from motionkit.cli.schemas import TrainConfig, TransferConfig
 from motionkit.errors import Cancelled, UserError, unknown
 from motionkit.media.output_files import check_writable, local_path
+from motionkit.settings.conf_folders import CONFIG
 from motionkit.settings.config import chain, explain, first_line, typed, unknown_of
 
 if TYPE_CHECKING:

@@ -7,21 +7,18 @@ import dataclasses
 import re
 import secrets
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from motionkit import registry
 from motionkit.backbones import catalog
 from motionkit.errors import UserError, told
 from motionkit.running.choices import method_settings
+from motionkit.settings.conf_folders import CONFIG, folder_of, said_of
 from motionkit.settings.config import typed
 from motionkit.settings.setting import nullable
 from motionkit.training.job import DataConfig
 from motionkit.transfer import MethodSpec
 from motionkit.weights.hashing import hash_json
-
-CONFIG = "pkg://motionkit.conf"
 
 
 def register(verb: str, schema: type, words: Sequence[str] = ()) -> None:
@@ -73,27 +70,9 @@ def _register_option(store: Any, group: str, name: str, conf: str | None = None)
     store.store(group=group, name=name, node={"name": name})
 
 
-def folder_of(path: str, group: str, name: str) -> resources.abc.Traversable:
-    """A folder of configuration files. Raises: UserError where it is not there."""
-    kind, _, place = path.rpartition("://")
-    try:
-        folder = resources.files(place) if kind == "pkg" else Path(place)
-    except (ImportError, TypeError, ValueError) as error:
-        folder = None
-        why: object = error
-    if folder is None or not folder.is_dir():
-        why = "there is no such folder" if folder is not None else why
-        raise UserError(f"{group} {name!r}: its conf={path} cannot be read ({why}), which its package has to mend")
-    return folder
-
-
 def own_value(spec: MethodSpec | catalog.BackboneSpec, group: str, key: str) -> Any:
     """What the YAML of a part of another package says of a key, whatever was typed; None where it says nothing."""
-    import yaml
-
-    file = folder_of(spec.conf, group, spec.name) / group / f"{spec.name}.yaml" if spec.conf else None
-    found = yaml.safe_load(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else None
-    return found.get(key) if isinstance(found, dict) else None
+    return said_of(spec.conf, group, spec.name).get(key)
 
 
 def _register_method(store: Any, name: str) -> None:

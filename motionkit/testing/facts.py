@@ -13,6 +13,7 @@ from motionkit.errors import UserError
 from motionkit.registry import load_object
 from motionkit.running.cache import pick_settings
 from motionkit.running.choices import method_settings
+from motionkit.settings.conf_folders import CONFIG, said_of
 from motionkit.testing.report import expect, listed, rule
 from motionkit.testing.subject import Subject
 from motionkit.transfer import STATUSES, Inputs, Transfer
@@ -75,6 +76,19 @@ def settings_have_defaults(subject: Subject) -> None:
     except UserError:
         return
     expect(False, "an unknown setting is accepted")
+
+
+@rule("settings_have_defaults")
+def yaml_says_the_same(subject: Subject) -> None:
+    """conf/method/NAME.yaml, if there is one, gives the values of the class, which Python, compare and bench use."""
+    spec = subject.spec
+    said = {key: value for key, value in said_of(spec.conf or CONFIG, "method", spec.name).items() if key != "name"}
+    try:
+        given, usual = (asdict(method_settings(spec, values)) for values in (said, {}))
+    except UserError as error:
+        expect(False, f"conf/method/{spec.name}.yaml: {error}")
+    other = [key for key in usual if given[key] != usual[key]]
+    expect(not other, f"conf/method/{spec.name}.yaml has another value than the class for {listed(other)}")
 
 
 @rule("settings_have_defaults", "inputs_exist")

@@ -398,6 +398,11 @@ class ConfigNeedsArgument(Good):
     pass
 
 
+@breaks("yaml_says_the_same", conf=str(Path(__file__).parent / "other_values"))
+class YamlSaysAnother(Good):
+    pass
+
+
 @breaks("stages_are_valid", stages=(Stage("prepare", ("driving",)), Stage("fit", ("reference", "prompt", "depth"))))
 class StageReadsUndeclared(Good):
     pass

@@ -52,7 +52,7 @@ def test_it_runs_from_the_command_line_with_its_own_yaml(installed, clips):
     assert video.frames.shape == (4, 48, 64, 3)
     manifest = json.loads(next(clips.glob("runs/transfer/*/manifest.json")).read_text())
     assert manifest["method"]["distribution"].startswith("motionkit-example-ghost")
-    assert manifest["config"]["decay"] == 0.8  # of its yaml; the dataclass says 0.7
+    assert manifest["config"]["decay"] == 0.8
     assert manifest["inputs_used"] == ["reference", "driving"]
 
 

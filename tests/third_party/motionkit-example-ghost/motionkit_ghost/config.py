@@ -10,7 +10,7 @@ class GhostConfig:
     """Settings under `method.`."""
 
     name: str = "ghost"
-    decay: float = 0.7  # what is left of the history one frame later
+    decay: float = 0.8  # what is left of the history one frame later
     threshold: int = 24  # change of a pixel that counts as motion, 0 to 255
     opacity: float = 0.6
 
