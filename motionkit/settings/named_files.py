@@ -43,7 +43,9 @@ def check(config: type, given: Mapping[str, Any], allow: Allow, how: str, prefix
     """
     kinds = {name: WRITE if known.file == WRITE else READ for name, known in declared(config).items() if known.file}
     for name, value in _flat(given):
-        if (kind := kinds.get(name)) and is_place(value) and not allow(value, kind):
+        kind = kinds.get(name)
+        named = bool(value) if kind == WRITE else is_place(value)  # what is written becomes a place, whatever its name
+        if kind and named and not allow(value, kind):
             raise UserError(f"{prefix}{name}={value}: this place may not be named here: {how}")
 
 
@@ -52,4 +54,5 @@ def _flat(given: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{name}.")
         else:
-            yield from ((above + name, str(one)) for one in (value if isinstance(value, list | tuple) else [value]))
+            every = value if isinstance(value, list | tuple) else [value]
+            yield from ((above + name, "" if one is None else str(one)) for one in every)

@@ -55,3 +55,12 @@ def test_only_declared_settings_are_asked_about():
     with pytest.raises(UserError, match=r"save_pack=/d.*how"):
         named_files.check(config, {"save_pack": "/d"}, allow, "how")
     assert schema(config)["properties"]["save_pack"]["x-file"] == "write"
+
+
+@pytest.mark.parametrize("name", ["packs", "packs/mine"])
+def test_what_is_written_is_a_place_also_where_it_is_spelt_like_a_word(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config = registry.load_object(registry.spec("vidmp3").config)
+    with pytest.raises(UserError, match="save_pack"):
+        named_files.check(config, {"save_pack": name}, lambda place, kind: kind == "read", "how")
+    named_files.check(config, {"save_pack": None}, lambda place, kind: False, "how")
