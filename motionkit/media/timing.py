@@ -19,6 +19,8 @@ def on_grid(edges: np.ndarray) -> tuple[np.ndarray, int]:
     not on a grid to within `ROUNDING` stay as they are, with as many steps as frames.
     """
     lengths, whole = np.diff(edges), float(edges[-1])
+    if (lengths <= 0).any():
+        return edges, len(lengths)
     usual = float(lengths[lengths < 1.5 * np.median(lengths)].mean())
     steps = max(1, round(whole / usual))
     even = np.rint(edges * steps / whole) * whole / steps

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motionkit.media import Box, border_colour, from_frames, letterbox, resample, spills, steady, unletterbox
-from motionkit.media.timing import spread
+from motionkit.media.timing import on_grid, spread
 
 HUNDREDTHS = np.rint(np.arange(11) * 12.5) / 100  # edges of ten frames at 8 a second, as a gif has them
 
@@ -54,6 +54,7 @@ def test_times_on_no_grid_stay_as_they_are():
     clip = numbered(4, fps, times)
     assert times.tolist() == [0.0, 0.1, 0.2, 0.73] and steady(clip) is clip
     assert steady(same := numbered(4)) is same
+    assert on_grid(edges := np.array([0.0, 0.0, 0.0, 0.5]))[0] is edges  # frames that are shown for no time
 
 
 @settings(max_examples=60, deadline=None)
