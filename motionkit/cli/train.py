@@ -15,6 +15,7 @@ from motionkit.settings.setting import check_limits
 
 if TYPE_CHECKING:
     from motionkit.cli.hydra_app import JobFolders
+    from motionkit.training.job import DataConfig
 
 HELP = f"""usage: motionkit train method=NAME [key=value ...] [-m] [--cfg job]
 
@@ -71,9 +72,8 @@ def train(config: TrainConfig, start: JobFolders) -> None:
     from motionkit.running.step_errors import noted
     from motionkit.settings.config import refuse_empty, typed
     from motionkit.settings.setting import plain
-    from motionkit.sprites.kinds import SETTINGS
     from motionkit.training import accelerate_tracker
-    from motionkit.training.job import DataConfig, TrainJob
+    from motionkit.training.job import TrainJob
 
     accelerate_tracker.check(config.tracker)
     refuse_empty(config, ("output",))
@@ -83,15 +83,7 @@ def train(config: TrainConfig, start: JobFolders) -> None:
     _check_numbers(config)
     settings = method_settings(spec, config.method)
     options = typed(registry.load_object(spec.train_config), config.train, "train.") if spec.train_config else None
-    data = typed(DataConfig, config.data, "data.")
-    if data.setting not in SETTINGS:
-        raise UserError(f"data.setting={data.setting}: give {' or '.join(SETTINGS)}")
-    if data.name == "folder" and not data.path:
-        raise UserError("data=folder needs data.path=FOLDER, a folder of clips")
-    if data.path:
-        data.path = str(start.resolve(data.path))
-        if not Path(data.path).is_dir():
-            raise UserError(f"data: no such folder: {data.path}")
+    data = _data_of(config, start)
     folder = start.resolve(config.output) if config.output else start.folder
     check_writable(folder)
     watch = progress(config.progress)
@@ -119,6 +111,24 @@ def train(config: TrainConfig, start: JobFolders) -> None:
         print(made)
     except (Cancelled, KeyboardInterrupt):
         raise Cancelled(_how_to_go_on(config, folder)) from None
+
+
+def _data_of(config: TrainConfig, start: JobFolders) -> DataConfig:
+    """What is trained on, its folder where it is. Raises: UserError: no such folder or setting."""
+    from motionkit.settings.config import typed
+    from motionkit.sprites.kinds import SETTINGS
+    from motionkit.training.job import DataConfig
+
+    data = typed(DataConfig, config.data, "data.")
+    if data.setting not in SETTINGS:
+        raise UserError(f"data.setting={data.setting}: give {' or '.join(SETTINGS)}")
+    if data.name == "folder" and not data.path:
+        raise UserError("data=folder needs data.path=FOLDER, a folder of clips")
+    if data.path:
+        data.path = str(start.resolve(data.path))
+        if not Path(data.path).is_dir():
+            raise UserError(f"data: no such folder: {data.path}")
+    return data
 
 
 def _check_numbers(config: TrainConfig) -> None:
