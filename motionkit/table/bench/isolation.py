@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from motionkit.table.store import STOPPED
 _PRELOADED = ["torch", "diffusers", "transformers", "motionkit.table.bench.cell"]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _CANCELLED = 130
+_STARTING = threading.Lock()  # of threads that start at once, one would keep the other's empty script
 _PATIENCE = 10.0  # seconds that a stopped cell has to end by itself
 
 
@@ -47,7 +49,7 @@ def isolated(cell: Cell, threads: int | None = None) -> Cell:
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOADED)  # heeded by the first call alone
         process = context.Process(target=_child, args=(cell, threads, dict(os.environ)))  # type: ignore[attr-defined]
-        with _without_script():
+        with _STARTING, _without_script():
             process.start()
     try:
         process.join()
