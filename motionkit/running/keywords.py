@@ -47,7 +47,7 @@ def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewher
     tops = {name.partition(".")[0] for name in names}
     found = Sorted()
     for word, given in sorted(_sides(words).items(), key=lambda item: item[0] not in tops):
-        value = _plain(given)
+        value = plain(given)
         if word in fields:
             _put(found.fields, word, value, word)
         elif word in tops or word in names:
@@ -65,10 +65,10 @@ def sort(config: type, words: Mapping[str, Any], fields: Iterable[str], elsewher
     return found
 
 
-def _plain(value: Any) -> Any:
-    """A number of numpy or torch, also in a pair, as Python's; anything else as it is."""
-    if isinstance(value, tuple):
-        return tuple(_plain(one) for one in value)
+def plain(value: Any) -> Any:
+    """A number of numpy or torch, also in a list or pair, as Python's; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return (list if isinstance(value, list) else tuple)(plain(one) for one in value)
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 

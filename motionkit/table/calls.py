@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,8 +145,9 @@ def bench(
     from motionkit.table.bench.rows import entries_of_rows
     from motionkit.table.bench.runners import make_runner
 
-    changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": seeds}
-    changed = {key: _plain(value) for key, value in changed.items()}
+    every = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else seeds
+    changed = {"pairs": pairs, "frames": frames, "size": size, "seeds": every}
+    changed = {key: keywords.plain(value) for key, value in changed.items()}
     chosen = protocol.read(name, **{key: value for key, value in changed.items() if value is not None})
     who = (names_of("backbones", backbones), settings or {}, BackboneChoice(online=online))
     methods = names_of("methods", methods)
@@ -157,13 +157,6 @@ def bench(
     options = Options(gpu, online, cache, dict(weights or {}), dict(least or {}))
     outcome = engine.run(chosen, entries, place, options, runner, may_be_empty=False)
     return Benchmark(outcome, write_results(place, outcome))
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of numpy as Python's own, in lists too."""
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def _folder(given: Any) -> Path:
