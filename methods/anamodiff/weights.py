@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from motionkit.errors import MissingWeights, UserError
-from motionkit.weights import places
+from motionkit.weights import eight_bit, places
 from motionkit.weights.building import drawing
 from motionkit.weights.finding import Wanted, find
 
@@ -101,7 +101,7 @@ def load_network(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
 
 def _fill(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Load strictly, but for the counters that batch norm keeps and that no result depends on."""
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    state = eight_bit.unpack_all(state)
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:

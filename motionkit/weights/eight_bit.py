@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 SCALE = "::scale"  # of "NAME" under "NAME::scale": one for each row of it
@@ -12,9 +16,15 @@ LEAST = 4096  # smaller weights stay as they are: there is little to gain
 
 
 def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices and kernels (O, ...) as int8 with a scale (O,) for each output row; everything else in float16."""
+    """Matrices and kernels (O, ...) as int8 with a scale (O,) for each output row; other floats in float16.
+
+    Whole numbers, such as the counters of batch norm, stay as they are.
+    """
     out: dict[str, Tensor] = {}
     for name, value in state.items():
+        if not value.is_floating_point():
+            out[name] = value.contiguous()
+            continue
         if value.dim() < 2 or value.numel() < LEAST:
             out[name] = value.half().contiguous()
             continue
@@ -31,12 +41,32 @@ def unpack(coded: Tensor, scale: Tensor) -> Tensor:
 
 
 def unpack_all(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Float32 weights of everything that `pack` wrote."""
+    """Float32 weights of everything that `pack` wrote, or of a file in plain floats; whole numbers stay."""
     plain = {name: value for name, value in stored.items() if not name.endswith(SCALE)}
     return {
-        name: unpack(value, stored[name + SCALE]) if name + SCALE in stored else value.float()
+        name: unpack(value, stored[name + SCALE])
+        if name + SCALE in stored
+        else value.float()
+        if value.is_floating_point()
+        else value
         for name, value in plain.items()
     }
+
+
+def shrink(file: Path) -> int:
+    """Pack a safetensors file, its header's facts kept; returns the bytes saved (0: it was packed already).
+
+    A new file takes the old one's name, so that what the old one is linked to stays as it is.
+    """
+    with safe_open(file, "pt") as source:
+        facts = source.metadata()
+        state = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118 (not a mapping)
+    if any(name.endswith(SCALE) for name in state):
+        return 0
+    before, part = file.stat().st_size, file.with_suffix(".part")
+    save_file(pack(state), part, facts)
+    os.replace(part, file)
+    return before - file.stat().st_size
 
 
 def scale_of(name: str, names: Collection[str]) -> str | None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from motionkit.errors import MissingWeights, UserError
+from motionkit.weights import eight_bit
 from motionkit.weights.building import drawing
 
 
@@ -50,7 +51,7 @@ def load_net(path: Path, build: Callable[..., nn.Module], title: str, get: str) 
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         with drawing():  # its initial weights are random
             net = build(**json.loads(said.get("config", "{}")))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        net.load_state_dict(eight_bit.unpack_all(state))
         figures = json.loads(said["figures"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is not a usable {title} file: {str(error).splitlines()[0]}") from error

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from motionkit.errors import UserError
-from motionkit.weights.eight_bit import LEAST, SCALE, pack, unpack
+from motionkit.weights.eight_bit import LEAST, SCALE, pack, shrink, unpack
 from motionkit.weights.reading import load_model
 
 
@@ -47,3 +47,29 @@ def test_a_model_loads_them_and_refuses_them_without_scales(state, tmp_path):
     save_file({k: v for k, v in packed.items() if not k.endswith(SCALE)}, file)
     with pytest.raises(UserError, match=r"kernel.weight is in eight bits without a scale"):
         load_model(Small, [tmp_path / "unet"], "diffusion_pytorch_model", torch.float32)
+
+
+@pytest.mark.parametrize("which", ["small", "anamodiff"])
+def test_small_networks_are_read_from_eight_bits(which, tmp_path):
+    from motionkit.methods.anamodiff.keypoints import KPDetector
+    from motionkit.methods.anamodiff.weights import load_network, save_network
+    from motionkit.weights.small_nets import load_net, save_net
+
+    torch.manual_seed(0)
+    file = tmp_path / "net.safetensors"
+    if which == "small":
+        net = nn.Sequential(nn.Linear(80, 90), nn.BatchNorm1d(90)).eval()
+        save_net(file, net, {}, {"error": 1.0})
+    else:
+        settings = dict(num_kp=5, block_expansion=16, max_features=64, num_blocks=2, pad=3)
+        net = KPDetector(**settings).eval()
+        save_network(file, "keypoints", settings, net.state_dict())
+    assert shrink(file) > 0
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(80, 90), nn.BatchNorm1d(90))
+
+    back = (load_net(file, build, "small", "") if which == "small" else load_network(file, "keypoints"))[0]
+    for name, value in net.state_dict().items():
+        here = back.state_dict()[name]
+        torch.testing.assert_close(here, value, rtol=0, atol=value.abs().max().item() / 200 if value.dim() else 0)

@@ -1,11 +1,15 @@
 """The switch of the shipped weights: refused when the set is not whole, the old ones kept, the new ones in place."""
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from motionkit.errors import UserError
 from motionkit.training.recipes import switch
-from motionkit.training.recipes.assembled import assemble
+from motionkit.training.recipes.assembled import assemble, shrink
 from motionkit.training.recipes.stages import STAGES
+from motionkit.weights.eight_bit import unpack_all
 
 
 def _write(folder, **files):
@@ -37,6 +41,29 @@ def test_a_set_that_is_not_whole_is_refused(both):
     (chosen / "records" / "pocket-sd.json").unlink()
     with pytest.raises(UserError, match="not finished: pocket-sd"):
         switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+
+
+def test_what_costs_nothing_is_shipped_in_eight_bits_and_the_set_stays_as_it_is(tmp_path):
+    chosen, state = tmp_path / "set", {"weight": torch.randn(64, 80), "count": torch.tensor(7)}
+    for name in ("perception/maps", "anamodiff/lofnet", "pocket-sd/text_encoder/model", "pocket-sd/vae/model"):
+        file = chosen / f"{name}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, file, {"config": "{}"})
+    (tmp_path / "package").mkdir()
+    before = {p: p.read_bytes() for p in chosen.rglob("*.safetensors")}
+    made = assemble(chosen, tmp_path / "made", tmp_path / "package")
+    saved = shrink(made)
+    assert saved == switch.size_of(chosen) - switch.size_of(made) > 3 * 64 * 80 * 2.5
+    assert shrink(made) == 0
+    assert {p: p.read_bytes() for p in chosen.rglob("*.safetensors")} == before
+    assert (made / "pocket-sd" / "vae" / "model.safetensors").read_bytes() == before[
+        chosen / "pocket-sd" / "vae" / "model.safetensors"
+    ]
+    with safe_open(made / "perception" / "maps.safetensors", "pt") as file:
+        assert file.metadata() == {"config": "{}"}
+        back = unpack_all({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118 (not a mapping)
+    assert back["count"] == 7 and back["count"].dtype == torch.int64
+    torch.testing.assert_close(back["weight"], state["weight"], rtol=0, atol=0.02)
 
 
 def test_a_set_that_is_too_large_is_refused(both, monkeypatch):

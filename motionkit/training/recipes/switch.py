@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from motionkit.errors import UserError
-from motionkit.training.recipes.assembled import assemble
+from motionkit.training.recipes.assembled import assemble, shrink
 from motionkit.training.recipes.queue import is_finished
 from motionkit.training.recipes.stage import SET
 from motionkit.training.recipes.stages import STAGES
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only report what is missing")
     args = parser.parse_args()
     made = assemble(args.set, Path("runs/pocket/assets"))
+    shrink(made)
     check(args.set, made, places.PACKAGE, tuple(args.without))
     print(f"the set is complete: {size_of(made) / 1e6:.1f} MB")
     if args.check:
