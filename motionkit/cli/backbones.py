@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from motionkit import registry
 from motionkit.backbones import catalog, folders, tiny_tokenizer
 from motionkit.backbones.presence import presence
 from motionkit.cli.table import table
 from motionkit.transfer import MethodSpec
+from motionkit.weights import places
 
 HELP = """usage: motionkit backbones [NAME ...]
 
@@ -68,13 +71,18 @@ def detail(name: str) -> str:
         ("size", f"{spec.frame_name} by default, multiples of {spec.size_multiple}"),
         ("licence", spec.licence),
         ("disk", f"about {spec.approx_gb:.3g} GB"),
-        ("source", spec.weights),
+        ("source", f"{spec.weights}, pocket weights {places.weights_version()}" if _ships(spec) else spec.weights),
         ("from", f"{registry.BACKBONES.registered(name).dist}, {spec.loader}"),
         ("weights", f"{state}: {line}"),
         *_words(spec, state),
         *_runs(spec),
     ]
     return table((name, ""), facts)
+
+
+def _ships(spec: catalog.BackboneSpec) -> bool:
+    """Whether its weights are among motionkit's own, not in a package that brings it."""
+    return spec.asset is not None and not Path(spec.asset).is_absolute()
 
 
 def _abilities(spec: catalog.BackboneSpec) -> str:

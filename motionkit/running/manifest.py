@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motionkit import __version__
+from motionkit.weights import places
 
 if TYPE_CHECKING:
     from motionkit.transfer import Inputs, MethodSpec
@@ -20,8 +21,8 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy",
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on, read from the packages' metadata without importing them."""
-    return dict(_versions())
+    """The versions that a result depends on: of packages, without importing them, and of the shipped small weights."""
+    return _versions() | {"pocket-weights": places.weights_version()}
 
 
 @functools.cache

@@ -14,12 +14,21 @@ from pathlib import Path
 from motionkit.errors import MissingWeights
 
 PACKAGE = Path(__file__).parents[1] / "assets"  # what is installed with motionkit: weights, examples, templates
+VERSION = "VERSION"  # file of the shipped weights: which set they are
 
 
 def assets() -> Path:
     """The folder of the shipped weights: MOTIONKIT_ASSETS where it is set, else the package's; nothing is mixed."""
     given = os.environ.get("MOTIONKIT_ASSETS")
     return Path(given).expanduser() if given else PACKAGE
+
+
+def weights_version() -> str:
+    """Which set of small weights is used; the first one has no file that says so."""
+    try:
+        return (assets() / VERSION).read_text(encoding="utf-8").strip()
+    except OSError:
+        return "1"
 
 
 def install_again() -> str:

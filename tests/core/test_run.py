@@ -34,7 +34,7 @@ def test_a_run_leaves_a_video_a_manifest_and_what_was_shown(blend, inputs, tmp_p
     assert facts["method"]["citation"] == "@misc{blend}" and facts["plan"]["device"] == "cpu"
     assert list(facts["stages"]) == ["prepare", "fit", "generate", "write"] and facts["from_cache"] == []
     assert facts["peak_memory"]["rss_mb"] > 50 and 0 < facts["notes"]["mean"] < 1
-    assert {"python", "torch", "motionkit"} <= set(facts["versions"])
+    assert {"python", "torch", "motionkit", "pocket-weights"} <= set(facts["versions"])
 
 
 def test_a_second_run_repeats_only_what_changed(blend, inputs, tmp_path):

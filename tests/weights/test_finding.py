@@ -122,3 +122,16 @@ def test_another_kind_of_model_is_the_declarers_word(tmp_path):
 
     with pytest.raises(UserError, match="another kind"):
         find(declared(checked=refuse), put(tmp_path / "mine"))
+
+
+def test_the_set_of_small_weights_is_named_in_catalogue_and_results(tmp_path, monkeypatch):
+    from motionkit.cli.backbones import detail
+    from motionkit.running import manifest
+    from motionkit.weights import places
+
+    monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
+    assert places.weights_version() == manifest.versions()["pocket-weights"] == "1"
+    (tmp_path / places.VERSION).write_text("7\n")
+    assert places.weights_version() == manifest.versions()["pocket-weights"] == "7"
+    assert "shipped with motionkit, pocket weights 7" in detail("pocket-sd")
+    assert "pocket weights" not in detail("sd15")

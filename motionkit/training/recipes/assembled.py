@@ -74,6 +74,7 @@ def main() -> None:
     args = parser.parse_args()
     made = assemble(args.set, args.out)
     shrink(made)
+    (made / places.VERSION).write_text("next\n")
     print(made.resolve())
 
 

@@ -22,7 +22,6 @@ LIMIT = 60e6  # bytes of all weights
 FROZEN = Path("tests/identity/assets")  # the current weights, for tests whose results must not change
 PLACES = Path("tests/identity/places.py")
 WEIGHTS = {".safetensors", ".pt"}
-VERSION = "VERSION"  # file of the assets: which set of weights they are; the first one has none
 _NAMED = re.compile(r"^ASSETS = .*$", re.MULTILINE)
 
 
@@ -75,7 +74,7 @@ def replace(made: Path, package: Path, version: str) -> None:
     for old in [entry for entry in package.iterdir() if entry.is_dir()]:
         shutil.rmtree(old)
     shutil.copytree(made, package, dirs_exist_ok=True)
-    (package / VERSION).write_text(version + "\n")
+    (package / places.VERSION).write_text(version + "\n")
 
 
 def main() -> None:
