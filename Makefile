@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $(cal
 KEEP = env MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456
 TRAIN = $(KEEP) $(BIN)/python -m motionkit.training.recipes
 
-.PHONY: help setup demo test test-slow lint docs bench train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
+.PHONY: help setup demo test test-slow lint docs bench figures train-pocket train-pocket-gpu train-pocket-sd train-anamodiff train-pose train-scorer train-clipscorer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ docs: setup ## build these pages, with every method's settings and figures, into
 
 bench: setup ## every method against the known truth (BENCH="bench=anamodiff bench.pairs=4" for another protocol)
 	$(BIN)/motionkit bench $(BENCH)
+
+figures: setup ## make every figure and picture anew that depends on the small weights (hours; resumes)
+	$(BIN)/python benchmarks/figures.py
 
 CORE ?= 0
 train-pocket: setup ## train the next set of pocket weights on one core, from wherever it is (Ctrl-C stops it; CORE=0)
