@@ -102,12 +102,12 @@ def export(model: Denoiser, backbone: AnimateXBackbone, folder: Path) -> None:
 
 def main() -> None:
     """Command line: trains; hands over an unfinished training, or exports a finished one."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatex", 4000, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatex", 1800, 1e-3)
     stage_arguments(parser)
-    parser.add_argument("--clips", type=int, default=1500)
+    parser.add_argument("--clips", type=int, default=1200)
     args = parser.parse_args()
     options = TrainOptions(
-        learn="all", epi=EPI, batch=args.batch, drop=0.1, timesteps="uniform", sprite_clips=args.clips
+        learn="all", epi=EPI, batch=args.batch, drop=0.1, timesteps="uniform", sprite_clips=args.clips, noise_share=1.0
     )
     backbone = start(args.set, args.seed)
     model = denoiser(backbone, options)

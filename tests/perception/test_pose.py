@@ -170,6 +170,52 @@ def test_an_empty_first_frame_is_no_anchor():
     assert lengths(aligned, 1)["arm3"] == pytest.approx(1.3 * lengths(standing())["arm3"])
 
 
+def test_a_reference_in_mid_leap_is_laid_beside_the_leap():
+    """Measured on the first frame, the whole clip would hang in the air, or the leap sink into the ground."""
+    ground, air = standing(scale=1.2), standing(scale=1.2, shift=(0, -20))
+    bent = ground.xy[0].copy()
+    bent[[9, 12]], bent[[10, 13]] = bent[[8, 11]] + [0.12, 0], bent[[8, 11]] + [0.12, 0.12]  # knees drawn up
+    bent[[3, 6], 1] -= 0.3
+    bent[[4, 7], 1] -= 0.55  # arms raised
+    leap = np.stack([ground.xy[0], ground.xy[0], bent - [0, 0.2], bent - [0, 0.25], ground.xy[0]])
+    driving = ground.with_points(leap, np.repeat(ground.seen, 5, 0))
+    reference = air.with_points((bent - [0, 0.2])[None])
+    aligned, fit = align(driving, reference)
+    assert fit.anchor == 2 and np.abs(aligned.xy[2:4, :18].mean(0) - reference.xy[0, :18]).max() < 0.1
+    assert aligned.xy[0, 1, 1] - reference.xy[0, 1, 1] > 0.1  # on the ground before the leap
+
+
+def test_of_poses_that_are_alike_the_first_gives_the_place():
+    walk = np.repeat(standing().xy, 8, 0)
+    walk[1::2, [9, 12], 0] += 0.1  # two poses in turn, each further on
+    walk += np.arange(8)[:, None, None] * [0.02, 0]
+    driving = standing(8).with_points(walk)
+    aligned, fit = align(driving, standing(shift=(3, 0)))
+    assert fit.anchor == 0 and aligned.xy[0, 1, 0] == pytest.approx(standing(shift=(3, 0)).xy[0, 1, 0], abs=0.05)
+
+
+@pytest.mark.parametrize("on_four_legs", [True, False])
+def test_the_head_of_a_body_on_four_legs_is_carried_as_the_reference_carries_its(on_four_legs):
+    def body(neck):
+        points = np.zeros((18, 2))
+        way = np.array([1.0, 0.0] if on_four_legs else [0.0, -1.0])
+        points[[1, 2, 5]], points[[8, 11]] = [60, 40], [60, 40] - 40 * way
+        points[[3, 6]], points[[4, 7]] = points[1] + [0, 15], points[1] + [0, 30]
+        points[[9, 12]], points[[10, 13]] = points[8] + [0, 15], points[8] + [0, 30]
+        points[[0, 14, 15, 16, 17]] = points[1] + 20 * np.array([np.cos(neck), -np.sin(neck)])
+        points[[14, 16]] += [2, -2]
+        return points
+
+    nods = np.stack([body(0.2 + 0.1 * i) for i in range(4)])  # a low neck that rises
+    driving, reference = (PoseClip.of(p / 100, (100, 100)) for p in (nods, body(1.3)[None]))
+    aligned, fit = align(driving, reference)
+    necks = aligned.pixels()[:, 0] - aligned.pixels()[:, 1]
+    angles = np.arctan2(-necks[:, 1], necks[:, 0])
+    assert np.allclose(np.diff(angles), 0.1)  # the nod stays
+    assert (fit.head_turn != 0) == on_four_legs
+    assert np.allclose(angles.max(), 1.4 if on_four_legs else 0.5, atol=0.11)
+
+
 def test_without_a_torso_the_shoulders_or_any_bone_give_the_scale():
     without_hips = hide(standing(), 8, 11)
     assert align(without_hips, standing(scale=1.4))[1].scale[0] == pytest.approx(1.4)

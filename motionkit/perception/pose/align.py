@@ -13,10 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from motionkit.errors import UserError, unknown
-from motionkit.perception.pose.clip import FACE, HANDS, LEFT_HAND, RIGHT_HAND, PoseClip
+from motionkit.perception.pose.clip import BODY, FACE, HANDS, LEFT_HAND, RIGHT_HAND, PoseClip
 
 MODES = ("none", "safe", "compat")
 FACTORS = (0.25, 4.0)  # what `safe` lets one bone change at most
+ALIKE = 3  # at most so many of the driving frames, the most alike ones, are measured
+ABOUT = 0.05  # of the reference's longest bone: poses whose distances differ by less are about as near
+WHOLE = 0.75  # of the most joints that a frame shares: frames that share fewer are not compared
+LEAST_TURN = 0.2  # radians: a head that differs by less is not turned
 SHORTEST = 0.05  # a bone shorter than this share of the longest one seen is foreshortened: nothing is measured on it
 
 
@@ -52,6 +56,8 @@ BONES = (
     Bone("rl2", 12, 13, (13, 18)),
 )
 NECK, HIPS, SHOULDERS = 1, (8, 11), (2, 5)
+TRUNK = [NECK, NECK, *HIPS]  # the neck counts as much as both hips
+HEAD = (0, 14, 15, 16, 17, *_indices(FACE))
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,9 @@ class Alignment:
         scale: (x, y) factors of the whole body.
         ratios: bone -> factor of its length; bones that were skipped are 1.
         offset: (2,) shift at the end, fractions of the reference picture.
-        anchor: the driving frame on which it was measured.
+        anchor: the driving frame on which it was measured; of several, the one most like the reference.
         skipped: bones with an end that was not seen.
+        head_turn: radians by which the head is turned about the neck.
     """
 
     scale: tuple[float, float]
@@ -71,6 +78,7 @@ class Alignment:
     offset: np.ndarray
     anchor: int = 0
     skipped: tuple[str, ...] = field(default=())
+    head_turn: float = 0.0
 
 
 def align(driving: PoseClip, reference: PoseClip, mode: str = "safe") -> tuple[PoseClip, Alignment | None]:
@@ -145,37 +153,35 @@ def apply_compat(driving: PoseClip, reference: PoseClip, alignment: Alignment) -
 
 
 def measure_safe(driving: PoseClip, reference: PoseClip) -> Alignment:
-    """Factors in pixels of each picture's own aspect, from the driving frame that shows most of the body.
+    """Factors in pixels of each picture's own aspect, from the driving frames whose pose is most like the reference's.
+
+    The reference may be caught in a leap: only beside frames of the same moment its size, its place and the carriage of
+    its head tell what is the body's own and what the motion's.
 
     One scale for the whole body, by the length from neck to hips (else shoulders, else all shared bones); a bone is
     skipped when one of its ends is not seen in either picture or it is foreshortened there, and changes within
-    FACTORS.
+    FACTORS. The head of a body on four legs is turned about the neck: kinds carry it differently.
 
     Raises:
         UserError: fewer than two joints are seen in both.
     """
-    ref = reference.pixels()[0]
-    shared = driving.seen[:, :18] & reference.seen[0, :18]
-    anchor = int(shared.sum(1).argmax())
-    if shared[anchor].sum() < 2:
+    ref, xy = reference.pixels()[0], driving.pixels()
+    frames = _most_alike(xy, ref)
+    if not frames:
         raise UserError(
             "align=safe found fewer than two joints that both the driving clip and the reference show: "
             "use align=none, or give the poses as files"
         )
-    first = driving.pixels()[[anchor]]
-    scale = _overall(ref, first[0])
-    first *= scale
-    ratios, skipped = {}, []
-    least = [SHORTEST * np.nanmax([_length(p, bone) for bone in _MEASURED] + [1e-9]) for p in (ref, first[0])]
+    near = xy[list(frames)]  # (n, 130, 2)
+    scale = float(np.median([_overall(ref, points) for points in near]))
+    near *= scale
+    ratios, skipped = _ratios(near, ref)
     for bone in BONES:
-        lengths = _length(ref, bone), _length(first[0], bone)
-        usable = all(np.isfinite(n) and n >= short for n, short in zip(lengths, least, strict=True))
-        ratios[bone.name] = float(np.clip(lengths[0] / lengths[1], *FACTORS)) if usable else 1.0
-        if not usable:
-            skipped.append(bone.name)
-        stretch(first, bone, ratios[bone.name])
-    offset = _place(ref, first[0]) / [reference.size[1], reference.size[0]]
-    return Alignment((scale, scale), ratios, offset, anchor, tuple(skipped))
+        stretch(near, bone, ratios[bone.name])
+    turn = _head_turn(near, ref)
+    _turn_head(near, turn)
+    offset = np.mean([_place(ref, points) for points in near], 0) / [reference.size[1], reference.size[0]]
+    return Alignment((scale, scale), ratios, offset, frames[0], skipped, turn)
 
 
 def apply_safe(driving: PoseClip, reference: PoseClip, alignment: Alignment) -> PoseClip:
@@ -186,14 +192,86 @@ def apply_safe(driving: PoseClip, reference: PoseClip, alignment: Alignment) -> 
         stretch(xy, bone, alignment.ratios[bone.name])
     moved = xy[:, 0] - nose
     xy[:, FACE] += np.where(np.isfinite(moved), moved, 0.0)[:, None]
+    _turn_head(xy, alignment.head_turn)
     height, width = reference.size
     xy = xy / [width, height] + alignment.offset
     return driving.with_points(xy, size=reference.size)
 
 
+def _most_alike(xy: np.ndarray, ref: np.ndarray) -> tuple[int, ...]:
+    """The frames of (F, 130, 2) whose pose is nearest to ref (130, 2) once it has its lengths and place, ALIKE at most.
+
+    Of those that are about as near the first ones, so that a walk begins at the reference's place; none where no frame
+    shares two joints. Frames that show much less of the body than others do not count.
+    """
+    shared = np.isfinite(xy[:, BODY] - ref[BODY]).all(-1).sum(1)  # (F,)
+    least = max(2.0, WHOLE * shared.max())
+    away = {int(t): _distance(xy[[t]], ref) for t in np.flatnonzero(shared >= least)}
+    about = min(away.values(), default=0.0) + ABOUT * _longest(ref)
+    return tuple(t for t in away if away[t] <= about)[:ALIKE]
+
+
+def _distance(pose: np.ndarray, ref: np.ndarray) -> float:
+    """Mean distance of the shared joints in pixels, after a pose (1, 130, 2) got the lengths and the place of ref."""
+    pose = pose * _overall(ref, pose[0])
+    ratios, _ = _ratios(pose, ref)
+    for bone in BONES:
+        stretch(pose, bone, ratios[bone.name])
+    _turn_head(pose, _head_turn(pose, ref))
+    return float(np.nanmean(np.linalg.norm(pose[0, BODY] + _place(ref, pose[0]) - ref[BODY], axis=-1)))
+
+
+def _ratios(near: np.ndarray, ref: np.ndarray) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Bone -> its length in ref over its median length in poses (n, 130, 2); 1 for those that are skipped."""
+    poses = near.copy()
+    shortest = [SHORTEST * _longest(points) for points in (ref, *poses)]
+    ratios, skipped = {}, []
+    for bone in BONES:
+        own, given = _length(ref, bone), [_length(points, bone) for points in poses]
+        usable = [n for n, short in zip(given, shortest[1:], strict=True) if np.isfinite(n) and n >= short]
+        fits = bool(usable) and np.isfinite(own) and own >= shortest[0]
+        ratios[bone.name] = float(np.clip(own / np.median(usable), *FACTORS)) if fits else 1.0
+        if not fits:
+            skipped.append(bone.name)
+        stretch(poses, bone, ratios[bone.name])
+    return ratios, tuple(skipped)
+
+
+def _head_turn(near: np.ndarray, ref: np.ndarray) -> float:
+    """Radians by which ref's neck is turned against its body more than that of poses (n, 130, 2), in the median.
+
+    0 for a body that stands upright, whose head moves by itself, for what is hidden, and for less than LEAST_TURN.
+    """
+    body = ref[NECK] - ref[list(HIPS)].mean(0)
+    turns = np.angle(np.exp(1j * (_carriage(ref) - _carriage(near))))  # (n,) within +-pi
+    turns = turns[np.isfinite(turns)]
+    if not len(turns) or not abs(body[0]) > abs(body[1]):
+        return 0.0
+    turn = float(np.median(turns))
+    return turn if abs(turn) > LEAST_TURN else 0.0
+
+
+def _carriage(points: np.ndarray) -> np.ndarray:
+    """The angle (...) of the neck to the body of points (..., 130, 2), radians."""
+    body = points[..., NECK, :] - points[..., list(HIPS), :].mean(-2)
+    neck = points[..., 0, :] - points[..., NECK, :]
+    return np.arctan2(neck[..., 1], neck[..., 0]) - np.arctan2(body[..., 1], body[..., 0])
+
+
+def _turn_head(xy: np.ndarray, turn: float) -> None:
+    """Turns head and face of points (F, 130, 2) about the neck, in place."""
+    if turn:
+        c, s = np.cos(turn), np.sin(turn)
+        xy[:, HEAD] = xy[:, [NECK]] + (xy[:, HEAD] - xy[:, [NECK]]) @ np.array([[c, s], [-s, c]])
+
+
 def _length(points: np.ndarray, bone: Bone) -> float:
     dx, dy = points[bone.parent] - points[bone.child]
     return float((dx**2 + dy**2) ** 0.5)
+
+
+def _longest(points: np.ndarray) -> float:
+    return float(np.nanmax([_length(points, bone) for bone in _MEASURED] + [1e-9]))
 
 
 _MEASURED = (*BONES, Bone("torso8", 1, 8, ()), Bone("torso11", 1, 11, ()))
@@ -220,8 +298,11 @@ def _shoulders(points: np.ndarray) -> float:
 
 
 def _place(ref: np.ndarray, drv: np.ndarray) -> np.ndarray:
-    """The shift (2,) in pixels that puts the neck, else the hips, else the middle of the shared joints in place."""
-    for joints in ([NECK], list(HIPS), list(range(18))):
+    """The shift (2,) in pixels that puts the body in place.
+
+    By the middle between neck and hips, else by the neck, the hips, or the middle of the shared joints.
+    """
+    for joints in (TRUNK, [NECK], list(HIPS), list(range(18))):
         shift = ref[joints] - drv[joints]
         there = np.isfinite(shift).all(-1)
         if there.any() and (there.all() or len(joints) == 18):

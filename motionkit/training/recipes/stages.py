@@ -110,7 +110,7 @@ STAGES = (
         "subject PSNR of 21.5 dB, keypoint error of 1.5 px",
         gpu=_LARGE,
     ),
-    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 4.5, "flicker of 1.3 times the truth's"),
+    Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 2, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "line drawings' PSNR of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "motion recognised in 90 %"),
     Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "motion as in the caption in 60 %", gpu=_CLIPS),
