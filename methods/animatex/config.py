@@ -61,6 +61,11 @@ class SampleConfig:
     offset: float = setting(
         "Strength of the noise offset that all positions of a frame's channel have in common.", low=0, high=1
     )
+    noise_share: float = setting(
+        "Share of the noise's variance that all frames have in common: frames flicker less; 0 as published.",
+        low=0,
+        high=1,
+    )
     prior: int = setting(
         "Start of denoising: 0 is pure noise, 1 to 999 the reference noised to that timestep (UniAnimate: 949).",
         low=0,
@@ -83,6 +88,7 @@ _RELEASED: dict[str, Any] = {
     "sample.steps": 30,
     "sample.guidance": 2.5,
     "sample.offset": 0.1,
+    "sample.noise_share": 0.0,
     "sample.prior": 0,
 }
 DIFFERS = (  # from the authors' inference, under the preset `released`

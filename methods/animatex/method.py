@@ -119,7 +119,8 @@ class AnimateX(Transfer):
         sampling, window = config.sample, config.window
         sampler = make_sampler(backbone, run.sampler, run.generator("sampler"))
         shape = (1, *backbone.latent_shape(run.frames, run.height, run.width))
-        noise = offset_noise(shape, run.generator("noise"), sampling.offset) * sampler.initial_scale
+        noise = offset_noise(shape, run.generator("noise"), sampling.offset, sampling.noise_share)
+        noise = noise * sampler.initial_scale
         if sampling.prior:
             still = self._latent(inputs.reference.frames[:1]).cpu()[:, :, None].expand_as(noise)
             noise = backbone.noised(still, noise, sampling.prior)

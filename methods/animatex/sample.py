@@ -90,11 +90,22 @@ def averaged(model: WindowModel, spans: Sequence[Window]) -> Model:
     return whole
 
 
-def offset_noise(shape: Sequence[int], generator: torch.Generator, strength: float = OFFSET) -> Tensor:
+def offset_noise(
+    shape: Sequence[int], generator: torch.Generator, strength: float = OFFSET, share: float = 0.0
+) -> Tensor:
     """Noise (B, C, F, h, w) plus `strength` times one number for each frame and channel; not brought back to unit
-    variance, as the authors have it. Drawn on the CPU."""
+    variance, as the authors have it. Drawn on the CPU.
+
+    `share` of the variance of both is common to all frames (arXiv 2305.10474).
+    """
     base = torch.randn(*shape, generator=generator)
-    return with_offset(base, torch.randn(*shape[:3], 1, 1, generator=generator), strength)
+    offset = torch.randn(*shape[:3], 1, 1, generator=generator)
+    if share:
+        base, offset = (
+            (1 - share) ** 0.5 * own + share**0.5 * torch.randn(own[:, :, :1].shape, generator=generator)
+            for own in (base, offset)
+        )
+    return with_offset(base, offset, strength)
 
 
 def with_offset(base: Tensor, offset: Tensor, strength: float = OFFSET) -> Tensor:

@@ -6,6 +6,7 @@ processes that share the work, see what one uninterrupted process would have see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,7 @@ class Examples:
         keep = draw_keep(1, generator, options.drop, options.all_drop, options.all_keep)
         return Batch(
             clean[:, :, :-1],
-            offset_noise(clean[:, :, :-1].shape, generator, options.offset),
+            self._noise(clean[:, :, :-1].shape, generator),
             self._time(generator),
             given,
             seen,
@@ -148,6 +149,11 @@ class Examples:
             features if options.indicator else None,
         ).with_reference(options.reference_mode)
         return given, seen
+
+    def _noise(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        most = self.options.noise_share
+        share = most * float(torch.rand(1, generator=generator)) if most else 0.0
+        return offset_noise(shape, generator, self.options.offset, share)
 
     def _time(self, generator: torch.Generator) -> Tensor:
         share = torch.rand(1, generator=generator)

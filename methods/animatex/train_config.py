@@ -146,6 +146,13 @@ class TrainOptions:
     offset: float = setting(
         "Strength of the noise offset that all positions of a frame's channel have in common.", 0.1, low=0, high=1
     )
+    noise_share: float = setting(
+        "Largest share of the noise's variance that the frames of a clip have in common; each clip's is drawn evenly "
+        "up to it. For sampling with method.sample.noise_share.",
+        0.0,
+        low=0,
+        high=1,
+    )
     timesteps: str = setting("How noise levels are drawn.", choices=_TIMESTEPS)
     pose_weight: float = setting("Extra weight of errors near the skeleton.", low=0, high=1000)
     recolour: bool = setting(

@@ -161,6 +161,26 @@ def test_offset_noise_shares_a_number_in_each_frame_and_channel():
     assert 0.05 < difference[..., 0, 0].std() < 0.2 and torch.equal(noise(0.1), noise(0.1))
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_frames_share_so_much_of_the_noise(share):
+    noise = sample.offset_noise((1, 4, 6, 32, 32), torch.Generator().manual_seed(1), 0.0, share)
+    flat = noise[0].transpose(0, 1).flatten(1)  # (F, 4 h w)
+    together = torch.corrcoef(flat)
+    assert flat.std() == pytest.approx(1, abs=0.05)
+    assert together[0, 1:].mean() == pytest.approx(share, abs=0.05)
+    if share == 1:
+        assert torch.equal(flat[0], flat[5])
+        with_offset = sample.offset_noise((1, 4, 6, 8, 8), torch.Generator().manual_seed(1), 0.1, share)
+        assert torch.equal(with_offset[:, :, 0], with_offset[:, :, 5])
+
+
+def test_noise_that_is_not_shared_is_as_published():
+    torch.manual_seed(2)
+    base, offset = torch.randn(1, 4, 6, 8, 8), torch.randn(1, 4, 6, 1, 1)
+    made = sample.offset_noise((1, 4, 6, 8, 8), torch.Generator().manual_seed(2), 0.1, 0.0)
+    assert torch.equal(made, base + 0.1 * offset)
+
+
 def test_short_clips_get_a_smaller_stride_then_repeat_their_end():
     assert sample.frame_indices(100, 4, 2) == [0, 2, 4, 6]
     assert sample.frame_indices(7, 4, 4) == [0, 2, 4, 6]

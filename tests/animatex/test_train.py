@@ -207,6 +207,17 @@ class TestExamples:
         assert not torch.equal(plain.given.pose_images, changed.given.pose_images)
         assert torch.equal(plain.clean, changed.clean) and torch.equal(plain.near, changed.near)
 
+    def test_frames_share_noise_up_to_the_largest_share(self, parts):
+        backbone, this, clips, plain = parts
+        shared = _examples(this, replace(this.options, noise_share=1.0, offset=0.0), backbone, clips)
+        found = []
+        for place in range(8):
+            noise = shared.at(place, 1).noise[0].transpose(0, 1).flatten(1)  # (F, 4 h w)
+            found.append(float(torch.corrcoef(noise)[0, 1]))
+        assert min(found) < 0.4 and max(found) > 0.6 and 0.2 < np.mean(found) < 0.8
+        own = plain.at(0, 1).noise[0].transpose(0, 1).flatten(1)
+        assert abs(float(torch.corrcoef(own)[0, 1])) < 0.2
+
     def test_without_the_indicator_nothing_of_it_is_given(self, parts):
         backbone, this, clips, _ = parts
         this = replace(this, options=replace(this.options, indicator=False))
