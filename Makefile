@@ -122,9 +122,6 @@ train-pose: setup ## train the sprite pose estimator behind the keypoint metric
 train-pocket-pose: setup ## train the network that finds the driving body, in the varied world (resumes)
 	$(TRAIN).pocket_pose --out motionkit/assets/perception/pocket_pose.safetensors
 
-train-joints: setup ## train the small net behind the pocket poses: sprite points to OpenPose joints
-	$(TRAIN).pocket_joints
-
 train-scorer: setup ## train the sprite classifier that scores generated samples
 	$(TRAIN).judges scorer
 

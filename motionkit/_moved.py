@@ -56,7 +56,6 @@ MOVED = {
     "motionkit.training.judges": "motionkit.training.recipes.judges",
     "motionkit.training.pocket_animatediff": "motionkit.training.recipes.pocket_animatediff",
     "motionkit.training.pocket_decoder": "motionkit.training.recipes.pocket_decoder",
-    "motionkit.training.pocket_joints": "motionkit.training.recipes.pocket_joints",
     "motionkit.training.pocket_maps": "motionkit.training.recipes.pocket_maps",
     "motionkit.training.pocket_maps_figures": "motionkit.training.recipes.pocket_maps_figures",
     "motionkit.training.pocket_modelscope": "motionkit.training.recipes.pocket_modelscope",

@@ -56,17 +56,16 @@ OPENPOSE = EstimatorSpec(
 )
 POCKET_POSE = EstimatorSpec(
     "pose.pocket",
-    "two small networks of the sprite world",
+    "a small network of the sprite world, trained on many styles of drawing",
     "motionkit.perception.pose.pocket:PocketPose",
     _OWN,
-    _SPRITES,
+    "drawn characters in several styles, one whole body",
     (
-        Wanted("the points of sprites", ("pocket_points.safetensors",), shipped=_SHIPPED),
         Wanted(
-            "the joints of sprites",
-            ("joints.safetensors",),
+            "the poses of drawn characters",
+            ("pocket_pose.safetensors",),
             shipped=_SHIPPED,
-            made="train them with `make train-joints`",
+            made="train it with `make train-pocket-pose`",
         ),
     ),
 )

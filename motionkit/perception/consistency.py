@@ -61,7 +61,7 @@ def rank_by_consistency(
         name = f"CLIP cosine to the drawing, mean of frames 1.. ({clip_path or CLIP.hub_id})"
         seen = clip_embedding(drawing[None], folder)[0]
         return [_mean_cosine(clip_embedding(_later(video), folder), seen) for video in videos], name
-    if pocket_networks.weights_path("looks").is_file():
+    if pocket_networks.weights_path().is_file():
         name = "sprite network, cosine to the drawing, mean of frames 1.. (CLIP's weights are not on this machine)"
         seen = looks_embedding(drawing[None])[0]
         return [_mean_cosine(looks_embedding(_later(video)), seen) for video in videos], name
@@ -107,7 +107,7 @@ def looks_embedding(frames: np.ndarray) -> np.ndarray:
 
     Raises: MissingWeights, UserError: as `pocket_networks.load`; ValueError for what is not a video.
     """
-    net, _ = pocket_networks.load("looks")
+    net, _ = pocket_networks.load()
     x, _ = pocket_networks.as_input(_square(frames))
     return torch.cat([net(part) for part in x.split(_LOOKS_BATCH)]).numpy()
 

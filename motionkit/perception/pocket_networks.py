@@ -1,13 +1,12 @@
-"""Small networks of the sprite world that methods use: the twelve points of a character, and who is in a frame.
+"""The small network of the sprite world that says who is in a frame, and the layers that perception's networks share.
 
-They are perception's own: no metric measures with them, and the judges of `metrics` are other networks.
+It is perception's own: no metric measures with it, and the judges of `metrics` are other networks.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,29 +44,6 @@ class Trunk(nn.Module):
         return at32, at16, self.deep(at16)
 
 
-class PointNet(nn.Module):
-    """Frames (B, 3, 128, 128) in [0, 1] to K points (B, K, 2) in [-1, 1] and their certainty (B, K) in [0, 1]."""
-
-    def __init__(self, points: int = 12, widths: Widths = (24, 48, 96, 144)) -> None:
-        super().__init__()
-        _, b, c, d = widths
-        self.trunk = Trunk(widths)
-        self.up16, self.up32 = conv_block(d + c, c), conv_block(c + b, b)
-        self.heads = nn.Conv2d(b, points, 5, padding=2)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (B, K, 2), x first, and their certainty (B, K): mean and spread of a heat map for each."""
-        at32, at16, deep = self.trunk(x - 0.5)
-        up = self.up16(torch.cat([F.interpolate(deep, scale_factor=2.0), at16], 1))
-        up = self.up32(torch.cat([F.interpolate(up, scale_factor=2.0), at32], 1))
-        heat = self.heads(up).float().flatten(2).softmax(-1)  # (B, K, h*w)
-        side = torch.linspace(-1, 1, at32.shape[-1], device=x.device)
-        grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).flatten(0, 1)  # (h*w, 2)
-        value = heat @ grid  # (B, K, 2)
-        spread = (heat[..., None] * (grid - value[:, :, None]).square()).sum((2, 3)).sqrt()  # (B, K)
-        return value, (1 - 4 * spread).clamp(0, 1)
-
-
 class LooksNet(nn.Module):
     """Frames (B, 3, 128, 128) in [0, 1] to a unit vector (B, E) of who is in them, whatever the pose."""
 
@@ -83,27 +59,21 @@ class LooksNet(nn.Module):
         return F.normalize(self.embed(pooled).float(), dim=-1)
 
 
-# For now both files hold the numbers of the judges (metrics.judges: pose, and the looks of clipscorer), so that results
-# stay what they were; networks of their own training follow (the body's is `pose.body_net`).
-NETS: dict[str, tuple[type[nn.Module], str]] = {
-    "points": (PointNet, "pocket_points"),
-    "looks": (LooksNet, "pocket_looks"),
-}
+def weights_path() -> Path:
+    """The path of the shipped file."""
+    return places.assets() / "perception" / "pocket_looks.safetensors"
 
 
-def weights_path(name: str) -> Path:
-    """The path of the shipped file of "points" or "looks"."""
-    return places.assets() / "perception" / f"{NETS[name][1]}.safetensors"
+def load() -> tuple[LooksNet, dict[str, float]]:
+    """The shipped network in eval mode, and its own error on truth. Raises: MissingWeights, UserError."""
+    return _load(weights_path())
 
 
-def load(name: str) -> tuple[Any, dict[str, float]]:
-    """The network "points" or "looks" in eval mode, and its own error on truth. Raises: MissingWeights, UserError."""
-    return _load(name, weights_path(name))
-
-
-@lru_cache(maxsize=4)
-def _load(name: str, path: Path) -> tuple[nn.Module, dict[str, float]]:
-    return load_net(path, NETS[name][0], f"pocket {name}", places.install_again())
+@lru_cache(maxsize=2)
+def _load(path: Path) -> tuple[LooksNet, dict[str, float]]:
+    net, figures = load_net(path, LooksNet, "pocket looks", places.install_again())
+    assert isinstance(net, LooksNet)
+    return net, figures
 
 
 def as_input(frames: np.ndarray) -> tuple[Tensor, float]:
@@ -115,24 +85,3 @@ def as_input(frames: np.ndarray) -> tuple[Tensor, float]:
     if x.shape[-1] != SIZE:
         x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
     return x, factor
-
-
-@torch.no_grad()
-def points(frames: np.ndarray) -> np.ndarray:
-    """Twelve points of each frame of a sprite.
-
-    Args:
-        frames: (F, H, H, 3) uint8.
-
-    Returns:
-        (F, 12, 3): x, y in pixels of the input, certainty in [0, 1]; order of `motionkit.sprites.BONES`.
-
-    Raises:
-        MissingWeights: the network is not there.
-        ValueError: frames are not square.
-    """
-    net, _ = load("points")
-    x, factor = as_input(frames)
-    value, certainty = net(x)
-    pixels = (value + 1) / 2 * 127 * factor
-    return torch.cat([pixels, certainty[..., None]], -1).numpy()  # (F, 12, 3)

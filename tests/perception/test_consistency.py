@@ -89,7 +89,7 @@ def test_without_clip_the_sprite_network_ranks_and_without_both_it_is_said(no_hu
     from motionkit.sprites import Motion, character, render_clip
 
     cat, robot = (render_clip(character(s, k), Motion("walk"), 4, 128).lines() for s, k in ((1, "cat"), (2, "robot")))
-    if pocket_networks.weights_path("looks").is_file():
+    if pocket_networks.weights_path().is_file():
         scores, seen_by = consistency.rank_by_consistency(cat[0], [robot, cat])
         assert "sprite network" in seen_by and scores[1] > scores[0]
     monkeypatch.setenv("MOTIONKIT_ASSETS", str(tmp_path))
@@ -97,7 +97,7 @@ def test_without_clip_the_sprite_network_ranks_and_without_both_it_is_said(no_hu
     assert scores == [0.0, 0.0] and seen_by.startswith("none")
 
 
-@pytest.mark.skipif(not pocket_networks.weights_path("looks").is_file(), reason="the weights are not in this checkout")
+@pytest.mark.skipif(not pocket_networks.weights_path().is_file(), reason="the weights are not in this checkout")
 def test_frames_of_one_character_are_closer_than_those_of_two():
     from motionkit.sprites import Motion, character, render_clip
 

@@ -31,6 +31,8 @@ def test_every_joint_of_openpose_has_its_point():
     value = find_body.Bodies(points, np.ones((2, 19)), np.ones((2, 19)), np.array([1.0, 0.0])).openpose()
     assert np.allclose(value[0], clip.openpose[0]), "points of the truth make the truth's joints"
     assert np.isnan(value[1]).all(), "a frame without a body has none"
+    sure = np.stack([np.full(19, 0.5), np.full(19, 0.1)])
+    assert list(find_body.Bodies(points, sure, np.ones((2, 19)), np.ones(2)).found) == [True, False]
 
 
 def test_far_limbs_are_hidden_more_often_than_near_ones():

@@ -1,5 +1,7 @@
 """The switch of the shipped weights: refused when the set is not whole, the old ones kept, the new ones in place."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -8,7 +10,10 @@ from safetensors.torch import save_file
 from motionkit.errors import UserError
 from motionkit.training.recipes import switch
 from motionkit.training.recipes.assembled import assemble, shrink
+from motionkit.training.recipes.queue import is_finished
+from motionkit.training.recipes.stage import SET
 from motionkit.training.recipes.stages import STAGES
+from motionkit.weights import eight_bit, places
 from motionkit.weights.eight_bit import unpack_all
 
 
@@ -64,6 +69,19 @@ def test_what_costs_nothing_is_shipped_in_eight_bits_and_the_set_stays_as_it_is(
         back = unpack_all({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118 (not a mapping)
     assert back["count"] == 7 and back["count"].dtype == torch.int64
     torch.testing.assert_close(back["weight"], state["weight"], rtol=0, atol=0.02)
+
+
+def test_a_network_that_was_shipped_before_its_set_is_the_packages(tmp_path):
+    """The driving body's network is independent of latents: its stage is finished, its file in the package alone."""
+    name = "perception/pocket_pose.safetensors"
+    chosen = Path(__file__).parents[2] / SET
+    if not chosen.is_dir():
+        pytest.skip("the set has taken the package's place")
+    assert is_finished(next(s for s in STAGES if s.name == "pocket-pose"), chosen) and not (chosen / name).exists()
+    made = assemble(chosen, tmp_path / "made")
+    assert (made / name).read_bytes() == (places.PACKAGE / name).read_bytes()
+    assert name not in switch.lacking(made, places.PACKAGE)
+    assert eight_bit.shrink(made / name) == 0, "it is in eight bits already"
 
 
 def test_a_set_that_is_too_large_is_refused(both, monkeypatch):

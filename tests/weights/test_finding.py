@@ -106,7 +106,7 @@ def test_another_assets_folder_takes_the_packages_place(tmp_path, monkeypatch):
     assert backbones.fingerprint("pocket-sd") == before
     (frozen / "pocket-sd" / "unet" / "config.json").write_text("{}")
     assert backbones.fingerprint("pocket-sd") != before
-    for path in (judges.weights_path("pose"), pocket_networks.weights_path("points"), pocket_maps.weights_path()):
+    for path in (judges.weights_path("pose"), pocket_networks.weights_path(), pocket_maps.weights_path()):
         assert path.is_relative_to(frozen)
     with pytest.raises(MissingWeights, match="lacks .*MOTIONKIT_ASSETS"):
         backbones.fingerprint("pocket-modelscope")

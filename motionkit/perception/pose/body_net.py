@@ -19,6 +19,7 @@ from motionkit.weights import places
 from motionkit.weights.small_nets import load_net
 
 SIZE = 128  # side of the input pictures
+GET = "train it with `make train-pocket-pose`"
 FACE = {"nose": 0, "eye_near": 14, "eye_far": 15, "ear_near": 16, "ear_far": 17}  # their OpenPose joints
 POINTS = (*BONES, "neck_base", "hip", *FACE)
 OPENPOSE = {  # joint: point; both shoulders of a sprite are in one place, and both hips
@@ -136,7 +137,7 @@ class BodyNet(nn.Module):
 
 
 def weights_path() -> Path:
-    """The path of the file that `make train-pocket-pose` writes."""
+    """The path of the shipped file, which `make train-pocket-pose` writes."""
     return places.assets() / "perception" / "pocket_pose.safetensors"
 
 
@@ -152,6 +153,6 @@ def load(path: Path | None = None) -> tuple[BodyNet, dict[str, float]]:
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> tuple[BodyNet, dict[str, float]]:
-    net, figures = load_net(path, BodyNet, "body", "train them with `make train-pocket-pose`")
+    net, figures = load_net(path, BodyNet, "body", GET)
     assert isinstance(net, BodyNet)
     return net, figures

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from motionkit.perception.pose.body_net import OPENPOSE, POINTS, SIZE, BodyNet
 
 THERE = 0.5  # chance of a body below which a frame shows none
+SURE = 0.35  # mean certainty of the points below which it shows none either: letters and shapes may look like a body
 _BATCH = 32
 
 
@@ -29,10 +30,15 @@ class Bodies(NamedTuple):
     seen: np.ndarray
     there: np.ndarray
 
+    @property
+    def found(self) -> np.ndarray:
+        """Whether each frame shows a body (F,), of which most points may be trusted."""
+        return (self.there >= THERE) & (self.sure.mean(1) >= SURE)
+
     def openpose(self) -> np.ndarray:
         """OpenPose joints (F, 18, 2) pixels; NaN in frames without a body."""
         out = self.points[:, [POINTS.index(OPENPOSE[j]) for j in range(18)]].copy()
-        out[self.there < THERE] = np.nan
+        out[~self.found] = np.nan
         return out
 
 

@@ -109,7 +109,7 @@ def main() -> None:
         args.folder, args.steps, args.lr, ema=0.998, clip=float("inf"), muon=is_matrix, decay=0.4, second=args.second
     )
     loop = Loop(net, make_loss(net, batch, args.seed + 13, args.device), settings)
-    out = args.out or args.set / "perception" / weights_path("looks").name
+    out = args.out or args.set / "perception" / weights_path().name
 
     def finished(trained: LooksNet) -> dict[str, Any]:
         trained = trained.float().cpu().eval()

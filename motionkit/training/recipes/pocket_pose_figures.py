@@ -1,9 +1,9 @@
 """Measures how well a body is found in three styles: `easy` and `wild` as trained, and the unseen `foreign`.
 
-    python -m motionkit.training.recipes.pocket_pose_figures [--weights FILE] [--clips 24] [--shipped]
+    python -m motionkit.training.recipes.pocket_pose_figures [--weights FILE] [--clips 24]
 
-All characters are of the test split, held-out kinds and motions among them. `--shipped` measures the estimator that
-stands behind the pocket poses instead.
+All characters are of the test split, held-out kinds and motions among them. Without `--weights` it measures the network
+behind the pocket poses.
 """
 
 from __future__ import annotations
@@ -65,28 +65,14 @@ def evaluate(net: BodyNet, count: int = 60) -> dict[str, float]:
     return {**{k: round(v, 4) for k, v in means.items()}, "n": count}
 
 
-def shipped(frames: np.ndarray) -> np.ndarray:
-    """The answers of the current pocket poses, all joints or none."""
-    from motionkit.perception.pose import PoseSettings
-    from motionkit.perception.pose.pocket import read
-
-    clip = read(frames, PoseSettings())
-    joints = np.where(clip.seen[:, :18, None], clip.xy[:, :18], np.nan)
-    return joints * [frames.shape[2], frames.shape[1]]
-
-
 def main(argv: list[str] | None = None) -> dict:
     """Command line: a table with bootstrap intervals; the last line is one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=24, help="of each style")
     parser.add_argument("--weights", type=Path, default=weights_path())
-    parser.add_argument("--shipped", action="store_true", help="measure the estimator behind the pocket poses")
     args = parser.parse_args(argv)
-    if args.shipped:
-        measured = measure(shipped, args.clips)
-    else:
-        net, _ = load(args.weights)
-        measured = measure(lambda frames: find(frames, net).openpose(), args.clips)
+    net, _ = load(args.weights)
+    measured = measure(lambda frames: find(frames, net).openpose(), args.clips)
     summary: dict = {"n": args.clips}
     for style, named in measured.items():
         for name, values in named.items():
