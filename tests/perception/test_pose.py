@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from motionkit.errors import MissingWeights, UserError
@@ -213,7 +213,7 @@ def test_the_head_of_a_body_on_four_legs_is_carried_as_the_reference_carries_its
     angles = np.arctan2(-necks[:, 1], necks[:, 0])
     assert np.allclose(np.diff(angles), 0.1)  # the nod stays
     assert (fit.head_turn != 0) == on_four_legs
-    assert np.allclose(angles.max(), 1.4 if on_four_legs else 0.5, atol=0.11)
+    assert np.allclose(angles, (1.3 if on_four_legs else 0.2) + 0.1 * np.arange(4))
 
 
 def test_without_a_torso_the_shoulders_or_any_bone_give_the_scale():
@@ -254,6 +254,7 @@ def test_alignments_that_cannot_be_say_so():
 
 
 @settings(max_examples=40, deadline=None)
+@example(4130)  # a head is to be turned, and the neck is hidden in some frames
 @given(st.integers(0, 2**32 - 1))
 def test_safe_alignment_is_always_finite(seed):
     rng = np.random.default_rng(seed)

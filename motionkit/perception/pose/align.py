@@ -18,7 +18,7 @@ from motionkit.perception.pose.clip import BODY, FACE, HANDS, LEFT_HAND, RIGHT_H
 MODES = ("none", "safe", "compat")
 FACTORS = (0.25, 4.0)  # what `safe` lets one bone change at most
 ALIKE = 3  # at most so many of the driving frames, the most alike ones, are measured
-ABOUT = 0.05  # of the reference's longest bone: poses whose distances differ by less are about as near
+SAME, ABOUT = 0.01, 0.05  # of the reference's longest bone: the same pose; poses that are about as near as the nearest
 WHOLE = 0.75  # of the most joints that a frame shares: frames that share fewer are not compared
 LEAST_TURN = 0.2  # radians: a head that differs by less is not turned
 SHORTEST = 0.05  # a bone shorter than this share of the longest one seen is foreshortened: nothing is measured on it
@@ -207,6 +207,8 @@ def _most_alike(xy: np.ndarray, ref: np.ndarray) -> tuple[int, ...]:
     shared = np.isfinite(xy[:, BODY] - ref[BODY]).all(-1).sum(1)  # (F,)
     least = max(2.0, WHOLE * shared.max())
     away = {int(t): _distance(xy[[t]], ref) for t in np.flatnonzero(shared >= least)}
+    if same := [t for t in away if away[t] <= SAME * _longest(ref)]:
+        return (same[0],)  # the reference is a moment of this very motion
     about = min(away.values(), default=0.0) + ABOUT * _longest(ref)
     return tuple(t for t in away if away[t] <= about)[:ALIKE]
 
@@ -259,10 +261,12 @@ def _carriage(points: np.ndarray) -> np.ndarray:
 
 
 def _turn_head(xy: np.ndarray, turn: float) -> None:
-    """Turns head and face of points (F, 130, 2) about the neck, in place."""
+    """Turns head and face of points (F, 130, 2) about the neck, in place; not where the neck is hidden."""
     if turn:
         c, s = np.cos(turn), np.sin(turn)
-        xy[:, HEAD] = xy[:, [NECK]] + (xy[:, HEAD] - xy[:, [NECK]]) @ np.array([[c, s], [-s, c]])
+        neck = xy[:, [NECK]]  # (F, 1, 2)
+        turned = neck + (xy[:, HEAD] - neck) @ np.array([[c, s], [-s, c]])  # (F, n, 2)
+        xy[:, HEAD] = np.where(np.isfinite(neck), turned, xy[:, HEAD])
 
 
 def _length(points: np.ndarray, bone: Bone) -> float:
