@@ -111,3 +111,18 @@ def test_the_shipped_modules_know_more_than_the_image_model():
         for b in (video, image)
     }
     assert error["pocket-animatediff"] < 0.9 * error["pocket-sd"]
+
+
+def test_muon_trains_the_modules_and_adamw_the_words(built, tmp_path):
+    from torch import nn
+
+    from motionkit.training.loop import Loop
+    from motionkit.training.recipes.pocket_animatediff import optimiser
+
+    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float()
+    model = nn.ModuleDict({"adapter": built[1], "words": Words(text, [5, 7])})
+    loop = Loop(model, lambda step: (torch.zeros(()), {}), optimiser(tmp_path, 10, 1e-3, True, None))
+    taken = {id(p) for group in loop.muon.param_groups for p in group["params"]}
+    assert id(model["words"].change) not in taken
+    assert taken == {id(p) for p in model["adapter"].parameters() if p.ndim >= 2 and p.requires_grad}
+    assert Loop(model, lambda step: (torch.zeros(()), {}), optimiser(tmp_path, 10, 1e-3, False, None)).muon is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -128,11 +129,23 @@ def export(adapter: MotionAdapter, text: CLIPTextModel, folder: Path) -> None:
     (folder / "shared.json").write_text(json.dumps(shared) + "\n")
 
 
+def optimiser(folder: Path, steps: int, lr: float, muon: bool, second: Path | None) -> LoopSettings:
+    """AdamW for all, on a cosine; or Muon for the modules' matrices, at a rate that falls in the last fifth."""
+    settings = LoopSettings(folder, steps, lr, ema=0.995, fused=True, second=second, log_every=20)
+    return replace(settings, clip=float("inf"), muon=is_module, decay=0.2) if muon else settings
+
+
+def is_module(name: str) -> bool:
+    """Whether Muon trains that weight, if it has two or more dimensions: the motion modules', not the words'."""
+    return name.startswith("adapter.")
+
+
 def main() -> None:
     """Command line: trains and exports."""
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatediff", 1350, 1e-3)
     stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
+    parser.add_argument("--muon", action="store_true", help="Muon trains the motion modules, at a constant rate")
     args = parser.parse_args()
     base, out = args.set / "pocket-sd", args.out or args.set / "pocket-animatediff"
     if not (base / "unet").is_dir():
