@@ -24,6 +24,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
+from motionkit.training.recipes.along_time import TIME, WatchedTime, diagonal, time_loss, watch
 from motionkit.training.recipes.pocket_sd import read_unet
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
@@ -100,8 +101,12 @@ def make_loss(
     batches: VideoBatches,
     frames_at: Callable[[int], int],
     critic: VerbCritic,
+    watched: WatchedTime | None = None,
 ) -> LossFn:
-    """MSE of v for the batch of a step, and whether the predicted clip moves as its caption says."""
+    """MSE of v for the batch of a step, and whether the predicted clip moves as its caption says.
+
+    `watched` attention along time is told in which frames a place shows the same.
+    """
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         frames = frames_at(step)
@@ -111,7 +116,12 @@ def make_loss(
             v = unet(batch.noisy, batch.t, states.repeat_interleave(frames, 0)).sample
         error, logs = batch.loss(v)
         wrong, right = moves_as_told(critic, batch, v, torch.Generator().manual_seed(step))
-        return error + VERB * wrong, logs | {"verb": wrong.item(), "right": right, "frames": float(frames)}
+        logs |= {"verb": wrong.item(), "right": right, "frames": float(frames)}
+        if watched is None or batch.same is None:
+            return error + VERB * wrong, logs
+        maps = watched.take()
+        told = time_loss(maps, batch.same)
+        return error + VERB * wrong + TIME * told, logs | {"time": told.item(), "diagonal": diagonal(maps)}
 
     return loss
 
@@ -145,6 +155,7 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatediff", 1350, 1e-3)
     stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
+    parser.add_argument("--told", action="store_true", help="attention along time is told where a clip shows the same")
     parser.add_argument("--muon", action="store_true", help="Muon trains the motion modules, at a constant rate")
     args = parser.parse_args()
     base, out = args.set / "pocket-sd", args.out or args.set / "pocket-animatediff"
@@ -159,9 +170,10 @@ def main() -> None:
     model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
     lengths, batch = Lengths(SHORT, LONG, round(SHORT_SHARE * args.steps)), args.batch or 4
     batches = VideoBatches(
-        "pocket-animatediff", vae, tokenizer, batch, args.seed, args.device, 0.0, lengths, args.workers
+        "pocket-animatediff", vae, tokenizer, batch, args.seed, args.device, 0.0, lengths, args.workers, args.told
     )
-    loss = make_loss(unet, text, batches, lengths.at, load_critic(args.critic).to(args.device))
+    watched = watch(adapter) if args.told else None
+    loss = make_loss(unet, text, batches, lengths.at, load_critic(args.critic).to(args.device), watched)
     settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
 
     def finished(made: nn.ModuleDict) -> None:

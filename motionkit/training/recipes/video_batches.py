@@ -21,6 +21,7 @@ from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import article, rng_of
 from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.ahead import Ahead
+from motionkit.training.recipes.along_time import same_content
 from motionkit.training.recipes.captioned import LENGTH
 from motionkit.training.recipes.drawings import drawn
 from motionkit.training.recipes.pocket_sd import SCHEDULE
@@ -34,7 +35,8 @@ LATE, LATE_FROM = 0.25, 820  # this share of the timesteps is drawn from there u
 class Batch(NamedTuple):
     """Noisy latents (B, 4, F, h, w), steps t (B,), word ids (B, L), the true v, subject cells (B, 1, F, h, w).
 
-    Further the place (B,) of each motion in TRAIN_MOTIONS, whether it was said (B,), and alpha_bar (B, 1, 1, 1, 1).
+    Further the place (B,) of each motion in TRAIN_MOTIONS, whether it was said (B,), alpha_bar (B, 1, 1, 1, 1), and
+    where it was asked for, in which frames a cell shows the same (B, h, w, F, F) bool.
     """
 
     noisy: Tensor
@@ -45,6 +47,7 @@ class Batch(NamedTuple):
     motion: Tensor
     told: Tensor
     alpha: Tensor
+    same: Tensor | None = None
 
     def loss(self, v: Tensor) -> tuple[Tensor, dict[str, float]]:
         """MSE of v, the subject's cells three times as heavy."""
@@ -69,15 +72,21 @@ class Lengths(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """Clips (B, F, H, W, 3) uint8, what is said, the subject's cells (B, 1, F, h, w), places of the motions (B,)."""
+    """Clips (B, F, H, W, 3) uint8, what is said, the subject's cells (B, 1, F, h, w), places of the motions (B,).
+
+    `same`, if asked for, says in which frames a cell shows the same content: (B, h, w, F, F) bool.
+    """
 
     pixels: np.ndarray
     said: list[str]
     subject: np.ndarray
     motion: np.ndarray
+    same: np.ndarray | None = None
 
 
-def rendered(name: str, seed: int, count: int, lines: float, lengths: Lengths, step: int) -> Rendered:
+def rendered(
+    name: str, seed: int, count: int, lines: float, lengths: Lengths, step: int, same: bool = False
+) -> Rendered:
     """The clips of a step; `lines` is the share of clips that are shown as drawings."""
     data = clips(name, seed, step, count, lengths.at(step))
     sketched = [bool(rng_of("drawing", seed, step, i).uniform() < lines) for i in range(count)]
@@ -85,14 +94,15 @@ def rendered(name: str, seed: int, count: int, lines: float, lengths: Lengths, s
     pixels = np.stack([drawn(c, rng) if d else c.frames for c, d in zip(data, sketched, strict=True)])
     said = [caption(c, d, rng) for c, d in zip(data, sketched, strict=True)]
     subject = subject_cells(data, data[0].size // 4, data[0].size // 4).byte().numpy()
-    return Rendered(pixels, said, subject, np.array([TRAIN_MOTIONS.index(c.motion.name) for c in data]))
+    motion = np.array([TRAIN_MOTIONS.index(c.motion.name) for c in data])
+    return Rendered(pixels, said, subject, motion, same_content(data) if same else None)
 
 
 class VideoBatches:
     """The batch of a step, always the same one.
 
     `lines` is the share of clips that are shown as drawings. With `lengths` and `workers`, so many processes render
-    ahead, for steps of those lengths.
+    ahead, for steps of those lengths. `same`: whether batches say in which frames a cell shows the same.
     """
 
     def __init__(
@@ -106,14 +116,16 @@ class VideoBatches:
         lines: float = 0.0,
         lengths: Lengths | None = None,
         workers: int = 0,
+        same: bool = False,
     ) -> None:
+        self.same = same
         self.name, self.vae, self.tokenizer, self.count = name, vae, tokenizer, count
         self.seed, self.device, self.lines = seed, device, lines
         self.scheduler = DDIMScheduler(**VIDEO_SCHEDULE)
         self.patch = int((vae.config.in_channels // 3) ** 0.5)
         self.ahead = None
         if lengths and workers:
-            self.ahead = Ahead(partial(rendered, name, seed, count, lines, lengths), workers)
+            self.ahead = Ahead(partial(rendered, name, seed, count, lines, lengths, same=same), workers)
 
     @torch.no_grad()
     def at(self, step: int, frames: int) -> Batch:
@@ -128,7 +140,8 @@ class VideoBatches:
         told = torch.tensor([bool(words) for words in made.said], device=self.device)
         alpha = self.scheduler.alphas_cumprod.to(self.device)[t].view(-1, 1, 1, 1, 1)  # (B, 1, 1, 1, 1)
         motion = torch.from_numpy(made.motion).to(self.device)
-        return Batch(noisy, t, self._words(made.said), target, subject, motion, told, alpha)
+        same = None if made.same is None else torch.from_numpy(made.same).to(self.device)
+        return Batch(noisy, t, self._words(made.said), target, subject, motion, told, alpha, same)
 
     @torch.no_grad()
     def clean(self, step: int, frames: int) -> tuple[Tensor, Tensor]:
@@ -141,7 +154,7 @@ class VideoBatches:
             made = self.ahead(step)
             if made.pixels.shape[1] == frames:
                 return made
-        return rendered(self.name, self.seed, self.count, self.lines, Lengths(frames, frames, 0), step)
+        return rendered(self.name, self.seed, self.count, self.lines, Lengths(frames, frames, 0), step, self.same)
 
     def _encode(self, pixels: np.ndarray) -> Tensor:
         x = torch.from_numpy(pixels).to(self.device).flatten(0, 1).permute(0, 3, 1, 2)  # (B F, 3, H, W)
