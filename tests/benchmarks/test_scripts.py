@@ -22,3 +22,9 @@ def test_a_second_prompt_on_a_clip_costs_less(script):
     small = ["--frames", "4", "--backbone", "tiny-animatediff-sd15", "--config", '{"steps": 2, "tune": {"steps": 1}}']
     speed = script("speed_vidmp3").main([*small, "--threads", "1"])
     assert 0 < speed["second_edit_s"] < speed["first_edit_s"] and speed["peak_mb"] > 100
+
+
+def test_fitted_poses_are_nearer_to_the_truth_than_poses_as_they_are(script):
+    fitting = script("pose_fitting").main(["--pairs", "4"])
+    assert fitting["safe"]["n"] == 4 and 0 < fitting["estimated truth"]["mean"] < 3
+    assert fitting["safe"]["mean"] < 6 < fitting["none"]["mean"]
