@@ -55,5 +55,6 @@ SPEC = MethodSpec(
     status="reproducing",
     stride=2,
     most={"animatex": 32},
+    version="2",
     year=2025,
 )
