@@ -9,45 +9,14 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from motionkit.methods.animatex.net.adapters import FoldedPictures, ReferenceGrid, pixel_branch
 from motionkit.methods.animatex.net.config import AnimateXConfig
 from motionkit.methods.animatex.net.network import AnimateXNetwork
 from motionkit.training.recipes.auxiliary import AuxiliaryHead, Listener
+from motionkit.training.recipes.watched_attention import WatchedAttention
 from motionkit.weights.reading import as_layer
-
-
-class WatchedAttention:
-    """Plain attention that keeps its map (B, queries, keys), the mean over heads, where its layer is watched.
-
-    Attributes:
-        maps: of the passes in training since they were last taken.
-    """
-
-    def __init__(self, queries: int) -> None:
-        self.queries, self.maps = queries, list[Tensor]()
-
-    def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
-    ) -> Tensor:
-        """(B, L, C) to the same shape."""
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        q, k, v = (
-            layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, H, L or S, d) each
-            for layer, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
-        )
-        weights = (q * attn.scale @ k.transpose(-1, -2)).softmax(-1)  # (B, H, L, S)
-        if attn.training and encoder_hidden_states is not None and q.shape[2] == self.queries:
-            self.maps.append(weights.mean(1))
-        out = (weights.to(v.dtype) @ v).transpose(1, 2).flatten(2)  # (B, L, C)
-        return attn.to_out[1](attn.to_out[0](out))
-
-    def take(self) -> list[Tensor]:
-        """The maps, which are then forgotten."""
-        taken, self.maps = self.maps, []
-        return taken
 
 
 class ImageNet(nn.Module):
@@ -72,7 +41,8 @@ class ImageNet(nn.Module):
         self.head = AuxiliaryHead(config.channels[-2], offsets=True, groups=config.groups)
         self.register_buffer("words", words)
         self.listener = Listener(self.unet.up_blocks[-2])
-        self.watch = WatchedAttention(config.reference_grid**2)
+        queries = config.reference_grid**2
+        self.watch = WatchedAttention(lambda attn, q, reads: attn.training and reads and q == queries)
         self.unet.set_attn_processor(self.watch)
 
     def context(self, latent: Tensor, pose: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ limb passes, that is the mean of different things. The renderer knows which fram
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from motionkit.sprites.world import SpriteClip
+from motionkit.training.recipes.watched_attention import WatchedAttention
 
 SAME = 3.0  # pixels: a place that moved less on its part shows the same
 TIME = 0.02  # weight of the loss beside the MSE of v
@@ -41,39 +41,9 @@ def _same(clip: SpriteClip, cell: int) -> np.ndarray:
     return found.transpose(2, 3, 0, 1)  # (h, w, F, F)
 
 
-class WatchedTime:
-    """Plain attention that keeps its map (N, F, F), the mean over heads, in training.
-
-    Attributes:
-        maps: of the passes since they were last taken.
-    """
-
-    def __init__(self) -> None:
-        self.maps: list[Tensor] = []
-
-    def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
-    ) -> Tensor:
-        """(N, F, C) to the same shape."""
-        q, k, v = (
-            layer(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (N, H, F, d) each
-            for layer in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        weights = (q * attn.scale @ k.transpose(-1, -2)).softmax(-1)  # (N, H, F, F)
-        if torch.is_grad_enabled():
-            self.maps.append(weights.mean(1))
-        out = (weights.to(v.dtype) @ v).transpose(1, 2).flatten(2)  # (N, F, C)
-        return attn.to_out[1](attn.to_out[0](out))
-
-    def take(self) -> list[Tensor]:
-        """The maps, which are then forgotten."""
-        taken, self.maps = self.maps, []
-        return taken
-
-
-def watch(modules: nn.Module) -> WatchedTime:
-    """Let every attention among these modules be watched."""
-    watched = WatchedTime()
+def watch(modules: nn.Module) -> WatchedAttention:
+    """Let every attention among these modules be watched where gradients are computed."""
+    watched = WatchedAttention(lambda attn, queries, reads: torch.is_grad_enabled())
     for module in modules.modules():
         if isinstance(module, Attention):
             module.set_processor(watched)

@@ -24,11 +24,12 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from motionkit.errors import UserError
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
-from motionkit.training.recipes.along_time import TIME, WatchedTime, diagonal, time_loss, watch
+from motionkit.training.recipes.along_time import TIME, diagonal, time_loss, watch
 from motionkit.training.recipes.pocket_sd import read_unet
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
+from motionkit.training.recipes.watched_attention import WatchedAttention
 
 ADAPTER = dict(
     block_out_channels=(48, 96, 192),
@@ -101,7 +102,7 @@ def make_loss(
     batches: VideoBatches,
     frames_at: Callable[[int], int],
     critic: VerbCritic,
-    watched: WatchedTime | None = None,
+    watched: WatchedAttention | None = None,
 ) -> LossFn:
     """MSE of v for the batch of a step, and whether the predicted clip moves as its caption says.
 
@@ -152,7 +153,7 @@ def is_module(name: str) -> bool:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatediff", 1350, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-animatediff", 2200, 1e-3)
     stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
     parser.add_argument("--told", action="store_true", help="attention along time is told where a clip shows the same")
@@ -174,7 +175,7 @@ def main() -> None:
     )
     watched = watch(adapter) if args.told else None
     loss = make_loss(unet, text, batches, lengths.at, load_critic(args.critic).to(args.device), watched)
-    settings = LoopSettings(args.folder, args.steps, args.lr, log_every=20, ema=0.995, fused=True, second=args.second)
+    settings = optimiser(args.folder, args.steps, args.lr, args.muon, args.second)
 
     def finished(made: nn.ModuleDict) -> None:
         base_text = CLIPTextModel.from_pretrained(base / "text_encoder").float()
