@@ -16,6 +16,7 @@ from motionkit.backbones.noise_levels import Level, Scheduler
 from motionkit.diffusion import loop
 from motionkit.diffusion.ddim import DDIM
 from motionkit.diffusion.guidance import Guidance, Half, Model
+from motionkit.diffusion.noise import partly_shared_noise
 from motionkit.diffusion.samplers import Sampler
 from motionkit.diffusion.schedule import OnStep, Step, check_steps
 from motionkit.errors import UserError
@@ -98,13 +99,11 @@ def offset_noise(
 
     `share` of the variance of both is common to all frames (arXiv 2305.10474).
     """
-    base = torch.randn(*shape, generator=generator)
-    offset = torch.randn(*shape[:3], 1, 1, generator=generator)
+    sizes = tuple(shape), (*shape[:3], 1, 1)
     if share:
-        base, offset = (
-            (1 - share) ** 0.5 * own + share**0.5 * torch.randn(own[:, :, :1].shape, generator=generator)
-            for own in (base, offset)
-        )
+        base, offset = (partly_shared_noise(size, share, generator=generator) for size in sizes)
+    else:
+        base, offset = (torch.randn(size, generator=generator) for size in sizes)
     return with_offset(base, offset, strength)
 
 
