@@ -68,7 +68,7 @@ class Alignment:
         scale: (x, y) factors of the whole body.
         ratios: bone -> factor of its length; bones that were skipped are 1.
         offset: (2,) shift at the end, fractions of the reference picture.
-        anchor: the driving frame on which it was measured; of several, the one most like the reference.
+        anchor: the driving frame on which it was measured; of several, the first.
         skipped: bones with an end that was not seen.
         head_turn: radians by which the head is turned about the neck.
     """
@@ -175,9 +175,7 @@ def measure_safe(driving: PoseClip, reference: PoseClip) -> Alignment:
     near = xy[list(frames)]  # (n, 130, 2)
     scale = float(np.median([_overall(ref, points) for points in near]))
     near *= scale
-    ratios, skipped = _ratios(near, ref)
-    for bone in BONES:
-        stretch(near, bone, ratios[bone.name])
+    ratios, skipped = _stretch_like(near, ref)
     turn = _head_turn(near, ref)
     _turn_head(near, turn)
     offset = np.mean([_place(ref, points) for points in near], 0) / [reference.size[1], reference.size[0]]
@@ -216,16 +214,13 @@ def _most_alike(xy: np.ndarray, ref: np.ndarray) -> tuple[int, ...]:
 def _distance(pose: np.ndarray, ref: np.ndarray) -> float:
     """Mean distance of the shared joints in pixels, after a pose (1, 130, 2) got the lengths and the place of ref."""
     pose = pose * _overall(ref, pose[0])
-    ratios, _ = _ratios(pose, ref)
-    for bone in BONES:
-        stretch(pose, bone, ratios[bone.name])
+    _stretch_like(pose, ref)
     _turn_head(pose, _head_turn(pose, ref))
     return float(np.nanmean(np.linalg.norm(pose[0, BODY] + _place(ref, pose[0]) - ref[BODY], axis=-1)))
 
 
-def _ratios(near: np.ndarray, ref: np.ndarray) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Bone -> its length in ref over its median length in poses (n, 130, 2); 1 for those that are skipped."""
-    poses = near.copy()
+def _stretch_like(poses: np.ndarray, ref: np.ndarray) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Gives poses (n, 130, 2), in place, the bones of ref by their median length; the ratios, and what was skipped."""
     shortest = [SHORTEST * _longest(points) for points in (ref, *poses)]
     ratios, skipped = {}, []
     for bone in BONES:
