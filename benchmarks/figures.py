@@ -1,8 +1,8 @@
 """Makes every figure, table and picture that depends on the small weights anew: `python benchmarks/figures.py`.
 
-Some fourteen core-hours, one step after another; each is recorded with the hash of the weights: the same command
+Fourteen core-hours by a rough guess, one step after another; each is recorded with the hash of the weights: the same command
 continues where it stopped, and begins again when the weights are others. With MOTIONKIT_ASSETS and `--into FOLDER` a
-set of weights is judged before it is shipped.
+set of weights is judged before it is shipped; what writes into the checkout itself is left out then.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Step:
 
     Attributes:
         words: of the command: a motionkit verb, or a module or script with its arguments; {folder} is the step's own.
-        hours: core-hours it took with the first weights.
+        hours: core-hours, a rough guess from the processor seconds of single clips.
         kept: pairs of a pattern in the step's folder and a place; none for what writes to its places itself.
     """
 
@@ -118,9 +118,13 @@ def _weights() -> str:
 
 def is_made(step: Step, runs: Path = RUNS) -> bool:
     """Whether it was made with these weights."""
+    return _is_of(runs / step.name / "made.json", known_as(step))
+
+
+def _is_of(file: Path, known: str) -> bool:
     try:
-        return bool(json.loads((runs / step.name / "made.json").read_text())["of"] == known_as(step))
-    except (OSError, ValueError, KeyError):
+        return bool(json.loads(file.read_text())["of"] == known)
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or cut short
         return False
 
 
@@ -132,7 +136,7 @@ def make(step: Step, into: Path, runs: Path = RUNS) -> None:
     """
     folder, of = runs / step.name, known_as(step)
     begun = folder / "begun.json"
-    if folder.exists() and (not begun.is_file() or json.loads(begun.read_text())["of"] != of):
+    if folder.exists() and not _is_of(begun, of):
         shutil.rmtree(folder)  # of other weights
     folder.mkdir(parents=True, exist_ok=True)
     begun.write_text(json.dumps({"of": of}))
@@ -165,8 +169,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"no step {', '.join(unknown)}; there are {', '.join(known)}")
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
+    here = args.into.resolve() == (ROOT / "benchmarks").resolve()
     for step in STEPS:
         if args.only and step.name not in args.only:
+            continue
+        if not step.kept and not here:
+            print(f"left out: {step.name}, which writes into the checkout, not to {args.into}")
             continue
         made = is_made(step)
         if args.list:

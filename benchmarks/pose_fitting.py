@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=48)
     args = parser.parse_args(argv)
+    if args.pairs < 1:
+        raise SystemExit(f"--pairs {args.pairs}: give at least 1")
     found: dict[str, dict[str, float]] = {}
     for row, motions in measure(args.pairs).items():
         every = [e for errors in motions.values() for e in errors]

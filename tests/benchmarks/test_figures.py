@@ -82,3 +82,13 @@ def test_every_command_exists(figures):
 def test_an_unknown_step_is_refused(figures):
     with pytest.raises(SystemExit, match="no step nothing; there are demo"):
         figures.main(["--only", "nothing"])
+
+
+def test_what_writes_into_the_checkout_is_left_out_elsewhere(figures, tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(figures, "make", lambda step, into: made.append(step.name))
+    monkeypatch.setattr(figures, "is_made", lambda step: False)
+    figures.main(["--into", str(tmp_path), "--only", "pictures", "captions"])
+    assert made == ["captions"] and "left out: pictures" in capsys.readouterr().out
+    figures.main(["--only", "pictures"])
+    assert made == ["captions", "pictures"]
