@@ -1,8 +1,8 @@
 """Makes every figure, table and picture that depends on the small weights anew: `python benchmarks/figures.py`.
 
-Fourteen core-hours by a rough guess, one step after another; each is recorded with the hash of the weights: the same command
-continues where it stopped, and begins again when the weights are others. With MOTIONKIT_ASSETS and `--into FOLDER` a
-set of weights is judged before it is shipped; what writes into the checkout itself is left out then.
+One step after another, fourteen core-hours by a rough guess; each is recorded with the hash of the weights: the same
+command continues where it stopped, and begins again when the weights are others. With MOTIONKIT_ASSETS and `--into
+FOLDER` a set of weights is judged before it is shipped; what writes into the checkout itself is left out then.
 """
 
 from __future__ import annotations
