@@ -1,9 +1,9 @@
 """Trains Animate-X's clip network from the image network: time and motion tokens, and the rest slowly.
 
-The network begins as the image network on every frame. AdamW alone trains it: with Muon the held-out error of v rose from
-.024 to .042, in 95 steps at .005 and in 353 at .02. Suspected: its steps have a size of their own, too large for layers
-that begin as nothing and should add little. Clips are rendered and encoded once, with the renderer's poses and with
-estimated ones, as `motionkit train method=animatex` does it.
+The network begins as the image network on every frame. AdamW alone trains it: with Muon the held-out error of v rose
+from .024 to .042, in 95 steps at .005 and in 353 at .02. Suspected: its steps have a size of their own, too large for
+layers that begin as nothing and should add little. Clips are rendered and encoded once, with the renderer's poses and
+with estimated ones, as `motionkit train method=animatex` does it.
 """
 
 from __future__ import annotations
