@@ -63,9 +63,12 @@ _SKETCH = (
     "method=flipsketch data=sprites train.sprite_clips=600 train.backbone=pocket-modelscope train.half=true steps=700"
 )
 # Only the layers along time, trained from scratch on the finished network: Mamba, and attention for as many steps.
+# Poses, what is left out, and noise as in the stage of that network (methods/animatex/clip_stage.py).
 _TWIN = (
-    "method=animatex data=sprites train.sprite_clips=1200 train.drop=0.2 train.epi.probability=0.3 train.start=own "
-    "train.renew=true train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=1100"
+    "method=animatex data=sprites train.sprite_clips=1200 train.drop=0.05 train.all_drop=0.05 train.offset=0 "
+    "train.noise_share=1 train.epi.probability=0.1 train.epi.realign=false train.epi.each=0.3 train.epi.low=0.85 "
+    "train.epi.high=1.15 train.epi.groups=[body_shoulder,neck_face,arm_leg] train.start=own train.renew=true "
+    "train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=1100"
 )
 # The rows of Animate-X's ablations: small models of 64 pixels, each by the budget that the ledger names.
 _SMALL = "method=animatex train.drop=0.2 size=64 steps=400 train.learn=pocket train.cache={folder}/cache"
