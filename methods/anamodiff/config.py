@@ -38,6 +38,9 @@ class AdaptConfig:
     )
     jacobians: bool = setting("Whether the keypoints' local affine frames (rotation, stretch) are transferred too.")
     mirror: bool = setting("Whether the mirrored source is also tried when the best start pose is searched.")
+    turned: bool = setting(
+        "Whether keypoints are also looked for in turned views of each frame, where the networks learnt upright bodies."
+    )
     smooth: int = setting(
         "Window of a filter that smooths keypoints over time, frames; 0 is off.", low=0, high=99, unit="frames"
     )
@@ -183,6 +186,7 @@ _PAPER: dict[str, Any] = {
     "adapt.scale": "hull",
     "adapt.jacobians": True,
     "adapt.mirror": False,
+    "adapt.turned": False,
     "adapt.smooth": 0,
     "warp.space": "latent",
     "warp.noise": "bilinear",
@@ -230,6 +234,7 @@ _BEST: dict[str, Any] = _PAPER | {
 _POCKET: dict[str, Any] = {
     "source_frame": "nearest",
     "adapt.reference": "best",
+    "adapt.turned": True,
     "warp.space": "pixel",
     "warp.noise": "restore",
     "warp.diversity": 0.0,

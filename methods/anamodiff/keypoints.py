@@ -113,6 +113,12 @@ class KPDetector(nn.Module):
             jacobian = torch.einsum("nkp,nkcp->nkc", weights, maps)  # (N,K,4)
         return Keypoints(value, jacobian.unflatten(-1, (2, 2)))  # (N,K,2,2)
 
+    def spread(self, heatmap: Tensor) -> Tensor:
+        """How far the heatmaps (N, K, h, w) spread, (N,): the mean of their standard deviations, units of [-1, 1]."""
+        weights, grid = heatmap.flatten(2), identity_grid(*heatmap.shape[-2:]).to(heatmap).flatten(0, 1)  # (hw,2)
+        variance = weights @ grid.square().sum(-1) - (weights @ grid).square().sum(-1)  # (N,K)
+        return variance.clamp_min(0).sqrt().mean(1)
+
     def forward(self, frames: Tensor) -> Keypoints:
         """(N, C, H, W) in [0, 1] to the keypoints of N frames."""
         features = self.features(frames)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from motionkit.diffusion.guidance import idle_negative
 from motionkit.errors import MissingWeights, UserError
@@ -18,6 +17,7 @@ from motionkit.transfer import Inputs, MethodSpec, Tensors, Transfer
 from . import SPEC
 from .config import AnaMoDiffConfig
 from .denoise import denoise_from
+from .detection import detect
 from .foreground import Layers, plate, put_back, shrink, subject_mask
 from .histogram import match_colours
 from .keypoints import Keypoints, KPDetector, local_jacobians
@@ -130,9 +130,9 @@ class AnaMoDiff(Transfer):
                 )
             ours, theirs = (Keypoints(p, local_jacobians(p, p.mean(0))) for p in points)
         else:
-            ours, theirs = detect(detector, source), detect(detector, driving)
+            ours, theirs = (detect(detector, frames, adapt.turned) for frames in (source, driving))
             if adapt.mirror:
-                mirrored = detect(detector, np.ascontiguousarray(source[:, :, ::-1]))
+                mirrored = detect(detector, np.ascontiguousarray(source[:, :, ::-1]), adapt.turned)
         if not adapt.jacobians:
             ours, theirs = Keypoints(ours.value), Keypoints(theirs.value)
             mirrored = Keypoints(mirrored.value) if mirrored is not None else None
@@ -245,16 +245,3 @@ class AnaMoDiff(Transfer):
 def anchor_source(prepared: Tensors) -> int:
     """The source frame that most output frames are warped from."""
     return int(prepared["pick"].mode().values)
-
-
-def detect(detector: KPDetector, frames: np.ndarray, chunk: int = 8) -> Keypoints:
-    """Keypoints of (F, H, W, 3) uint8 frames, a few at a time, at the size that the detector knows."""
-    pixels, side = to_float(frames), detector.frame_size
-    if side and min(pixels.shape[-2:]) > side:
-        scale = side / min(pixels.shape[-2:])
-        pixels = interpolate(pixels, scale_factor=scale, mode="area")
-    device = next(detector.parameters()).device
-    found = [detector(part.to(device)).map(Tensor.cpu) for part in pixels.split(chunk)]
-    value = torch.cat([f.value for f in found])
-    jacobians = [f.jacobian for f in found if f.jacobian is not None]
-    return Keypoints(value, torch.cat(jacobians) if jacobians else None)

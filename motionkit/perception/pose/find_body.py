@@ -1,4 +1,4 @@
-"""Finds the body in frames of any shape: tries several views of the picture and uses the most certain one."""
+"""Finds the body in frames of any shape: tries several views of the picture, also turned, and uses the most certain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from motionkit.perception.pose.body_net import OPENPOSE, POINTS, SIZE, BodyNet
+from motionkit.perception.turned import TURNS, angle, rotation, steadiest, turned
 
 THERE = 0.5  # chance of a body below which a frame shows none
 SURE = 0.35  # mean certainty of the points below which it shows none either: letters and shapes may look like a body
+UPRIGHT = 0.1  # by how much more certain a turned view must be
+LYING = 0.6  # certainty below which a turned view shows no body: turned letters look like one sooner than upright ones
+LEAP = 0.2  # the certainty that a leap between the views of two frames costs
 _BATCH = 32
 
 
@@ -46,20 +50,50 @@ def find(frames: np.ndarray, net: BodyNet) -> Bodies:
     """The body in frames (F, H, W, 3) uint8 of any shape.
 
     The whole picture is tried first, and squares of its shorter side along the longer one; then the square around the
-    body in the best of these views, which is used where the network is more certain of it.
+    body in the best of these views, which is used where the network is more certain of it. At last the square is turned
+    for the frames in which the network is more certain of a turned body.
     """
     high, wide = frames.shape[1:3]
     side = min(high, wide)
     views = [(-(max(high, wide) - wide) // 2, -(max(high, wide) - high) // 2, max(high, wide))]
     for step in np.linspace(0, max(high, wide) - side, 5 if high != wide else 0).round().astype(int):
         views.append((int(step), 0, side) if wide > high else (0, int(step), side))
-    best = max((_look(frames, net, view) for view in views), key=_worth)
-    closer = _around(best, frames.shape[1:3])
-    return best if closer is None else max((best, _look(frames, net, closer)), key=_worth)
+    tried = [(_look(frames, net, view), view) for view in views]
+    closer = _around(max(tried, key=_worth)[0], frames.shape[1:3])
+    if closer is not None:
+        tried.append((_look(frames, net, closer), closer))
+    upright, view = max(tried, key=_worth)
+    doubtful = np.flatnonzero(_certainty(upright) < 1 - UPRIGHT)  # of the others no turned view is more certain
+    if not len(doubtful):
+        return upright
+    return _by_frame(upright, doubtful, [_look(frames[doubtful], net, view, angle(i)) for i in range(1, TURNS)])
 
 
-def _worth(bodies: Bodies) -> float:
-    return float((bodies.there * bodies.sure.mean(1)).mean())
+def _worth(tried: tuple[Bodies, tuple[int, int, int]]) -> float:
+    return float(_certainty(tried[0]).mean())
+
+
+def _certainty(bodies: Bodies) -> np.ndarray:
+    """How certain the network is of each frame's body (F,)."""
+    return bodies.there * bodies.sure.mean(1)
+
+
+def _by_frame(upright: Bodies, doubtful: np.ndarray, views: list[Bodies]) -> Bodies:
+    """The most certain view of every frame, the upright one preferred, with few leaps from frame to frame.
+
+    The views are the turned ones, of the doubtful frames alone.
+    """
+    worth = np.zeros((TURNS, len(upright.there)))
+    worth[0] = _certainty(upright) + UPRIGHT
+    for row, view in zip(worth[1:], views, strict=True):
+        certain = _certainty(view)
+        row[doubtful] = np.where(certain < LYING, 0, certain)
+    path, out = steadiest(worth, LEAP), Bodies(*(part.copy() for part in upright))
+    for place, frame in enumerate(doubtful):
+        if path[frame]:
+            for part, given in zip(out, views[path[frame] - 1], strict=True):
+                part[frame] = given[place]
+    return out
 
 
 def _around(bodies: Bodies, shape: tuple[int, int]) -> tuple[int, int, int] | None:
@@ -74,8 +108,11 @@ def _around(bodies: Bodies, shape: tuple[int, int]) -> tuple[int, int, int] | No
 
 
 @torch.no_grad()
-def _look(frames: np.ndarray, net: BodyNet, view: tuple[int, int, int]) -> Bodies:
-    """The body in the square (x, y, side) of all frames; what lies outside the picture repeats its border."""
+def _look(frames: np.ndarray, net: BodyNet, view: tuple[int, int, int], turn: float = 0.0) -> Bodies:
+    """The body in the square (x, y, side) of all frames, which is turned by `turn` radians to be looked at.
+
+    What lies outside the picture repeats its border.
+    """
     x, y, side = view
     high, wide = frames.shape[1:3]
     rows, columns = np.clip(np.arange(y, y + side), 0, high - 1), np.clip(np.arange(x, x + side), 0, wide - 1)
@@ -84,8 +121,11 @@ def _look(frames: np.ndarray, net: BodyNet, view: tuple[int, int, int]) -> Bodie
         picture = torch.from_numpy(batch[:, rows][:, :, columns]).permute(0, 3, 1, 2).float() / 255  # (f, 3, s, s)
         if side != SIZE:
             picture = F.interpolate(picture, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+        if turn:
+            picture = turned(picture, turn)
         parts.append(net(picture))
     value, sure, seen, there, _ = (torch.cat(v) for v in zip(*parts, strict=True))
-    pixels = (value.double().numpy() + 1) / 2 * (SIZE - 1)  # of the picture of 128
+    value = value.double() @ rotation(turn).T if turn else value.double()  # (F, 19, 2)
+    pixels = (value.numpy() + 1) / 2 * (SIZE - 1)  # of the picture of 128
     pixels = (pixels + 0.5) * side / SIZE - 0.5 + [x, y]
     return Bodies(pixels, *(v.sigmoid().numpy() for v in (sure, seen, there)))
