@@ -45,3 +45,18 @@ def test_made_ahead_is_the_same(vae):
         assert ahead.at(5, 3).noisy.shape[2] == 3  # another length than was made ahead
     finally:
         ahead.ahead.close()
+
+
+def test_a_share_of_the_clips_begins_where_the_cycle_does():
+    from motionkit.training.recipes.sprite_batches import clips
+
+    plain = [c for step in range(12) for c in clips("starts", 0, step, 4, 2)]
+    begun = [c for step in range(12) for c in clips("starts", 0, step, 4, 2, begun=0.5)]
+    assert all(
+        a.character.kind == b.character.kind and a.motion.name == b.motion.name
+        for a, b in zip(plain, begun, strict=True)
+    )
+    first = [b.motion.phase == 0 for b in begun]
+    assert 0.3 < np.mean(first) < 0.7 and not any(c.motion.phase == 0 for c in plain)
+    kept = [(a, b) for a, b, zero in zip(plain, begun, first, strict=True) if not zero]
+    assert all(np.array_equal(a.frames, b.frames) for a, b in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,13 +24,20 @@ def clips(
     setting: str = "easy",
     kinds: Sequence[str] | None = None,
     motions: Sequence[str] | None = None,
+    begun: float = 0.0,
 ) -> list[SpriteClip]:
-    """`count` random clips of the split; the same arguments give the same clips."""
-    rng = rng_of(name, seed, step, split, setting)
-    return [
-        render_clip(random_character(rng, split, setting, kinds), random_motion(rng, split, motions), frames, size)
-        for _ in range(count)
-    ]
+    """`count` random clips of the split; the same arguments give the same clips.
+
+    Args:
+        begun: share of clips whose motion starts where its cycle begins; the others start anywhere.
+    """
+    rng, starts = rng_of(name, seed, step, split, setting), rng_of(name, seed, step, "starts")
+    out = []
+    for _ in range(count):
+        who, motion = random_character(rng, split, setting, kinds), random_motion(rng, split, motions)
+        motion = replace(motion, phase=0.0) if begun and starts.uniform() < begun else motion
+        out.append(render_clip(who, motion, frames, size))
+    return out
 
 
 def pixels(batch: Sequence[SpriteClip], frame: int = 0) -> torch.Tensor:
