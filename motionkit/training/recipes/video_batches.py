@@ -29,8 +29,8 @@ from motionkit.training.recipes.sprite_batches import clips
 
 VIDEO_SCHEDULE = SCHEDULE | dict(beta_end=0.02)  # alpha_bar ends at 0.0002; AnimateDiff's SDXL branch ends there too
 SHARES = (0.0, 0.5, 0.7)  # of the noise's variance, each in a third of the clips (arXiv 2305.10474)
-# Share of clips whose motion starts where its cycle begins. Where all start anywhere, the best guess under high noise is
-# the mean over all starts, which stands still, whatever the verb.
+# Share of clips whose motion starts where its cycle begins. Where all start anywhere, the best guess under high noise
+# is the mean over all starts, which stands still, whatever the verb.
 BEGUN = 0.6
 LATE, LATE_FROM = 0.25, 820  # this share of the timesteps is drawn from there up
 
