@@ -102,7 +102,7 @@ def rate(name: str) -> float:
 
 def main() -> None:
     """Command line: trains and exports."""
-    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-modelscope", 4250, 1e-3)
+    parser = arguments(__doc__.splitlines()[0], "runs/pocket/pocket-modelscope", 3000, 1e-3)
     stage_arguments(parser)
     parser.add_argument("--critic", type=Path, default=CRITIC)
     parser.add_argument("--start", type=Path, default=None, help="an exported folder to begin with")

@@ -68,7 +68,7 @@ _TWIN = (
     "method=animatex data=sprites train.sprite_clips=1200 train.drop=0.05 train.all_drop=0.05 train.offset=0 "
     "train.noise_share=1 train.epi.probability=0.1 train.epi.realign=false train.epi.each=0.3 train.epi.low=0.85 "
     "train.epi.high=1.15 train.epi.groups=[body_shoulder,neck_face,arm_leg] train.start=own train.renew=true "
-    "train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=1100"
+    "train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=700"
 )
 # The rows of Animate-X's ablations: small models of 64 pixels, each by the budget that the ledger names.
 _SMALL = "method=animatex train.drop=0.2 size=64 steps=400 train.learn=pocket train.cache={folder}/cache"
@@ -116,7 +116,7 @@ STAGES = (
     Stage("pocket-animatex", f"{_METHODS}.animatex.clip_stage", 2, "flicker of 1.3 times the truth's"),
     Stage("line-decoder", f"{_HERE}.pocket_decoder", 0.3, "line drawings' PSNR of 25 dB"),
     Stage("verb-critic", f"{_HERE}.verb_critic", 0.2, "motion recognised in 90 %"),
-    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3.5, "motion as in the caption in 60 %", gpu=_CLIPS),
+    Stage("pocket-modelscope", f"{_HERE}.pocket_modelscope", 3, "motion as in the caption in 60 %", gpu=_CLIPS),
     _method(
         "flipsketch-lora",
         0.5,
@@ -150,7 +150,7 @@ STAGES = (
     ),
     _method(
         "pocket-animatex-mamba",
-        2,
+        1.3,
         "no worse than attention after as many steps",
         f"{_TWIN} train.temporal=mamba",
         "pocket-animatex",
@@ -158,7 +158,7 @@ STAGES = (
     ),
     _method(
         "animatex-attention-twin",
-        2,
+        1.3,
         "a row to compare with Mamba's",
         f"{_TWIN} train.temporal=transformer",
         "pocket-animatex",
