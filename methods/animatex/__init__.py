@@ -55,6 +55,6 @@ SPEC = MethodSpec(
     status="reproducing",
     stride=2,
     most={"animatex": 32},
-    version="2",
+    version="3",
     year=2025,
 )
