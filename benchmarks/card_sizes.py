@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from motionkit.backbones.pretend import early
+from motionkit.errors import in_one_line
 
 PAGE = Path(__file__).parents[1] / "docs" / "card-sizes.md"
 FULL = ("sd15", "sdxl", "animatex", "animatediff-sdxl", "animatediff-sd15", "modelscope")
@@ -93,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from motionkit.errors import in_one_line
 from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.running.execute import execute
 from motionkit.table.bench.tasks import Case, make_case
@@ -136,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from motionkit.errors import in_one_line
 from motionkit.weights import places
 from motionkit.weights.hashing import hash_json, hash_path
 
@@ -185,4 +186,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from motionkit.cli.demo import EXAMPLE
+from motionkit.errors import in_one_line
 from motionkit.media import read_clip, write_image
 from motionkit.report.tiles import Panel
 from motionkit.report.tiles import contact_sheet as labelled_sheet
@@ -62,4 +63,4 @@ def edits() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -24,6 +24,7 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 
 from motionkit.backbones import selective_scan
 from motionkit.backbones.mamba import MambaTemporal
+from motionkit.errors import in_one_line
 
 MODULES = ("transformer", "mamba")
 
@@ -135,4 +136,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

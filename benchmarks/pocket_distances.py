@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motionkit.errors import in_one_line
 from motionkit.metrics import protocols
 from motionkit.sprites import render_clip
 from motionkit.sprites.sampling import stream
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

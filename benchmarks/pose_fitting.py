@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from motionkit.errors import in_one_line
 from motionkit.metrics import bootstrap_interval
 from motionkit.perception.pose import PoseClip, PoseSettings, align, read_poses
 from motionkit.table.bench.generators import SIZE, Pair, make_pair
@@ -66,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.diffusion.guidance import guide
+from motionkit.errors import in_one_line
 from motionkit.methods.animatex.net import AnimateXConfig, AnimateXNetwork, Conditions, IndicatorConfig
 
 CONFIG = AnimateXConfig(
@@ -236,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -22,6 +22,7 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch import Tensor
 
+from motionkit.errors import in_one_line
 from motionkit.methods.flipsketch.align import align
 from motionkit.methods.flipsketch.compose import Composer, Recording
 
@@ -130,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -19,6 +19,7 @@ import time
 import torch
 
 import motionkit
+from motionkit.errors import in_one_line
 from motionkit.media import from_frames
 from motionkit.table.bench.generators import Edit, make_edit
 from motionkit.transfer import Result
@@ -96,4 +97,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from motionkit.errors import in_one_line
 from motionkit.media import write_image
 from motionkit.methods.vidmp3.toy import OTHER_SHAPES, toy_clips
 from motionkit.methods.vidmp3.toy_fit import Course, learn
@@ -156,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 _LONGEST = 700  # characters of a list of names
 
@@ -24,6 +25,19 @@ def told(error: BaseException) -> str:
     """An error that nobody expected, in one line: its kind, what it says, and the notes on where it came up."""
     said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return ", ".join([said, *getattr(error, "__notes__", [])])
+
+
+def in_one_line(command: Callable[[], object]) -> None:
+    """Run the command of a script; a user's mistake ends it with one line and code 2, a stop with code 130.
+
+    Raises:
+        SystemExit: see above.
+    """
+    try:
+        command()
+    except (UserError, Cancelled) as error:
+        print(f"motionkit: {error}", file=sys.stderr)
+        raise SystemExit(130 if isinstance(error, Cancelled) else 2) from None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from motionkit.errors import in_one_line
 from motionkit.training.loop import Loop, LoopSettings, arguments
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from motionkit.backbones import get, load
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.settings.gpu import Plan
 from motionkit.training.loop import Loop, LoopSettings, arguments
 from motionkit.training.recipes.stage import run_stage, stage_arguments
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from motionkit.backbones import load
 from motionkit.backbones.base import VideoBackbone
 from motionkit.diffusion.warp import identity_grid, warp
+from motionkit.errors import in_one_line
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip, exact_flow, render_clip
@@ -310,4 +311,4 @@ TRAINERS = {"keypoints": (2200, 2e-3, _train_keypoints), "lofnet": (1750, 1e-3, 
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

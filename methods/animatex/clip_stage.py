@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from motionkit import backbones
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.methods.animatex.net.backbone import AnimateXBackbone
 from motionkit.settings.gpu import Plan
 from motionkit.sprites.export import write_dataset
@@ -133,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
+from motionkit.errors import in_one_line
 from motionkit.training.loop import Loop, stoppable
 from motionkit.training.recipes.pocket_sd import recipe
 from motionkit.training.recipes.stage import SET
@@ -86,4 +87,4 @@ def build(folder: Path, weights: Path | None) -> tuple[ImageNet, AutoencoderKL]:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import Tensor
 
+from motionkit.errors import in_one_line
 from motionkit.perception.pose import PoseSettings, read_poses
 from motionkit.training.recipes.picture_figures import against_truth
 from motionkit.training.recipes.pocket_sd import SCHEDULE
@@ -105,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.methods.animatex.net.config import POCKET_GRID
 from motionkit.training.loop import Loop, LossFn, arguments
 from motionkit.training.recipes.auxiliary import WEIGHT, offset_loss, part_loss
@@ -134,4 +134,4 @@ def export(net: Any, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from motionkit.errors import in_one_line
 from motionkit.training.loop import Loop, arguments
 from motionkit.training.recipes.pocket_sd import build, make_loss, recipe
 from motionkit.training.recipes.stage import SET
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from motionkit.errors import in_one_line
 from motionkit.training.command import write_record
 from motionkit.training.loop import Loop, stoppable
 from motionkit.training.recipes.pocket_sd import NOISES, UNET, build, make_loss, recipe
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+from motionkit.errors import in_one_line
 from motionkit.training.recipes.stage import SET
 from motionkit.weights import eight_bit, places
 
@@ -79,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

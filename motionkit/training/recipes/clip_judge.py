@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motionkit.errors import in_one_line
 from motionkit.metrics.judges import STILL, ClipNet, load_judge, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, MOTIONS, QUADRUPEDS, SpriteClip, character, render_clip
 from motionkit.sprites.kinds import rng_of
@@ -262,4 +263,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

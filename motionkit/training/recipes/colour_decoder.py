@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.recipes.pocket_vae import PATCH, SUBJECT_WEIGHT, evaluate, psnr, random_affine, warp_both
 from motionkit.training.recipes.sprite_batches import clips, masks, pixels
@@ -128,4 +128,4 @@ def export(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

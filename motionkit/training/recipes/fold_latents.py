@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.loop import arguments, write_record
 from motionkit.training.recipes.pocket_vae import PATCH
 from motionkit.training.recipes.sprite_batches import clips, pixels
@@ -79,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

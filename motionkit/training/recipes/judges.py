@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.metrics.judges import PoseNet, ScoreNet, weights_path
 from motionkit.sprites import BIPEDS, COLOURS, QUADRUPEDS, SpriteClip
 from motionkit.sprites.kinds import BACKGROUNDS
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

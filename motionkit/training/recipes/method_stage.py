@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.command import write_record
 from motionkit.training.recipes.assembled import assemble
 from motionkit.training.recipes.stage import SET, UNFINISHED
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

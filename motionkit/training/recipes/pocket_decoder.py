@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.sprites.kinds import rng_of
 from motionkit.sprites.world import SpriteClip
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
@@ -105,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

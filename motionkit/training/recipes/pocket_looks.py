@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from motionkit.errors import in_one_line
 from motionkit.perception.pocket_networks import LooksNet, weights_path
 from motionkit.sprites import SpriteClip, character, render_clip
 from motionkit.sprites.kinds import rng_of
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motionkit.errors import in_one_line
 from motionkit.metrics import bootstrap_interval
 from motionkit.perception.pocket_maps import PARTS, MapsNet, PocketMaps, PocketReading, match, weights_path
 from motionkit.sprites import BIPEDS, HELD_OUT_KINDS, LETTERS, QUADRUPEDS, TRAIN_KINDS, SpriteClip, render_clip
@@ -154,4 +155,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionkit.backbones.flatconv import flatten_convolutions
 from motionkit.backbones.modelscope import from_image_unet
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.loop import Loop, LossFn, arguments
 from motionkit.training.recipes import pocket_sd
 from motionkit.training.recipes.pocket_sd import read_unet, recipe
@@ -126,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

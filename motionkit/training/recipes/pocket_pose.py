@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motionkit.errors import in_one_line
 from motionkit.perception.pose.body_net import FACE, POINTS, SIZE, BodyNet, Found, weights_path
 from motionkit.sprites import BONES, LETTERS, SpriteClip, render_clip
 from motionkit.sprites.kinds import rng_of
@@ -193,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motionkit.errors import in_one_line
 from motionkit.metrics import bootstrap_interval
 from motionkit.perception.pose.body_net import BodyNet, load, weights_path
 from motionkit.perception.pose.find_body import find
@@ -85,4 +86,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from motionkit.backbones.folders import MODEL
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.ahead import Ahead
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.recipes.auxiliary import WEIGHT, AuxiliaryHead, Listener, part_loss
@@ -202,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

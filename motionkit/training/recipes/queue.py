@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.recipes.stage import SET, UNFINISHED
 from motionkit.training.recipes.stages import STAGES, Stage
 
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -21,6 +21,7 @@ from motionkit.backbones.base import VideoBackbone
 from motionkit.diffusion.guidance import Guidance, text_model
 from motionkit.diffusion.loop import denoise
 from motionkit.diffusion.samplers import make_sampler
+from motionkit.errors import in_one_line
 from motionkit.media import write_image
 from motionkit.metrics import bootstrap_interval, psnr, scorer
 from motionkit.settings.gpu import Plan
@@ -120,4 +121,4 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -11,7 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.training.recipes.assembled import assemble, shrink
 from motionkit.training.recipes.queue import is_finished
 from motionkit.training.recipes.stage import SET
@@ -99,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

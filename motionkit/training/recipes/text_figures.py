@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from motionkit.errors import in_one_line
 from motionkit.metrics import scorer
 from motionkit.sprites.kinds import article
 from motionkit.sprites.world import DOING, SpriteClip
@@ -156,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

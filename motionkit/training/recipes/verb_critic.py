@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from motionkit.errors import UserError
+from motionkit.errors import UserError, in_one_line
 from motionkit.sprites import TRAIN_MOTIONS
 from motionkit.sprites.kinds import rng_of
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
@@ -135,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)
