@@ -137,7 +137,7 @@ STAGES = (
         f"{_HERE}.pocket_animatediff",
         1.5,
         "motion as in the caption in 40 %, attention along time not uniform",
-        ("--told", "--muon"),
+        ("--told",),
         gpu=_CLIPS,
     ),
     Stage("pocket-looks", f"{_HERE}.pocket_looks", 0.5, "characters of one kind told apart in 95 %"),
