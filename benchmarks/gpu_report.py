@@ -29,6 +29,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from motionkit.errors import in_one_line
+
 PIPELINE, AGAIN, APART = "diffusers", "+checkpointing", "+offload"
 FRAMES = 16
 FIRST = ("vidmp3:animatediff-sd15", "flipsketch:modelscope", "animatex:animatex", "anamodiff:sd15")
@@ -307,4 +309,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_one_line(main)

@@ -35,9 +35,12 @@ def in_one_line(command: Callable[[], object]) -> None:
     """
     try:
         command()
-    except (UserError, Cancelled) as error:
+    except Cancelled as error:
         print(f"motionkit: {error}", file=sys.stderr)
-        raise SystemExit(130 if isinstance(error, Cancelled) else 2) from None
+        raise SystemExit(130) from None
+    except UserError as error:
+        print(f"motionkit: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

@@ -122,8 +122,8 @@ def main() -> None:
     clips = clips_of(backbone, options, args.folder, args.seed)
     examples = Examples(clips, options, backbone.encode_text([""]).cpu(), 256, args.seed, backbone.factor)
     loss = make_loss(model, examples, backbone, options)
-    options_of = {"log_every": 20, "scale": rate, "second": args.second, "ema": 0.998}
-    settings = recipe(args.folder, args.steps, args.lr, muon=False, **options_of)
+    shared = {"log_every": 20, "second": args.second}
+    settings = recipe(args.folder, args.steps, args.lr, muon=False, scale=rate, ema=0.998, **shared)
 
     def finished(trained: Denoiser) -> dict[str, Any]:
         export(trained, backbone, args.set / "pocket-animatex")

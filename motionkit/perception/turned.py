@@ -1,6 +1,7 @@
-"""Looking at turned pictures: networks that learnt upright bodies find one that spins in the view in which it stands.
+"""Test-time augmentation by rotation: networks that learnt upright bodies find one that spins in a turned view.
 
-Every frame takes the view in which the network is most certain, with few leaps from frame to frame.
+Every frame takes the view in which the network is most certain, with few leaps from frame to frame (the path is found
+by dynamic programming, as Viterbi's). No paper's: ours.
 """
 
 from __future__ import annotations

@@ -187,3 +187,27 @@ def test_the_clip_stage_goes_on_from_pictures(vae, tmp_path, monkeypatch):
     assert (folder / "records" / "pocket-animatex.json").exists()
     assert clip_stage.rate("network.unet.down_blocks.1.temp_convs.0.conv1.2.weight") == 1
     assert clip_stage.rate("network.unet.down_blocks.1.resnets.0.conv1.weight") < 1
+
+
+@pytest.mark.parametrize("name", ["pocket-animatex-mamba", "animatex-attention-twin"])
+def test_new_layers_along_time_are_trained_as_the_network_around_them_was(name):
+    """What the stage's words say is what the clip stage's options are, but for which weights learn."""
+    from dataclasses import fields
+
+    import yaml
+
+    from motionkit.methods.animatex.clip_stage import OPTIONS
+    from motionkit.methods.animatex.pool import IndicatorSettings
+    from motionkit.training.recipes.stages import STAGES
+
+    (stage,) = (s for s in STAGES if s.name == name)
+    words = dict(word.split("=", 1) for word in stage.options if word.startswith("train."))
+    said = {key.removeprefix("train."): yaml.safe_load(value) for key, value in words.items()}
+    assert said.pop("learn") == "temporal"
+    for key, value in OPTIONS.items():
+        if key not in ("learn", "epi"):
+            assert said[key] == value, key
+    for field in fields(IndicatorSettings):
+        value = getattr(OPTIONS["epi"], field.name)
+        given = said.get(f"epi.{field.name}", field.default)
+        assert (tuple(given) if isinstance(given, list) else given) == value, field.name

@@ -15,12 +15,15 @@ def _raising(error):
     return command
 
 
-@pytest.mark.parametrize(("error", "code"), [(UserError("give a folder"), 2), (Cancelled("stopped"), 130)])
-def test_a_mistake_or_a_stop_is_one_line(error, code, capsys):
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [(UserError("give a folder"), 2, "error: give a folder"), (Cancelled("stopped"), 130, "stopped")],
+)
+def test_a_mistake_or_a_stop_is_one_line(error, code, line, capsys):
     with pytest.raises(SystemExit) as ended:
         in_one_line(_raising(error))
     assert ended.value.code == code
-    assert capsys.readouterr().err == f"motionkit: {error}\n"
+    assert capsys.readouterr().err == f"motionkit: {line}\n"
 
 
 def test_a_fault_of_the_program_keeps_its_traceback():

@@ -16,8 +16,8 @@ SURE = 0.35  # mean certainty of the points below which it shows none either: le
 UPRIGHT = 0.1  # by how much more certain a turned view must be
 LYING = 0.6  # certainty below which a turned view shows no body: turned letters look like one sooner than upright ones
 LEAP = 0.2  # the certainty that a leap between the views of two frames costs
-# Views to average over: turned by so many radians, of a square so much larger, and to the side by a share of it. Errors
-# of the points in them are partly independent.
+# Views to average over (test-time augmentation): turned by so many radians, of a square so much larger, and to the
+# side by a share of it. Errors of the points in them are partly independent.
 NEARBY = ((0.1, 1 / 0.95, 3 / 128), (-0.1, 1 / 1.06, -3 / 128))
 _BATCH = 32
 

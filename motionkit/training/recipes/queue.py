@@ -94,11 +94,8 @@ def main() -> None:
         return
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
-    try:
-        chosen = tuple(s for s in STAGES if not args.only or s.name in args.only)
-        print(run(chosen, SET, args.second, args.seconds, args.gpu_workers))
-    except UserError as error:
-        raise SystemExit(f"motionkit: {error}") from error
+    chosen = tuple(s for s in STAGES if not args.only or s.name in args.only)
+    print(run(chosen, SET, args.second, args.seconds, args.gpu_workers))
 
 
 if __name__ == "__main__":
