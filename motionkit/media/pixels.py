@@ -23,6 +23,7 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> tuple[np.ndarray, boo
         height=size[1],
         interpolation="AREA",
         src_colorspace=_BT709 if hd else None,
+        threads=1,  # starting more takes longer than the pixels of most clips
     )
     return (over_white(pixels), bool(pixels[..., 3].min() < 255)) if alpha else (pixels, False)
 
