@@ -7,8 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-# The assets that the expectations were made with: every case runs with this folder in the place of motionkit/assets.
-# When shipped weights are trained again, copy the old folder first and name the copy here; nothing else has to change.
+# The assets that the expectations were made with: when shipped weights are others, expectations are recorded anew.
 ASSETS = ROOT / "motionkit" / "assets"
 
 EXPECTED = HERE / "expected.json"  # environment -> case -> hashes and figures, which must be equal there

@@ -1,13 +1,11 @@
 """Puts the finished set in the place of the shipped weights: `python -m motionkit.training.recipes.switch`.
 
-Nothing is committed. The current weights are kept for the tests of identity, which continue to use them (SWITCH.md in
-the set).
+Nothing is committed: git keeps the current weights. SWITCH.md in the set lists the next steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 from pathlib import Path
 
@@ -19,10 +17,7 @@ from motionkit.training.recipes.stages import STAGES
 from motionkit.weights import places
 
 LIMIT = 60e6  # bytes of all weights
-FROZEN = Path("tests/identity/assets")  # the current weights, for tests whose results must not change
-PLACES = Path("tests/identity/places.py")
 WEIGHTS = {".safetensors", ".pt"}
-_NAMED = re.compile(r"^ASSETS = .*$", re.MULTILINE)
 
 
 def lacking(made: Path, package: Path) -> list[str]:
@@ -59,16 +54,6 @@ def check(chosen: Path, made: Path, package: Path, without: tuple[str, ...] = ()
         raise UserError(f"the set holds {size / 1e6:.1f} MB of weights, more than {LIMIT / 1e6:.0f} MB")
 
 
-def freeze(package: Path, frozen: Path, places_file: Path) -> None:
-    """Copy the current weights for the tests of identity, once, and enter the copy's name there."""
-    if not frozen.exists():
-        shutil.copytree(package, frozen)
-    text = places_file.read_text()
-    if not _NAMED.search(text):
-        raise UserError(f"{places_file} has no line ASSETS = ...: edit it so that its tests read {frozen}")
-    places_file.write_text(_NAMED.sub(f'ASSETS = HERE / "{frozen.name}"', text))
-
-
 def replace(made: Path, package: Path, version: str) -> None:
     """Put the assembled folder, which includes the package's files that stay, in the package's place."""
     for old in [entry for entry in package.iterdir() if entry.is_dir()]:
@@ -78,7 +63,7 @@ def replace(made: Path, package: Path, version: str) -> None:
 
 
 def main() -> None:
-    """Command line: checks the set, keeps the old weights, puts the new ones in place."""
+    """Command line: checks the set and puts it in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", type=Path, default=SET)
     parser.add_argument("--version", default="2", help="name of these weights in catalogue, manifests and results")
@@ -91,11 +76,8 @@ def main() -> None:
     print(f"the set is complete: {size_of(made) / 1e6:.1f} MB")
     if args.check:
         return
-    freeze(places.PACKAGE, FROZEN, PLACES)
     replace(made, places.PACKAGE, args.version)
-    print(
-        f"version {args.version} is in {places.PACKAGE}; the old one is in {FROZEN}. See SWITCH.md for the next steps"
-    )
+    print(f"version {args.version} is in {places.PACKAGE}. See SWITCH.md for the next steps")
 
 
 if __name__ == "__main__":
