@@ -138,7 +138,7 @@ def make(step: Step, into: Path, runs: Path = RUNS) -> None:
     folder, of = runs / step.name, known_as(step)
     begun = folder / "begun.json"
     if folder.exists() and not _is_of(begun, of):
-        shutil.rmtree(folder)  # of other weights
+        _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begun.write_text(json.dumps({"of": of}))
     began = time.monotonic()
@@ -155,6 +155,13 @@ def make(step: Step, into: Path, runs: Path = RUNS) -> None:
         shutil.copyfile(found[0], target)
     facts = {"of": of, "weights": places.weights_version(), "seconds": round(time.monotonic() - began)}
     (folder / "made.json").write_text(json.dumps(facts) + "\n")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what other weights made; a benchmark's cells stay, since each is kept under the hash of its own weights."""
+    for old in folder.iterdir():
+        if old.name != "cells":
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

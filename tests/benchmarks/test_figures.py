@@ -43,8 +43,10 @@ def test_a_step_is_made_once_and_again_with_other_weights(figures, weights, tmp_
     (weights / "some.safetensors").write_text("two")
     assert not figures.is_made(step, runs)
     (runs / "small" / "old").touch()
+    (runs / "small" / "cells").mkdir()  # a benchmark's: each knows its own weights
     figures.make(step, into, runs)
     assert figures.is_made(step, runs) and not (runs / "small" / "old").exists()
+    assert (runs / "small" / "cells").is_dir()
 
 
 def test_a_stopped_step_goes_on_in_its_folder(figures, weights, tmp_path):

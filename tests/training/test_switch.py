@@ -24,13 +24,22 @@ def _write(folder, **files):
         path.with_suffix(".safetensors" if not path.suffix else path.suffix).write_text(text)
 
 
+OLD_LATENTS = tuple(
+    f"{name}.safetensors" for name in ("pocket-sd/gone", "pocket-none/unet", "flipsketch/lora", "anamodiff/lofnet")
+)
+
+
 @pytest.fixture
 def both(tmp_path):
     """A package, a set and the set assembled."""
     package, chosen = tmp_path / "package", tmp_path / "set"
     _write(package, judges__pose="old", perception__maps="old", perception__looks="old")
     _write(package, new_method__template="old", anamodiff__keypoints="old")
-    _write(package, **{"pocket-sd__unet": "old", "pocket-sd__gone": "old"})
+    _write(
+        package,
+        **{"clip__merges.txt": "old", "costs.json": "old", "pocket-none__unet": "old", "flipsketch__lora": "old"},
+    )
+    _write(package, anamodiff__lofnet="old", **{"pocket-sd__unet": "old", "pocket-sd__gone": "old"})
     _write(chosen, perception__maps="new", anamodiff__keypoints="new", **{"pocket-sd__unet": "new"})
     for stage in STAGES:
         (chosen / "records").mkdir(exist_ok=True)
@@ -42,10 +51,11 @@ def test_a_set_that_is_not_whole_is_refused(both):
     package, chosen, made = both
     with pytest.raises(UserError, match="pocket-sd/gone.safetensors"):
         switch.check(chosen, made, package)
-    switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+    assert switch.lacking(made, package) == sorted(OLD_LATENTS)
+    switch.check(chosen, made, package, OLD_LATENTS)
     (chosen / "records" / "pocket-sd.json").unlink()
     with pytest.raises(UserError, match="not finished: pocket-sd"):
-        switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+        switch.check(chosen, made, package, OLD_LATENTS)
 
 
 def test_what_costs_nothing_is_shipped_in_eight_bits_and_the_set_stays_as_it_is(tmp_path):
@@ -88,7 +98,7 @@ def test_a_set_that_is_too_large_is_refused(both, monkeypatch):
     package, chosen, made = both
     monkeypatch.setattr(switch, "LIMIT", 5.0)
     with pytest.raises(UserError, match="MB"):
-        switch.check(chosen, made, package, ("pocket-sd/gone.safetensors",))
+        switch.check(chosen, made, package, OLD_LATENTS)
 
 
 def test_the_new_weights_take_the_place_of_the_old(both):
@@ -96,6 +106,8 @@ def test_the_new_weights_take_the_place_of_the_old(both):
     switch.replace(made, package, "2")
     found = {str(p.relative_to(package)): p.read_text().strip() for p in package.rglob("*") if p.is_file()}
     assert found == {
+        "clip/merges.txt": "old",
+        "costs.json": "old",
         "judges/pose.safetensors": "old",
         "perception/maps.safetensors": "new",
         "perception/looks.safetensors": "old",

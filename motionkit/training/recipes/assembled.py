@@ -15,8 +15,7 @@ from motionkit.errors import in_one_line
 from motionkit.training.recipes.stage import SET
 from motionkit.weights import eight_bit, places
 
-# Weights of the package that do not depend on latents: used where the set has none of its own.
-FREE = ("anamodiff/keypoints.safetensors", "example", "judges", "new_method", "perception", "published")
+LATENT = ("pocket-*", "flipsketch", "lofnet.safetensors")  # names of what only goes with the latents it was trained on
 NOT_SHIPPED = ("records", "pose-image", "verb-critic", "ablations")  # of the set, what is for training alone
 
 
@@ -28,8 +27,9 @@ def assemble(chosen: Path, folder: Path, package: Path | None = None) -> Path:
     """
     shutil.rmtree(folder, ignore_errors=True)
     package = package or places.PACKAGE
-    for name in FREE:
-        _put(package / name, folder / name)
+    folder.mkdir(parents=True)
+    for entry in sorted(package.iterdir()):
+        _put(entry, folder / entry.name, LATENT)
     for entry in sorted(chosen.iterdir()):
         if entry.name not in NOT_SHIPPED and entry.suffix != ".md":
             _put(entry, folder / entry.name)
@@ -53,11 +53,13 @@ def is_packed(file: Path, folder: Path) -> bool:
     return parts[0] in ("perception", "anamodiff") or bool({"text_encoder", "motion_adapter"} & set(parts))
 
 
-def _put(source: Path, target: Path) -> None:
-    """Link a file, or every file below a folder, over existing ones."""
+def _put(source: Path, target: Path, without: tuple[str, ...] = ()) -> None:
+    """Link a file, or every file below a folder, over existing ones, but for names that match one of `without`."""
+    if any(source.match(name) for name in without):
+        return
     if source.is_dir():
         for entry in source.iterdir():
-            _put(entry, target / entry.name)
+            _put(entry, target / entry.name, without)
     elif source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -75,6 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     made = assemble(args.set, args.out)
     shrink(made)
+    (made / places.VERSION).unlink(missing_ok=True)  # a link to the package's
     (made / places.VERSION).write_text("next\n")
     print(made.resolve())
 

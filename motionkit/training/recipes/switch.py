@@ -56,8 +56,8 @@ def check(chosen: Path, made: Path, package: Path, without: tuple[str, ...] = ()
 
 def replace(made: Path, package: Path, version: str) -> None:
     """Put the assembled folder, which includes the package's files that stay, in the package's place."""
-    for old in [entry for entry in package.iterdir() if entry.is_dir()]:
-        shutil.rmtree(old)
+    for old in list(package.iterdir()):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     shutil.copytree(made, package, dirs_exist_ok=True)
     (package / places.VERSION).write_text(version + "\n")
 
