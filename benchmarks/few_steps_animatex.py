@@ -32,6 +32,7 @@ from motionkit.running.execute import execute
 from motionkit.table.bench.tasks import Case, make_case
 
 PART = [0.1, 0.7]
+GUIDANCE = 1.5
 # name -> sampler, steps, guidance interval
 ROWS: dict[str, tuple[str, int, list[float]]] = {
     "ddim 30": ("ddim", 30, [0.0, 1.0]),
@@ -78,7 +79,7 @@ def sampled(
 ) -> tuple[np.ndarray, Counted, float]:
     """The frames, what was counted, and the CPU seconds of sampling."""
     counted = Counted()
-    config = {"sample": {"steps": steps, "guidance_interval": interval}}
+    config = {"sample": {"steps": steps, "guidance": GUIDANCE, "guidance_interval": interval}}
     with mock.patch.object(AnimateXBackbone, "denoise", counted.denoise(AnimateXBackbone.denoise)):
         made = execute(
             "animatex", case.inputs, config=config, backbone="pocket-animatex", frames=length, size=128, sampler=sampler

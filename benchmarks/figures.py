@@ -158,7 +158,7 @@ def make(step: Step, into: Path, runs: Path = RUNS) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what other weights made; a benchmark's cells stay, since each is kept under the hash of its own weights."""
+    """Remove what other weights made; a benchmark's cells stay: each is kept under the hash of its own weights."""
     for old in folder.iterdir():
         if old.name != "cells":
             shutil.rmtree(old) if old.is_dir() else old.unlink()

@@ -12,6 +12,7 @@ import yaml
 
 from docs.generate.text import HEAD, code, number, paragraphs, table
 from motionkit.registry import METRICS
+from motionkit.weights.places import weights_version
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "head_to_head" / "results.json"
@@ -33,6 +34,13 @@ def pages() -> dict[str, str]:
 @cache
 def _results() -> dict[str, Any]:
     return json.loads(RESULTS.read_text(encoding="utf-8"))
+
+
+def _weights(made: Mapping[str, Any]) -> str:
+    """Which small weights a table was made with; results that do not say are of the first."""
+    version = made["versions"].get("pocket-weights", "1")
+    newer = weights_version() != version
+    return f"version {version} of the small weights" + f" (the package ships version {weights_version()})" * newer
 
 
 def _column(name: str) -> str:
@@ -76,12 +84,12 @@ def head_to_head() -> str:
         "# Head to head",
         HEAD,
         f"`motionkit bench` on the protocol `{protocol['name']}` version {protocol['version']}: {protocol['pairs']} "
-        f"cases with a known true answer, {protocol['frames']} frames of {protocol['size']} px, the small weights "
-        "in the package, characters that no training saw. Mean over cases and its 95 % bootstrap interval; bold: "
+        f"cases with a known true answer, {protocol['frames']} frames of {protocol['size']} px, "
+        f"{_weights(made)}, characters that no training saw. Mean over cases and its 95 % bootstrap interval; bold: "
         "nothing is better with its whole interval.",
         "![two of the cases: driving clip, reference, every method, truth](head_to_head/results.png)",
         table(head, rows),
-        "A method answers for what it reads. FlipSketch sees outlines and a sentence and draws in black on white; "
+        "A method answers for what it reads. FlipSketch sees outlines and a sentence; "
         "VIDMP3 knows the character in words alone. Neither can know what it looks like in detail.",
         "## What the columns mean",
         table(("figure", "meaning"), meanings),
@@ -102,7 +110,7 @@ def measured(method: str) -> str:
     lines.append(("memory, MB", *(_figure(row["costs"]["rss_mb"]) for row in shown)))
     return paragraphs(
         "## Measured",
-        f"On the small weights in the package, {_results()['protocol']['pairs']} cases with a known true answer "
+        f"On {_weights(_results())}, {_results()['protocol']['pairs']} cases with a known true answer "
         "([how](../benchmark/head-to-head.md)). `still` repeats the reference.",
         table(("", *(row["label"] for row in shown)), lines),
     )
@@ -126,12 +134,12 @@ def ablations() -> str:
         "that the paper reports beside what comes out here.",
         "<!-- test: compose -->\n```sh\nmotionkit bench bench=ablations 'ablations=[flipsketch-*]'\n```",
         "Claims by method: each says that one figure goes up or down. *Within noise* means that the 95 % interval "
-        "of the paired difference holds 0.",
+        f"of the paired difference holds 0. Made with {_weights(made)}.",
         table(("method", *verdicts), rows),
         "Rows that need a trained variant: `make train-animatex-ablations-all`, then "
         "`bench.variants=runs/train/animatex-ablations`. Fewer cases by protocol: "
         "`'bench.pairs={drawing:6,sprites:6}'`.",
-        "[Every row](head_to_head/ledger.md), and [what they show](figures.md#the-papers-ablations).",
+        "[Every row](head_to_head/ledger.md), and [what they show](figures.md).",
     )
 
 

@@ -103,14 +103,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": _RELEASED | _WORKING | {"reference_mode": "latent", "align": "safe", "sample.steps": 50},
     "best": _RELEASED | _WORKING | {"reference_mode": "auto", "align": "auto", "window.overlap": 8},
 }
-# What `best` changes on a backbone: how pocket-animatex was trained (see train_config.RECIPES).
+# What `best` changes on a backbone: how pocket-animatex was trained (see train_config.RECIPES), and what was measured
+# (benchmarks/pocket/set/README.md): guidance makes red glaring and helps nothing; without common noise frames flicker.
 _POCKET: Mapping[str, Any] = {
     "reference_mode": "both",
     "draw.side": 256,
     "window.size": 10,
     "window.overlap": 4,
     "sample.steps": 10,
-    "sample.guidance": 1.5,
+    "sample.guidance": 1.0,
+    "sample.offset": 0.0,
+    "sample.noise_share": 1.0,
     "sample.prior": 900,
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-animatex": _POCKET, "pocket-animatex-mamba": _POCKET}

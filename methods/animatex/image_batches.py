@@ -30,7 +30,7 @@ SPREAD = 2.5  # frames between them
 JITTER = 0.3  # pixels, standard deviation of a joint: a little, since .8 blurs what the pose decides
 SIDE = 256  # longer side at which skeletons are drawn, as `draw.side` of the pocket's settings
 # Few bodies change, in their lengths alone, as where driving poses are aligned to an estimated reference; nothing
-# is realigned. More of it teaches not to trust the pose: see benchmarks/pocket/next/README.md.
+# is realigned. More of it teaches not to trust the pose: see benchmarks/pocket/set/README.md.
 EPI = IndicatorSettings(
     probability=0.1, realign=False, groups=("body_shoulder", "neck_face", "arm_leg"), each=0.3, low=0.85, high=1.15
 )

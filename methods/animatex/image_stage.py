@@ -13,14 +13,14 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from motionkit.errors import UserError, in_one_line
 from motionkit.methods.animatex.net.config import POCKET_GRID
 from motionkit.training.loop import Loop, LossFn, arguments
 from motionkit.training.recipes.auxiliary import WEIGHT, offset_loss, part_loss
 from motionkit.training.recipes.captioned import words
-from motionkit.training.recipes.pocket_sd import SCHEDULE, even_times, read_unet, recipe
+from motionkit.training.recipes.pocket_sd import SCHEDULE, even_times, read_text, read_unet, recipe
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.weights import eight_bit
 
@@ -104,7 +104,7 @@ def build(folder: Path, seed: int) -> tuple[ImageNet, AutoencoderKL]:
     if not (folder / "unet").is_dir():
         raise UserError(f"no image UNet at {folder / 'unet'}: run `make train-pocket`, which trains it first")
     torch.manual_seed(seed)
-    text = CLIPTextModel.from_pretrained(folder / "text_encoder").float().eval()
+    text = read_text(folder / "text_encoder").eval()
     empty = text(words(CLIPTokenizer.from_pretrained(folder / "tokenizer"), [""])).last_hidden_state
     net = ImageNet(POCKET_GRID, empty)
     begin_as(net, read_unet(folder / "unet"))

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motionkit import backbones
+from motionkit.backbones.folders import part_folders
 from motionkit.errors import UserError
 from motionkit.methods.animatex.net.backbone import SCHEDULE, AnimateXBackbone, look
 from motionkit.methods.animatex.net.config import POCKET, RELEASED
@@ -227,9 +228,11 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     shutil.rmtree(temporary, ignore_errors=True)
     network: Any = model.network
     which = which if which in ("all", "temporal") else "pocket-time"  # what an earlier training changed is its own too
-    own = {k: v for k, v in network.state_dict().items() if learns(k, which, network.config.temporal)}
-    _write(temporary / "unet", MODEL, own, None, network.config.as_dict())
+    state: dict[str, Tensor] = network.state_dict()
     lender, lent = VIDEO["pocket-animatex"], ["unet", "vae", "text_encoder", "tokenizer"]
+    own = {k for k in state if learns(k, which, network.config.temporal)}
+    own |= set() if which == "temporal" else _unlike(places.assets() / lender, state)
+    _write(temporary / "unet", MODEL, {k: state[k] for k in state if k in own}, None, network.config.as_dict())
     if which == "temporal":
         lender, lent = "pocket-animatex", [*lent, "image_encoder"]
     else:
@@ -242,6 +245,22 @@ def write_compact(folder: Path, backbone: AnimateXBackbone, model: Denoiser, whi
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
     return sum(f.stat().st_size for f in folder.rglob("*.safetensors"))
+
+
+def _unlike(folder: Path, state: dict[str, Tensor]) -> set[str]:
+    """Names of weights that a video model's folder, and what lends to it, do not hold, or not so: they are not lent."""
+    held: dict[str, Tensor] = {}
+    for part in part_folders(folder, "unet"):
+        for file in part.glob("*.safetensors"):
+            held = eight_bit.unpack_all(load_file(file)) | held
+    lent = {name: held.get(name.removeprefix("unet.")) for name in state}
+    return {
+        name
+        for name, value in state.items()
+        if (other := lent[name]) is None
+        or other.numel() != value.numel()
+        or not torch.equal(other.reshape(value.shape).to(value), value)
+    }
 
 
 def _write(

@@ -150,6 +150,7 @@ class SampleConfig:
 # settings a drawing is letterboxed (they stretch it), and the result plays at 8 frames a second (theirs at 10).
 _PAPER: dict[str, Any] = {
     "motion": 0.5,
+    "binarise": "otsu",
     "pin_first_frame": False,
     "phrase": "{prompt}",
     "reference_share": 0.0,
@@ -185,14 +186,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 # What `best` changes on a backbone, by measurement on pocket-modelscope (benchmarks/README.md): the pocket autoencoder
 # knows pictures as -1 to 1 only, both UNets were trained with noise that the frames share, and their schedules end in
 # so much noise that a sketch that is denoised again comes back broken (ink .86 of the drawing's; as inverted: 1.00).
-# Their captions tell drawings from coloured pictures, and a prompt that does not makes filled shapes.
+# Their captions tell drawings from coloured pictures, and a prompt that does not makes filled shapes. Guidance without
+# rescale is far too strong at the noisiest steps, and a threshold makes blots of soft lines that lie close.
 _POCKET: dict[str, Any] = {
+    "binarise": "none",
     "pin_first_frame": True,
     "phrase": "a drawing of {prompt}",
     "reference_share": 0.9,
     "invert.input_range": "signed",
     "invert.path": "kept",
     "sample.guidance": 4.0,
+    "sample.rescale": 0.8,
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {"pocket-modelscope": _POCKET, "pocket-animatediff": _POCKET}
 
@@ -239,7 +243,6 @@ class FlipSketchConfig(PresetSettings):
     )
     binarise: str = setting(
         "How the finished frames are drawn.",
-        "otsu",
         choices={"otsu": "strictly black on white (Otsu's threshold)", "none": "as the network drew them"},
     )
     pin_first_frame: bool = setting("Whether frame 0 is kept as the reference at every step, as the paper states.")

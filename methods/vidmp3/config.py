@@ -158,6 +158,7 @@ _POCKET: dict[str, Any] = {
     "tune.steps": 30,
     "tune.unet_lr": 5e-4,
     "sample.guidance": 4.0,
+    "sample.rescale": 0.8,
     "sample.negative": "",
 }
 TUNED: Mapping[str, Mapping[str, Any]] = {

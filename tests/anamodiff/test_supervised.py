@@ -106,7 +106,7 @@ def test_the_flow_stage_learns_visibility_on_the_sets_latents(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))
     monkeypatch.setattr(pocket_sd, "UNET", pocket_sd.UNET | sizes)
-    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    folder = tmp_path / "benchmarks" / "pocket" / "set"
     torch.manual_seed(0)
     AutoencoderKL(**CONFIG | dict(block_out_channels=(16,))).save_pretrained(folder / "pocket-sd" / "vae")
     model, *_ = pocket_sd.build(folder / "pocket-sd", 0, False, "cpu")
@@ -136,7 +136,7 @@ def test_the_keypoint_stage_leaves_its_network_and_its_figures(tmp_path, monkeyp
     monkeypatch.setattr(keypoint_stage, "KEYPOINT_CONFIG", small)
     monkeypatch.setattr(sys, "argv", ["keypoint_stage", "--steps", "2", "--batch", "4"])
     keypoint_stage.main()
-    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    folder = tmp_path / "benchmarks" / "pocket" / "set"
     net, facts = load_network(folder / "anamodiff" / "keypoints.safetensors", "keypoints")
     record = json.loads((folder / "records" / "anamodiff-keypoints.json").read_text())
     assert facts["figures"] == record["figures"] and record["steps"] == 2 and record["figures"]["mean_px"] > 0

@@ -173,7 +173,7 @@ def test_the_clip_stage_goes_on_from_pictures(vae, tmp_path, monkeypatch):
     sizes = dict(block_out_channels=(16, 16, 32), norm_num_groups=8, attention_head_dim=(2, 2, 4))
     monkeypatch.setattr(pocket_sd, "UNET", pocket_sd.UNET | sizes)
     monkeypatch.setattr(image_stage, "POCKET_GRID", replace(SMALL, context_dim=128))
-    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    folder = tmp_path / "benchmarks" / "pocket" / "set"
     vae.save_pretrained(folder / "pocket-sd" / "vae")
     model, *_ = pocket_sd.build(folder / "pocket-sd", 0, False, "cpu")
     pocket_sd.export(model, folder / "pocket-sd")

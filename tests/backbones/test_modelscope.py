@@ -267,17 +267,15 @@ def test_a_video_unet_that_starts_as_an_image_unet():
 
 
 def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypatch):
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextModel
-
     from motionkit.training.recipes import pocket_modelscope as trainer
+    from motionkit.training.recipes.pocket_sd import read_text, read_unet
 
     (tmp_path / "pocket-sd").symlink_to(places.PACKAGE / "pocket-sd")
-    image = UNet2DConditionModel.from_pretrained(places.PACKAGE / "pocket-sd/unet").float()
+    image = read_unet(places.PACKAGE / "pocket-sd/unet")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = from_image_unet(image, **trainer.UNET)
-    text = CLIPTextModel.from_pretrained(places.PACKAGE / "pocket-sd/text_encoder").float()
+    text = read_text(places.PACKAGE / "pocket-sd/text_encoder")
     with torch.no_grad():
         text.get_input_embeddings().weight.add_(0.25)
     trainer.export(unet, text, tmp_path / "pocket-modelscope")
@@ -286,7 +284,7 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
     for (name, a), b in zip(found.unet.state_dict().items(), unet.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=b.abs().max().item() / 200, msg=name)
     assert not torch.allclose(found.encode_text(["a red cat"]), lender.encode_text(["a red cat"]))
-    assert found.scheduler.alphas_cumprod[-1] < 3e-4 < lender.scheduler.alphas_cumprod[-1]
+    assert found.scheduler.alphas_cumprod[-1] < 3e-4
     assert found.prediction_type == "v_prediction" and found.factor == 4 == lender.factor
     out = found.denoise(randn(1, 4, 2, 16, 16), 500, found.encode_text(["a red cat"]))
     assert out.shape == (1, 4, 2, 16, 16) and torch.isfinite(out).all()
@@ -294,7 +292,7 @@ def test_what_the_trainer_exports_loads_with_pocket_sds_parts(tmp_path, monkeypa
 
 def test_the_packages_weights_stay_small():
     sizes = [file.stat().st_size for file in places.PACKAGE.rglob("*") if file.is_file()]
-    assert 10e6 < sum(sizes) < 64e6
+    assert 10e6 < sum(sizes) < 62e6
 
 
 # memory plans

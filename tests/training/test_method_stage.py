@@ -1,6 +1,7 @@
 """A method's own trainer as a stage: variants, what is kept, what is not repeated, and the weights it sees."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -26,14 +27,15 @@ if words.get("seed") == "13":
 
 @pytest.fixture
 def small_set(tmp_path, monkeypatch):
-    """A set with one folder, in the current folder, and a trainer that takes no time."""
+    """A set with latents of its own, in the current folder, and a trainer that takes no time."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fake" / "motionkit").mkdir(parents=True)
     (tmp_path / "fake" / "motionkit" / "__main__.py").write_text(TRAINER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
     folder = tmp_path / "set"
-    (folder / "pocket-modelscope").mkdir(parents=True)
-    (folder / "pocket-modelscope" / "scheduler.json").write_text("{}")
+    for name in ("pocket-sd", "pocket-modelscope"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "scheduler.json").write_text("{}")
     return folder
 
 
@@ -54,7 +56,8 @@ def test_a_training_leaves_its_file_and_its_record(small_set, monkeypatch):
     _run(monkeypatch, *take, "--", "method=flipsketch", "steps=3")
     words, assets = json.loads((small_set / "flipsketch" / "lora.safetensors").read_text())
     assert words["method"] == "flipsketch" and words["gpu"] == "cpu"
-    assert "pocket-modelscope" in assets and "judges" in assets and "pocket-sd" not in assets  # nothing old is mixed in
+    assert {"pocket-modelscope", "judges"} <= set(assets)
+    assert "pocket-animatediff" not in assets  # nothing old is mixed in
     record = json.loads((small_set / "records" / "lora.json").read_text())
     assert record["figures"] == {"error": 0.5} and "method=flipsketch" in record["words"]
 
@@ -74,6 +77,16 @@ def test_what_is_finished_is_not_repeated(small_set, monkeypatch, tmp_path):
 def test_a_stage_without_what_it_stands_on_is_refused(small_set, monkeypatch):
     with pytest.raises(UserError, match="train-pocket"):
         _run(monkeypatch, "--needs", "pocket-animatex", "--", "method=animatex")
+
+
+def test_a_stage_of_a_set_without_latents_stands_on_what_is_shipped(small_set, monkeypatch):
+    shutil.rmtree(small_set)
+    take = ("--needs", "pocket-animatex", "--take", "lora.safetensors", "flipsketch/lora.safetensors")
+    _run(monkeypatch, *take, "--", "method=flipsketch", "steps=3")
+    _, assets = json.loads((small_set / "flipsketch" / "lora.safetensors").read_text())
+    assert {"pocket-sd", "pocket-animatex", "judges"} <= set(assets)
+    with pytest.raises(UserError, match="train-pocket"):
+        _run(monkeypatch, "--needs", "pocket-nothing", "--", "method=animatex")
 
 
 def test_a_signal_goes_to_the_trainer(small_set, monkeypatch, tmp_path):

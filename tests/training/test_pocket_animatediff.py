@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL
+from transformers import CLIPTokenizer
 
 from motionkit.backbones import load
 from motionkit.backbones.motion_files import MotionOptions
 from motionkit.settings.gpu import Plan
 from motionkit.training.recipes.colour_decoder import ASSETS
 from motionkit.training.recipes.pocket_animatediff import Words, build, export, make_loss, verbs
+from motionkit.training.recipes.pocket_sd import read_text, read_unet
 from motionkit.training.recipes.verb_critic import VerbCritic
 from motionkit.training.recipes.video_batches import VideoBatches
 
@@ -18,7 +19,7 @@ BASE = ASSETS / "pocket-sd"
 
 @pytest.fixture(scope="module")
 def image():
-    return UNet2DConditionModel.from_pretrained(BASE / "unet").float().eval()
+    return read_unet(BASE / "unet").eval()
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def built(image):
 
 def loss_of(unet):
     vae = AutoencoderKL.from_pretrained(BASE / "vae").float().eval().requires_grad_(False)
-    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float().eval().requires_grad_(False)
+    text = read_text(BASE / "text_encoder").eval().requires_grad_(False)
     tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
     words = Words(text, verbs(tokenizer))
     torch.manual_seed(0)
@@ -73,14 +74,14 @@ def test_an_export_loads_as_the_backbone(built, tmp_path):
     with torch.no_grad():
         for p in adapter.parameters():
             p.add_(0.01)
-    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float()
+    text = read_text(BASE / "text_encoder")
     tokenizer = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
     words, before = Words(text, verbs(tokenizer)), text.get_input_embeddings().weight.clone()
     with torch.no_grad():
         words.change.add_(0.5)
     ids = tokenizer(["a red cat walking"], return_tensors="pt").input_ids
     learning = text(ids).last_hidden_state
-    merged = words.merge(CLIPTextModel.from_pretrained(BASE / "text_encoder").float())
+    merged = words.merge(read_text(BASE / "text_encoder"))
     torch.testing.assert_close(merged(ids).last_hidden_state, learning)
     changed = (merged.get_input_embeddings().weight != before).any(1)
     assert changed.sum() == 11 and changed[verbs(tokenizer)].all()
@@ -102,15 +103,15 @@ def test_the_shipped_modules_know_more_than_the_image_model():
     data = clips("weights test", 9, 0, 6, frames=16, split="test", kinds=["horse", "bird", "robot"], motions=["walk"])
     z = torch.stack([video.encode(torch.from_numpy(c.frames).permute(0, 3, 1, 2) / 255) for c in data]).transpose(1, 2)
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
-    t = torch.full((len(z),), 700)
-    a = video.scheduler.alphas_cumprod[700]
+    t = torch.full((len(z),), 900)
+    a = video.scheduler.alphas_cumprod[900]
     text = video.encode_text([c.caption for c in data])
     target = video.training_target(z, noise, t)
     error = {
         b.spec.name: (b.denoise(a.sqrt() * z + (1 - a).sqrt() * noise, t, text) - target).square().mean().item()
         for b in (video, image)
     }
-    assert error["pocket-animatediff"] < 0.9 * error["pocket-sd"]
+    assert error["pocket-animatediff"] < 0.7 * error["pocket-sd"]
 
 
 def test_muon_trains_the_modules_and_adamw_the_words(built, tmp_path):
@@ -119,7 +120,7 @@ def test_muon_trains_the_modules_and_adamw_the_words(built, tmp_path):
     from motionkit.training.loop import Loop
     from motionkit.training.recipes.pocket_animatediff import optimiser
 
-    text = CLIPTextModel.from_pretrained(BASE / "text_encoder").float()
+    text = read_text(BASE / "text_encoder")
     model = nn.ModuleDict({"adapter": built[1], "words": Words(text, [5, 7])})
     loop = Loop(model, lambda step: (torch.zeros(()), {}), optimiser(tmp_path, 10, 1e-3, True, None))
     taken = {id(p) for group in loop.muon.param_groups for p in group["params"]}

@@ -21,17 +21,17 @@ def _pictures(count):
     return torch.cat([torch.from_numpy(c.frames) for c in clips("weights test", 3, 0, count, split="test")])
 
 
-def test_all_pocket_weights_together_stay_under_63_mb():
-    """Of these, .8 MB are a copy of a judge's part that perception holds until it has a network of its own training."""
-    assert sum(p.stat().st_size for p in ASSETS.rglob("*.safetensors")) < 63e6
+def test_all_pocket_weights_together_stay_under_60_mb():
+    """Of these, .4 MB are a copy of a judge's part that perception holds until it has a network of its own training."""
+    assert sum(p.stat().st_size for p in ASSETS.rglob("*.safetensors")) < 60e6
 
 
-def test_the_autoencoder_reaches_30_db(pocket):
+def test_the_autoencoder_reaches_34_db_with_latents_of_unit_variance(pocket):
     frames = _pictures(16)
     latents = pocket.encode(frames.permute(0, 3, 1, 2).float() / 255)
-    assert latents.shape == (16, 4, 32, 32) and 0.4 < latents.std() < 0.8
+    assert latents.shape == (16, 4, 32, 32) and 0.8 < latents.std() < 1.3
     back = (pocket.decode(latents).permute(0, 2, 3, 1) * 255).round().byte()
-    assert psnr(back.numpy(), frames.numpy()) > 30
+    assert psnr(back.numpy(), frames.numpy()) > 34
 
 
 def test_the_unet_predicts_noise_better_with_the_right_caption(pocket):

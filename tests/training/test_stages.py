@@ -35,7 +35,7 @@ def small_set(tmp_path, monkeypatch):
     vae = AutoencoderKL(**CONFIG | dict(block_out_channels=(16,))).eval()
     vae.save_pretrained("raw")
     fold(vae, *statistics(vae, 32))
-    folder = tmp_path / "benchmarks" / "pocket" / "next"
+    folder = tmp_path / "benchmarks" / "pocket" / "set"
     vae.save_pretrained(folder / "pocket-sd" / "vae")
     model, *_ = pocket_sd.build(folder / "pocket-sd", 0, False, "cpu")
     pocket_sd.export(model, folder / "pocket-sd")

@@ -1,6 +1,6 @@
 """The switch of the shipped weights: refused when the set is not whole, the old ones kept, the new ones in place."""
 
-from pathlib import Path
+import shutil
 
 import pytest
 import torch
@@ -10,10 +10,7 @@ from safetensors.torch import save_file
 from motionkit.errors import UserError
 from motionkit.training.recipes import switch
 from motionkit.training.recipes.assembled import assemble, shrink
-from motionkit.training.recipes.queue import is_finished
-from motionkit.training.recipes.stage import SET
 from motionkit.training.recipes.stages import STAGES
-from motionkit.weights import eight_bit, places
 from motionkit.weights.eight_bit import unpack_all
 
 
@@ -81,17 +78,13 @@ def test_what_costs_nothing_is_shipped_in_eight_bits_and_the_set_stays_as_it_is(
     torch.testing.assert_close(back["weight"], state["weight"], rtol=0, atol=0.02)
 
 
-def test_a_network_that_was_shipped_before_its_set_is_the_packages(tmp_path):
-    """The driving body's network is independent of latents: its stage is finished, its file in the package alone."""
-    name = "perception/pocket_pose.safetensors"
-    chosen = Path(__file__).parents[2] / SET
-    if not chosen.is_dir():
-        pytest.skip("the set has taken the package's place")
-    assert is_finished(next(s for s in STAGES if s.name == "pocket-pose"), chosen) and not (chosen / name).exists()
-    made = assemble(chosen, tmp_path / "made")
-    assert (made / name).read_bytes() == (places.PACKAGE / name).read_bytes()
-    assert name not in switch.lacking(made, places.PACKAGE)
-    assert eight_bit.shrink(made / name) == 0, "it is in eight bits already"
+def test_a_set_without_latents_of_its_own_goes_on_from_the_shipped_weights(both, tmp_path):
+    package, chosen, _ = both
+    shutil.rmtree(chosen / "pocket-sd")
+    made = assemble(chosen, tmp_path / "more", package)
+    assert switch.lacking(made, package) == []
+    assert (made / "pocket-sd" / "unet.safetensors").read_text() == "old"
+    assert (made / "perception" / "maps.safetensors").read_text() == "new"
 
 
 def test_a_set_that_is_too_large_is_refused(both, monkeypatch):

@@ -1,7 +1,8 @@
 """A preview of the next set as shipped: the package's weights folder with the set's files in place of its own.
 
-With MOTIONKIT_ASSETS set to it every command, such as `motionkit train`, uses the new weights. Weights that the set
-lacks and the package has for other latents are left out, so that nothing old is mixed in unnoticed.
+With MOTIONKIT_ASSETS set to it every command, such as `motionkit train`, uses the new weights. Of a set with an
+autoencoder of its own, what it lacks and the package has for other latents is left out, so that nothing old is mixed in
+unnoticed.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ def assemble(chosen: Path, folder: Path, package: Path | None = None) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     package = package or places.PACKAGE
     folder.mkdir(parents=True)
+    without = () if goes_on(chosen) else LATENT
     for entry in sorted(package.iterdir()):
-        _put(entry, folder / entry.name, LATENT)
-    for entry in sorted(chosen.iterdir()):
+        _put(entry, folder / entry.name, without)
+    for entry in sorted(chosen.iterdir() if chosen.is_dir() else ()):
         if entry.name not in NOT_SHIPPED and entry.suffix != ".md":
             _put(entry, folder / entry.name)
     return folder
+
+
+def goes_on(chosen: Path) -> bool:
+    """Whether a set has no latents of its own: what it lacks is then as shipped."""
+    return not (chosen / "pocket-sd").is_dir()
 
 
 def shrink(folder: Path) -> int:

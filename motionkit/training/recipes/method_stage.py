@@ -19,8 +19,9 @@ from typing import Any
 
 from motionkit.errors import UserError, in_one_line
 from motionkit.training.command import write_record
-from motionkit.training.recipes.assembled import assemble
+from motionkit.training.recipes.assembled import assemble, goes_on
 from motionkit.training.recipes.stage import SET, UNFINISHED
+from motionkit.weights import places
 from motionkit.weights.model_files import read_json
 
 VARIANT = "variant:"
@@ -121,7 +122,8 @@ def main() -> None:
     )
     parser.add_argument("words", nargs="+", help="of `motionkit train`")
     args = parser.parse_args()
-    if missing := [name for name in args.needs if not (args.set / name).exists()]:
+    shipped = [places.PACKAGE] if goes_on(args.set) else []
+    if missing := [name for name in args.needs if not any((place / name).exists() for place in (args.set, *shipped))]:
         raise UserError(f"{args.set} holds no {', '.join(missing)}: run `make train-pocket`, which trains it first")
     where = ["gpu=cpu", "gpu.dtype=bfloat16"] if args.device == "cpu" else ["gpu=auto"]
     clips = drawn(args.folder / "clips", args.sprites) if args.sprites else []

@@ -25,7 +25,7 @@ from motionkit.errors import UserError, in_one_line
 from motionkit.sprites.world import DOING
 from motionkit.training.loop import Loop, LoopSettings, LossFn, arguments
 from motionkit.training.recipes.along_time import TIME, diagonal, time_loss, watch
-from motionkit.training.recipes.pocket_sd import read_unet
+from motionkit.training.recipes.pocket_sd import read_text, read_unet
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
@@ -167,7 +167,7 @@ def main() -> None:
     unet.to(args.device)
     vae = AutoencoderKL.from_pretrained(base / "vae").float().eval().requires_grad_(False).to(args.device)
     tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
-    text = CLIPTextModel.from_pretrained(base / "text_encoder").float().eval().requires_grad_(False).to(args.device)
+    text = read_text(base / "text_encoder").eval().requires_grad_(False).to(args.device)
     model = nn.ModuleDict({"adapter": adapter, "words": Words(text, verbs(tokenizer)).to(args.device)})
     lengths, batch = Lengths(SHORT, LONG, round(SHORT_SHARE * args.steps)), args.batch or 4
     batches = VideoBatches(
@@ -178,7 +178,7 @@ def main() -> None:
     settings = optimiser(args.folder, args.steps, args.lr, args.muon, args.second)
 
     def finished(made: nn.ModuleDict) -> None:
-        base_text = CLIPTextModel.from_pretrained(base / "text_encoder").float()
+        base_text = read_text(base / "text_encoder")
         export(made["adapter"], made["words"].merge(base_text), out)
 
     run_stage(Loop(model, loss, settings), args, finished)

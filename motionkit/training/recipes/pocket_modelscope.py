@@ -25,7 +25,7 @@ from motionkit.backbones.modelscope import from_image_unet
 from motionkit.errors import UserError, in_one_line
 from motionkit.training.loop import Loop, LossFn, arguments
 from motionkit.training.recipes import pocket_sd
-from motionkit.training.recipes.pocket_sd import read_unet, recipe
+from motionkit.training.recipes.pocket_sd import read_text, read_unet, recipe
 from motionkit.training.recipes.stage import run_stage, stage_arguments
 from motionkit.training.recipes.verb_critic import CRITIC, VERB, VerbCritic, load_critic, moves_as_told
 from motionkit.training.recipes.video_batches import VIDEO_SCHEDULE, Lengths, VideoBatches
@@ -82,7 +82,7 @@ def build(base: Path, start: Path | None = None) -> nn.ModuleDict:
         given = load_file(start / "unet" / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict(given, strict=False)
     has_text = bool(start and (start / "text_encoder").is_dir())
-    text = CLIPTextModel.from_pretrained((start if has_text else base) / "text_encoder").float()
+    text = read_text((start if has_text else base) / "text_encoder")
     unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward is slow for short sequences
     flatten_convolutions(unet)
     for name, parameter in unet.named_parameters():

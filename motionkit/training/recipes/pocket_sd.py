@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from motionkit.backbones.folders import MODEL
+from motionkit.backbones.folders import MODEL, TEXT
 from motionkit.backbones.tiny_tokenizer import build_tokenizer
 from motionkit.errors import UserError, in_one_line
 from motionkit.training.ahead import Ahead
@@ -156,6 +156,14 @@ def read_unet(folder: Path) -> UNet2DConditionModel:
     unet = load_model(lambda: UNet2DConditionModel.from_config(config), [folder], MODEL, torch.float32)
     assert isinstance(unet, UNet2DConditionModel)
     return unet
+
+
+def read_text(folder: Path) -> CLIPTextModel:
+    """The text encoder of a folder in float32, eight bits or not. Raises: UserError for damaged files."""
+    config = CLIPTextConfig.from_pretrained(folder)
+    text = load_model(lambda: CLIPTextModel(config), [folder], TEXT, torch.float32)
+    assert isinstance(text, CLIPTextModel)
+    return text.requires_grad_(True)
 
 
 def is_matrix(name: str) -> bool:

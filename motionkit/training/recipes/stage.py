@@ -18,7 +18,7 @@ from motionkit.training.loop import Loop, write_record
 from motionkit.training.recipes.handover import hand_over, take_over
 from motionkit.training.stopping import stoppable
 
-SET = Path("benchmarks/pocket/next")  # the set of weights that is being made, in hub layout
+SET = Path("benchmarks/pocket/set")  # the set of weights that is being made, in hub layout; what it lacks is shipped
 HANDOVER = Path("benchmarks/pocket/handover")
 UNFINISHED = 75  # exit status of a stage that was stopped before its end
 

@@ -1,6 +1,8 @@
 """Puts the finished set in the place of the shipped weights: `python -m motionkit.training.recipes.switch`.
 
-Nothing is committed: git keeps the current weights. SWITCH.md in the set lists the next steps.
+Nothing is committed: git keeps the current weights. What follows belongs in the same commit: settings that a method
+tunes for the pocket backbones, chosen anew on cases that no table counts; `python -m tests.identity.record pocket`;
+`make figures` and the words around the figures; the set's folder, but for its records, goes.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def main() -> None:
     if args.check:
         return
     replace(made, places.PACKAGE, args.version)
-    print(f"version {args.version} is in {places.PACKAGE}. See SWITCH.md for the next steps")
+    print(f"version {args.version} is in {places.PACKAGE}; this module's first lines say what follows")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from motionkit.sprites.world import DOING, SpriteClip
 from motionkit.training.recipes.captioned import encoded, subject_cells, words
 from motionkit.training.recipes.pocket_sd import SCHEDULE, TextToImage
 from motionkit.training.recipes.sprite_batches import clips, pixels
+from motionkit.training.recipes.stage import SET
 
 SIGMAS = (0.8, 2.0, 5.0)  # noise over signal
 GUIDANCE, STEPS = 3.0, 25
@@ -142,7 +143,7 @@ def figures(
 def main() -> None:
     """Command line: figures and a sheet of a finished folder, a checkpoint or handed-over files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--set", type=Path, default=Path("benchmarks/pocket/next"))
+    parser.add_argument("--set", type=Path, default=SET)
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/pocket/pocket-sd/last.pt"))
     parser.add_argument("--sheet", type=Path, default=Path("runs/pocket/pocket-sd/sheet.png"))
     parser.add_argument("--count", type=int, default=32)
