@@ -121,8 +121,9 @@ def _in_hub(wanted: Wanted, hub_id: str, online: bool, given: bool) -> Path:
         return wanted.check(folder)
     if missing:
         neither = f"{hub_id} is not a {_kinds(wanted)} here, and " if given else ""
+        cache = places.from_home(places.hub_cache())
         raise MissingWeights(
-            f"{wanted.title}: {neither}not in the hub cache {places.hub_cache()}: {', '.join(missing)}. "
+            f"{wanted.title}: {neither}not in the hub cache {cache}: {', '.join(missing)}. "
             f"{wanted.how_to_get(missing, hub_id)}"
         )
     return wanted.check(folder)

@@ -100,6 +100,14 @@ def hub_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def from_home(path: Path) -> str:
+    """A path for a message that may be passed on, as in a table's notes: the home folder is "~"."""
+    try:
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):  # elsewhere, or there is no home
+        return str(path)
+
+
 def in_hub_cache(hub_id: str) -> Path:
     """The cached snapshot of a repository, complete or not; a folder that does not exist where there is none.
 

@@ -135,3 +135,12 @@ def test_the_set_of_small_weights_is_named_in_catalogue_and_results(tmp_path, mo
     assert places.weights_version() == manifest.versions()["pocket-weights"] == "7"
     assert "shipped with motionkit, pocket weights 7" in detail("pocket-sd")
     assert "pocket weights" not in detail("sd15")
+
+
+def test_a_line_that_may_be_passed_on_names_no_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert places.from_home(tmp_path / ".cache" / "hub") == "~/.cache/hub"
+    assert places.from_home(Path("/elsewhere/hub")) == "/elsewhere/hub"
+    with pytest.raises(MissingWeights, match="not in the hub cache ~/hub: ") as told:
+        find(declared())
+    assert str(tmp_path) not in str(told.value)
