@@ -32,7 +32,7 @@ from motionkit.running.execute import execute
 from motionkit.table.bench.tasks import Case, make_case
 
 PART = [0.1, 0.7]
-GUIDANCE = 1.5
+GUIDANCE = 1.5  # on, whatever the preset of the backbone says: its interval is one of the rows
 # name -> sampler, steps, guidance interval
 ROWS: dict[str, tuple[str, int, list[float]]] = {
     "ddim 30": ("ddim", 30, [0.0, 1.0]),

@@ -67,7 +67,7 @@ STEPS = (
         "pocket-sd",
         (f"{_RECIPES}.sample_figures", "--sheet", "{folder}/sheet.png"),
         0.2,
-        ((STDOUT, "{into}/pocket/quality_pocket_sd.json"), ("sheet.png", "{into}/pictures/pocket-sd.png")),
+        ((STDOUT, "{into}/pocket/quality_pocket_sd.json"), ("sheet.png", "{into}/pocket/sheets/pocket-sd.png")),
     ),
     Step("pocket-maps", (f"{_RECIPES}.pocket_maps_figures",), 0.1, ((STDOUT, "{into}/pocket_maps.txt"),)),
     _bench("captions", 0.5),

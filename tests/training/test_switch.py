@@ -1,4 +1,4 @@
-"""The switch of the shipped weights: refused when the set is not whole, the old ones kept, the new ones in place."""
+"""The switch of the shipped weights: refused when the set is not whole, else in place; what has no latents stays."""
 
 import shutil
 
