@@ -187,9 +187,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 # knows pictures as -1 to 1 only, both UNets were trained with noise that the frames share, and their schedules end in
 # so much noise that a sketch that is denoised again comes back broken (ink .86 of the drawing's; as inverted: 1.00).
 # Their captions tell drawings from coloured pictures, and a prompt that does not makes filled shapes. Guidance without
-# rescale is far too strong at the noisiest steps, and a threshold makes blots of soft lines that lie close.
+# rescale is far too strong at the noisiest steps. A threshold makes blots of soft lines that lie close; grey takes
+# their tints.
 _POCKET: dict[str, Any] = {
-    "binarise": "none",
+    "binarise": "grey",
     "pin_first_frame": True,
     "phrase": "a drawing of {prompt}",
     "reference_share": 0.9,
@@ -243,7 +244,11 @@ class FlipSketchConfig(PresetSettings):
     )
     binarise: str = setting(
         "How the finished frames are drawn.",
-        choices={"otsu": "strictly black on white (Otsu's threshold)", "none": "as the network drew them"},
+        choices={
+            "otsu": "strictly black on white (Otsu's threshold)",
+            "grey": "in shades of grey on white paper: soft lines stay soft, tints go",
+            "none": "as the network drew them",
+        },
     )
     pin_first_frame: bool = setting("Whether frame 0 is kept as the reference at every step, as the paper states.")
     phrase: str = setting("Template for a prompt that mentions no drawing; '{prompt}' leaves it unchanged.")

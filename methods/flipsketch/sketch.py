@@ -53,7 +53,7 @@ def _settings(config: SketchConfig) -> SketchSettings:
 
 
 def finish(video: Tensor, method: str) -> np.ndarray:
-    """Decoded frames (F, 3, H, W) in [0, 1] as pictures (F, H, W, 3) uint8, strictly black on white with "otsu"."""
+    """Decoded frames (F, 3, H, W) in [0, 1] as pictures (F, H, W, 3) uint8; method as of `binarise`."""
     pixels = (video.detach().float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
     return binarise(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), method)  # (F, H, W, 3)
 

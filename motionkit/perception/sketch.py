@@ -25,7 +25,8 @@ SOURCES = Words(
         "drawing": "the picture is a drawing, whatever it looks like",
     },
 )
-BINARISERS = ("otsu", "none")
+BINARISERS = ("otsu", "grey", "none")
+PAPER = 192  # grey levels: a frame whose middle level is darker shows no paper
 SMALLEST = 16  # pixels; nothing can be drawn on less
 LARGEST = 2**26  # pixels of a frame
 PARITY_SIDE = 1024  # pixels; where the authors' post-processing works
@@ -173,17 +174,18 @@ def _centred(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def binarise(frames: np.ndarray, method: str = "otsu") -> np.ndarray:
-    """Frames strictly black on white: each split at its own Otsu threshold.
+    """Frames strictly black on white, each split at its own Otsu threshold, or in shades of grey on white paper.
 
     A frame without contrast (all greys within 16 levels) has no two classes to split: it becomes plain white, or plain
     black where it is darker than mid grey.
 
     Args:
         frames: (F, H, W, 3) uint8.
-        method: otsu, or none to give the frames back.
+        method: otsu; grey: soft lines stay soft, tints go, and the paper, which is a frame's median level, is white;
+            or none to give the frames back.
 
     Returns:
-        (F, H, W, 3) uint8, only 0 and 255.
+        (F, H, W, 3) uint8, with otsu only 0 and 255.
 
     Raises:
         UserError: unknown method.
@@ -195,7 +197,8 @@ def binarise(frames: np.ndarray, method: str = "otsu") -> np.ndarray:
         raise ValueError(f"frames must be uint8 of shape (F, H, W, 3), got {frames.dtype} {frames.shape}")
     if method == "none":
         return frames
-    return np.stack([_split(frame) for frame in frames]) if len(frames) else frames
+    finish = _split if method == "otsu" else _on_white
+    return np.stack([finish(frame) for frame in frames]) if len(frames) else frames
 
 
 def binarise_parity(frames_rgba: np.ndarray, side: int = PARITY_SIDE) -> np.ndarray:
@@ -210,6 +213,13 @@ def binarise_parity(frames_rgba: np.ndarray, side: int = PARITY_SIDE) -> np.ndar
     if frames_rgba.dtype != np.uint8 or frames_rgba.ndim != 4 or frames_rgba.shape[-1] != 4:
         raise ValueError(f"frames must be uint8 of shape (F, H, W, 4), got {frames_rgba.dtype} {frames_rgba.shape}")
     return np.stack([_split(cv2.resize(frame, (side, side))[..., :3]) for frame in frames_rgba])
+
+
+def _on_white(frame: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    if (paper := float(np.median(grey))) >= PAPER:
+        grey = (grey * (255 / paper)).round().clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)  # (H, W, 3)
 
 
 def _split(frame: np.ndarray) -> np.ndarray:

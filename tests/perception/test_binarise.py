@@ -54,6 +54,17 @@ def test_a_frame_without_contrast_stays_plain(rng, level, plain):
     assert (binarise(frames) == plain).all()
 
 
+def test_grey_keeps_soft_lines_drops_tints_and_whitens_the_paper():
+    frames = np.full((2, 20, 20, 3), (245, 250, 255), np.uint8)
+    frames[0, 5:8], frames[0, 8] = (30, 10, 10), (140, 150, 130)  # a line, and its soft border
+    frames[1, :15] = 40  # mostly dark: no paper to whiten
+    grey = binarise(frames, "grey")
+    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
+    assert (grey[0, 9:] == 255).all() and (grey[0, 5:8] < 25).all() and 130 < grey[0, 8, 0, 0] < 160
+    assert (grey[1, :15] == 40).all() and (grey[1, 15:] == cv2.cvtColor(frames[1], cv2.COLOR_RGB2GRAY)[15, 0]).all()
+    assert binarise(frames[:0], "grey").shape == (0, 20, 20, 3)
+
+
 def test_none_and_unknown_methods(rng):
     frames = rng.integers(0, 255, (1, 8, 8, 3)).astype(np.uint8)
     assert (binarise(frames, "none") == frames).all()
