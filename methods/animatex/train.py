@@ -208,7 +208,7 @@ def _same_run(
     facts["temporal"] = backbone.network.config.temporal
     if options.variant == VariantSettings():
         del facts["variant"]  # runs that began before there were variants resume
-    if not options.renew:
+    if options.renew == "nothing":
         del facts["renew"]  # so do runs from before this setting
     facts |= {
         "base": hash_json(backbone.fingerprint()),

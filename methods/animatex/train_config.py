@@ -56,7 +56,7 @@ TRAINED_ENCODER = ("pocket-animatex", "pocket-animatex-mamba", "tiny-animatex") 
 
 @dataclass
 class VariantSettings:
-    """A new network's indicator, as varied in the paper's tables 4 and 5; see the backbone's configuration."""
+    """A new indicator, as varied in the paper's tables 4 and 5; see the backbone's configuration."""
 
     query: str = setting(
         "The queries of the implicit pose indicator.",
@@ -90,10 +90,16 @@ class TrainOptions:
         None,
         choices={"transformer": "attention", "mamba": "Mamba"},
     )
-    renew: bool = setting(
-        "Whether the temporal layers are trained from scratch even if the initial network has some of that kind.", False
+    renew: str = setting(
+        "Which layers of the initial network are trained from scratch.",
+        "nothing",
+        choices={
+            "nothing": "none of them",
+            "time": "the temporal layers, even if it has some of that kind",
+            "indicator": "the implicit pose indicator and the attention that reads it",
+        },
     )
-    variant: VariantSettings = field(default_factory=VariantSettings)  # of a new network: the paper's ablations
+    variant: VariantSettings = field(default_factory=VariantSettings)  # of a new indicator: the paper's ablations
     learn: str = setting(
         "Which weights are trained.", "auto", choices={"auto": "all; pocket-time on the pocket backbones"} | LEARN
     )

@@ -72,12 +72,12 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     plan = replace(plan, dtype="float32")
     own = options.start == "own" or (options.start == "auto" and spec.name not in ("pocket-animatex",))
     if own:
-        if options.variant != VariantSettings():
-            raise UserError("train.variant needs a new network: give train.start=video too")
+        if options.variant != VariantSettings() and options.renew != "indicator":
+            raise UserError("train.variant needs a new indicator: give train.renew=indicator or train.start=video too")
         found = backbones.load(spec, plan, path=options.backbone_path)
         if not isinstance(found, AnimateXBackbone):
             raise UserError(f"train.backbone={spec.name} is not an Animate-X model")
-        return _with_temporal(found, options.temporal, plan, seed, options.renew)
+        return _renewed(found, options, plan, seed)
     if spec.name not in VIDEO:
         raise UserError(
             f"train.start={options.start}: {spec.name} has no video model to start from: give train.start=own"
@@ -107,25 +107,30 @@ def start(spec: BackboneSpec, options: TrainOptions, plan: Plan, seed: int) -> A
     )
 
 
-def _with_temporal(
-    backbone: AnimateXBackbone, temporal: str | None, plan: Plan, seed: int, renew: bool = False
-) -> AnimateXBackbone:
-    """The backbone with layers along time of that kind: its own where they are, else new ones, which add nothing."""
-    own = backbone.network.config.temporal
-    if temporal in (None, own) and not renew:
+def _renewed(backbone: AnimateXBackbone, options: TrainOptions, plan: Plan, seed: int) -> AnimateXBackbone:
+    """The backbone with new layers, which add nothing, where another kind of them or new ones are asked for."""
+    own = backbone.network.config
+    time = options.renew == "time" or options.temporal not in (None, own.temporal)
+    implicit = options.renew == "indicator"
+    if not time and not implicit:
         return backbone
-    config = replace(backbone.network.config, temporal=temporal or own)
+    config = replace(own, temporal=options.temporal or own.temporal)
+    if implicit:
+        variant = options.variant
+        config = replace(config, parallel=variant.parallel, indicator=replace(config.indicator, query=variant.query))
     with drawing(seed):
         network = AnimateXNetwork(config)
-    kept = {k: v for k, v in backbone.network.state_dict().items() if not _along_time(k)}
+    state = backbone.network.state_dict()
+    kept = {k: v for k, v in state.items() if not (time and _along_time(k) or implicit and _implicit(k))}
     network.load_state_dict(kept, strict=False)
+    what = " and ".join(["along time"] * time + ["in the indicator"] * implicit)
     return AnimateXBackbone(
         backbone.spec,
         plan,
         network=network,
         image_encoder=backbone.image_encoder,
         scheduler=backbone.scheduler,
-        fingerprint=f"new along time on {backbone.fingerprint()}, seed {seed}, {config.as_dict()}",
+        fingerprint=f"new {what} on {backbone.fingerprint()}, seed {seed}, {config.as_dict()}",
         vae=backbone.vae,
         text_encoder=backbone.text_encoder,
         tokenizer=backbone.tokenizer,
@@ -166,6 +171,11 @@ def learns(name: str, which: str, temporal: str = "transformer") -> bool:
 
 def _along_time(name: str) -> bool:
     return name.startswith("unet.") and ("temp_attentions." in name or "transformer_in." in name)
+
+
+def _implicit(name: str) -> bool:
+    """Whether it is a weight of the implicit pose indicator, or of the attention that reads it."""
+    return name.startswith("indicator.") or (name.startswith("unet.") and ".motion." in name)
 
 
 def denoiser(backbone: AnimateXBackbone, options: TrainOptions) -> Denoiser:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from motionkit import backbones
-from motionkit.methods.animatex.train_config import TrainOptions
+from motionkit.methods.animatex.net.config import QUERIES
+from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
 from motionkit.methods.animatex.train_model import denoiser, learns, start, write_compact, write_folder
 from motionkit.settings.gpu import Plan
 from motionkit.weights import places
@@ -114,7 +115,7 @@ def test_training_less_of_a_trained_network_loses_nothing_of_it(assets):
 @shipped
 def test_attention_along_time_can_begin_anew_beside_mamba():
     trained = backbones.load("pocket-animatex", Plan()).network.state_dict()
-    made = start(SPEC, TrainOptions(start="own", temporal="transformer", learn="temporal", renew=True), Plan(), 0)
+    made = start(SPEC, TrainOptions(start="own", temporal="transformer", learn="temporal", renew="time"), Plan(), 0)
     for name, value in made.network.state_dict().items():
         if not learns(name, "temporal"):
             assert torch.equal(value, trained[name]), name
@@ -151,3 +152,18 @@ def test_mamba_can_take_the_place_in_the_trained_network_and_ship_alone(assets):
         model.network.state_dict().items(), found.network.state_dict().items(), strict=True
     ):
         assert (wanted - value).abs().max() <= max(1e-3, float(wanted.abs().max()) / 200), name
+
+
+@shipped
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_indicator_can_begin_anew_in_the_trained_network_in_each_variant(query):
+    trained = backbones.load("pocket-animatex", Plan()).network.state_dict()
+    variant = VariantSettings(query=query, parallel=query == "both")
+    made = start(SPEC, TrainOptions(start="own", renew="indicator", variant=variant), Plan(), 0)
+    config = made.network.config
+    assert (config.indicator.query, config.parallel) == (query, query == "both")
+    for name, value in made.network.state_dict().items():
+        if name.startswith("indicator.") or ".motion." in name:
+            assert ".motion." not in name or "to_out" not in name or (not value.any() and trained[name].any()), name
+        else:
+            assert torch.equal(value, trained[name]), name

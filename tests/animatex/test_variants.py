@@ -110,7 +110,7 @@ def test_the_weight_of_the_indicator_is_a_setting(request_):
         video(11)
 
 
-def test_a_variant_needs_a_new_network():
+def test_a_variant_needs_a_new_indicator():
     from motionkit.backbones import catalog
     from motionkit.methods.animatex.train_config import TrainOptions, VariantSettings
     from motionkit.methods.animatex.train_model import start

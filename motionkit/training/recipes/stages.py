@@ -67,7 +67,7 @@ _SKETCH = (
 _TWIN = (
     "method=animatex data=sprites train.sprite_clips=1200 train.drop=0.05 train.all_drop=0.05 train.offset=0 "
     "train.noise_share=1 train.epi.probability=0.1 train.epi.realign=false train.epi.each=0.3 train.epi.low=0.85 "
-    "train.epi.high=1.15 train.epi.groups=[body_shoulder,neck_face,arm_leg] train.start=own train.renew=true "
+    "train.epi.high=1.15 train.epi.groups=[body_shoulder,neck_face,arm_leg] train.start=own train.renew=time "
     "train.learn=temporal train.timesteps=uniform train.lr=1e-3 steps=700"
 )
 # The rows of Animate-X's ablations: small models of 64 pixels, each by the budget that the ledger names.
